@@ -1,0 +1,86 @@
+"""bloomdata turns raw text into files that a language model can train on.
+
+files -> `shard` -> `.jsonl.zst` shards -> `pack` -> Megatron or HDF5 files -> `open` -> NumPy views of tokens.
+`merge` joins packed files, `verify` checks every byte of a finished folder.
+
+Imports are lazy: `import bloomdata` loads neither NumPy nor h5py.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bloomdata.datasets import IndexedDataset, PackedDataset, open
+    from bloomdata.errors import (
+        BloomdataError,
+        ConfigError,
+        CorruptDataError,
+        MismatchError,
+        UnsupportedFormatError,
+    )
+    from bloomdata.verbs.merge import merge
+    from bloomdata.verbs.pack import pack
+    from bloomdata.report import MergeReport, PackReport, Report, ShardReport
+    from bloomdata.verbs.shard import shard
+    from bloomdata.tokenizer import Tokenizer
+    from bloomdata.verbs.verify import Verification, verify
+
+__all__ = [
+    "BloomdataError",
+    "ConfigError",
+    "CorruptDataError",
+    "IndexedDataset",
+    "MergeReport",
+    "MismatchError",
+    "PackReport",
+    "PackedDataset",
+    "Report",
+    "ShardReport",
+    "Tokenizer",
+    "UnsupportedFormatError",
+    "Verification",
+    "__version__",
+    "merge",
+    "open",
+    "pack",
+    "shard",
+    "verify",
+]
+
+_HOME = {
+    "BloomdataError": "errors",
+    "ConfigError": "errors",
+    "CorruptDataError": "errors",
+    "IndexedDataset": "datasets",
+    "MergeReport": "report",
+    "MismatchError": "errors",
+    "PackReport": "report",
+    "PackedDataset": "datasets",
+    "Report": "report",
+    "ShardReport": "report",
+    "Tokenizer": "tokenizer",
+    "UnsupportedFormatError": "errors",
+    "Verification": "verbs.verify",
+    "merge": "verbs.merge",
+    "open": "datasets",
+    "pack": "verbs.pack",
+    "shard": "verbs.shard",
+    "verify": "verbs.verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("bloomdata._core").VERSION
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"bloomdata.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    msg = f"module 'bloomdata' has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

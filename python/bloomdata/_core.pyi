@@ -1,0 +1,49 @@
+from collections.abc import Callable
+from os import PathLike
+from typing import Any, Final, final
+
+BUILD_PROFILE: Final[str]
+VERSION: Final[str]
+
+@final
+class Tokenizer:
+    def __new__(cls, options: str) -> Tokenizer: ...
+    def encode(self, text: str) -> bytes: ...
+    def decode(self, ids: list[int], skip_special_tokens: bool) -> str: ...
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def eos_token_id(self) -> int: ...
+    @property
+    def pad_token_id(self) -> int: ...
+    @property
+    def backend(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+def read_lines(path: str | PathLike[str], first: int, count: int) -> list[str]: ...
+def expand(inputs: list[str]) -> list[PathLike[str]]: ...
+def shard(
+    inputs: list[str],
+    streams: list[Any],
+    config: str,
+    options: tuple[str, int, bool, float],
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> tuple[str, bool, bool]: ...
+def pack(
+    inputs: list[str],
+    streams: list[Any],
+    config: str,
+    options: tuple[str, int, bool, float],
+    hdf5: object,
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> tuple[str, bool, bool]: ...
+def merge(
+    inputs: list[str],
+    name: str,
+    options: tuple[str, int, bool, float],
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> tuple[str, bool, bool]: ...
+def verify(
+    folder: str, num_threads: int, on_progress: Callable[[int, int, int, int], object] | None
+) -> str: ...

@@ -1,0 +1,84 @@
+"""One function per verb: options in, exit status out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from bloomdata.cli.progress import progress
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from bloomdata.report import Report
+
+# Options of the program itself, which the Python functions do not have.
+_OWN = {"verb", "inputs", "output", "quiet", "json"}
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _run(options: argparse.Namespace, verb: Callable[..., Report]) -> int:
+    arguments = {name: value for name, value in vars(options).items() if name not in _OWN}
+    with progress(options.verb, quiet=options.quiet or options.json) as on_progress:
+        report = verb(options.inputs, options.output, **arguments, on_progress=on_progress)
+    if options.json:
+        _say(json.dumps(report.to_json()))
+    elif not options.quiet:
+        _say(str(report))
+    return 0
+
+
+def _shard(options: argparse.Namespace) -> int:
+    from bloomdata.verbs.shard import shard
+
+    return _run(options, shard)
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from bloomdata.verbs.pack import pack
+
+    # argparse extends its default instead of replacing it.
+    options.text_field = options.text_field[1:] or ["text"]
+    return _run(options, pack)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from bloomdata.verbs.merge import merge
+
+    return _run(options, merge)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from bloomdata.report import format_bytes
+    from bloomdata.verbs.verify import verify
+
+    with progress("verify", quiet=options.quiet or options.json) as on_progress:
+        checked = verify(options.folder, num_threads=options.num_threads, on_progress=on_progress)
+    result: dict[str, Any] = {"folder": options.folder, "files": checked.files, "bytes": checked.bytes}
+    if options.json:
+        _say(json.dumps(result))
+    elif not options.quiet:
+        _say(f"verify {options.folder}: {checked.files} files, {format_bytes(checked.bytes)}, all as written")
+    return 0
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from bloomdata.cli.inspect import inspect
+
+    for line in inspect(options):
+        _say(line)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "shard": _shard,
+    "pack": _pack,
+    "merge": _merge,
+    "verify": _verify,
+    "inspect": _inspect,
+}

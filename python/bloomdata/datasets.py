@@ -1,0 +1,322 @@
+"""Packed files as datasets: `len`, `[i]`, slices; NumPy views of the files without copies.
+
+`open` looks at what is there: a folder written by `pack` or `merge`, a bare Megatron pair, or a bare HDF5 file.
+Datasets can be pickled (they reopen their files) and used in threads, forked and spawned workers.
+"""
+
+from __future__ import annotations
+
+import bisect
+import builtins
+import json
+import mmap
+import os
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
+
+import numpy as np
+
+from bloomdata.errors import ConfigError, CorruptDataError, UnsupportedFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+Tokens: TypeAlias = "NDArray[Any]"
+PathLike: TypeAlias = "str | os.PathLike[str]"
+
+_MAGIC = b"MMIDIDX\x00\x00"
+_HEADER_BYTES = 34
+# Codes of Megatron's index; 6 and 7 mean different floats in different versions, and are no tokens.
+_DTYPES = {1: "<u1", 2: "<i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}
+_COLUMNS = ("input_ids", "token_type_ids")
+
+
+def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | PackedDataset:  # noqa: A001
+    """Opens packed data.
+
+    Args:
+        path: A folder written by `pack` or `merge`, a Megatron pair (with or without `.bin` or `.idx`), or an HDF5
+            file with `input_ids` and `token_type_ids`.
+        field: Which field of a folder that holds several.
+
+    Returns:
+        An `IndexedDataset` of documents, or a `PackedDataset` of rows.
+
+    Raises:
+        ConfigError: A folder that is not finished, holds shards, or holds several fields and none is named.
+        CorruptDataError: A damaged index.
+        UnsupportedFormatError: A file that is neither.
+
+    Example:
+        >>> _ = bloomdata.pack("raw/*.jsonl", "packed", tokenizer="bytes", sequence_length=8)
+        >>> dataset = bloomdata.open("packed")
+        >>> dataset[0]["input_ids"].shape, len(dataset[1:3]["input_ids"])
+        ((8,), 2)
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return _open_file(path)
+    manifest_path = path / "manifest.json"
+    if not manifest_path.exists():
+        raise ConfigError(f"{path}: not a finished output of bloomdata, it has no manifest.json")
+    manifest = json.loads(manifest_path.read_text("utf-8"))
+    outputs = manifest["outputs"]
+    indices = [output["path"].removesuffix(".idx") for output in outputs if output["path"].endswith(".idx")]
+    if indices:
+        chosen = indices if field is None else [name for name in indices if f"_{field}_document" in name]
+        if len(chosen) != 1:
+            raise ConfigError(f"{path}: field {field!r} is not one of {indices}")
+        return IndexedDataset(path / chosen[0])
+    rows = [output for output in outputs if "rows" in output]
+    if not rows:
+        raise ConfigError(f"{path}: written by {manifest['verb']!r}, holds no tokens")
+    return PackedDataset([path / output["path"] for output in rows], layouts=[output.get("datasets") for output in rows])
+
+
+def _open_file(path: Path) -> IndexedDataset | PackedDataset:
+    if path.suffix in {".hdf5", ".h5"}:
+        return PackedDataset([path])
+    prefix = path.with_suffix("") if path.suffix in {".bin", ".idx"} else path
+    if Path(f"{prefix}.idx").exists():
+        return IndexedDataset(prefix)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such folder, file, or Megatron pair")
+    raise UnsupportedFormatError(f"{path}: found neither HDF5 nor a Megatron pair")
+
+
+def _map(path: Path) -> mmap.mmap | bytes:
+    """The file as read-only memory. It stays mapped as long as a view of it lives."""
+    with builtins.open(path, "rb") as file:  # noqa: PTH123 - `open` is ours here
+        if os.fstat(file.fileno()).st_size == 0:
+            return b""
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+class IndexedDataset:
+    """Documents of a Megatron pair.
+
+    `dataset[i]` are the tokens of document i, (num_tokens,), a read-only view; `dataset[a:b]` is a list of them.
+
+    Args:
+        path_prefix: Path of the pair without `.bin` and `.idx`.
+
+    Raises:
+        CorruptDataError: An index that breaks a rule of the format or does not fit its `.bin`.
+
+    Origin:
+        `megatron/core/datasets/indexed_dataset.py`, `IndexedDataset`; there, `len` counts sequences, here documents.
+        The two differ where documents are empty or have several sequences.
+    """
+
+    def __init__(self, path_prefix: PathLike) -> None:
+        self.path_prefix = os.fspath(path_prefix)
+        idx, bin_ = Path(f"{self.path_prefix}.idx"), Path(f"{self.path_prefix}.bin")
+        index = _map(idx)
+        if len(index) < _HEADER_BYTES or index[:9] != _MAGIC:
+            raise CorruptDataError(f"{idx}: offset 0: not a Megatron index (magic MMIDIDX expected)")
+        version, code, sequences, documents = struct.unpack_from("<QBQQ", index, 9)
+        if version != 1:
+            raise CorruptDataError(f"{idx}: offset 9: version {version}, expected 1")
+        if code not in _DTYPES:
+            raise CorruptDataError(f"{idx}: offset 17: token type code {code}, expected one of {sorted(_DTYPES)}")
+        expected = _HEADER_BYTES + 12 * sequences + 8 * documents
+        # Multimodal indices hold one more byte a sequence.
+        if len(index) not in {expected, expected + sequences} or documents < 1:
+            raise CorruptDataError(
+                f"{idx}: offset 18: {sequences} sequences and {documents} document index entries need {expected} bytes, "
+                f"the file has {len(index)}"
+            )
+        pointers_at = _HEADER_BYTES + 4 * sequences
+        documents_at = pointers_at + 8 * sequences
+        self.dtype: np.dtype[Any] = np.dtype(_DTYPES[code])
+        self.sequence_lengths: NDArray[np.int32] = np.frombuffer(index, "<i4", sequences, _HEADER_BYTES)
+        self.sequence_pointers: NDArray[np.int64] = np.frombuffer(index, "<i8", sequences, pointers_at)
+        self.document_indices: NDArray[np.int64] = np.frombuffer(index, "<i8", documents, documents_at)
+        self._bin = _map(bin_)
+        self.num_tokens = len(self._bin) // self.dtype.itemsize
+        if sequences:
+            end = int(self.sequence_pointers[-1]) + int(self.sequence_lengths[-1]) * self.dtype.itemsize
+            if end != len(self._bin):
+                raise CorruptDataError(f"{bin_}: {len(self._bin)} bytes, its index says {end}")
+        if self.document_indices[0] != 0 or self.document_indices[-1] != sequences:
+            raise CorruptDataError(f"{idx}: offset {documents_at}: the document index must go from 0 to {sequences}")
+
+    def __len__(self) -> int:
+        return len(self.document_indices) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Tokens: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Tokens]: ...
+    def __getitem__(self, index: int | slice) -> Tokens | list[Tokens]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self.get(index)
+
+    def get(self, index: int, offset: int = 0, length: int | None = None) -> Tokens:
+        """Tokens `offset` to `offset + length` of a document, (length,); to its end without a length.
+
+        Raises:
+            IndexError: No such document, or a range that is not inside it.
+        """
+        num_documents = len(self)
+        document = index + num_documents if index < 0 else index
+        if not 0 <= document < num_documents:
+            raise IndexError(f"document {index} of {num_documents}")
+        first, last = int(self.document_indices[document]), int(self.document_indices[document + 1])
+        if first == last:
+            start = num_tokens = 0
+        else:
+            start = int(self.sequence_pointers[first])
+            end = int(self.sequence_pointers[last - 1]) + int(self.sequence_lengths[last - 1]) * self.dtype.itemsize
+            num_tokens = (end - start) // self.dtype.itemsize
+        length = num_tokens - offset if length is None else length
+        if offset < 0 or length < 0 or offset + length > num_tokens:
+            raise IndexError(f"tokens {offset} to {offset + length} of a document of {num_tokens}")
+        return np.frombuffer(self._bin, self.dtype, length, start + offset * self.dtype.itemsize)
+
+    def __iter__(self) -> Iterator[Tokens]:
+        return (self[i] for i in range(len(self)))
+
+    def __reduce__(self) -> tuple[type[IndexedDataset], tuple[str]]:
+        return (IndexedDataset, (self.path_prefix,))
+
+    def __repr__(self) -> str:
+        return f"IndexedDataset({self.path_prefix!r}: {len(self):,} documents, {self.num_tokens:,} tokens, {self.dtype})"
+
+
+class PackedDataset:
+    """Rows of HDF5 files, one file after the other.
+
+    `dataset[i]` is `{"input_ids": ..., "token_type_ids": ...}`, each (sequence_length,) int32; `dataset[a:b]` has
+    (b - a, sequence_length). Views where the file is contiguous and the rows lie in one file, else copies.
+    Contiguous files are mapped: workers never touch the HDF5 library. Compressed ones are read by h5py, opened
+    anew in every process.
+
+    Args:
+        paths: The files, in order.
+        layouts: Where each file's datasets are, as the manifest says; found with h5py when not given.
+
+    Raises:
+        CorruptDataError: A file without the two datasets, or with others than (n, sequence_length) int32.
+    """
+
+    def __init__(self, paths: list[Path], layouts: list[dict[str, Any] | None] | None = None) -> None:
+        self.paths = [os.fspath(path) for path in paths]
+        self._layouts = list(layouts) if layouts is not None else [None] * len(paths)
+        self._files = [
+            _MappedRows(path, layout) if (layout := self._layouts[i] or _find_layout(path)) else _LibraryRows(path)
+            for i, path in enumerate(self.paths)
+        ]
+        lengths = {file.sequence_length for file in self._files}
+        if len(lengths) != 1:
+            raise CorruptDataError(f"{self.paths[0]} and others: different sequence lengths {sorted(lengths)}")
+        self.sequence_length: int = lengths.pop()
+        self._ends = np.cumsum([file.num_rows for file in self._files]).tolist()
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: int | slice) -> dict[str, Tokens]:
+        if not isinstance(index, slice):
+            row = index + len(self) if index < 0 else index
+            if not 0 <= row < len(self):
+                raise IndexError(f"row {index} of {len(self)}")
+            return {name: tokens[0] for name, tokens in self._read(row, row + 1).items()}
+        start, stop, step = index.indices(len(self))
+        if step != 1:
+            rows = [self[i] for i in range(start, stop, step)]
+            shape = (len(rows), self.sequence_length)
+            return {name: np.array([row[name] for row in rows], "<i4").reshape(shape) for name in _COLUMNS}
+        return self._read(start, max(start, stop))
+
+    def _read(self, start: int, stop: int) -> dict[str, Tokens]:
+        parts = []
+        number = bisect.bisect_right(self._ends, start) if start < len(self) else len(self._files) - 1
+        while True:
+            file, before = self._files[number], self._ends[number - 1] if number else 0
+            end = min(stop, self._ends[number])
+            parts.append(file.read(start - before, end - before))
+            if end >= stop:
+                break
+            start, number = end, number + 1
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
+
+    def __iter__(self) -> Iterator[dict[str, Tokens]]:
+        return (self[i] for i in range(len(self)))
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return (PackedDataset, ([Path(path) for path in self.paths], self._layouts))
+
+    def __repr__(self) -> str:
+        return f"PackedDataset({len(self.paths)} file(s): {len(self):,} rows of {self.sequence_length:,} tokens)"
+
+
+def _find_layout(path: str) -> dict[str, Any] | None:
+    """Asks h5py where the datasets of a file are; `None` when they are chunked."""
+    import h5py
+
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CorruptDataError(f"{path}: {error}") from error
+    with file:
+        for name in _COLUMNS:
+            dataset = file.get(name)
+            if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 2 or dataset.dtype != np.dtype("<i4"):
+                raise CorruptDataError(f"{path}: no dataset {name} of shape (rows, sequence_length) and type int32")
+        if file["input_ids"].shape != file["token_type_ids"].shape:
+            raise CorruptDataError(f"{path}: input_ids and token_type_ids differ in shape")
+        offsets = {name: file[name].id.get_offset() for name in _COLUMNS}
+        rows = file["input_ids"].shape[0]
+        if any(file[name].chunks for name in _COLUMNS) or (rows and None in offsets.values()):
+            return None
+        return {name: {"offset": offsets[name] or 0, "shape": list(file[name].shape)} for name in _COLUMNS}
+
+
+class _MappedRows:
+    """Contiguous rows of one file, mapped."""
+
+    def __init__(self, path: str, layout: dict[str, Any]) -> None:
+        memory = _map(Path(path))
+        self.num_rows, self.sequence_length = (int(size) for size in layout["input_ids"]["shape"])
+        count = self.num_rows * self.sequence_length
+        self._columns = {}
+        for name in _COLUMNS:
+            offset = int(layout[name]["offset"])
+            if count and offset + 4 * count > len(memory):
+                raise CorruptDataError(f"{path}: offset {offset}: {name} ends behind the file ({len(memory)} bytes)")
+            rows = np.frombuffer(memory, "<i4", count, offset) if count else np.empty(0, "<i4")
+            self._columns[name] = rows.reshape(self.num_rows, self.sequence_length)
+
+    def read(self, start: int, stop: int) -> dict[str, Tokens]:
+        return {name: rows[start:stop] for name, rows in self._columns.items()}
+
+
+class _LibraryRows:
+    """Rows of one compressed file, read by h5py."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._process: int | None = None
+        self._file: Any = None
+        self.num_rows, self.sequence_length = self._open()["input_ids"].shape
+
+    def _open(self) -> Any:
+        # A handle of the HDF5 library must not cross a fork.
+        if self._process != os.getpid():
+            import h5py
+
+            self._file, self._process = h5py.File(self._path, "r"), os.getpid()
+        return self._file
+
+    def read(self, start: int, stop: int) -> dict[str, Tokens]:
+        file = self._open()
+        return {name: file[name][start:stop] for name in _COLUMNS}

@@ -1,0 +1,1 @@
+"""One module per verb, each one function: `shard`, `pack`, `merge`, `verify`; what they share is in `run`."""

@@ -1,0 +1,55 @@
+"""The verb `merge`."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from bloomdata import _core
+from bloomdata.report import MergeReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bloomdata.verbs.run import OnProgress
+
+
+def merge(
+    inputs: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    prefix: str = "merged_document",
+    overwrite: bool = False,
+    on_progress: OnProgress = None,
+) -> MergeReport:
+    """Joins finished Megatron pairs, as if their documents had been written one after the other.
+
+    Args:
+        inputs: Folders written by `pack(format="megatron")` or `merge`, or paths of pairs without `.bin` and `.idx`.
+        output: Folder to write.
+        prefix: Name of the pair when the inputs are bare pairs; folders keep their names.
+        overwrite: Whether to discard what an earlier run left in `output`.
+        on_progress: As for `pack`.
+
+    Returns:
+        The sum of the books of all inputs.
+
+    Raises:
+        ConfigError: Inputs that hold different fields, or no pairs.
+        CorruptDataError: A damaged index.
+        MismatchError: Different token types or tokenizers.
+
+    Origin:
+        `IndexedDatasetBuilder.add_index` of Megatron-core; pointers and sums are 64-bit.
+
+    Example:
+        >>> for name in ("a", "b"):
+        ...     _ = bloomdata.pack("raw/*.jsonl", name, tokenizer="bytes", format="megatron")
+        >>> bloomdata.merge(["a", "b"], "merged").ledger["documents_kept"]
+        4
+    """
+    options = (os.fspath(output), 1, overwrite, 10.0)
+    start = time.monotonic()
+    result = _core.merge([os.fspath(path) for path in inputs], prefix, options, on_progress)
+    return MergeReport.from_run(output, result, time.monotonic() - start)

@@ -1,0 +1,51 @@
+"""What all verbs share: inputs, threads, progress."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from bloomdata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+# Files, folders and patterns, or one table: a `datasets.Dataset`, or anything with `__arrow_c_stream__`.
+Inputs: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Any"
+# Called about 20 times a second with (total bytes, bytes read, documents, bytes written); 0 when unknown.
+OnProgress: TypeAlias = "Callable[[int, int, int, int], object] | None"
+
+
+def split_inputs(inputs: Inputs) -> tuple[list[str], list[Any]]:
+    """Separates paths from tables."""
+    if isinstance(inputs, (str, os.PathLike)):
+        return [os.fspath(inputs)], []
+    if hasattr(inputs, "__arrow_c_stream__"):
+        return [], [inputs]
+    if hasattr(inputs, "with_format") and hasattr(inputs, "features"):
+        return [], [_dataset_stream(inputs)]
+    if isinstance(inputs, (list, tuple)) and all(isinstance(path, (str, os.PathLike)) for path in inputs):
+        return [os.fspath(path) for path in inputs], []
+    msg = f"inputs: {type(inputs).__name__} is no path, no list of paths, and no Arrow table or dataset"
+    raise ConfigError(msg)
+
+
+def _dataset_stream(dataset: Any) -> Any:
+    """A `datasets.Dataset` as an Arrow stream, in the dataset's own order (`select` and `shuffle` included)."""
+    import pyarrow as pa
+
+    def batches() -> Iterator[Any]:
+        for table in dataset.with_format("arrow").iter(batch_size=1000):
+            yield from table.to_batches()
+
+    return pa.RecordBatchReader.from_batches(dataset.features.arrow_schema, batches())
+
+
+def thread_count(num_threads: int | None) -> int:
+    """Threads to use: as asked for, else one for each processor that this process may use."""
+    if num_threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if num_threads < 1:
+        msg = f"num_threads: {num_threads} is less than 1"
+        raise ConfigError(msg)
+    return num_threads

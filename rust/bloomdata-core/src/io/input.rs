@@ -1,0 +1,96 @@
+//! A file read from front to back, counted and hashed as stored.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::hash::ContentHasher;
+use crate::progress::Progress;
+
+/// Bytes asked of the system at once.
+pub const READ_BYTES: usize = 1 << 20;
+
+/// An open input file.
+#[derive(Debug)]
+pub struct InputReader<'run> {
+    path: PathBuf,
+    file: File,
+    hasher: ContentHasher,
+    position: u64,
+    progress: &'run Progress,
+}
+
+impl<'run> InputReader<'run> {
+    /// Opens `path` at its start.
+    ///
+    /// # Errors
+    /// The system's reason, with the path.
+    pub fn open(path: &Path, progress: &'run Progress) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io(path))?;
+        Ok(Self { path: path.to_owned(), file, hasher: ContentHasher::default(), position: 0, progress })
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes read so far.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Appends up to `limit` bytes to `buffer`; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// The system's reason, or that the run was interrupted.
+    pub fn fill(&mut self, buffer: &mut Vec<u8>, limit: usize) -> Result<usize> {
+        let before = buffer.len();
+        (&mut *self).take(limit as u64).read_to_end(buffer).map_err(|source| self.error(source))?;
+        Ok(buffer.len() - before)
+    }
+
+    /// Turns an error that passed through [`Read`] back into ours.
+    pub fn error(&self, source: std::io::Error) -> Error {
+        self.error_if_interrupted().err().unwrap_or(Error::Io { path: self.path.clone(), source })
+    }
+
+    /// The real cause of an error that a decoder reports.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when the run was asked to stop.
+    pub fn error_if_interrupted(&self) -> Result<()> {
+        self.progress.check()
+    }
+
+    /// Size and hash of the file, once it was read to its end.
+    ///
+    /// # Errors
+    /// The file was not `expected_size` bytes long: it changed since the run was planned.
+    pub fn finish(self, expected_size: u64) -> Result<String> {
+        if self.position != expected_size {
+            return Err(Error::mismatch(
+                format!("{}: size in bytes (changed while it was read)", self.path.display()),
+                expected_size,
+                self.position,
+            ));
+        }
+        Ok(self.hasher.hex())
+    }
+}
+
+impl Read for InputReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.progress.check().is_err() {
+            // Not `Interrupted`: std retries that kind for ever.
+            return Err(std::io::Error::other("interrupted"));
+        }
+        let limit = buffer.len().min(READ_BYTES);
+        let count = self.file.read(&mut buffer[..limit])?;
+        self.hasher.update(&buffer[..count]);
+        self.position += count as u64;
+        Progress::add(&self.progress.read_bytes, count as u64);
+        Ok(count)
+    }
+}

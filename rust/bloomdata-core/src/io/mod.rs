@@ -1,0 +1,11 @@
+//! Bytes in and out: compression by suffix, counted and hashed reading, atomic writing.
+//!
+//! - [`compression`]: which compression a name means, and what the first bytes say.
+//! - [`input`]: a file read from front to back, counted and hashed as stored.
+//! - [`zstd_frames`]: independent zstd frames, read in parallel and written with a seek table.
+//! - [`atomic`]: outputs that exist whole or not at all.
+
+pub mod atomic;
+pub mod compression;
+pub mod input;
+pub mod zstd_frames;

@@ -1,0 +1,127 @@
+//! The books: every document and token that came in is accounted for, or the run fails.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Counts by reason, in a stable order.
+pub type Reasons = BTreeMap<String, u64>;
+
+/// Where every document and token went.
+///
+/// `documents_in` is counted where records are cut out of the input, the other document counts where each record's
+/// fate is decided, `tokens_out` from what was written: an equation between them can fail.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Records found in the inputs (lines, array elements, rows; blank lines too).
+    pub documents_in: u64,
+    /// Documents written.
+    pub documents_kept: u64,
+    /// Records left out on purpose, by reason.
+    pub documents_dropped: Reasons,
+    /// Records set aside as bad, by reason.
+    pub documents_quarantined: Reasons,
+    /// Decompressed bytes of the inputs.
+    pub bytes_in: u64,
+    /// UTF-8 bytes of the kept documents' text.
+    pub text_bytes: u64,
+    /// Tokens of the kept documents, end-of-document tokens included.
+    pub tokens_in: u64,
+    /// Tokens written, padding included.
+    pub tokens_out: u64,
+    /// Padding tokens written.
+    pub tokens_padding: u64,
+    /// Tokens cut off documents that were too long.
+    pub tokens_truncated: u64,
+    /// Tokens of documents or sequences that were left out whole.
+    pub tokens_dropped: u64,
+}
+
+impl Ledger {
+    /// Counts a record that is left out on purpose.
+    pub fn drop_document(&mut self, reason: &str) {
+        *self.documents_dropped.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    /// Counts a record that is set aside as bad.
+    pub fn quarantine_document(&mut self, reason: &str) {
+        *self.documents_quarantined.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    /// Sum of the bad records.
+    pub fn quarantined(&self) -> u64 {
+        self.documents_quarantined.values().sum()
+    }
+
+    /// Adds another run's books, for merges.
+    pub fn add(&mut self, other: &Self) {
+        self.documents_in += other.documents_in;
+        self.documents_kept += other.documents_kept;
+        self.bytes_in += other.bytes_in;
+        self.text_bytes += other.text_bytes;
+        self.tokens_in += other.tokens_in;
+        self.tokens_out += other.tokens_out;
+        self.tokens_padding += other.tokens_padding;
+        self.tokens_truncated += other.tokens_truncated;
+        self.tokens_dropped += other.tokens_dropped;
+        for (reason, count) in &other.documents_dropped {
+            *self.documents_dropped.entry(reason.clone()).or_default() += count;
+        }
+        for (reason, count) in &other.documents_quarantined {
+            *self.documents_quarantined.entry(reason.clone()).or_default() += count;
+        }
+    }
+
+    /// Checks both equations.
+    ///
+    /// # Errors
+    /// [`Error::Ledger`] names the sum that is off.
+    pub fn balance(&self) -> Result<()> {
+        let dropped: u64 = self.documents_dropped.values().sum();
+        let fates = self.documents_kept + dropped + self.quarantined();
+        if self.documents_in != fates {
+            return Err(Error::Ledger {
+                reason: format!(
+                    "{} documents in, but {} kept + {dropped} dropped + {} quarantined",
+                    self.documents_in,
+                    self.documents_kept,
+                    self.quarantined()
+                ),
+            });
+        }
+        let lost = self.tokens_truncated + self.tokens_dropped;
+        if self.tokens_in + self.tokens_padding != self.tokens_out + lost {
+            return Err(Error::Ledger {
+                reason: format!(
+                    "{} tokens in + {} padding, but {} out + {lost} truncated or dropped",
+                    self.tokens_in, self.tokens_padding, self.tokens_out
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_document_is_noticed() {
+        let mut ledger = Ledger { documents_in: 3, documents_kept: 1, ..Ledger::default() };
+        ledger.drop_document("blank line");
+        assert!(ledger.balance().is_err());
+        ledger.quarantine_document("malformed JSON");
+        assert!(ledger.balance().is_ok());
+    }
+
+    #[test]
+    fn a_lost_token_is_noticed() {
+        let mut ledger = Ledger { tokens_in: 10, tokens_out: 12, ..Ledger::default() };
+        assert!(ledger.balance().is_err());
+        ledger.tokens_padding = 2;
+        assert!(ledger.balance().is_ok());
+    }
+}

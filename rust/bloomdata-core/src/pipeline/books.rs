@@ -1,0 +1,204 @@
+//! The ledger, the quarantine and the place in the inputs, settled record by record in input order.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, json};
+
+use super::manifest::{IndexedInputs, OutputEntry, input_entry};
+use crate::document::{BYTE_ORDER_MARK, BadRecord, Position};
+use crate::error::{Error, Result};
+use crate::io::atomic::{AtomicFile, remove_if_present, temporary_path};
+use crate::ledger::Ledger;
+use crate::sources::{Format, Input};
+
+/// Name of the file of bad records.
+pub const QUARANTINE_NAME: &str = "quarantine.jsonl";
+
+/// What to do with a record that cannot become a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBadRecord {
+    /// Stop with an error that names the place.
+    Raise,
+    /// Keep its bytes in `quarantine.jsonl`, count it, go on.
+    Quarantine,
+}
+
+/// What becomes of one record.
+#[derive(Debug)]
+pub enum Fate {
+    /// Written; the bytes of its text.
+    Kept(u64),
+    /// Left out, for this reason.
+    Dropped(&'static str),
+    /// Bad: why, its offset, and its raw bytes.
+    Bad(BadRecord, u64, Vec<u8>),
+}
+
+/// A record's fate, and where the next one starts.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Offset behind the record.
+    pub next_offset: u64,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// State of the books between two records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Where the next record is.
+    pub position: Position,
+    /// Everything before it.
+    pub ledger: Ledger,
+    /// Bytes of the quarantine so far.
+    pub quarantine_bytes: u64,
+}
+
+/// The open books of a run.
+#[derive(Debug)]
+pub struct Books<'run> {
+    inputs: &'run [Input],
+    folder: &'run Path,
+    on_bad_record: OnBadRecord,
+    quarantine: Option<AtomicFile>,
+    state: Snapshot,
+    finished: IndexedInputs,
+}
+
+impl<'run> Books<'run> {
+    /// Opens the books at `state`.
+    ///
+    /// # Errors
+    /// A quarantine file that is gone or too short.
+    pub fn open(
+        inputs: &'run [Input],
+        folder: &'run Path,
+        on_bad_record: OnBadRecord,
+        state: Snapshot,
+    ) -> Result<Self> {
+        let path = folder.join(QUARANTINE_NAME);
+        let quarantine = if state.quarantine_bytes > 0 {
+            Some(AtomicFile::resume(&path, state.quarantine_bytes)?)
+        } else {
+            remove_if_present(&temporary_path(&path))?;
+            None
+        };
+        Ok(Self { inputs, folder, on_bad_record, quarantine, state, finished: Vec::new() })
+    }
+
+    /// The state now.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.state
+    }
+
+    /// The ledger, for counts that are not of records.
+    pub fn ledger(&mut self) -> &mut Ledger {
+        &mut self.state.ledger
+    }
+
+    /// Inputs that ended since the last call.
+    pub fn take_finished(&mut self) -> IndexedInputs {
+        std::mem::take(&mut self.finished)
+    }
+
+    /// Settles one record of input `file`.
+    ///
+    /// # Errors
+    /// A bad record, when bad records are errors.
+    pub fn settle(&mut self, file: usize, outcome: &Outcome) -> Result<()> {
+        if self.state.position.file != file {
+            return Err(Error::Internal("records of an input that is not open".into()));
+        }
+        self.state.position.line += 1;
+        self.state.position.offset = outcome.next_offset;
+        self.state.ledger.documents_in += 1;
+        match &outcome.fate {
+            Fate::Kept(text_bytes) => {
+                self.state.ledger.documents_kept += 1;
+                self.state.ledger.text_bytes += text_bytes;
+            }
+            Fate::Dropped(reason) => self.state.ledger.drop_document(reason),
+            Fate::Bad(reason, offset, raw) => self.set_aside(file, reason, *offset, raw)?,
+        }
+        Ok(())
+    }
+
+    fn set_aside(&mut self, file: usize, reason: &BadRecord, offset: u64, raw: &[u8]) -> Result<()> {
+        let (path, line) = (&self.inputs[file].path, self.state.position.line);
+        if self.on_bad_record == OnBadRecord::Raise {
+            return Err(Error::BadRecord { path: path.clone(), line, offset, reason: reason.to_string() });
+        }
+        self.state.ledger.quarantine_document(reason.name());
+        let mut entry = json!({
+            "file": path, "line": line, "offset": offset, "reason": reason.name(), "detail": reason.to_string(),
+        });
+        match std::str::from_utf8(raw) {
+            Ok(text) => entry["raw"] = text.into(),
+            Err(_) => entry["raw_hex"] = hex(raw).into(),
+        }
+        let quarantine = match &mut self.quarantine {
+            Some(quarantine) => quarantine,
+            none => none.insert(AtomicFile::create(&self.folder.join(QUARANTINE_NAME))?),
+        };
+        quarantine.write(format!("{entry}\n").as_bytes())?;
+        self.state.quarantine_bytes = quarantine.size();
+        Ok(())
+    }
+
+    /// Closes an input. Every byte of it must have been a record's, its line end's, or a byte order mark's.
+    ///
+    /// # Errors
+    /// Bytes that nobody accounted for: a defect.
+    pub fn end_input(&mut self, file: usize, hash: String, content_bytes: u64) -> Result<()> {
+        let input = &self.inputs[file];
+        let seen = self.state.position.offset;
+        let complete = match input.format {
+            Format::Json => seen <= content_bytes,
+            _ => seen == content_bytes || (seen == 0 && content_bytes == BYTE_ORDER_MARK.len() as u64),
+        };
+        if !complete {
+            let reason = format!("{}: {content_bytes} bytes in, {seen} in records", input.path.display());
+            return Err(Error::Ledger { reason });
+        }
+        self.state.ledger.bytes_in += content_bytes;
+        self.finished.push((file, input_entry(input, hash, content_bytes)));
+        self.state.position = Position { file: file + 1, ..Position::default() };
+        Ok(())
+    }
+
+    /// Makes the quarantine so far survive a crash.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn sync(&self) -> Result<()> {
+        self.quarantine.as_ref().map_or(Ok(()), AtomicFile::sync)
+    }
+
+    /// Seals the quarantine, if there is one.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn finish(self) -> Result<(Ledger, Option<OutputEntry>, IndexedInputs)> {
+        let records = self.state.ledger.quarantined();
+        let entry = match self.quarantine {
+            None => None,
+            Some(file) => {
+                let sealed = file.seal()?;
+                let details = Map::from_iter([("records".to_owned(), records.into())]);
+                Some(OutputEntry {
+                    path: QUARANTINE_NAME.into(),
+                    size: sealed.size,
+                    hash: sealed.hash,
+                    details,
+                })
+            }
+        };
+        Ok((self.state.ledger, entry, self.finished))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

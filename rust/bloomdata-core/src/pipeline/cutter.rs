@@ -1,0 +1,258 @@
+//! Lines become shards: which split a line goes to, where a frame ends, where a shard ends.
+//!
+//! All three depend on the lines alone. A split is one series of shards; without splits there is one, unnamed.
+
+use serde::{Deserialize, Serialize};
+
+use super::books::Snapshot;
+use super::manifest::IndexedInputs;
+use crate::error::{Error, Result};
+use crate::formats::jsonl_shards::FRAME_BYTES;
+use crate::ordered::Sender;
+use crate::rng;
+
+/// Use of the seed for splits (see [`rng::key`]).
+const SPLIT_STREAM: u64 = 1;
+/// Names of splits, in the order in which lines are given to them.
+pub const SPLIT_NAMES: [&str; 3] = ["train", "dev", "test"];
+
+/// Which lines go to which split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Splits {
+    /// Expected shares of train, dev, test; each line is drawn by itself from (seed, its number).
+    Ratio([f64; 3]),
+    /// The first lines go to test, the next to dev, the rest to train; counts of dev and test.
+    Count([u64; 2]),
+}
+
+impl Splits {
+    /// The split of the line with this number.
+    pub fn of_line(&self, seed: u64, line: u64) -> usize {
+        match self {
+            Self::Count([dev, test]) if line < *test + *dev => 1 + usize::from(line < *test),
+            Self::Count(_) => 0,
+            Self::Ratio([train, dev, _]) => {
+                let draw = rng::unit_interval(rng::key(seed, SPLIT_STREAM, line));
+                usize::from(draw >= *train) + usize::from(draw >= train + dev)
+            }
+        }
+    }
+
+    /// Checks that the shares are shares.
+    ///
+    /// # Errors
+    /// Shares that are negative or do not sum up to one.
+    pub fn validate(&self) -> Result<()> {
+        let Self::Ratio(shares) = self else { return Ok(()) };
+        let sum: f64 = shares.iter().sum();
+        if shares.iter().any(|share| !(0.0..=1.0).contains(share)) || (sum - 1.0).abs() > 1e-9 {
+            return Err(Error::config("splits", format!("{shares:?} are no shares that sum up to 1")));
+        }
+        Ok(())
+    }
+}
+
+/// When a shard is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Lines at most.
+    pub max_lines: u64,
+    /// Decompressed bytes at most, newlines included; a longer line has a shard of its own.
+    pub max_bytes: u64,
+}
+
+/// State of the cutter between two lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutState {
+    /// The books.
+    pub books: Snapshot,
+    /// Lines given to each split so far.
+    pub split_lines: Vec<u64>,
+}
+
+/// From where `shard` can go on: a place before the first line that is in no sealed shard.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutCheckpoint {
+    /// That place.
+    pub state: CutState,
+    /// Lines of each split that are in sealed shards.
+    pub sealed_lines: Vec<u64>,
+    /// Sealed shards of each split.
+    pub sealed_shards: Vec<u64>,
+}
+
+/// Lines to be compressed together.
+#[derive(Debug)]
+pub struct Frame {
+    /// Index of the split.
+    pub split: usize,
+    /// Number of the shard in its split, from 0.
+    pub shard: u64,
+    /// The lines.
+    pub bytes: Vec<u8>,
+    /// How many.
+    pub num_lines: u64,
+    /// Set on a shard's last frame.
+    pub end: Option<Box<ShardEnd>>,
+}
+
+/// What is true once a shard is sealed.
+#[derive(Debug)]
+pub struct ShardEnd {
+    /// Where to go on.
+    pub checkpoint: CutCheckpoint,
+    /// Inputs that ended since the last shard.
+    pub inputs: IndexedInputs,
+}
+
+#[derive(Debug, Default)]
+struct Series {
+    start: CutState,
+    frame: Vec<u8>,
+    frame_lines: u64,
+    shard_lines: u64,
+    shard_bytes: u64,
+    shard: u64,
+    sealed_lines: u64,
+    skip_lines: u64,
+}
+
+/// Cuts lines into frames and shards.
+#[derive(Debug)]
+pub struct Cutter<Out> {
+    limits: Limits,
+    splits: Option<Splits>,
+    seed: u64,
+    series: Vec<Series>,
+    split_lines: Vec<u64>,
+    inputs: IndexedInputs,
+    sender: Sender<Frame, Out>,
+}
+
+impl<Out> Cutter<Out> {
+    /// Starts at `checkpoint`.
+    pub fn new(
+        limits: Limits,
+        splits: Option<Splits>,
+        seed: u64,
+        checkpoint: &CutCheckpoint,
+        sender: Sender<Frame, Out>,
+    ) -> Self {
+        let count = if splits.is_some() { SPLIT_NAMES.len() } else { 1 };
+        let at = |list: &[u64], split: usize| list.get(split).copied().unwrap_or_default();
+        let series = (0..count)
+            .map(|split| Series {
+                shard: at(&checkpoint.sealed_shards, split),
+                sealed_lines: at(&checkpoint.sealed_lines, split),
+                skip_lines: at(&checkpoint.sealed_lines, split) - at(&checkpoint.state.split_lines, split),
+                ..Series::default()
+            })
+            .collect();
+        let split_lines = (0..count).map(|split| at(&checkpoint.state.split_lines, split)).collect();
+        Self { limits, splits, seed, series, split_lines, inputs: Vec::new(), sender }
+    }
+
+    /// Takes a line without its newline; `before` are the books before it.
+    ///
+    /// # Errors
+    /// Nobody takes frames any more.
+    pub fn push(&mut self, line: &[u8], before: &Snapshot) -> Result<()> {
+        let number = self.split_lines.iter().sum();
+        let split = self.splits.as_ref().map_or(0, |splits| splits.of_line(self.seed, number));
+        let size = line.len() as u64 + 1;
+        let series = &self.series[split];
+        if series.skip_lines == 0
+            && series.shard_lines > 0
+            && series.shard_bytes + size > self.limits.max_bytes
+        {
+            self.end_shard(split, before)?;
+        }
+        let series = &mut self.series[split];
+        if series.skip_lines > 0 {
+            series.skip_lines -= 1;
+            self.split_lines[split] += 1;
+            return Ok(());
+        }
+        if series.shard_lines == 0 {
+            series.start = CutState { books: before.clone(), split_lines: self.split_lines.clone() };
+        }
+        self.split_lines[split] += 1;
+        series.frame.extend_from_slice(line);
+        series.frame.push(b'\n');
+        series.frame_lines += 1;
+        series.shard_lines += 1;
+        series.shard_bytes += size;
+        if series.frame.len() >= FRAME_BYTES && series.shard_lines < self.limits.max_lines {
+            self.send(split, None)?;
+        }
+        Ok(())
+    }
+
+    /// Notes inputs that have ended, for the next shard's step.
+    pub fn note_inputs(&mut self, inputs: IndexedInputs) {
+        self.inputs.extend(inputs);
+    }
+
+    /// Ends every shard that is full now that the books stand at `after`.
+    ///
+    /// # Errors
+    /// Nobody takes frames any more.
+    pub fn settle(&mut self, after: &Snapshot) -> Result<()> {
+        for split in 0..self.series.len() {
+            if self.series[split].shard_lines >= self.limits.max_lines {
+                self.end_shard(split, after)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all shards: there are no more lines. Returns the inputs that no shard has noted.
+    ///
+    /// # Errors
+    /// Nobody takes frames any more.
+    pub fn finish(mut self, after: &Snapshot) -> Result<IndexedInputs> {
+        for split in 0..self.series.len() {
+            if self.series[split].shard_lines > 0 {
+                self.end_shard(split, after)?;
+            }
+        }
+        Ok(self.inputs)
+    }
+
+    fn end_shard(&mut self, split: usize, now: &Snapshot) -> Result<()> {
+        let series = &mut self.series[split];
+        series.sealed_lines += series.shard_lines;
+        series.shard_lines = 0;
+        series.shard_bytes = 0;
+        // Go on where the oldest open shard starts; without one, here.
+        let open = self.series.iter().filter(|series| series.shard_lines > 0).map(|series| &series.start);
+        let oldest = open.min_by_key(|state| state.split_lines.iter().sum::<u64>()).cloned();
+        let state =
+            oldest.unwrap_or_else(|| CutState { books: now.clone(), split_lines: self.split_lines.clone() });
+        let mut sealed_shards: Vec<u64> = self.series.iter().map(|series| series.shard).collect();
+        sealed_shards[split] += 1;
+        let checkpoint = CutCheckpoint {
+            state,
+            sealed_lines: self.series.iter().map(|series| series.sealed_lines).collect(),
+            sealed_shards,
+        };
+        let inputs = std::mem::take(&mut self.inputs);
+        self.send(split, Some(Box::new(ShardEnd { checkpoint, inputs })))?;
+        self.series[split].shard += 1;
+        Ok(())
+    }
+
+    fn send(&mut self, split: usize, end: Option<Box<ShardEnd>>) -> Result<()> {
+        let series = &mut self.series[split];
+        let frame = Frame {
+            split,
+            shard: series.shard,
+            bytes: std::mem::take(&mut series.frame),
+            num_lines: std::mem::take(&mut series.frame_lines),
+            end,
+        };
+        series.frame.reserve(FRAME_BYTES + (FRAME_BYTES >> 4));
+        self.sender.send(frame)
+    }
+}

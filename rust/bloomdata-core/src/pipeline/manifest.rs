@@ -1,0 +1,155 @@
+//! `manifest.json`: what a finished folder says about itself. Holds no times, so that equal runs give equal bytes.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::hash::hash_bytes;
+use crate::io::atomic::write_atomically;
+use crate::ledger::Ledger;
+use crate::sources::{Format, Input};
+
+/// Version of the folder layout and of everything that decides output bytes.
+pub const FORMAT_VERSION: u32 = 1;
+/// Name in every finished folder.
+pub const MANIFEST_NAME: &str = "manifest.json";
+
+/// An input as it was when it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputEntry {
+    /// As the user named it.
+    pub path: PathBuf,
+    /// What its records were.
+    pub format: Format,
+    /// Bytes as stored.
+    pub size: u64,
+    /// BLAKE3 as stored (of the rows as JSON lines for Arrow streams).
+    pub hash: String,
+    /// Decompressed bytes; rows for tables.
+    pub content_bytes: u64,
+}
+
+/// Inputs that were read to their end, each with its place in the list.
+pub type IndexedInputs = Vec<(usize, InputEntry)>;
+
+/// An output file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputEntry {
+    /// Relative to the folder, with `/`.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// BLAKE3.
+    pub hash: String,
+    /// Counts and offsets by kind of file: `lines`, `rows`, `documents`, …
+    #[serde(flatten)]
+    pub details: Map<String, Value>,
+}
+
+/// The whole manifest; its fields are sorted by their declaration here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// See [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// Version of the library that wrote the folder.
+    pub bloomdata_version: String,
+    /// `shard`, `pack`, `merge`.
+    pub verb: String,
+    /// Every option that decides output bytes.
+    pub config: Value,
+    /// What was read, in order.
+    pub inputs: Vec<InputEntry>,
+    /// Files of input folders that were not read, since their names are of no known format.
+    pub ignored_inputs: Vec<PathBuf>,
+    /// What was written.
+    pub outputs: Vec<OutputEntry>,
+    /// The books.
+    pub ledger: Ledger,
+    /// Facts of the verb: the tokenizer, ids, counts.
+    pub details: Map<String, Value>,
+    /// Hash over paths and hashes of all outputs: equal fingerprints mean equal data.
+    pub fingerprint: String,
+}
+
+/// The fingerprint of a list of outputs.
+pub fn fingerprint(outputs: &[OutputEntry]) -> String {
+    let lines: Vec<String> =
+        outputs.iter().map(|output| format!("{}  {}\n", output.hash, output.path)).collect();
+    hash_bytes(lines.concat().as_bytes())
+}
+
+impl Manifest {
+    /// Reads the manifest of `folder`; `None` when it has none.
+    ///
+    /// # Errors
+    /// A manifest that cannot be read or understood.
+    pub fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(MANIFEST_NAME);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io(&path)(error)),
+        };
+        let manifest: Self = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::corrupt(&path, 0, format!("not a manifest of bloomdata: {error}")))?;
+        if manifest.format_version != FORMAT_VERSION {
+            return Err(Error::Unsupported {
+                path,
+                found: format!("format version {}", manifest.format_version),
+                supported: FORMAT_VERSION.to_string(),
+            });
+        }
+        Ok(Some(manifest))
+    }
+
+    /// As JSON text.
+    ///
+    /// # Errors
+    /// Never, for what we hold.
+    pub fn to_json(&self) -> Result<String> {
+        let mut text =
+            serde_json::to_string_pretty(self).map_err(|error| Error::Internal(error.to_string()))?;
+        text.push('\n');
+        Ok(text)
+    }
+
+    /// Writes it into `folder`, whole or not at all.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        write_atomically(&folder.join(MANIFEST_NAME), self.to_json()?.as_bytes()).map(|_| ())
+    }
+
+    /// Compares what was asked for then and now.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] names the first option or input that differs.
+    pub fn check_same_run(verb: &str, old: (&str, &Value), new: &Value) -> Result<()> {
+        if old.0 != verb {
+            return Err(Error::mismatch(differs("verb"), old.0, verb));
+        }
+        let empty = Map::new();
+        let (old, new) = (old.1.as_object().unwrap_or(&empty), new.as_object().unwrap_or(&empty));
+        for (key, value) in new.iter().chain(old) {
+            let (before, now) = (old.get(key).unwrap_or(&Value::Null), new.get(key).unwrap_or(&Value::Null));
+            if before != now {
+                let _ = value;
+                return Err(Error::mismatch(differs(&format!("option {key}")), before, now));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What to say of a rerun that asks for something else.
+pub fn differs(what: &str) -> String {
+    format!("the output folder belongs to another run (overwrite=True starts anew): {what}")
+}
+
+/// An input's entry, once it was read.
+pub fn input_entry(input: &Input, hash: String, content_bytes: u64) -> InputEntry {
+    InputEntry { path: input.path.clone(), format: input.format, size: input.size, hash, content_bytes }
+}

@@ -1,0 +1,292 @@
+//! The verb `merge`: finished Megatron pairs become one, as if their documents had been written one after the other.
+//!
+//! Pointers and sums are 64-bit throughout. Origin: `IndexedDatasetBuilder.add_index` of Megatron-core.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::manifest::{InputEntry, Manifest, OutputEntry};
+use super::run::{Opened, Request, Run, RunOptions, RunResult};
+use super::sinks::megatron::pair_entries;
+use crate::error::{Error, Result};
+use crate::formats::megatron::{HEADER_BYTES, IndexHeader, IndexWriter, with_suffix};
+use crate::hash::{ContentHasher, hash_file};
+use crate::io::atomic::AtomicFile;
+use crate::io::compression::Compression;
+use crate::ledger::Ledger;
+use crate::progress::Progress;
+use crate::sources::inputs::InputList;
+use crate::sources::{Format, Input};
+
+/// One pair to be merged.
+#[derive(Debug, Clone)]
+struct Pair {
+    prefix: PathBuf,
+    header: IndexHeader,
+}
+
+/// Merges `prefixes` (paths without `.bin` and `.idx`, or folders written by `pack`) in their order.
+///
+/// # Errors
+/// Pairs of different token types or from different tokenizers, folders with different fields, damaged indices.
+pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Progress) -> Result<RunResult> {
+    let (groups, manifests) = collect(sources, name)?;
+    let mut list = InputList::default();
+    for pair in groups.values().flatten() {
+        for suffix in [".bin", ".idx"] {
+            list.inputs.push(describe(&with_suffix(&pair.prefix, suffix))?);
+        }
+    }
+    let names: Vec<&String> = groups.keys().collect();
+    let config = json!({ "names": names });
+    let request = Request {
+        verb: "merge",
+        output: &options.output,
+        config,
+        inputs: &list,
+        overwrite: options.overwrite,
+    };
+    let run = match Run::open(request, progress)? {
+        Opened::Finished(manifest) => {
+            return Ok(RunResult { manifest: *manifest, was_finished: true, was_resumed: false });
+        }
+        Opened::Ready(run) => run,
+    };
+    let folder = run.folder();
+    let mut inputs = Vec::new();
+    let mut outputs = Vec::new();
+    let mut ledger = Ledger::default();
+    for manifest in manifests.iter().flatten() {
+        ledger.add(&manifest.ledger);
+    }
+    let from_manifests = manifests.iter().all(Option::is_some);
+    let mut first_group = true;
+    for (name, pairs) in &groups {
+        let merged = merge_group(&folder.join(name), pairs, &mut inputs, progress)?;
+        if !from_manifests {
+            ledger.tokens_in += merged.num_tokens;
+            ledger.tokens_out += merged.num_tokens;
+            if std::mem::take(&mut first_group) {
+                ledger.documents_in += merged.num_documents;
+                ledger.documents_kept += merged.num_documents;
+            }
+        }
+        outputs.extend(merged.entries);
+    }
+    let mut details = Map::new();
+    if let Some(Some(first)) = manifests.first() {
+        details.clone_from(&first.details);
+        if let Some(source) = sources.first() {
+            outputs.extend(copy_tokenizer(Path::new(source), folder, &details)?);
+        }
+    }
+    let inputs: BTreeMap<usize, InputEntry> = inputs.into_iter().enumerate().collect();
+    let manifest = run.finish(inputs, outputs, ledger, details)?;
+    Ok(RunResult { manifest, was_finished: false, was_resumed: false })
+}
+
+type Groups = BTreeMap<String, Vec<Pair>>;
+
+fn collect(sources: &[String], name: &str) -> Result<(Groups, Vec<Option<Manifest>>)> {
+    let mut groups = Groups::new();
+    let mut manifests: Vec<Option<Manifest>> = Vec::new();
+    for source in sources {
+        let path = Path::new(source);
+        let manifest = if path.is_dir() { Manifest::read(path)? } else { None };
+        match &manifest {
+            Some(manifest) => {
+                let indices = manifest.outputs.iter().filter_map(|output| output.path.strip_suffix(".idx"));
+                for stem in indices {
+                    groups.entry(stem.to_owned()).or_default().push(open_pair(&path.join(stem))?);
+                }
+            }
+            None if path.is_dir() => {
+                return Err(Error::config(
+                    "inputs",
+                    format!("{source} is no finished folder of pack or merge"),
+                ));
+            }
+            None => {
+                let stem =
+                    source.strip_suffix(".idx").or_else(|| source.strip_suffix(".bin")).unwrap_or(source);
+                groups.entry(name.to_owned()).or_default().push(open_pair(Path::new(stem))?);
+            }
+        }
+        if let (Some(Some(first)), Some(this)) = (manifests.first(), &manifest) {
+            same(source, "tokenizer", first, this)?;
+        }
+        manifests.push(manifest);
+    }
+    for (name, pairs) in &groups {
+        if pairs.len() != sources.len() {
+            let reason = format!(
+                "{name} is in {} of {} inputs; all must hold the same fields",
+                pairs.len(),
+                sources.len()
+            );
+            return Err(Error::config("inputs", reason));
+        }
+        for pair in pairs {
+            if pair.header.dtype != pairs[0].header.dtype {
+                let what = format!("{}.idx: token type", pair.prefix.display());
+                return Err(Error::mismatch(
+                    what,
+                    format!("{:?}", pairs[0].header.dtype),
+                    format!("{:?}", pair.header.dtype),
+                ));
+            }
+        }
+    }
+    if groups.is_empty() {
+        return Err(Error::config("inputs", "no Megatron pairs to merge"));
+    }
+    Ok((groups, manifests))
+}
+
+fn same(source: &str, key: &str, first: &Manifest, this: &Manifest) -> Result<()> {
+    let of =
+        |manifest: &Manifest| manifest.details.get(key).and_then(|value| value.get("fingerprint")).cloned();
+    if of(first) == of(this) {
+        return Ok(());
+    }
+    let text = |value: Option<Value>| value.map_or_else(|| "none".to_owned(), |value| value.to_string());
+    Err(Error::mismatch(format!("{source}: {key}"), text(of(first)), text(of(this))))
+}
+
+fn open_pair(prefix: &Path) -> Result<Pair> {
+    let header = IndexHeader::read(&with_suffix(prefix, ".idx"))?;
+    Ok(Pair { prefix: prefix.to_owned(), header })
+}
+
+fn describe(path: &Path) -> Result<Input> {
+    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
+    Ok(Input {
+        path: path.to_owned(),
+        format: Format::Megatron,
+        compression: Compression::None,
+        size,
+        modified_ns: 0,
+    })
+}
+
+fn copy_tokenizer(source: &Path, folder: &Path, details: &Map<String, Value>) -> Result<Option<OutputEntry>> {
+    let Some(path) = details.get("tokenizer").and_then(|tokenizer| tokenizer.get("path")?.as_str()) else {
+        return Ok(None);
+    };
+    let from = source.join(path);
+    let bytes = std::fs::read(&from).map_err(Error::io(&from))?;
+    let sealed = crate::io::atomic::write_atomically(&folder.join(path), &bytes)?;
+    Ok(Some(OutputEntry { path: path.to_owned(), size: sealed.size, hash: sealed.hash, details: Map::new() }))
+}
+
+struct Merged {
+    entries: [OutputEntry; 2],
+    num_tokens: u64,
+    num_documents: u64,
+}
+
+fn merge_group(
+    prefix: &Path,
+    pairs: &[Pair],
+    inputs: &mut Vec<InputEntry>,
+    progress: &Progress,
+) -> Result<Merged> {
+    let mut bin = AtomicFile::create(&with_suffix(prefix, ".bin"))?;
+    for pair in pairs {
+        let hash = append_bin(pair, &mut bin, progress)?;
+        let path = with_suffix(&pair.prefix, ".idx");
+        let (size, hasher) = hash_file(&path, None, progress)?;
+        let entry = |path: PathBuf, size: u64, hash: String| InputEntry {
+            path,
+            format: Format::Megatron,
+            size,
+            hash,
+            content_bytes: size,
+        };
+        inputs.push(entry(with_suffix(&pair.prefix, ".bin"), hash.0, hash.1));
+        inputs.push(entry(path, size, hasher.hex()));
+    }
+    let dtype = pairs[0].header.dtype;
+    let num_tokens = bin.size() / dtype.itemsize() as u64;
+    let num_sequences = pairs.iter().map(|pair| pair.header.num_sequences).sum();
+    // Each index starts with a 0 of its own, of which only the first stays.
+    let num_documents = pairs.iter().map(|pair| pair.header.document_index_len - 1).sum::<u64>();
+    let mut index = IndexWriter::create(&with_suffix(prefix, ".idx"))?;
+    index.header(dtype, num_sequences, num_documents + 1)?;
+    for pair in pairs {
+        pair.each(HEADER_BYTES, pair.header.num_sequences, 4, |length| index.put(&length[..4]))?;
+    }
+    let mut pointer = 0_u64;
+    for pair in pairs {
+        pair.each(HEADER_BYTES, pair.header.num_sequences, 4, |length| {
+            index.put(&pointer.to_le_bytes())?;
+            pointer += word(length) * dtype.itemsize() as u64;
+            Ok(())
+        })?;
+    }
+    if pointer != bin.size() {
+        let reason = format!("lengths of all sequences sum up to {pointer} bytes, tokens to {}", bin.size());
+        return Err(Error::corrupt(&with_suffix(&pairs[0].prefix, ".idx"), HEADER_BYTES, reason));
+    }
+    index.put(&0_u64.to_le_bytes())?;
+    let mut before = 0;
+    for pair in pairs {
+        let start = HEADER_BYTES + 12 * pair.header.num_sequences;
+        let mut first = true;
+        pair.each(start, pair.header.document_index_len, 8, |entry| {
+            if std::mem::take(&mut first) { Ok(()) } else { index.put(&(before + word(entry)).to_le_bytes()) }
+        })?;
+        before += pair.header.num_sequences;
+    }
+    let (bin, idx) = (bin.seal()?, index.seal()?);
+    let name = prefix.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let entries = pair_entries(&name, dtype, num_tokens, &bin, (&idx, num_documents, num_sequences));
+    Ok(Merged { entries, num_tokens, num_documents })
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
+}
+
+fn append_bin(pair: &Pair, out: &mut AtomicFile, progress: &Progress) -> Result<(u64, String)> {
+    let path = with_suffix(&pair.prefix, ".bin");
+    let mut file = File::open(&path).map_err(Error::io(&path))?;
+    let (mut buffer, mut hasher, mut size) = (vec![0; 1 << 20], ContentHasher::default(), 0);
+    loop {
+        progress.check()?;
+        let count = file.read(&mut buffer).map_err(Error::io(&path))?;
+        if count == 0 {
+            return Ok((size, hasher.hex()));
+        }
+        hasher.update(&buffer[..count]);
+        out.write(&buffer[..count])?;
+        Progress::add(&progress.read_bytes, count as u64);
+        size += count as u64;
+    }
+}
+
+impl Pair {
+    /// Visits `count` items of `size` bytes from offset `start` of the index.
+    fn each(
+        &self,
+        start: u64,
+        count: u64,
+        size: usize,
+        mut visit: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let path = with_suffix(&self.prefix, ".idx");
+        let mut file = File::open(&path).map_err(Error::io(&path))?;
+        file.seek(SeekFrom::Start(start)).map_err(Error::io(&path))?;
+        let mut reader = BufReader::with_capacity(1 << 16, file);
+        let mut item = [0; 8];
+        for _ in 0..count {
+            reader.read_exact(&mut item[..size]).map_err(Error::io(&path))?;
+            visit(&item[..size])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! The verbs: whole runs from inputs to a finished folder, parallel inside and ordered outside.
+//!
+//! - [`manifest`]: what a finished folder says about itself.
+//! - [`journal`]: what an unfinished folder says, so that a killed run goes on.
+//! - [`run`]: opening an output folder: new, to be resumed, or finished already.
+//! - [`books`]: the ledger, the quarantine and the place in the inputs, settled record by record.
+//! - [`sealer`]: a thread that syncs, renames and journals finished outputs in order.
+//! - [`shard`] (with [`cutter`] and [`shuffle`]), [`pack`] (with [`sinks`]), [`merge`], [`verify`]: the verbs.
+
+pub mod books;
+pub mod cutter;
+pub mod journal;
+pub mod manifest;
+pub mod merge;
+pub mod pack;
+pub mod run;
+pub mod sealer;
+pub mod shard;
+pub mod shuffle;
+pub mod sinks;
+pub mod verify;

@@ -1,0 +1,313 @@
+//! Opening an output folder: new, to be resumed, or finished already; and finishing it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::journal::{Entry, Journal, Step};
+use super::manifest::{
+    FORMAT_VERSION, InputEntry, MANIFEST_NAME, Manifest, OutputEntry, differs, fingerprint,
+};
+use crate::error::{Error, Result};
+use crate::hash::hash_file;
+use crate::io::atomic::{TEMPORARY_SUFFIX, remove_if_present};
+use crate::ledger::Ledger;
+use crate::progress::Progress;
+use crate::sources::inputs::InputList;
+use crate::sources::read::PieceSender;
+use crate::sources::{Format, Input};
+
+/// Version of this library.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How to run, which never changes what is written.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The folder to write.
+    pub output: PathBuf,
+    /// Worker threads.
+    pub num_threads: usize,
+    /// Discard what an earlier run left.
+    pub overwrite: bool,
+    /// Seconds between checkpoints of files that grow for long.
+    pub checkpoint_seconds: f64,
+}
+
+/// What a run of a verb returns.
+#[derive(Debug)]
+pub struct RunResult {
+    /// The manifest as written.
+    pub manifest: Manifest,
+    /// Whether the folder was finished before, so that nothing was done.
+    pub was_finished: bool,
+    /// Whether an earlier attempt was gone on with.
+    pub was_resumed: bool,
+}
+
+/// Reads the inputs that `read_input` does not know.
+pub type CustomReader<'run> =
+    dyn Fn(usize, &Input, u64, &PieceSender, &Progress) -> Result<bool> + Send + Sync + 'run;
+
+/// What a run is asked to do.
+#[derive(Debug)]
+pub struct Request<'run> {
+    /// The verb.
+    pub verb: &'static str,
+    /// The folder to write.
+    pub output: &'run Path,
+    /// Options that decide output bytes.
+    pub config: Value,
+    /// What to read.
+    pub inputs: &'run InputList,
+    /// Whether to discard what an earlier run left in the folder.
+    pub overwrite: bool,
+}
+
+/// An output folder at work.
+#[derive(Debug)]
+pub struct Run<'run> {
+    request: Request<'run>,
+    /// The journal, for the sealer.
+    pub journal: Journal,
+    /// Everything done for good by earlier attempts: all inputs and outputs, and the last checkpoint.
+    pub done: Step,
+}
+
+/// How a folder was found.
+#[derive(Debug)]
+pub enum Opened<'run> {
+    /// The same run has finished before; there is nothing to do.
+    Finished(Box<Manifest>),
+    /// There is work to do.
+    Ready(Box<Run<'run>>),
+}
+
+impl<'run> Run<'run> {
+    /// Opens the folder, which is made if needed.
+    ///
+    /// # Errors
+    /// A folder that is not empty and not ours, or belongs to a run with other options or inputs.
+    pub fn open(request: Request<'run>, progress: &Progress) -> Result<Opened<'run>> {
+        let folder = request.output;
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let is_new = is_empty(folder)?;
+        if !is_new
+            && !folder.join(super::journal::JOURNAL_NAME).exists()
+            && !folder.join(MANIFEST_NAME).exists()
+        {
+            let reason = format!("{} is not empty, and no output of bloomdata", folder.display());
+            return Err(Error::config("output", reason));
+        }
+        let (mut journal, entries) = Journal::open(folder)?;
+        let result = Self::examine(request, &mut journal, entries, progress);
+        match result {
+            Ok(Examined::Finished(manifest)) => {
+                journal.remove()?;
+                Ok(Opened::Finished(manifest))
+            }
+            Ok(Examined::Ready(request, done)) => {
+                Ok(Opened::Ready(Box::new(Self { request, journal, done })))
+            }
+            Err(error) => {
+                if is_new || folder.join(MANIFEST_NAME).exists() {
+                    journal.remove()?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn examine(
+        request: Request<'run>,
+        journal: &mut Journal,
+        entries: Vec<Entry>,
+        progress: &Progress,
+    ) -> Result<Examined<'run>> {
+        let folder = request.output;
+        let manifest = Manifest::read(folder)?;
+        if request.overwrite {
+            let outputs = manifest.map(|manifest| manifest.outputs);
+            discard(folder, &outputs.unwrap_or_default(), &entries)?;
+            journal.clear()?;
+        } else if let Some(manifest) = manifest {
+            check_finished(&request, &manifest, progress)?;
+            return Ok(Examined::Finished(Box::new(manifest)));
+        } else if let Some((Entry::Start { verb, version, config, inputs }, steps)) = entries.split_first() {
+            check_resumable(&request, verb, version, config, inputs)?;
+            let done = collect(steps);
+            for output in &done.outputs {
+                check_size(folder, output)?;
+            }
+            return Ok(Examined::Ready(request, done));
+        }
+        journal.append(&Entry::Start {
+            verb: request.verb.to_owned(),
+            version: VERSION.to_owned(),
+            config: request.config.clone(),
+            inputs: request.inputs.inputs.clone(),
+        })?;
+        Ok(Examined::Ready(request, Step::default()))
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &'run Path {
+        self.request.output
+    }
+
+    /// Checks the books, writes the manifest, removes the journal.
+    ///
+    /// # Errors
+    /// Books that do not balance, inputs without a hash, or the system's reason.
+    pub fn finish(
+        self,
+        inputs: BTreeMap<usize, InputEntry>,
+        outputs: Vec<OutputEntry>,
+        ledger: Ledger,
+        details: Map<String, Value>,
+    ) -> Result<Manifest> {
+        ledger.balance()?;
+        if inputs.len() != self.request.inputs.inputs.len() {
+            let reason = format!("{} of {} inputs were read", inputs.len(), self.request.inputs.inputs.len());
+            return Err(Error::Ledger { reason });
+        }
+        let manifest = Manifest {
+            format_version: FORMAT_VERSION,
+            bloomdata_version: VERSION.to_owned(),
+            verb: self.request.verb.to_owned(),
+            config: self.request.config,
+            inputs: inputs.into_values().collect(),
+            ignored_inputs: self.request.inputs.ignored.clone(),
+            fingerprint: fingerprint(&outputs),
+            outputs,
+            ledger,
+            details,
+        };
+        manifest.write(self.request.output)?;
+        self.journal.remove()?;
+        Ok(manifest)
+    }
+}
+
+enum Examined<'run> {
+    Finished(Box<Manifest>),
+    Ready(Request<'run>, Step),
+}
+
+fn is_empty(folder: &Path) -> Result<bool> {
+    Ok(std::fs::read_dir(folder).map_err(Error::io(folder))?.next().is_none())
+}
+
+/// Sums up all steps: everything that was done, and the last state.
+fn collect(steps: &[Entry]) -> Step {
+    let mut done = Step::default();
+    for entry in steps {
+        if let Entry::Step(step) = entry {
+            done.inputs.extend(step.inputs.iter().cloned());
+            done.outputs.extend(step.outputs.iter().cloned());
+            done.checkpoint = step.checkpoint.clone();
+        }
+    }
+    done
+}
+
+fn check_size(folder: &Path, output: &OutputEntry) -> Result<()> {
+    let path = folder.join(&output.path);
+    let found = std::fs::metadata(&path).map_err(Error::io(&path))?.len();
+    if found == output.size {
+        return Ok(());
+    }
+    Err(Error::mismatch(
+        format!("{}: size in bytes (changed since it was written)", path.display()),
+        output.size,
+        found,
+    ))
+}
+
+fn check_resumable(
+    request: &Request<'_>,
+    verb: &str,
+    version: &str,
+    config: &Value,
+    inputs: &[Input],
+) -> Result<()> {
+    if version != VERSION {
+        return Err(Error::mismatch(differs("version of bloomdata"), version, VERSION));
+    }
+    Manifest::check_same_run(request.verb, (verb, config), &request.config)?;
+    let found = &request.inputs.inputs;
+    if inputs.len() != found.len() {
+        return Err(Error::mismatch(differs("number of inputs"), inputs.len(), found.len()));
+    }
+    for (old, new) in inputs.iter().zip(found) {
+        if old != new {
+            let what = if old.path == new.path {
+                format!("input {} (size or time of last change)", new.path.display())
+            } else {
+                "input".to_owned()
+            };
+            let describe = |input: &Input| format!("{} of {} bytes", input.path.display(), input.size);
+            return Err(Error::mismatch(differs(&what), describe(old), describe(new)));
+        }
+    }
+    Ok(())
+}
+
+/// A finished folder answers for the same options and the same content of the same inputs.
+fn check_finished(request: &Request<'_>, manifest: &Manifest, progress: &Progress) -> Result<()> {
+    Manifest::check_same_run(request.verb, (&manifest.verb, &manifest.config), &request.config)?;
+    let found = &request.inputs.inputs;
+    if manifest.inputs.len() != found.len() {
+        return Err(Error::mismatch(differs("number of inputs"), manifest.inputs.len(), found.len()));
+    }
+    for (old, new) in manifest.inputs.iter().zip(found) {
+        if new.format == Format::Arrow {
+            // A stream can be read once only: the caller says that it is the same by giving the same options.
+            continue;
+        }
+        if old.path != new.path {
+            return Err(Error::mismatch(differs("input"), old.path.display(), new.path.display()));
+        }
+        let (size, hasher) = hash_file(&new.path, None, progress)?;
+        if (old.size, &old.hash) != (size, &hasher.hex()) {
+            let what = differs(&format!("content of input {}", new.path.display()));
+            return Err(Error::mismatch(what, &old.hash, hasher.hex()));
+        }
+    }
+    for output in &manifest.outputs {
+        check_size(request.output, output)?;
+    }
+    Ok(())
+}
+
+/// Removes what an earlier run left, and nothing else.
+fn discard(folder: &Path, outputs: &[OutputEntry], entries: &[Entry]) -> Result<()> {
+    // First the manifest: a kill from here on must not leave a folder that looks finished.
+    remove_if_present(&folder.join(MANIFEST_NAME))?;
+    for output in outputs.iter().chain(&collect(entries).outputs) {
+        remove_if_present(&folder.join(&output.path))?;
+    }
+    for path in temporaries(folder)? {
+        remove_if_present(&path)?;
+    }
+    let buckets = folder.join(super::shuffle::BUCKET_FOLDER);
+    if buckets.exists() { std::fs::remove_dir_all(&buckets).map_err(Error::io(&buckets)) } else { Ok(()) }
+}
+
+/// Unfinished files of a folder and its sub-folders.
+///
+/// # Errors
+/// The system's reason.
+pub fn temporaries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        if path.is_dir() {
+            found.extend(temporaries(&path)?);
+        } else if path.to_string_lossy().ends_with(TEMPORARY_SUFFIX) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}

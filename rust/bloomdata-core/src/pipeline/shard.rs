@@ -1,0 +1,475 @@
+//! The verb `shard`: lines of all inputs become `.jsonl.zst` shards of at most so many lines.
+//!
+//! ```text
+//! Source ─blocks→ pool: cut, check ─ordered→ cutter ─frames→ pool: compress ─ordered→ writer ─→ sealer
+//!                                      └─shuffle: scatter to buckets, then gather them sorted ─┘
+//! ```
+
+use std::path::Path;
+use std::sync::OnceLock;
+use std::thread::scope;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+
+use super::books::{Books, Fate, OnBadRecord, Outcome, Snapshot};
+use super::cutter::{CutCheckpoint, Cutter, Frame, Limits, SPLIT_NAMES, ShardEnd, Splits};
+use super::manifest::{IndexedInputs, OutputEntry};
+use super::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
+use super::sealer::{Sealer, cause, join};
+use super::shuffle::{self, BUCKET_FOLDER, Scatter, Scattered};
+use crate::document::{BadRecord, Block, Position, Record, is_blank};
+use crate::error::{Error, Result};
+use crate::formats::jsonl_shards::{LineEncoder, ShardNames};
+use crate::io::atomic::AtomicFile;
+use crate::io::compression::Compression;
+use crate::io::zstd_frames::seek_table;
+use crate::ledger::Ledger;
+use crate::ordered::{Pool, Results, Sender};
+use crate::progress::Progress;
+use crate::sources::inputs::{InputList, natural_order};
+use crate::sources::json_fields::{invalid_utf8, validate};
+use crate::sources::{Event, Format, Source, SourceOptions};
+
+/// Options of `shard`. Same names as in Python and on the command line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardConfig {
+    /// Lines in a shard; only the last one of a split is shorter.
+    pub max_lines: u64,
+    /// Decompressed bytes in a shard at most.
+    pub max_bytes: Option<u64>,
+    /// `zstd`, `gzip` or `none`.
+    pub compression: Compression,
+    /// Compression level.
+    pub level: i32,
+    /// First part of shard names.
+    pub prefix: String,
+    /// Digits of the number in a shard's name, at least.
+    pub digits: usize,
+    /// Number of the first shard.
+    pub first_index: u64,
+    /// Key under which the lines of `.txt` inputs are stored.
+    pub text_field: String,
+    /// Whether every line must be a JSON object.
+    pub validate: bool,
+    /// What to do with a line that is not.
+    pub on_bad_record: OnBadRecord,
+    /// Whether to shuffle all lines.
+    pub shuffle: bool,
+    /// Seed of the shuffle and of splits by ratio.
+    pub seed: u64,
+    /// Train, dev and test.
+    pub splits: Option<Splits>,
+}
+
+/// From where `shard` can go on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Checkpoint {
+    /// Set once a shuffle's first pass is complete: its buckets, and the books of all inputs.
+    scattered: Option<(Scattered, Snapshot)>,
+    cut: CutCheckpoint,
+}
+
+/// Lines of a block: the kept ones one behind the other, and every record's fate.
+struct Lines {
+    file: usize,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    outcomes: Vec<Outcome>,
+}
+
+enum Item {
+    Lines(Lines),
+    End { file: usize, hash: String, content_bytes: u64 },
+}
+
+struct Compressed {
+    split: usize,
+    shard: u64,
+    stored: Vec<u8>,
+    content_bytes: u64,
+    num_lines: u64,
+    end: Option<Box<ShardEnd>>,
+}
+
+impl ShardConfig {
+    fn validate(&self) -> Result<()> {
+        if self.max_lines == 0 || self.max_bytes == Some(0) {
+            return Err(Error::config("max_lines", "a shard must hold at least one line and one byte"));
+        }
+        if self.prefix.is_empty() || self.prefix.contains('/') {
+            return Err(Error::config("prefix", format!("{:?} is no part of a file name", self.prefix)));
+        }
+        if !(1..=18).contains(&self.digits) {
+            return Err(Error::config("digits", format!("{} is outside 1 to 18", self.digits)));
+        }
+        LineEncoder::new(self.compression, self.level)?;
+        self.splits.as_ref().map_or(Ok(()), Splits::validate)
+    }
+}
+
+/// Shards `inputs` into a folder.
+///
+/// # Errors
+/// Options that cannot work, inputs that are damaged, bad records unless they are quarantined, a full disk, an
+/// interruption. Whatever happens, the same call goes on where this one stopped.
+pub fn shard(
+    config: &ShardConfig,
+    options: &RunOptions,
+    inputs: &InputList,
+    custom: &CustomReader<'_>,
+    progress: &Progress,
+) -> Result<RunResult> {
+    config.validate()?;
+    let value = serde_json::to_value(config).map_err(|error| Error::Internal(error.to_string()))?;
+    let request = Request {
+        verb: "shard",
+        output: &options.output,
+        config: value,
+        inputs,
+        overwrite: options.overwrite,
+    };
+    let mut run = match Run::open(request, progress)? {
+        Opened::Finished(manifest) => {
+            return Ok(RunResult { manifest: *manifest, was_finished: true, was_resumed: false });
+        }
+        Opened::Ready(run) => run,
+    };
+    let was_resumed = !run.done.checkpoint.is_null();
+    let checkpoint: Checkpoint = if was_resumed {
+        Checkpoint::deserialize(&run.done.checkpoint).map_err(|error| Error::Internal(error.to_string()))?
+    } else {
+        Checkpoint::default()
+    };
+    let folder = run.folder();
+    let start = checkpoint.scattered.as_ref().map_or(&checkpoint.cut.state.books, |(_, books)| books).clone();
+    let source_options = SourceOptions { num_threads: options.num_threads, start: start.position };
+    let books = Books::open(&inputs.inputs, folder, config.on_bad_record, start)?;
+    let done = std::mem::take(&mut run.done);
+    let scattered = OnceLock::new();
+    if let Some(done) = &checkpoint.scattered {
+        let _ = scattered.set(done.clone());
+    }
+    let formats: Vec<Format> = inputs.inputs.iter().map(|input| input.format).collect();
+    let (ledger, inputs, outputs) = scope(|scope| {
+        let source = Source::start(scope, &inputs.inputs, source_options, progress, custom);
+        let cutting =
+            Pool::start(scope, options.num_threads, || (), |(), block| Ok(config.cut(&block, &formats)));
+        let (block_sender, lines) = cutting.queue(2 * options.num_threads + 2);
+        drop(cutting);
+        let feeder = scope.spawn(move || feed(source, &block_sender));
+        let compressing = Pool::start(
+            scope,
+            options.num_threads,
+            || None,
+            |encoder, frame| config.compress(encoder, frame),
+        );
+        let (frame_sender, frames) = compressing.queue(2 * options.num_threads);
+        drop(compressing);
+        let sealer = Sealer::start(scope, &mut run.journal, done);
+        let limits = Limits { max_lines: config.max_lines, max_bytes: config.max_bytes.unwrap_or(u64::MAX) };
+        let cutter = Cutter::new(limits, config.splits.clone(), config.seed, &checkpoint.cut, frame_sender);
+        let conductor = Conductor {
+            config,
+            folder,
+            inputs,
+            progress,
+            sealer: &sealer,
+            scattered: &scattered,
+            books,
+            cutter,
+        };
+        let (conducted, written) = std::thread::scope(|inner| {
+            let conductor = inner.spawn(|| conductor.run(lines, checkpoint.clone()));
+            let written = write(config, folder, frames, &sealer, &scattered, progress);
+            (join(conductor), written)
+        });
+        let sealed = sealer.finish();
+        let fed = join(feeder);
+        match (sealed, written, conducted, fed) {
+            (Ok(mut done), Ok(()), Ok((ledger, quarantine, finished)), Ok(())) => {
+                done.outputs.sort_by(|a, b| natural_order(Path::new(&a.path), Path::new(&b.path)));
+                done.outputs.extend(quarantine);
+                Ok((ledger, done.inputs.into_iter().chain(finished), done.outputs))
+            }
+            (sealed, written, conducted, fed) => {
+                let errors = [sealed.err(), written.err(), conducted.err(), fed.err()];
+                Err(cause(errors.into_iter().flatten().collect()).unwrap_or(Error::Interrupted))
+            }
+        }
+    })?;
+    let manifest = run.finish(inputs.collect(), outputs, ledger, Map::new())?;
+    let buckets = options.output.join(BUCKET_FOLDER);
+    if buckets.exists() {
+        std::fs::remove_dir_all(&buckets).map_err(Error::io(&buckets))?;
+    }
+    Ok(RunResult { manifest, was_finished: false, was_resumed })
+}
+
+fn feed(source: Source, sender: &Sender<Block, Item>) -> Result<()> {
+    for event in source {
+        match event {
+            Ok(Event::Block(block)) => sender.send(block)?,
+            Ok(Event::End { file, hash, content_bytes }) => {
+                sender.send_ready(Ok(Item::End { file, hash, content_bytes }))?;
+            }
+            Err(error) => return sender.send_ready(Err(error)),
+        }
+    }
+    Ok(())
+}
+
+impl ShardConfig {
+    /// Finds the lines of a block and checks them.
+    fn cut(&self, block: &Block, formats: &[Format]) -> Item {
+        let format = formats[block.file];
+        let mut lines = Lines {
+            file: block.file,
+            bytes: Vec::with_capacity(block.len()),
+            ends: Vec::new(),
+            outcomes: Vec::new(),
+        };
+        let visited = block.for_each(|record| {
+            let fate = match self.line(format, record, &mut lines.bytes) {
+                Ok(Some(size)) => {
+                    lines.ends.push(lines.bytes.len());
+                    Fate::Kept(size)
+                }
+                Ok(None) => Fate::Dropped("blank line"),
+                Err(reason) => Fate::Bad(reason, record.offset, record.bytes.to_vec()),
+            };
+            lines.outcomes.push(Outcome { next_offset: record.next_offset, fate });
+            Ok::<(), std::convert::Infallible>(())
+        });
+        match visited {
+            Ok(()) => Item::Lines(lines),
+            Err(never) => match never {},
+        }
+    }
+
+    /// Appends the line as it will be stored; its size, or `None` for a blank one.
+    fn line(
+        &self,
+        format: Format,
+        record: Record<'_>,
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<Option<u64>, BadRecord> {
+        if is_blank(record.bytes) {
+            return Ok(None);
+        }
+        let before = out.len();
+        if format == Format::Text {
+            let line = record.bytes.strip_suffix(b"\r").unwrap_or(record.bytes);
+            let text = simdutf8::basic::from_utf8(line).map_err(|_| invalid_utf8(line))?;
+            let object = Map::from_iter([(self.text_field.clone(), text.into())]);
+            serde_json::to_writer(&mut *out, &object)
+                .map_err(|error| BadRecord::MalformedJson(error.to_string()))?;
+        } else {
+            // A newline inside an element of an array is malformed, and would become two lines.
+            if self.validate || memchr::memchr(b'\n', record.bytes).is_some() {
+                validate(record.bytes)?;
+            }
+            out.extend_from_slice(record.bytes);
+        }
+        Ok(Some((out.len() - before) as u64))
+    }
+
+    fn compress(&self, encoder: &mut Option<LineEncoder>, frame: Frame) -> Result<Compressed> {
+        let encoder = match encoder {
+            Some(encoder) => encoder,
+            None => encoder.insert(LineEncoder::new(self.compression, self.level)?),
+        };
+        let Frame { split, shard, bytes, num_lines, end } = frame;
+        let content_bytes = bytes.len() as u64;
+        let stored = if bytes.is_empty() { bytes } else { encoder.encode(bytes)? };
+        Ok(Compressed { split, shard, stored, content_bytes, num_lines, end })
+    }
+}
+
+/// Settles records in order and hands their lines on, through a shuffle if asked.
+struct Conductor<'run, 'scope, 'sealer> {
+    config: &'run ShardConfig,
+    folder: &'run Path,
+    inputs: &'run InputList,
+    progress: &'run Progress,
+    sealer: &'sealer Sealer<'scope, 'run>,
+    scattered: &'sealer OnceLock<(Scattered, Snapshot)>,
+    books: Books<'run>,
+    cutter: Cutter<Compressed>,
+}
+
+type Conducted = (Ledger, Option<OutputEntry>, IndexedInputs);
+
+impl Conductor<'_, '_, '_> {
+    fn run(mut self, lines: Results<Item>, checkpoint: Checkpoint) -> Result<Conducted> {
+        if !self.config.shuffle {
+            self.cut(lines)?;
+            let rest = self.cutter.finish(self.books.snapshot())?;
+            let (ledger, quarantine, finished) = self.books.finish()?;
+            return Ok((ledger, quarantine, rest.into_iter().chain(finished).collect()));
+        }
+        let (scattered, start) = match checkpoint.scattered {
+            // The inputs are all read: what the source still says is nothing.
+            Some((scattered, _)) => (scattered, checkpoint.cut.state.books.position),
+            None => (self.scatter(lines)?, Position::default()),
+        };
+        let after = self.gather(&scattered, start)?;
+        self.cutter.finish(&after)?;
+        self.books.finish()
+    }
+
+    /// Straight on: records to the cutter.
+    fn cut(&mut self, lines: Results<Item>) -> Result<()> {
+        for item in lines {
+            self.progress.check()?;
+            match item? {
+                Item::Lines(lines) => {
+                    Progress::add(&self.progress.documents, lines.outcomes.len() as u64);
+                    let mut kept = 0..0;
+                    let mut ends = lines.ends.iter();
+                    for outcome in &lines.outcomes {
+                        if matches!(outcome.fate, Fate::Kept(_)) {
+                            kept = kept.end..ends.next().copied().unwrap_or(kept.end);
+                            self.cutter.push(&lines.bytes[kept.clone()], self.books.snapshot())?;
+                        }
+                        self.books.settle(lines.file, outcome)?;
+                        self.cutter.settle(self.books.snapshot())?;
+                    }
+                }
+                Item::End { file, hash, content_bytes } => {
+                    self.books.end_input(file, hash, content_bytes)?;
+                    self.cutter.note_inputs(self.books.take_finished());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// First pass of a shuffle: all lines to buckets.
+    fn scatter(&mut self, lines: Results<Item>) -> Result<Scattered> {
+        let mut scatter =
+            Scatter::create(&self.folder.join(BUCKET_FOLDER), shuffle::bits_for(&self.inputs.inputs), 0)?;
+        let mut number = 0;
+        for item in lines {
+            self.progress.check()?;
+            match item? {
+                Item::Lines(lines) => {
+                    Progress::add(&self.progress.documents, lines.outcomes.len() as u64);
+                    let mut from = 0;
+                    for &end in &lines.ends {
+                        scatter.push(self.config.seed, number, &lines.bytes[from..end])?;
+                        number += 1;
+                        from = end;
+                    }
+                    for outcome in &lines.outcomes {
+                        self.books.settle(lines.file, outcome)?;
+                    }
+                }
+                Item::End { file, hash, content_bytes } => self.books.end_input(file, hash, content_bytes)?,
+            }
+        }
+        let scattered = scatter.finish()?;
+        self.books.sync()?;
+        let done = (scattered.clone(), self.books.snapshot().clone());
+        let checkpoint = Checkpoint { scattered: Some(done.clone()), cut: CutCheckpoint::default() };
+        // Set before the first line goes to the cutter, so every shard's step knows it.
+        let _ = self.scattered.set(done);
+        let value = serde_json::to_value(&checkpoint).map_err(|error| Error::Internal(error.to_string()))?;
+        self.sealer.send(Box::new(|| Ok(Vec::new())), self.books.take_finished(), value)?;
+        Ok(scattered)
+    }
+
+    /// Second pass: buckets in order, each sorted.
+    fn gather(&mut self, scattered: &Scattered, start: Position) -> Result<Snapshot> {
+        let folder = self.folder.join(BUCKET_FOLDER);
+        let mut at = Snapshot { position: start, ..Snapshot::default() };
+        for bucket in start.file..scattered.bucket_bytes.len() {
+            let first = if bucket == start.file { start.offset } else { 0 };
+            at.position = Position { file: bucket, ..Position::default() };
+            let (cutter, progress) = (&mut self.cutter, self.progress);
+            shuffle::gather(&folder, scattered, bucket, &mut |line| {
+                if at.position.offset >= first {
+                    progress.check()?;
+                    cutter.push(line, &at)?;
+                }
+                at.position.offset += 1;
+                if at.position.offset > first { cutter.settle(&at) } else { Ok(()) }
+            })?;
+        }
+        Ok(at)
+    }
+}
+
+/// A shard being written.
+struct OpenShard {
+    file: AtomicFile,
+    frames: Vec<(u64, u64)>,
+    num_lines: u64,
+    content_bytes: u64,
+}
+
+/// Appends compressed frames to their shards, in order.
+fn write<'run>(
+    config: &'run ShardConfig,
+    folder: &Path,
+    frames: Results<Compressed>,
+    sealer: &Sealer<'_, 'run>,
+    scattered: &OnceLock<(Scattered, Snapshot)>,
+    progress: &Progress,
+) -> Result<()> {
+    let mut open: Vec<Option<OpenShard>> = SPLIT_NAMES.iter().map(|_| None).collect();
+    let names = ShardNames {
+        prefix: config.prefix.clone(),
+        digits: config.digits,
+        first_index: config.first_index,
+        compression: config.compression,
+    };
+    for frame in frames {
+        progress.check()?;
+        let Compressed { split, shard, stored, content_bytes, num_lines, end } = frame?;
+        let name = match &config.splits {
+            Some(_) => format!("{}/{}", SPLIT_NAMES[split], names.name(shard)),
+            None => names.name(shard),
+        };
+        let current = match &mut open[split] {
+            Some(current) => current,
+            none => none.insert(OpenShard {
+                file: AtomicFile::create(&folder.join(&name))?,
+                frames: Vec::new(),
+                num_lines: 0,
+                content_bytes: 0,
+            }),
+        };
+        current.file.write(&stored)?;
+        Progress::add(&progress.written_bytes, stored.len() as u64);
+        if !stored.is_empty() {
+            current.frames.push((stored.len() as u64, content_bytes));
+        }
+        current.num_lines += num_lines;
+        current.content_bytes += content_bytes;
+        if let Some(end) = end
+            && let Some(mut shard) = open[split].take()
+        {
+            if config.compression == Compression::Zstd {
+                shard.file.write(&seek_table(&shard.frames)?)?;
+            }
+            let ShardEnd { checkpoint, inputs } = *end;
+            let checkpoint = Checkpoint { scattered: scattered.get().cloned(), cut: checkpoint };
+            let value =
+                serde_json::to_value(&checkpoint).map_err(|error| Error::Internal(error.to_string()))?;
+            sealer.send(Box::new(move || shard.seal(name).map(|entry| vec![entry])), inputs, value)?;
+        }
+    }
+    Ok(())
+}
+
+impl OpenShard {
+    fn seal(self, name: String) -> Result<OutputEntry> {
+        let sealed = self.file.seal()?;
+        let mut details = Map::new();
+        details.insert("lines".into(), self.num_lines.into());
+        details.insert("content_bytes".into(), self.content_bytes.into());
+        Ok(OutputEntry { path: name, size: sealed.size, hash: sealed.hash, details })
+    }
+}

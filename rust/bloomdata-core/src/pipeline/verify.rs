@@ -1,0 +1,309 @@
+//! The verb `verify`: every hash, size and count of a finished folder, and what should not be there.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::thread::scope;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::journal::JOURNAL_NAME;
+use super::manifest::{MANIFEST_NAME, Manifest, OutputEntry, fingerprint};
+use super::run::temporaries;
+use crate::error::{Error, Result};
+use crate::formats::megatron::{HEADER_BYTES, IndexHeader, with_suffix};
+use crate::hash::hash_file;
+use crate::io::atomic::TEMPORARY_SUFFIX;
+use crate::io::compression::Compression;
+use crate::io::input::InputReader;
+use crate::io::zstd_frames::{FrameEvent, decoder, read_frames};
+use crate::progress::Progress;
+use crate::token::{TokenDtype, index};
+
+/// A file that is wrong, and how.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Problem {
+    /// Relative to the folder.
+    pub path: String,
+    /// What was found and what was expected.
+    pub reason: String,
+}
+
+/// What was checked, and what is wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// Output files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// All problems; none means that the folder is as it was written.
+    pub problems: Vec<Problem>,
+}
+
+/// Checks a finished folder.
+///
+/// # Errors
+/// A folder without a readable manifest, or an interruption. What is wrong with files is in the result.
+pub fn verify(folder: &Path, num_threads: usize, progress: &Progress) -> Result<Verification> {
+    let Some(manifest) = Manifest::read(folder)? else {
+        let state = if folder.join(JOURNAL_NAME).exists() {
+            "a run that has not finished"
+        } else {
+            "no output of bloomdata"
+        };
+        return Err(Error::config(
+            "folder",
+            format!("{} is {state}: it has no {MANIFEST_NAME}", folder.display()),
+        ));
+    };
+    let problems = Mutex::new(Vec::new());
+    let report = |path: &str, reason: String| {
+        if let Ok(mut problems) = problems.lock() {
+            problems.push(Problem { path: path.to_owned(), reason });
+        }
+    };
+    check_manifest(folder, &manifest, &report)?;
+    let queue = Mutex::new(manifest.outputs.iter());
+    let interrupted = scope(|scope| {
+        let workers: Vec<_> = (0..num_threads.max(1))
+            .map(|_| {
+                scope.spawn(|| {
+                    while let Some(output) = queue.lock().ok().and_then(|mut queue| queue.next()) {
+                        match check_output(folder, &manifest, output, progress) {
+                            Err(Error::Interrupted) => return true,
+                            Err(error) => report(&output.path, error.to_string()),
+                            Ok(()) => {}
+                        }
+                    }
+                    false
+                })
+            })
+            .collect();
+        workers.into_iter().any(|worker| worker.join().unwrap_or(true))
+    });
+    if interrupted {
+        return Err(Error::Interrupted);
+    }
+    let mut problems = problems.into_inner().unwrap_or_default();
+    problems.sort();
+    let bytes = manifest.outputs.iter().map(|output| output.size).sum();
+    Ok(Verification { files: manifest.outputs.len() as u64, bytes, problems })
+}
+
+/// What the manifest says must fit together, and no file may be there that it does not know.
+fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, String)) -> Result<()> {
+    if let Err(error) = manifest.ledger.balance() {
+        report(MANIFEST_NAME, error.to_string());
+    }
+    if fingerprint(&manifest.outputs) != manifest.fingerprint {
+        report(MANIFEST_NAME, "the fingerprint does not fit the list of outputs".into());
+    }
+    let sum = |key: &str| -> u64 {
+        manifest.outputs.iter().filter_map(|output| output.details.get(key)?.as_u64()).sum()
+    };
+    let ledger = &manifest.ledger;
+    let compare = |what: &str, found: u64, expected: u64| {
+        if found != expected {
+            report(MANIFEST_NAME, format!("{what} of all outputs: {found}, the ledger says {expected}"));
+        }
+    };
+    if manifest.verb == "shard" {
+        compare("lines", sum("lines"), ledger.documents_kept);
+    }
+    if let Some(length) = manifest.config.get("sequence_length").and_then(Value::as_u64) {
+        compare("tokens", sum("rows") * length, ledger.tokens_out);
+    } else if manifest.verb == "pack" {
+        compare("tokens", sum("tokens"), ledger.tokens_out);
+    }
+    if let Ok(temporaries) = temporaries(folder) {
+        for path in temporaries {
+            let path = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+            report(&path, format!("an unfinished file ({TEMPORARY_SUFFIX}) in a finished folder"));
+        }
+    }
+    if folder.join(JOURNAL_NAME).exists() {
+        report(JOURNAL_NAME, "a journal in a finished folder".into());
+    }
+    Ok(())
+}
+
+fn check_output(folder: &Path, manifest: &Manifest, output: &OutputEntry, progress: &Progress) -> Result<()> {
+    let path = folder.join(&output.path);
+    let (size, hasher) = hash_file(&path, None, progress)?;
+    if size != output.size {
+        return Err(Error::mismatch("size in bytes", output.size, size));
+    }
+    if hasher.hex() != output.hash {
+        return Err(Error::mismatch("BLAKE3", &output.hash, hasher.hex()));
+    }
+    let vocab_size =
+        manifest.details.get("tokenizer").and_then(|tokenizer| tokenizer.get("vocab_size")?.as_u64());
+    let name = path.to_string_lossy().into_owned();
+    if output.details.contains_key("lines") {
+        check_lines(&path, output, progress)
+    } else if let Some(prefix) = name.strip_suffix(".idx") {
+        check_index(Path::new(prefix), output)
+    } else if let Some(dtype) = output.details.get("dtype") {
+        let dtype: TokenDtype = serde_json::from_value(dtype.clone())
+            .map_err(|_| Error::corrupt(&path, 0, format!("token type {dtype}")))?;
+        check_tokens(&path, 0, size, dtype, vocab_size, progress)
+    } else if let Some(datasets) = output.details.get("datasets").and_then(Value::as_object) {
+        for (dataset, place) in datasets {
+            let offset = place.get("offset").and_then(Value::as_u64).unwrap_or_default();
+            let shape = place.get("shape").and_then(Value::as_array).into_iter().flatten();
+            let bytes: u64 = shape.filter_map(Value::as_u64).product::<u64>() * 4;
+            let limit = if dataset == "token_type_ids" { Some(4) } else { vocab_size };
+            if offset + bytes > size {
+                return Err(Error::corrupt(&path, offset, format!("{dataset} ends behind the file")));
+            }
+            check_tokens(&path, offset, bytes, TokenDtype::Int32, limit, progress)?;
+        }
+        Ok(())
+    } else {
+        Ok(())
+    }
+}
+
+/// Decompresses a shard and counts.
+fn check_lines(path: &Path, output: &OutputEntry, progress: &Progress) -> Result<()> {
+    let (mut lines, mut bytes) = (0, 0);
+    let mut count = |content: &[u8]| {
+        lines += memchr::memchr_iter(b'\n', content).count() as u64;
+        bytes += content.len() as u64;
+    };
+    match Compression::from_name(&output.path).0 {
+        Compression::Zstd => {
+            let mut reader = InputReader::open(path, progress)?;
+            let mut context = decoder(path)?;
+            read_frames(&mut reader, 0, true, |event| {
+                match event {
+                    FrameEvent::Frames(job) => count(&job.decode(&mut context)?),
+                    FrameEvent::Content(_, content) => count(&content),
+                }
+                Ok(())
+            })?;
+        }
+        compression => {
+            let file = File::open(path).map_err(Error::io(path))?;
+            let mut reader: Box<dyn Read> = match compression {
+                Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(file)),
+                _ => Box::new(file),
+            };
+            let mut buffer = vec![0; 1 << 20];
+            loop {
+                progress.check()?;
+                match reader.read(&mut buffer).map_err(Error::io(path))? {
+                    0 => break,
+                    length => count(&buffer[..length]),
+                }
+            }
+        }
+    }
+    for (key, found) in [("lines", lines), ("content_bytes", bytes)] {
+        let expected = output.details.get(key).and_then(Value::as_u64).unwrap_or_default();
+        if found != expected {
+            return Err(Error::mismatch(key, expected, found));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that an index tiles its `.bin`: every length, pointer and document.
+fn check_index(prefix: &Path, output: &OutputEntry) -> Result<()> {
+    let (idx, bin) = (with_suffix(prefix, ".idx"), with_suffix(prefix, ".bin"));
+    let header = IndexHeader::read(&idx)?;
+    let bin_bytes = std::fs::metadata(&bin).map_err(Error::io(&bin))?.len();
+    let file = File::open(&idx).map_err(Error::io(&idx))?;
+    let read =
+        |offset: u64, size: usize, count: u64, visit: &mut dyn FnMut(u64, u64) -> Result<()>| -> Result<()> {
+            let (mut at, per_read) = (0, 1 << 16);
+            let mut buffer = vec![0; per_read * size];
+            while at < count {
+                let items = (count - at).min(per_read as u64);
+                let part = &mut buffer[..index(items) * size];
+                file.read_exact_at(part, offset + at * size as u64).map_err(Error::io(&idx))?;
+                for item in part.chunks_exact(size) {
+                    let value = item.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
+                    visit(offset + at * size as u64, value)?;
+                    at += 1;
+                }
+            }
+            Ok(())
+        };
+    let sequences = header.num_sequences;
+    let mut lengths = Vec::new();
+    read(HEADER_BYTES, 4, sequences, &mut |_, length| {
+        lengths.push(u32::try_from(length).unwrap_or(u32::MAX));
+        Ok(())
+    })?;
+    let (mut expected, mut next) = (0, 0);
+    read(HEADER_BYTES + 4 * sequences, 8, sequences, &mut |offset, pointer| {
+        if pointer != expected {
+            return Err(Error::corrupt(&idx, offset, format!("pointer {pointer}, expected {expected}")));
+        }
+        expected += u64::from(lengths[next]) * header.dtype.itemsize() as u64;
+        next += 1;
+        Ok(())
+    })?;
+    if expected != bin_bytes {
+        return Err(Error::mismatch(format!("bytes of {}", bin.display()), expected, bin_bytes));
+    }
+    let mut last = None;
+    read(HEADER_BYTES + 12 * sequences, 8, header.document_index_len, &mut |offset, entry| {
+        let in_order = last.map_or(entry == 0, |last| entry >= last);
+        last = Some(entry);
+        if in_order {
+            Ok(())
+        } else {
+            Err(Error::corrupt(&idx, offset, format!("document index {entry} is out of order")))
+        }
+    })?;
+    if last != Some(sequences) {
+        return Err(Error::mismatch("end of the document index", sequences, last.unwrap_or_default()));
+    }
+    for (key, found) in [("documents", header.document_index_len - 1), ("sequences", sequences)] {
+        let said = output.details.get(key).and_then(Value::as_u64);
+        if said.is_some_and(|said| said != found) {
+            return Err(Error::mismatch(key, said.unwrap_or_default(), found));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that every token is below `limit`.
+fn check_tokens(
+    path: &Path,
+    start: u64,
+    bytes: u64,
+    dtype: TokenDtype,
+    limit: Option<u64>,
+    progress: &Progress,
+) -> Result<()> {
+    let Some(limit) = limit else { return Ok(()) };
+    let file = File::open(path).map_err(Error::io(path))?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < bytes {
+        progress.check()?;
+        let part = &mut buffer[..index((bytes - at).min(1 << 20))];
+        file.read_exact_at(part, start + at).map_err(Error::io(path))?;
+        let too_high = |id: u32| u64::from(id) >= limit;
+        let found = match dtype {
+            TokenDtype::Uint16 => {
+                part.chunks_exact(2).position(|id| too_high(u32::from(u16::from_le_bytes([id[0], id[1]]))))
+            }
+            TokenDtype::Int32 => {
+                part.chunks_exact(4).position(|id| too_high(u32::from_le_bytes([id[0], id[1], id[2], id[3]])))
+            }
+        };
+        if let Some(found) = found {
+            let offset = start + at + (found * dtype.itemsize()) as u64;
+            return Err(Error::corrupt(path, offset, format!("a token that is not below {limit}")));
+        }
+        at += part.len() as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! Files, folders and patterns become an ordered list of inputs.
+
+use std::cmp::Ordering;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::io::atomic::TEMPORARY_SUFFIX;
+use crate::io::compression::Compression;
+
+/// What the records of an input are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// One JSON value a line.
+    Jsonl,
+    /// One JSON array, or JSON values one after the other.
+    Json,
+    /// One document a line.
+    Text,
+    /// Rows of a Parquet file.
+    Parquet,
+    /// Rows of an Arrow stream handed over by the caller.
+    Arrow,
+    /// A `.bin` or `.idx` of a Megatron pair, for merges.
+    Megatron,
+}
+
+/// One input of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// The path as the user named it.
+    pub path: PathBuf,
+    /// What its records are.
+    pub format: Format,
+    /// How it is stored.
+    pub compression: Compression,
+    /// Bytes as stored.
+    pub size: u64,
+    /// Last change in nanoseconds since 1970: only to notice a change between two runs, never written to outputs.
+    pub modified_ns: u64,
+}
+
+/// Inputs in order, and the files of folders that are none of ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InputList {
+    /// What will be read.
+    pub inputs: Vec<Input>,
+    /// Files of a folder whose names say nothing that we know: named in reports, so that nobody misses them.
+    pub ignored: Vec<PathBuf>,
+}
+
+const SUPPORTED: &str = ".jsonl, .ndjson, .json and .txt, each plain or with .gz or .zst, and .parquet";
+
+/// Expands what the user wrote, in that order; folders and patterns in natural order (`part-2` before `part-10`).
+///
+/// # Errors
+/// Nothing found for a name, a file of unknown format named directly, or a file that is named twice.
+pub fn expand(patterns: &[String]) -> Result<InputList> {
+    let mut list = InputList::default();
+    if patterns.is_empty() {
+        return Err(Error::config("inputs", "none given"));
+    }
+    for pattern in patterns {
+        let path = Path::new(pattern);
+        if path.is_dir() {
+            expand_folder(path, &mut list)?;
+        } else if path.exists() || !pattern.contains(['*', '?', '[']) {
+            list.inputs.push(describe(path)?.ok_or_else(|| unsupported(path))?);
+        } else {
+            expand_pattern(pattern, &mut list)?;
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for input in &list.inputs {
+        let real = input.path.canonicalize().map_err(Error::io(&input.path))?;
+        if !seen.insert(real) {
+            let reason =
+                format!("{} is named twice; its documents would be read twice", input.path.display());
+            return Err(Error::config("inputs", reason));
+        }
+    }
+    Ok(list)
+}
+
+fn unsupported(path: &Path) -> Error {
+    let found =
+        path.extension().map_or_else(|| "no suffix".into(), |suffix| suffix.to_string_lossy().into_owned());
+    Error::Unsupported { path: path.to_owned(), found, supported: SUPPORTED.into() }
+}
+
+fn expand_pattern(pattern: &str, list: &mut InputList) -> Result<()> {
+    let found =
+        glob::glob(pattern).map_err(|error| Error::config("inputs", format!("{pattern}: {error}")))?;
+    let mut paths = Vec::new();
+    for path in found {
+        let path = path.map_err(|error| Error::Io { path: error.path().to_owned(), source: error.into() })?;
+        if path.is_file() {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        return Err(Error::config("inputs", format!("no file matches {pattern}")));
+    }
+    paths.sort_by(|a, b| natural_order(a, b));
+    for path in paths {
+        list.inputs.push(describe(&path)?.ok_or_else(|| unsupported(&path))?);
+    }
+    Ok(())
+}
+
+fn expand_folder(folder: &Path, list: &mut InputList) -> Result<()> {
+    if folder.join("journal.jsonl").exists() && !folder.join("manifest.json").exists() {
+        let reason = format!("{} is the output of a run that has not finished", folder.display());
+        return Err(Error::config("inputs", reason));
+    }
+    let splits: Vec<&str> =
+        ["train", "dev", "test"].into_iter().filter(|name| folder.join(name).is_dir()).collect();
+    if splits.len() > 1 && folder.join("manifest.json").exists() {
+        let reason = format!("{} holds the splits {}: name one of them", folder.display(), splits.join(", "));
+        return Err(Error::config("inputs", reason));
+    }
+    let mut paths = Vec::new();
+    walk(folder, &mut paths)?;
+    paths.sort_by(|a, b| natural_order(a, b));
+    let before = list.inputs.len();
+    for path in paths {
+        match describe(&path)? {
+            Some(input) => list.inputs.push(input),
+            None => list.ignored.push(path),
+        }
+    }
+    if list.inputs.len() == before {
+        let reason = format!("folder {} holds no file that can be read ({SUPPORTED})", folder.display());
+        return Err(Error::config("inputs", reason));
+    }
+    Ok(())
+}
+
+/// Names that a folder of data may hold beside its data: hidden files, and what our own commands leave there.
+fn is_bookkeeping(name: &str) -> bool {
+    name.starts_with(['.', '_'])
+        || name.ends_with(TEMPORARY_SUFFIX)
+        || ["manifest.json", "journal.jsonl", "quarantine.jsonl"].contains(&name)
+}
+
+fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if is_bookkeeping(&name) {
+            continue;
+        }
+        if path.is_dir() {
+            walk(&path, paths)?;
+        } else {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// What a file's name and the system say of it; `None` for names of unknown format.
+fn describe(path: &Path) -> Result<Option<Input>> {
+    let metadata = std::fs::metadata(path).map_err(Error::io(path))?;
+    let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let (compression, stem) = Compression::from_name(&name);
+    let format = match Path::new(stem).extension().and_then(|suffix| suffix.to_str()) {
+        Some("jsonl" | "ndjson") => Format::Jsonl,
+        Some("json") => Format::Json,
+        Some("txt") => Format::Text,
+        Some("parquet") if compression == Compression::None && cfg!(feature = "parquet") => Format::Parquet,
+        _ => return Ok(None),
+    };
+    if !metadata.is_file() {
+        return Err(Error::config("inputs", format!("{} is not a regular file", path.display())));
+    }
+    let modified_ns = metadata
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .and_then(|age| u64::try_from(age.as_nanos()).ok())
+        .unwrap_or_default();
+    Ok(Some(Input { path: path.to_owned(), format, compression, size: metadata.len(), modified_ns }))
+}
+
+/// Digits compare as numbers, everything else as bytes; ties by bytes, so that the order is total.
+pub fn natural_order(a: &Path, b: &Path) -> Ordering {
+    let (a, b) = (a.as_os_str().as_encoded_bytes(), b.as_os_str().as_encoded_bytes());
+    let (mut left, mut right) = (a, b);
+    while let (Some(&x), Some(&y)) = (left.first(), right.first()) {
+        let order;
+        if x.is_ascii_digit() && y.is_ascii_digit() {
+            let (number_a, rest_a) = leading_number(left);
+            let (number_b, rest_b) = leading_number(right);
+            order = number_a.len().cmp(&number_b.len()).then_with(|| number_a.cmp(number_b));
+            (left, right) = (rest_a, rest_b);
+        } else {
+            order = x.cmp(&y);
+            (left, right) = (&left[1..], &right[1..]);
+        }
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+    left.len().cmp(&right.len()).then_with(|| a.cmp(b))
+}
+
+/// The digits in front, without leading zeros, and what follows them.
+fn leading_number(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len());
+    let zeros = bytes[..end].iter().take_while(|&&byte| byte == b'0').count();
+    (&bytes[zeros..end], &bytes[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_names_count_as_numbers() {
+        let mut names = ["part-10", "part-9", "part-1-b", "part-1", "part-01", "a"].map(Path::new);
+        names.sort_by(|a, b| natural_order(a, b));
+        assert_eq!(names, ["a", "part-01", "part-1", "part-1-b", "part-9", "part-10"].map(Path::new));
+    }
+
+    #[test]
+    fn folders_name_what_they_leave_out() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.jsonl", "a.txt.gz", "notes.csv", ".hidden.jsonl", "x.jsonl.tmp"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let list = expand(&[folder.path().display().to_string()]).unwrap();
+        let names: Vec<_> = list.inputs.iter().map(|input| input.path.file_name().unwrap()).collect();
+        assert_eq!(names, ["a.txt.gz", "b.jsonl"]);
+        assert_eq!(list.ignored, [folder.path().join("notes.csv")]);
+    }
+
+    #[test]
+    fn a_file_named_twice_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        std::fs::write(&path, "").unwrap();
+        let name = path.display().to_string();
+        assert!(matches!(expand(&[name.clone(), name]), Err(Error::Config { .. })));
+    }
+}

@@ -1,0 +1,23 @@
+//! Files become blocks of records: found, decompressed, cut, always in the same order.
+//!
+//! ```text
+//! inputs ─reader threads→ pieces ─decode pool→ pieces in order ─Source→ blocks of whole records
+//! ```
+//!
+//! - [`inputs`]: files, folders and patterns become an ordered list of [`inputs::Input`].
+//! - [`read`]: one input becomes pieces of decompressed bytes; zstd frames are decoded by the pool.
+//! - [`json_values`]: a JSON array (or a sequence of values) becomes one record per element.
+//! - [`tables`]: Parquet files and Arrow streams become one JSON record per row.
+//! - [`stream`]: pieces of all inputs become [`Block`](crate::document::Block)s, in order.
+//! - [`json_fields`]: the named text fields of one JSON record.
+
+pub mod inputs;
+pub mod json_fields;
+pub mod json_values;
+pub mod read;
+pub mod stream;
+#[cfg(feature = "parquet")]
+pub mod tables;
+
+pub use inputs::{Format, Input};
+pub use stream::{Event, Source, SourceOptions};

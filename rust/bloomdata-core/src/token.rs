@@ -1,0 +1,107 @@
+//! Token widths and the only places where integers are narrowed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("bloomdata needs a 64-bit target: offsets are u64 and are used as indices");
+
+/// `u64` as an index. Lossless: the crate compiles on 64-bit targets only.
+#[allow(clippy::cast_possible_truncation, reason = "64-bit targets only, checked above")]
+pub const fn index(value: u64) -> usize {
+    value as usize
+}
+
+/// Integer type of the tokens in a Megatron `.bin` file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenDtype {
+    /// Two bytes, for vocabularies below 65,500 (Megatron's limit, not 65,536).
+    Uint16,
+    /// Four bytes, signed.
+    Int32,
+}
+
+impl TokenDtype {
+    /// Megatron-core's choice: `uint16` below a vocabulary of 65,500, else `int32`.
+    ///
+    /// Origin: `megatron/core/datasets/indexed_dataset.py`, `DType.optimal_dtype`.
+    pub fn for_vocab_size(vocab_size: u64) -> Self {
+        if vocab_size < 65_500 { Self::Uint16 } else { Self::Int32 }
+    }
+
+    /// Bytes of one token.
+    pub const fn itemsize(self) -> usize {
+        match self {
+            Self::Uint16 => 2,
+            Self::Int32 => 4,
+        }
+    }
+
+    /// Megatron's code of the type in the `.idx` header.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Uint16 => 8,
+            Self::Int32 => 4,
+        }
+    }
+
+    /// The type that a code stands for; of the codes, only those that we write.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            8 => Some(Self::Uint16),
+            4 => Some(Self::Int32),
+            _ => None,
+        }
+    }
+
+    /// Appends `ids` little-endian.
+    ///
+    /// # Errors
+    /// An id that does not fit the width: the tokenizer's vocabulary size was wrong.
+    pub fn encode(self, ids: &[u32], out: &mut Vec<u8>) -> Result<()> {
+        let mut highest = 0;
+        match self {
+            Self::Uint16 => out.extend(ids.iter().flat_map(|&id| {
+                highest |= id;
+                let [low, high, ..] = id.to_le_bytes();
+                [low, high]
+            })),
+            Self::Int32 => out.extend(ids.iter().flat_map(|&id| {
+                highest |= id;
+                id.to_le_bytes()
+            })),
+        }
+        let limit = if self == Self::Uint16 { u32::from(u16::MAX) } else { i32::MAX.cast_unsigned() };
+        if highest > limit {
+            return Err(Error::Internal(format!("a token id does not fit {self:?}")));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn width_follows_megatrons_limit() {
+        assert_eq!(TokenDtype::for_vocab_size(65_499), TokenDtype::Uint16);
+        assert_eq!(TokenDtype::for_vocab_size(65_500), TokenDtype::Int32);
+    }
+
+    #[test]
+    fn an_id_that_does_not_fit_is_refused() {
+        let mut out = Vec::new();
+        assert!(TokenDtype::Uint16.encode(&[65_536], &mut out).is_err());
+        assert!(TokenDtype::Int32.encode(&[u32::MAX], &mut out).is_err());
+    }
+
+    #[test]
+    fn tokens_are_little_endian() {
+        let mut out = Vec::new();
+        TokenDtype::Uint16.encode(&[0x0102, 3], &mut out).unwrap();
+        assert_eq!(out, [2, 1, 3, 0]);
+    }
+}

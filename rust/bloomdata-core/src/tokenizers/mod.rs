@@ -1,0 +1,85 @@
+//! Text becomes token ids: one trait, and the backends behind it.
+//!
+//! - [`bytes`]: one id per byte, built in, for tests and for measuring the rest of the pipeline.
+//! - [`reference`]: the `tokenizers` crate, exact for every `tokenizer.json`.
+//! - [`special`]: which ids end and pad a document.
+
+pub mod bytes;
+pub mod reference;
+pub mod special;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+pub use special::SpecialIds;
+
+/// Turns text into ids. Implementations are shared by all threads.
+pub trait Tokenizer: Send + Sync {
+    /// One more than the highest id.
+    fn vocab_size(&self) -> u64;
+
+    /// Ids that mark documents.
+    fn special(&self) -> SpecialIds;
+
+    /// Name of an id in the vocabulary.
+    fn token(&self, id: u32) -> Option<String>;
+
+    /// Appends the ids of `text`.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<()>;
+
+    /// Text of ids; bytes that are not UTF-8 become U+FFFD.
+    ///
+    /// # Errors
+    /// An id outside the vocabulary.
+    fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String>;
+
+    /// Which code runs: `bytes`, or `tokenizers 0.23`.
+    fn backend(&self) -> &'static str;
+
+    /// BLAKE3 of the definition: equal fingerprints mean equal ids.
+    fn fingerprint(&self) -> &str;
+
+    /// The definition, as the `tokenizer.json` that can be kept beside the data; none for built-in ones.
+    fn definition(&self) -> Option<&[u8]>;
+}
+
+/// How to load a tokenizer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenizerOptions {
+    /// `bytes`, a `tokenizer.json`, or a folder that holds one.
+    pub tokenizer: String,
+    /// The token that ends a document; found in the tokenizer's own files when not given.
+    pub eos_token: Option<String>,
+    /// The token that pads; else the tokenizer's own, else the end-of-document token.
+    pub pad_token: Option<String>,
+    /// Whether the post-processor's tokens (a leading `<s>`, …) are added, as `transformers` does by default.
+    pub add_special_tokens: bool,
+}
+
+impl TokenizerOptions {
+    /// Loads the tokenizer.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used, or special tokens that cannot be determined.
+    pub fn build(&self) -> Result<Box<dyn Tokenizer>> {
+        if self.tokenizer == "bytes" {
+            if self.eos_token.is_some() || self.pad_token.is_some() {
+                return Err(Error::config("eos_token", "the \"bytes\" tokenizer has its own special tokens"));
+            }
+            return Ok(Box::new(bytes::BytesTokenizer::new()));
+        }
+        let path = Path::new(&self.tokenizer);
+        let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
+        if !file.exists() {
+            let expected = "expected \"bytes\", a tokenizer.json, or a folder that holds one";
+            return Err(Error::config("tokenizer", format!("{} does not exist; {expected}", file.display())));
+        }
+        Ok(Box::new(reference::ReferenceTokenizer::open(&file, self)?))
+    }
+}

@@ -1,0 +1,94 @@
+//! Which ids end and pad a document, from the files that stand beside a `tokenizer.json`.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// Ids that mark documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpecialIds {
+    /// Ends every document.
+    pub eos: u32,
+    /// Fills up sequences.
+    pub pad: u32,
+}
+
+/// End-of-document tokens of the families that we know; used only when exactly one of them is in the vocabulary.
+const KNOWN_EOS: [&str; 8] = [
+    "</s>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<eos>",
+    "<|im_end|>",
+    "<|end▁of▁sentence|>",
+    "<｜end▁of▁sentence｜>",
+    "[SEP]",
+];
+const FILES: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
+
+/// Finds the ids: from the caller's names, else the files beside the tokenizer, else by known names.
+///
+/// # Errors
+/// A token that is not in the vocabulary, or none that could be meant: guessing would end documents wrongly.
+pub fn resolve(
+    file: &Path,
+    eos_token: Option<&str>,
+    pad_token: Option<&str>,
+    id_of: impl Fn(&str) -> Option<u32>,
+) -> Result<SpecialIds> {
+    let named = |option: &str, token: Option<String>| match token {
+        None => Ok(None),
+        Some(token) => match id_of(&token) {
+            Some(id) => Ok(Some(id)),
+            None => Err(Error::config(option, format!("{token:?} is not a token of {}", file.display()))),
+        },
+    };
+    let eos_name = match eos_token {
+        Some(token) => Some(token.to_owned()),
+        None => configured(file, "eos_token")?,
+    };
+    let pad_name = match pad_token {
+        Some(token) => Some(token.to_owned()),
+        None => configured(file, "pad_token")?,
+    };
+    let eos = match named("eos_token", eos_name)? {
+        Some(id) => id,
+        None => known_eos(file, &id_of)?,
+    };
+    Ok(SpecialIds { eos, pad: named("pad_token", pad_name)?.unwrap_or(eos) })
+}
+
+fn known_eos(file: &Path, id_of: &impl Fn(&str) -> Option<u32>) -> Result<u32> {
+    let candidates: Vec<(&str, u32)> =
+        KNOWN_EOS.into_iter().filter_map(|token| id_of(token).map(|id| (token, id))).collect();
+    match candidates[..] {
+        [(_, id)] => Ok(id),
+        _ => {
+            let names: Vec<&str> = candidates.iter().map(|(token, _)| *token).collect();
+            let beside = FILES.join(" and no ");
+            let reason = format!(
+                "{} does not say which token ends a document (no {beside} beside it); candidates: {names:?}",
+                file.display()
+            );
+            Err(Error::config("eos_token", reason))
+        }
+    }
+}
+
+/// A token named in a configuration file: a string, or an object with the string under `content`.
+fn configured(file: &Path, key: &str) -> Result<Option<String>> {
+    for name in FILES {
+        let path = file.with_file_name(name);
+        let Ok(text) = std::fs::read(&path) else { continue };
+        let config: Value = serde_json::from_slice(&text)
+            .map_err(|error| Error::corrupt(&path, 0, format!("malformed JSON: {error}")))?;
+        let token =
+            config.get(key).and_then(|token| token.as_str().or_else(|| token.get("content")?.as_str()));
+        if let Some(token) = token {
+            return Ok(Some(token.to_owned()));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,57 @@
+//! h5py, as the core needs it: an object with the methods `layout` and `compress` (see `bloomdata/hdf5.py`).
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use bloomdata_core::formats::hdf5_rows::{Hdf5Files, Layout};
+use bloomdata_core::{Error, Result};
+use pyo3::prelude::*;
+
+/// The Python object, and the exception that it raised last.
+pub(crate) struct PythonHdf5 {
+    object: Py<PyAny>,
+    raised: Mutex<Option<PyErr>>,
+}
+
+type PythonLayout = (Vec<(u64, Vec<u8>)>, u64, u64, u64);
+
+impl PythonHdf5 {
+    pub(crate) fn new(object: Py<PyAny>) -> Self {
+        Self { object, raised: Mutex::new(None) }
+    }
+
+    /// The exception behind an [`Error::Callback`].
+    pub(crate) fn take_raised(&self) -> Option<PyErr> {
+        self.raised.lock().ok()?.take()
+    }
+
+    fn keep(&self, error: PyErr) -> Error {
+        let text = error.to_string();
+        if let Ok(mut raised) = self.raised.lock() {
+            *raised = Some(error);
+        }
+        Error::Callback(text)
+    }
+}
+
+impl Hdf5Files for PythonHdf5 {
+    fn layout(&self, num_rows: u64) -> Result<Option<Layout>> {
+        let layout = Python::attach(|py| {
+            self.object.bind(py).call_method1("layout", (num_rows,))?.extract::<Option<PythonLayout>>()
+        });
+        let layout = layout.map_err(|error| self.keep(error))?;
+        Ok(layout.map(|(segments, input_ids_offset, token_type_ids_offset, file_bytes)| Layout {
+            segments,
+            input_ids_offset,
+            token_type_ids_offset,
+            file_bytes,
+        }))
+    }
+
+    fn compress(&self, raw: &Path, types_offset: u64, num_rows: u64, output: &Path) -> Result<()> {
+        Python::attach(|py| {
+            self.object.bind(py).call_method1("compress", (raw, types_offset, num_rows, output)).map(|_| ())
+        })
+        .map_err(|error| self.keep(error))
+    }
+}

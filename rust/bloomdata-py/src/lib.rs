@@ -1,0 +1,31 @@
+//! The extension module `bloomdata._core`: convert, call, wrap. No algorithms.
+//!
+//! - [`enter`]: the one door from Python into the core: GIL released, Ctrl-C noticed, errors converted.
+//! - [`errors`]: the core's errors as the classes of `bloomdata.errors`.
+//! - [`hdf5`]: h5py, as the core needs it.
+//! - [`verbs`]: one function per verb.
+//! - [`tokenizer`]: tokenizers as objects.
+
+mod enter;
+mod errors;
+mod hdf5;
+mod streams;
+mod tokenizer;
+mod verbs;
+
+/// Rust core of bloomdata.
+#[pyo3::pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::tokenizer::Tokenizer;
+    #[pymodule_export]
+    use crate::verbs::{expand, merge, pack, read_lines, shard, verify};
+
+    /// `release` or `debug`: benchmarks refuse a debug build.
+    #[pymodule_export]
+    const BUILD_PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
+
+    /// Version of the core.
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+}
