@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bloomdata.datasets import IndexedDataset, PackedDataset, open
+    from bloomdata.datasets import IndexedDataset, PackedDataset, open  # noqa: A004 - the public name
     from bloomdata.errors import (
         BloomdataError,
         ConfigError,
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
         MismatchError,
         UnsupportedFormatError,
     )
+    from bloomdata.report import MergeReport, PackReport, Report, ShardReport
+    from bloomdata.tokenizer import Tokenizer
     from bloomdata.verbs.merge import merge
     from bloomdata.verbs.pack import pack
-    from bloomdata.report import MergeReport, PackReport, Report, ShardReport
     from bloomdata.verbs.shard import shard
-    from bloomdata.tokenizer import Tokenizer
     from bloomdata.verbs.verify import Verification, verify
 
 __all__ = [
@@ -75,11 +75,21 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.import_module("bloomdata._core").VERSION
     if name in _HOME:
+        _warn_of_debug_build()
         value = getattr(importlib.import_module(f"bloomdata.{_HOME[name]}"), name)
         globals()[name] = value
         return value
     msg = f"module 'bloomdata' has no attribute {name!r}"
     raise AttributeError(msg)
+
+
+def _warn_of_debug_build() -> None:
+    core = importlib.import_module("bloomdata._core")
+    if core.BUILD_PROFILE == "debug":
+        import warnings
+
+        message = "bloomdata was built without optimisation and is many times slower: build it with --release"
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,18 @@ from collections.abc import Callable
 from os import PathLike
 from typing import Any, Final, final
 
+__all__ = [
+    "BUILD_PROFILE",
+    "VERSION",
+    "Tokenizer",
+    "expand",
+    "merge",
+    "pack",
+    "read_lines",
+    "shard",
+    "verify",
+]
+
 BUILD_PROFILE: Final[str]
 VERSION: Final[str]
 
@@ -44,6 +56,4 @@ def merge(
     options: tuple[str, int, bool, float],
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
-def verify(
-    folder: str, num_threads: int, on_progress: Callable[[int, int, int, int], object] | None
-) -> str: ...
+def verify(folder: str, num_threads: int, on_progress: Callable[[int, int, int, int], object] | None) -> str: ...

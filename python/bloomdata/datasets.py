@@ -73,7 +73,9 @@ def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | Packed
     rows = [output for output in outputs if "rows" in output]
     if not rows:
         raise ConfigError(f"{path}: written by {manifest['verb']!r}, holds no tokens")
-    return PackedDataset([path / output["path"] for output in rows], layouts=[output.get("datasets") for output in rows])
+    return PackedDataset(
+        [path / output["path"] for output in rows], layouts=[output.get("datasets") for output in rows]
+    )
 
 
 def _open_file(path: Path) -> IndexedDataset | PackedDataset:
@@ -126,8 +128,8 @@ class IndexedDataset:
         # Multimodal indices hold one more byte a sequence.
         if len(index) not in {expected, expected + sequences} or documents < 1:
             raise CorruptDataError(
-                f"{idx}: offset 18: {sequences} sequences and {documents} document index entries need {expected} bytes, "
-                f"the file has {len(index)}"
+                f"{idx}: offset 18: {sequences} sequences and {documents} document index entries "
+                f"need {expected} bytes, the file has {len(index)}"
             )
         pointers_at = _HEADER_BYTES + 4 * sequences
         documents_at = pointers_at + 8 * sequences
@@ -185,7 +187,9 @@ class IndexedDataset:
         return (IndexedDataset, (self.path_prefix,))
 
     def __repr__(self) -> str:
-        return f"IndexedDataset({self.path_prefix!r}: {len(self):,} documents, {self.num_tokens:,} tokens, {self.dtype})"
+        return (
+            f"IndexedDataset({self.path_prefix!r}: {len(self):,} documents, {self.num_tokens:,} tokens, {self.dtype})"
+        )
 
 
 class PackedDataset:

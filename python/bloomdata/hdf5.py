@@ -9,8 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
 if TYPE_CHECKING:
     import h5py
 
@@ -68,7 +66,7 @@ class Hdf5Files:
         properties.set_layout(h5py.h5d.CONTIGUOUS)
         properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        properties.set_obj_track_times(False)  # noqa: FBT003 - h5py's signature
+        properties.set_obj_track_times(False)
         space = h5py.h5s.create_simple((num_rows, self._sequence_length))
         dataset = h5py.h5d.create(file.id, name.encode(), h5py.h5t.STD_I32LE, space, properties)
         offset = dataset.get_offset()
@@ -77,6 +75,7 @@ class Hdf5Files:
     def compress(self, raw: str, types_offset: int, num_rows: int, output: str) -> None:
         """Writes a chunked, gzip-compressed file from raw rows, a megabyte at a time (as generative_data_prep)."""
         import h5py
+        import numpy as np
 
         length = self._sequence_length
         batch = max(1, (1 << 20) // (ITEM_BYTES * length))

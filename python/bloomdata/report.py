@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import os
 
 
 def format_bytes(count: float) -> str:
@@ -37,9 +39,7 @@ class Report:
     was_resumed: bool
 
     @classmethod
-    def from_run(
-        cls, folder: str | os.PathLike[str], result: tuple[str, bool, bool], seconds: float
-    ) -> Self:
+    def from_run(cls, folder: str | os.PathLike[str], result: tuple[str, bool, bool], seconds: float) -> Self:
         """Wraps what the core returns."""
         manifest, was_finished, was_resumed = result
         return cls(
@@ -91,7 +91,9 @@ class Report:
         lines = [f"{self.manifest['verb']} -> {self.folder}: {self._state()}"]
         lines += [f"  {name:<{width}}  {value:>{value_width}}" for name, value in rows]
         if ignored := self.manifest["ignored_inputs"]:
-            lines.append(f"  not read, since their names are of no known format: {len(ignored)} file(s), e.g. {ignored[0]}")
+            lines.append(
+                f"  not read, since their names are of no known format: {len(ignored)} file(s), e.g. {ignored[0]}"
+            )
         return "\n".join(lines)
 
     def _state(self) -> str:

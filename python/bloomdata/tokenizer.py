@@ -6,13 +6,12 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bloomdata import _core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -64,6 +63,8 @@ class Tokenizer:
 
     def encode(self, text: str) -> NDArray[np.uint32]:
         """Ids of a text, (num_tokens,) uint32, read-only."""
+        import numpy as np
+
         return np.frombuffer(self._core.encode(text), dtype="<u4")
 
     def decode(self, ids: Sequence[int] | NDArray[Any], *, skip_special_tokens: bool = False) -> str:

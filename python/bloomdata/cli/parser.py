@@ -11,7 +11,7 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, but not those that say nothing."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, argparse.SUPPRESS) or isinstance(action, argparse._VersionAction):  # noqa: SLF001
+        if action.default in (None, False, argparse.SUPPRESS) or isinstance(action, argparse._VersionAction):
             return action.help
         return super()._get_help_string(action)
 
@@ -44,7 +44,9 @@ class _LazyVersion(str):
         return f"bloomdata-cli {_core.VERSION} ({_core.BUILD_PROFILE} build)"
 
 
-def _add(verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> argparse.ArgumentParser:
+def _add(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
+) -> argparse.ArgumentParser:
     return verbs.add_parser(name, help=summary, description=summary.capitalize() + ".", formatter_class=_Formatter)
 
 

@@ -33,7 +33,14 @@ def progress(verb: str, *, quiet: bool) -> Iterator[OnProgress]:
 @contextmanager
 def _bar(verb: str) -> Iterator[OnProgress]:
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),

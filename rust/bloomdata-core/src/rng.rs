@@ -1,6 +1,6 @@
 //! Seeded pseudo-random numbers as a pure function of (seed, position): no state, no order of calls.
 
-/// Finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection on 64 bits that mixes every bit.
+/// Finaliser of `SplitMix64` (Steele, Lea, Flood 2014): a bijection on 64 bits that mixes every bit.
 const fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -32,7 +32,8 @@ mod tests {
         assert_eq!(key(1, 0, 0), FROZEN[2]);
         assert_eq!(key(0, 1, 0), FROZEN[3]);
     }
-    const FROZEN: [u64; 4] = [0, 0, 0, 0];
+    const FROZEN: [u64; 4] =
+        [0x346D_BC0B_5711_D830, 0x6B18_2A52_253D_DA4A, 0x017D_AF00_1966_6393, 0xD300_120A_5EA3_5CAC];
 
     #[test]
     fn keys_of_one_seed_spread_evenly() {

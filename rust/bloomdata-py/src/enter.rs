@@ -43,8 +43,7 @@ pub(crate) fn enter<T: Send>(
         stopped = report(on_progress, &progress).err();
     }
     match (result, stopped) {
-        // What was finished counts, even if the signal came in the same moment.
-        (Err(_), Some(error)) | (Ok(_), Some(error)) => Err(error),
+        (_, Some(error)) => Err(error),
         (Ok(value), None) => Ok(value),
         (Err(error), None) => Err(to_python(error)),
     }

@@ -6,6 +6,12 @@
 //! - [`verbs`]: one function per verb.
 //! - [`tokenizer`]: tokenizers as objects.
 
+#![allow(clippy::needless_pass_by_value, reason = "PyO3 hands over owned arguments")]
+
+/// Blocks of megabytes are made by one thread and freed by another, thousands of times a second.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod enter;
 mod errors;
 mod hdf5;

@@ -1,4 +1,4 @@
-//! Arrow streams that Python hands over by the PyCapsule interface (`__arrow_c_stream__`), without a copy.
+//! Arrow streams that Python hands over by the `PyCapsule` interface (`__arrow_c_stream__`), without a copy.
 
 use arrow::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
 use bloomdata_core::sources::tables::RowStream;

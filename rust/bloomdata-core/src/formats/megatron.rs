@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::io::atomic::{AtomicFile, Sealed, remove_if_present, temporary_path};
-use crate::token::TokenDtype;
+use crate::token::{TokenDtype, index};
 
 const MAGIC: &[u8; 9] = b"MMIDIDX\0\0";
 const VERSION: u64 = 1;
@@ -121,38 +121,38 @@ impl MegatronWriter {
         self.spool.write(&self.buffer)?;
         let spool_path = temporary_path(self.spool.path());
         let bin = self.bin.seal()?;
-        let mut index = IndexWriter::create(&with_suffix(&self.prefix, ".idx"))?;
+        let mut idx = IndexWriter::create(&with_suffix(&self.prefix, ".idx"))?;
         let lengths = || -> Result<SpoolReader> { SpoolReader::open(&spool_path) };
         let (mut num_documents, mut num_sequences) = (0_u64, 0_u64);
         for length in lengths()? {
             num_documents += 1;
             num_sequences += u64::from(length? != NO_SEQUENCE);
         }
-        index.header(self.dtype, num_sequences, num_documents + 1)?;
+        idx.header(self.dtype, num_sequences, num_documents + 1)?;
         for length in lengths()? {
             let length = length?;
             if length != NO_SEQUENCE {
-                index.put(&length.to_le_bytes())?;
+                idx.put(&length.to_le_bytes())?;
             }
         }
         let mut pointer = 0_u64;
         for length in lengths()? {
             let length = length?;
             if length != NO_SEQUENCE {
-                index.put(&pointer.to_le_bytes())?;
+                idx.put(&pointer.to_le_bytes())?;
                 pointer += u64::from(length) * self.dtype.itemsize() as u64;
             }
         }
         let mut sequence = 0_u64;
-        index.put(&sequence.to_le_bytes())?;
+        idx.put(&sequence.to_le_bytes())?;
         for length in lengths()? {
             sequence += u64::from(length? != NO_SEQUENCE);
-            index.put(&sequence.to_le_bytes())?;
+            idx.put(&sequence.to_le_bytes())?;
         }
         if pointer != bin.size {
             return Err(Error::Internal(format!("lengths sum up to {pointer} bytes, .bin has {}", bin.size)));
         }
-        let idx = index.seal()?;
+        let idx = idx.seal()?;
         remove_if_present(&spool_path)?;
         Ok(MegatronPair { bin, idx, num_documents, num_sequences })
     }
@@ -269,7 +269,7 @@ impl IndexHeader {
         let file = File::open(path).map_err(Error::io(path))?;
         let size = file.metadata().map_err(Error::io(path))?.len();
         file.take(HEADER_BYTES).read_to_end(&mut bytes).map_err(Error::io(path))?;
-        let Ok(bytes) = <[u8; HEADER_BYTES as usize]>::try_from(bytes) else {
+        let Ok(bytes) = <[u8; index(HEADER_BYTES)]>::try_from(bytes) else {
             return Err(Error::corrupt(
                 path,
                 size,

@@ -178,7 +178,6 @@ fn stream_frame(
         };
         *from += input.pos();
         let (written, full) = (output.pos(), output.pos() == output.capacity());
-        drop(output);
         if written > 0 {
             if *content_offset + written as u64 > start {
                 emit(FrameEvent::Content(*content_offset, out[..written].to_vec()))?;
@@ -298,7 +297,8 @@ mod tests {
         let mut encoder = FrameEncoder::new(3).unwrap();
         let (mut content, mut file, mut table) = (Vec::new(), Vec::new(), Vec::new());
         for (number, &size) in sizes.iter().enumerate() {
-            let part: Vec<u8> = (0..size).map(|i| (i * 7 + number * 13 + i / 251) as u8).collect();
+            let part: Vec<u8> =
+                (0..size).map(|i| ((i * 7 + number * 13 + i / 251) & 0xff).try_into().unwrap()).collect();
             let frame = encoder.encode(&part).unwrap();
             table.push((frame.len() as u64, size as u64));
             file.extend(frame);

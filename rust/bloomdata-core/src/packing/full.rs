@@ -17,7 +17,7 @@ mod tests {
         for length in 1..9 {
             for tokens in 0..40 {
                 let padding = padding_tokens(tokens, length);
-                assert!(padding < length && (tokens + padding) % length == 0);
+                assert!(padding < length && (tokens + padding).is_multiple_of(length));
             }
         }
     }

@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::thread::scope;
 
+use crossbeam_channel::bounded;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -17,7 +18,7 @@ use super::sealer::{Sealer, cause, join};
 use super::sinks::{Checkpoint, Sink, hdf5::Hdf5Sink, megatron::MegatronSink};
 use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
-use crate::formats::hdf5_rows::Hdf5Files;
+use crate::formats::hdf5_rows::{Hdf5Files, RowWrite, TokenStream};
 use crate::io::atomic::write_atomically;
 use crate::ledger::Ledger;
 use crate::ordered::{Pool, Results, Sender};
@@ -31,6 +32,9 @@ use crate::tokenizers::{Tokenizer, TokenizerOptions};
 
 /// Where the tokenizer is kept in the output folder.
 const TOKENIZER_PATH: &str = "tokenizer/tokenizer.json";
+
+/// Threads that write rows: copying to the page cache is slower than memory, but soon limited by it.
+const MAX_WRITERS: usize = 4;
 
 /// Kind of the output files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,17 +79,6 @@ pub struct PackConfig {
     pub append_eos: bool,
     /// What to do with a record that cannot become a document.
     pub on_bad_record: OnBadRecord,
-}
-
-/// Tokens of one field for a block of records.
-#[derive(Debug, Default)]
-pub struct TokenStream {
-    /// Tokens as they will be stored.
-    pub ids: Vec<u8>,
-    /// Token types as int32, when they are asked for.
-    pub types: Vec<u8>,
-    /// Tokens of each kept document.
-    pub lengths: Vec<u32>,
 }
 
 /// What the pool makes of a block.
@@ -206,13 +199,15 @@ pub fn pack(
     };
     let folder = run.folder();
     let books = Books::open(&inputs.inputs, folder, config.on_bad_record, checkpoint.books.clone())?;
+    let (writes, writes_inbox) = bounded::<RowWrite>(options.num_threads);
     let sink: Box<dyn Sink<'_> + '_> = match config.format {
         PackFormat::Megatron => {
             Box::new(MegatronSink::open(config, options, folder, worker.dtype, &checkpoint)?)
         }
         PackFormat::Hdf5 => {
             let done = &run.done.outputs;
-            Box::new(Hdf5Sink::open(config, folder, tokenizer.special(), hdf5, &checkpoint, done, progress)?)
+            let tools = (writes, progress);
+            Box::new(Hdf5Sink::open(config, folder, tokenizer.special(), hdf5, &checkpoint, done, tools))
         }
     };
     let done = std::mem::take(&mut run.done);
@@ -223,6 +218,11 @@ pub fn pack(
         let (sender, results) = pool.queue(2 * options.num_threads + 2);
         drop(pool);
         let feeder = scope.spawn(move || feed(source, &sender));
+        for _ in 0..options.num_threads.min(MAX_WRITERS) {
+            let inbox = writes_inbox.clone();
+            scope.spawn(move || inbox.into_iter().for_each(RowWrite::run));
+        }
+        drop(writes_inbox);
         let sealer = Sealer::start(scope, &mut run.journal, done);
         let written = write(results, books, sink, &sealer, progress);
         let sealed = sealer.finish();
@@ -306,7 +306,7 @@ fn write<'run>(
         match item? {
             Item::Packed(packed) => {
                 Progress::add(&progress.documents, packed.outcomes.len() as u64);
-                sink.append(&packed, &mut books, sealer)?;
+                sink.append(packed, &mut books, sealer)?;
             }
             Item::End { file, hash, content_bytes } => books.end_input(file, hash, content_bytes)?,
         }

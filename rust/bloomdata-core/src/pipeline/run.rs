@@ -100,7 +100,7 @@ impl<'run> Run<'run> {
             return Err(Error::config("output", reason));
         }
         let (mut journal, entries) = Journal::open(folder)?;
-        let result = Self::examine(request, &mut journal, entries, progress);
+        let result = Self::examine(request, &mut journal, &entries, progress);
         match result {
             Ok(Examined::Finished(manifest)) => {
                 journal.remove()?;
@@ -121,14 +121,14 @@ impl<'run> Run<'run> {
     fn examine(
         request: Request<'run>,
         journal: &mut Journal,
-        entries: Vec<Entry>,
+        entries: &[Entry],
         progress: &Progress,
     ) -> Result<Examined<'run>> {
         let folder = request.output;
         let manifest = Manifest::read(folder)?;
         if request.overwrite {
             let outputs = manifest.map(|manifest| manifest.outputs);
-            discard(folder, &outputs.unwrap_or_default(), &entries)?;
+            discard(folder, &outputs.unwrap_or_default(), entries)?;
             journal.clear()?;
         } else if let Some(manifest) = manifest {
             check_finished(&request, &manifest, progress)?;

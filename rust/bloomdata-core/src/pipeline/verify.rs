@@ -65,7 +65,7 @@ pub fn verify(folder: &Path, num_threads: usize, progress: &Progress) -> Result<
             problems.push(Problem { path: path.to_owned(), reason });
         }
     };
-    check_manifest(folder, &manifest, &report)?;
+    check_manifest(folder, &manifest, &report);
     let queue = Mutex::new(manifest.outputs.iter());
     let interrupted = scope(|scope| {
         let workers: Vec<_> = (0..num_threads.max(1))
@@ -94,7 +94,7 @@ pub fn verify(folder: &Path, num_threads: usize, progress: &Progress) -> Result<
 }
 
 /// What the manifest says must fit together, and no file may be there that it does not know.
-fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, String)) -> Result<()> {
+fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, String)) {
     if let Err(error) = manifest.ledger.balance() {
         report(MANIFEST_NAME, error.to_string());
     }
@@ -127,7 +127,6 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
     if folder.join(JOURNAL_NAME).exists() {
         report(JOURNAL_NAME, "a journal in a finished folder".into());
     }
-    Ok(())
 }
 
 fn check_output(folder: &Path, manifest: &Manifest, output: &OutputEntry, progress: &Progress) -> Result<()> {

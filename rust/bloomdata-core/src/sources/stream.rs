@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 
 use crossbeam_channel::{Receiver, Sender as Channel, bounded};
@@ -45,6 +46,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Source {
     opened: Receiver<(usize, Results<Piece>)>,
+    closed: Arc<AtomicBool>,
     current: Option<(usize, Results<Piece>)>,
     pending: VecDeque<Event>,
     start: Position,
@@ -79,10 +81,13 @@ impl Source {
             },
         );
         let (opened_sender, opened) = bounded(num_readers);
-        let custom = std::sync::Arc::new(custom);
-        let next = std::sync::Arc::new(Mutex::new((options.start.file, frames, opened_sender)));
+        let custom = Arc::new(custom);
+        let closed = Arc::new(AtomicBool::new(false));
+        let next =
+            Next { file: options.start.file, frames, opened: opened_sender, closed: Arc::clone(&closed) };
+        let next = Arc::new(Mutex::new(next));
         for _ in 0..num_readers {
-            let (next, custom) = (std::sync::Arc::clone(&next), std::sync::Arc::clone(&custom));
+            let (next, custom) = (Arc::clone(&next), Arc::clone(&custom));
             scope.spawn(move || {
                 while let Some((file, pieces)) = open_next(&next, inputs.len(), queue_capacity) {
                     let start = if file == options.start.file { options.start.offset } else { 0 };
@@ -102,6 +107,7 @@ impl Source {
         }
         Self {
             opened,
+            closed,
             current: None,
             pending: VecDeque::new(),
             start: options.start,
@@ -232,19 +238,59 @@ pub fn read_lines(path: &Path, first: u64, count: usize, progress: &Progress) ->
     })
 }
 
-fn open_next(
-    next: &Mutex<(usize, Pool<FrameJob, Piece>, Channel<(usize, Results<Piece>)>)>,
-    num_inputs: usize,
-    queue_capacity: usize,
-) -> Option<(usize, PieceSender)> {
+impl Drop for Source {
+    /// Lets readers go that wait for room in queues which nobody will read. A bounded channel keeps what is in it
+    /// when its receiver is dropped, so it must be emptied; what comes later is noticed by the one who sends it.
+    fn drop(&mut self) {
+        self.closed.store(true, SeqCst);
+        while self.opened.try_recv().is_ok() {}
+    }
+}
+
+/// What readers share.
+struct Next {
+    /// The next input to be opened.
+    file: usize,
+    /// Decoders of frames.
+    frames: Pool<FrameJob, Piece>,
+    /// Where opened inputs are announced, in order.
+    opened: Channel<(usize, Results<Piece>)>,
+    /// Set when nobody reads any more.
+    closed: Arc<AtomicBool>,
+}
+
+fn open_next(next: &Mutex<Next>, num_inputs: usize, queue_capacity: usize) -> Option<(usize, PieceSender)> {
     let mut next = next.lock().ok()?;
-    let file = next.0;
+    let file = next.file;
     if file >= num_inputs {
         return None;
     }
-    next.0 += 1;
-    let (sender, results) = next.1.queue(queue_capacity);
+    next.file += 1;
+    let (sender, results) = next.frames.queue(queue_capacity);
     // Held under the lock: inputs must be announced in order.
-    next.2.send((file, results)).ok()?;
-    Some((file, sender))
+    next.opened.send((file, results)).ok()?;
+    if next.closed.load(SeqCst) { None } else { Some((file, sender)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_is_dropped_early_lets_its_threads_go() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..4 {
+            std::fs::write(folder.path().join(format!("{number}.jsonl")), "{}\n".repeat(4 << 20)).unwrap();
+        }
+        let list = expand(&[folder.path().display().to_string()]).unwrap();
+        for events in 0..6 {
+            let progress = Progress::default();
+            std::thread::scope(|scope| {
+                let options = SourceOptions { num_threads: 2, start: Position::default() };
+                let source =
+                    Source::start(scope, &list.inputs, options, &progress, |_, _, _, _, _| Ok(false));
+                assert_eq!(source.take(events).filter(Result::is_ok).count(), events);
+            });
+        }
+    }
 }

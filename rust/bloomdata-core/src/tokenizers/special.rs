@@ -63,18 +63,16 @@ pub fn resolve(
 fn known_eos(file: &Path, id_of: &impl Fn(&str) -> Option<u32>) -> Result<u32> {
     let candidates: Vec<(&str, u32)> =
         KNOWN_EOS.into_iter().filter_map(|token| id_of(token).map(|id| (token, id))).collect();
-    match candidates[..] {
-        [(_, id)] => Ok(id),
-        _ => {
-            let names: Vec<&str> = candidates.iter().map(|(token, _)| *token).collect();
-            let beside = FILES.join(" and no ");
-            let reason = format!(
-                "{} does not say which token ends a document (no {beside} beside it); candidates: {names:?}",
-                file.display()
-            );
-            Err(Error::config("eos_token", reason))
-        }
+    if let [(_, id)] = candidates[..] {
+        return Ok(id);
     }
+    let names: Vec<&str> = candidates.iter().map(|(token, _)| *token).collect();
+    let reason = format!(
+        "{} does not say which token ends a document (no {} beside it); candidates: {names:?}",
+        file.display(),
+        FILES.join(" or ")
+    );
+    Err(Error::config("eos_token", reason))
 }
 
 /// A token named in a configuration file: a string, or an object with the string under `content`.

@@ -1,12 +1,16 @@
 //! HDF5 files of a fixed number of rows; each sealed file is a checkpoint.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
 
 use serde_json::{Map, Value, json};
 
-use super::{Checkpoint, Sink, count_tokens};
+use super::{Checkpoint, Sink};
 use crate::error::{Error, Result};
-use crate::formats::hdf5_rows::{Hdf5Files, PartWriter, SealedPart};
+use crate::formats::hdf5_rows::{Hdf5Files, PartWriter, RowWrite, SealedPart, TokenStream};
 use crate::packing::full::padding_tokens;
 use crate::packing::types::PADDING;
 use crate::pipeline::books::{Books, Fate};
@@ -17,9 +21,6 @@ use crate::progress::Progress;
 use crate::token::index;
 use crate::tokenizers::SpecialIds;
 
-/// Bytes of a stored token.
-const ITEM: u64 = 4;
-
 /// Writes `<prefix>-00000.hdf5` and so on, packed `full`.
 #[allow(missing_debug_implementations, reason = "holds a callback")]
 pub struct Hdf5Sink<'run> {
@@ -27,6 +28,7 @@ pub struct Hdf5Sink<'run> {
     prefix: String,
     hdf5: &'run dyn Hdf5Files,
     progress: &'run Progress,
+    writes: Sender<RowWrite>,
     pad: u32,
     sequence_length: u64,
     tokens_per_file: u64,
@@ -38,9 +40,6 @@ pub struct Hdf5Sink<'run> {
 
 impl<'run> Hdf5Sink<'run> {
     /// Starts after the files that earlier attempts have sealed.
-    ///
-    /// # Errors
-    /// None now; kept for symmetry with the other sink.
     pub fn open(
         config: &PackConfig,
         folder: &Path,
@@ -48,16 +47,17 @@ impl<'run> Hdf5Sink<'run> {
         hdf5: &'run dyn Hdf5Files,
         checkpoint: &Checkpoint,
         done: &[OutputEntry],
-        progress: &'run Progress,
-    ) -> Result<Self> {
+        (writes, progress): (Sender<RowWrite>, &'run Progress),
+    ) -> Self {
         let sequence_length = config.sequence_length.unwrap_or(1);
         let rows_per_file = config.rows_per_file.unwrap_or_else(|| default_rows_per_file(sequence_length));
         let rows: u64 = done.iter().filter_map(|output| output.details.get("rows")?.as_u64()).sum();
-        Ok(Self {
+        Self {
             folder: folder.to_owned(),
             prefix: config.prefix.clone(),
             hdf5,
             progress,
+            writes,
             pad: special.pad,
             sequence_length,
             tokens_per_file: rows_per_file * sequence_length,
@@ -65,7 +65,7 @@ impl<'run> Hdf5Sink<'run> {
             num_parts: done.len() as u64,
             tokens_written: rows * sequence_length,
             skip_tokens: checkpoint.skip_tokens,
-        })
+        }
     }
 
     fn part(&mut self) -> Result<&mut PartWriter> {
@@ -76,6 +76,11 @@ impl<'run> Hdf5Sink<'run> {
             self.num_parts += 1;
         }
         self.part.as_mut().ok_or(Error::Interrupted)
+    }
+
+    fn write(&mut self, stream: &Arc<TokenStream>, tokens: Range<u64>) -> Result<()> {
+        let write = self.part()?.append(stream, tokens);
+        self.writes.send(write).map_err(|_| Error::Internal("the writer threads are gone".into()))
     }
 
     /// Hands the open file to the sealer, with the place from which the next one starts.
@@ -90,9 +95,14 @@ impl<'run> Hdf5Sink<'run> {
 }
 
 impl<'run> Sink<'run> for Hdf5Sink<'run> {
-    fn append(&mut self, packed: &Packed, books: &mut Books<'run>, sealer: &Sealer<'_, 'run>) -> Result<()> {
-        let stream = &packed.streams[0];
-        let total = stream.ids.len() as u64 / ITEM;
+    fn append(
+        &mut self,
+        mut packed: Packed,
+        books: &mut Books<'run>,
+        sealer: &Sealer<'_, 'run>,
+    ) -> Result<()> {
+        let stream = Arc::new(std::mem::take(&mut packed.streams[0]));
+        let total = stream.ids.len() as u64 / 4;
         // Token positions below count from the block's start. Records up to `record` are settled; `settled` tokens
         // belong to them; `written` tokens are in files.
         let (mut record, mut document, mut settled) = (0, 0, 0);
@@ -109,8 +119,7 @@ impl<'run> Sink<'run> for Hdf5Sink<'run> {
             let room = tokens_per_file - self.part.as_ref().map_or(0, PartWriter::num_tokens);
             let count = room.min(total - written);
             if count > 0 {
-                let bytes = index(written * ITEM)..index((written + count) * ITEM);
-                self.part()?.append(&stream.ids[bytes.clone()], &stream.types[bytes])?;
+                self.write(&stream, written..written + count)?;
                 written += count;
                 self.tokens_written += count;
             }
@@ -123,7 +132,7 @@ impl<'run> Sink<'run> for Hdf5Sink<'run> {
                         break;
                     }
                     settled = end;
-                    count_tokens(packed, document, books);
+                    books.ledger().tokens_in += u64::from(stream.lengths[document]);
                     document += 1;
                 }
                 books.settle(packed.file, outcome)?;
@@ -145,7 +154,7 @@ impl<'run> Sink<'run> for Hdf5Sink<'run> {
         let count = index(padding);
         let (ids, types) = (self.pad.to_le_bytes().repeat(count), PADDING.to_le_bytes().repeat(count));
         if padding > 0 || self.num_parts == 0 {
-            self.part()?.append(&ids, &types)?;
+            self.write(&Arc::new(TokenStream { ids, types, lengths: Vec::new() }), 0..padding)?;
         }
         self.tokens_written += padding;
         books.ledger().tokens_padding += padding;

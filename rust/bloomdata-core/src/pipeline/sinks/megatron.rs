@@ -63,12 +63,12 @@ impl MegatronSink {
 }
 
 impl<'run> Sink<'run> for MegatronSink {
-    fn append(&mut self, packed: &Packed, books: &mut Books<'run>, sealer: &Sealer<'_, 'run>) -> Result<()> {
+    fn append(&mut self, packed: Packed, books: &mut Books<'run>, sealer: &Sealer<'_, 'run>) -> Result<()> {
         let mut document = 0;
         for outcome in &packed.outcomes {
             books.settle(packed.file, outcome)?;
             if matches!(outcome.fate, Fate::Kept(_)) {
-                count_tokens(packed, document, books);
+                count_tokens(&packed, document, books);
                 document += 1;
             }
         }

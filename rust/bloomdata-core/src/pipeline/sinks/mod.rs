@@ -54,7 +54,7 @@ pub trait Sink<'run> {
     ///
     /// # Errors
     /// A bad record, or the system's reason.
-    fn append(&mut self, packed: &Packed, books: &mut Books<'run>, sealer: &Sealer<'_, 'run>) -> Result<()>;
+    fn append(&mut self, packed: Packed, books: &mut Books<'run>, sealer: &Sealer<'_, 'run>) -> Result<()>;
 
     /// Writes what is left, and lists the outputs that did not go through the sealer.
     ///

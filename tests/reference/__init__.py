@@ -1,0 +1,6 @@
+"""Slow, obvious oracles, written from the documentation and never from the fast code.
+
+- `jsonl`: files of records are written, and read as texts or reasons why there is none.
+- `shard`: lines become shards; keys of splits and shuffles.
+- `pack`: texts become Megatron bytes and HDF5 rows.
+"""
