@@ -2,7 +2,7 @@
 
 The tokenizer costs next to nothing, so this is the ceiling of the pipeline itself. Peak memory stays under 500 MB,
 and is the same for ten times the input (`--ten`). One case writes as many bytes as the output has and does nothing
-else: what the file system allows.
+else, in one thread: what the file system allows a simple program.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def main() -> None:
             shutil.rmtree(cases[0].output)
             raw = run.scratch / "raw"
             write = f"mkdir {raw} && exec {sys.executable} -c '{WRITE_ONLY}' {raw}/raw {output_bytes}"
-            name = f"writing the {output_bytes / MB:.0f} MB of {kind} alone"
+            name = f"writing the {output_bytes / MB:.0f} MB of {kind} alone, one thread"
             command = ["bash", "-c", write]
             floor = Case(name=name, command=command, content_bytes=content_bytes, output=raw)
             print()

@@ -202,6 +202,8 @@ pub fn pack(
     let (writes, writes_inbox) = bounded::<RowWrite>(options.num_threads);
     let sink: Box<dyn Sink<'_> + '_> = match config.format {
         PackFormat::Megatron => {
+            // Its files are written in order by one thread: let the others go.
+            drop(writes);
             Box::new(MegatronSink::open(config, options, folder, worker.dtype, &checkpoint)?)
         }
         PackFormat::Hdf5 => {
