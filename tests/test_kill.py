@@ -18,12 +18,17 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
 
 import bloomdata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SEED = 20_260
 # Kills of `test_a_run_killed_at_random_moments...`, per command; they sum up to 50.
@@ -35,9 +40,9 @@ HDF5 = ["pack", "--tokenizer", "bytes", *QUARANTINE]
 
 # On about 10 MB, a second or less each.
 COMMANDS = {
-    "shard": ["shard", "--max-lines", "700", *QUARANTINE],
-    "shuffle": ["shard", "--max-lines", "700", "--shuffle", "--seed", "3", *QUARANTINE],
-    "splits": ["shard", "--max-lines", "700", "--splits", "train=0.8,dev=0.15,test=0.05", *QUARANTINE],
+    "shard": ["shard", "--max-lines", "600", *QUARANTINE],
+    "shuffle": ["shard", "--max-lines", "600", "--shuffle", "--seed", "3", *QUARANTINE],
+    "splits": ["shard", "--max-lines", "600", "--splits", "train=0.8,dev=0.15,test=0.05", *QUARANTINE],
     "megatron": [*MEGATRON, "--checkpoint-seconds", "0"],
     "hdf5": [*HDF5, "--sequence-length", "512", "--rows-per-file", "600"],
     "hdf5-gzip": [*HDF5, "--sequence-length", "512", "--rows-per-file", "1500", "--compression", "gzip"],
@@ -123,20 +128,30 @@ def command_line(command: list[str], corpus: Path, output: Path) -> list[str]:
     return [command[0], str(corpus), "--output", str(output), "--quiet", *command[1:]]
 
 
-def start(command: list[str], corpus: Path, output: Path) -> subprocess.Popen[str]:
+@contextmanager
+def running(command: list[str], corpus: Path, output: Path) -> Iterator[subprocess.Popen[str]]:
+    """The program at work; it does not outlive the block."""
     arguments = [sys.executable, "-m", "bloomdata", *command_line(command, corpus, output)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def end(process: subprocess.Popen[str], *, timeout: float = 60) -> tuple[int, str]:
+    """Waits for the program; its exit status, and what it said on stderr."""
+    try:
+        _, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"{' '.join(process.args[2:])} hangs: not done after {timeout} seconds")
+    return process.returncode, errors
 
 
 def run(command: list[str], corpus: Path, output: Path, *, timeout: float = 60) -> tuple[int, str]:
-    """Exit status and what was said on stderr."""
-    with start(command, corpus, output) as process:
-        try:
-            _, errors = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            pytest.fail(f"{command} hangs: not done after {timeout} seconds")
-    return process.returncode, errors
+    """Exit status, and what was said on stderr."""
+    with running(command, corpus, output) as process:
+        return end(process, timeout=timeout)
 
 
 def finish(command: list[str], corpus: Path, output: Path, wanted: dict[str, bytes | None]) -> None:
@@ -163,7 +178,7 @@ def kill(process: subprocess.Popen[str]) -> bool:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("corpus") / "raw", num_records=14_000, words=100)
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "raw", num_records=24_000, words=70)
 
 
 @pytest.fixture(scope="module")
@@ -189,11 +204,11 @@ def undisturbed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     for name, command in COMMANDS.items():
         output = tmp_path_factory.mktemp("undisturbed") / name
         begin = time.monotonic()
-        process = start(command, corpus, output)
-        assert wait_for(output / "journal.jsonl", process)
-        working = time.monotonic() - begin
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors
+        with running(command, corpus, output) as process:
+            assert wait_for(output / "journal.jsonl", process)
+            working = time.monotonic() - begin
+            status, errors = end(process)
+        assert status == 0, errors
         results[name] = (tree(output), working, time.monotonic() - begin)
     return results
 
@@ -209,9 +224,10 @@ def test_a_run_killed_at_random_moments_goes_on_to_the_same_bytes(name, corpus, 
         output = tmp_path / f"output-{attempts}"
         # Up to three kills of the same folder before it may finish.
         for _ in range(rng.randint(1, 3)):
-            process = start(COMMANDS[name], corpus, output)
-            time.sleep(rng.uniform(0.8 * working, done))
-            if not kill(process):
+            with running(COMMANDS[name], corpus, output) as process:
+                time.sleep(rng.uniform(0.8 * working, done))
+                was_running = kill(process)
+            if not was_running:
                 break
             kills += 1
             assert half_written(output, wanted) == []
@@ -227,9 +243,9 @@ def test_a_run_killed_when_a_file_appears_goes_on_to_the_same_bytes(name, corpus
     chosen = {*random.Random(f"{SEED} {name}").sample(files, 3), "manifest.json", "quarantine.jsonl"}
     for number, path in enumerate(sorted(chosen)):
         output = tmp_path / f"output-{number}"
-        process = start(COMMANDS[name], corpus, output)
-        assert wait_for(output / path, process), f"{path} never came"
-        kill(process)
+        with running(COMMANDS[name], corpus, output) as process:
+            assert wait_for(output / path, process), f"{path} never came"
+            kill(process)
         assert half_written(output, wanted) == []
         finish(COMMANDS[name], corpus, output, wanted)
 
@@ -237,18 +253,14 @@ def test_a_run_killed_when_a_file_appears_goes_on_to_the_same_bytes(name, corpus
 @pytest.mark.parametrize("name", COMMANDS)
 def test_ctrl_c_ends_a_run_within_two_seconds_and_the_run_can_go_on(name, slow_corpus, tmp_path):
     output = tmp_path / "output"
-    process = start(COMMANDS[name], slow_corpus, output)
-    assert wait_for(output / "journal.jsonl", process)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    begin = time.monotonic()
-    try:
-        _, errors = process.communicate(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        pytest.fail("still running 10 seconds after Ctrl-C")
+    with running(COMMANDS[name], slow_corpus, output) as process:
+        assert wait_for(output / "journal.jsonl", process)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        begin = time.monotonic()
+        status, errors = end(process, timeout=10)
     assert time.monotonic() - begin < 2
-    assert process.returncode == 130, errors
+    assert status == 130, errors
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert (output / "journal.jsonl").exists()
@@ -258,10 +270,10 @@ def test_ctrl_c_ends_a_run_within_two_seconds_and_the_run_can_go_on(name, slow_c
 @pytest.mark.parametrize("name", ["shard", "megatron", "hdf5"])
 def test_ctrl_c_and_a_rerun_give_the_same_bytes(name, corpus, undisturbed, tmp_path):
     wanted, working, done = undisturbed[name]
-    process = start(COMMANDS[name], corpus, tmp_path / "output")
-    time.sleep((working + done) / 2)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    with running(COMMANDS[name], corpus, tmp_path / "output") as process:
+        time.sleep((working + done) / 2)
+        process.send_signal(signal.SIGINT)
+        end(process, timeout=10)
     assert half_written(tmp_path / "output", wanted) == []
     finish(COMMANDS[name], corpus, tmp_path / "output", wanted)
 
@@ -274,18 +286,14 @@ def test_ctrl_c_ends_a_run_that_compresses_hard(level, corpus, tmp_path):
     for number in range(8):
         os.link(corpus / "part-1.jsonl", folder / f"{number}.jsonl")
     output = tmp_path / "output"
-    process = start(["shard", "--level", str(level), *QUARANTINE], folder, output)
-    assert wait_for(output / "journal.jsonl", process)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    begin = time.monotonic()
-    try:
-        process.communicate(timeout=20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        pytest.fail("still running 20 seconds after Ctrl-C")
+    with running(["shard", "--level", str(level), *QUARANTINE], folder, output) as process:
+        assert wait_for(output / "journal.jsonl", process)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        begin = time.monotonic()
+        status, errors = end(process, timeout=20)
     assert time.monotonic() - begin < 3
-    assert process.returncode == 130
+    assert status == 130, errors
 
 
 def test_keyboard_interrupt_of_a_python_call_comes_at_once_and_the_call_can_go_on(slow_corpus, tmp_path):
@@ -294,13 +302,13 @@ def test_keyboard_interrupt_of_a_python_call_comes_at_once_and_the_call_can_go_o
     begin = time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
-            bloomdata.shard(slow_corpus, tmp_path / "output", max_lines=700, on_bad_record="quarantine")
+            bloomdata.shard(slow_corpus, tmp_path / "output", max_lines=600, on_bad_record="quarantine")
     finally:
         timer.join()
     assert time.monotonic() - begin < 2.3
-    resumed = bloomdata.shard(slow_corpus, tmp_path / "output", max_lines=700, on_bad_record="quarantine")
+    resumed = bloomdata.shard(slow_corpus, tmp_path / "output", max_lines=600, on_bad_record="quarantine")
     assert resumed.was_resumed
-    fresh = bloomdata.shard(slow_corpus, tmp_path / "fresh", max_lines=700, on_bad_record="quarantine")
+    fresh = bloomdata.shard(slow_corpus, tmp_path / "fresh", max_lines=600, on_bad_record="quarantine")
     assert resumed.manifest == fresh.manifest
 
 
@@ -416,9 +424,9 @@ def test_another_verb_on_a_rerun_is_refused(records, tmp_path):
 
 def test_options_that_do_not_decide_bytes_may_change_on_a_rerun(corpus, undisturbed, tmp_path):
     wanted = undisturbed["megatron"][0]
-    process = start([*COMMANDS["megatron"], "--num-threads", "1"], corpus, tmp_path / "output")
-    assert wait_for(tmp_path / "output" / "data_title_document.bin.tmp", process)
-    assert kill(process)
+    with running([*COMMANDS["megatron"], "--num-threads", "1"], corpus, tmp_path / "output") as process:
+        assert wait_for(tmp_path / "output" / "data_title_document.bin.tmp", process)
+        assert kill(process)
     other = [*MEGATRON, "--num-threads", "3", "--checkpoint-seconds", "5"]
     finish(other, corpus, tmp_path / "output", wanted)
 
@@ -512,20 +520,18 @@ def test_a_rerun_that_writes_into_its_own_input_folder_is_a_no_op_or_refused_at_
 
 def test_two_runs_at_once_in_one_folder_are_refused(slow_corpus, tmp_path):
     output = tmp_path / "output"
-    first = start(COMMANDS["shard"], slow_corpus, output)
-    try:
+    with running(COMMANDS["shard"], slow_corpus, output) as first:
         assert wait_for(output / "part-00000.jsonl.zst", first)
         with pytest.raises(bloomdata.ConfigError, match="another run is at work in"):
-            bloomdata.shard(slow_corpus, output, max_lines=700, on_bad_record="quarantine")
+            bloomdata.shard(slow_corpus, output, max_lines=600, on_bad_record="quarantine")
         status, errors = run(COMMANDS["shard"], slow_corpus, output)
         assert status == 1
         assert "another run is at work in" in errors
         # Not even with another wish, or a strong one.
         with pytest.raises(bloomdata.ConfigError, match="another run is at work in"):
             bloomdata.shard(slow_corpus, output, overwrite=True)
-    finally:
-        _, errors = first.communicate(timeout=60)
-    assert first.returncode == 0, errors
+        status, errors = end(first)
+    assert status == 0, errors
     bloomdata.verify(output)
 
 
@@ -533,11 +539,12 @@ def test_runs_that_start_in_the_same_moment_share_nothing(small_corpus, tmp_path
     command = SMALL_COMMANDS["shard"]
     for attempt in range(5):
         output = tmp_path / f"output-{attempt}"
-        processes = [start(command, small_corpus, output) for _ in range(3)]
-        results = [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
-        for errors, status in results:
+        with ExitStack() as stack:
+            processes = [stack.enter_context(running(command, small_corpus, output)) for _ in range(3)]
+            results = [end(process) for process in processes]
+        for status, errors in results:
             assert status == 0 or "another run is at work in" in errors, errors
-        assert any(status == 0 for _, status in results)
+        assert any(status == 0 for status, _ in results)
         bloomdata.verify(output)
         assert not (output / "journal.jsonl").exists()
 
@@ -578,10 +585,8 @@ def test_a_manifest_cannot_make_us_delete_files_outside_its_folder(records, tmp_
     manifest = json.loads((tmp_path / "output" / "manifest.json").read_text())
     manifest["outputs"][0]["path"] = "../precious.txt"
     (tmp_path / "output" / "manifest.json").write_text(json.dumps(manifest))
-    try:
+    with suppress(bloomdata.BloomdataError, OSError):
         bloomdata.shard(records, tmp_path / "output", overwrite=True, **options)
-    except (bloomdata.BloomdataError, OSError):
-        pass
     assert precious.exists()
 
 
@@ -654,7 +659,9 @@ WRITER(pwrite64, (int fd, const void *b, size_t n, off64_t o), TYPES(int, const 
 int fsync(int fd) { REAL(int, fsync, int); GUARD(inside_fd(fd), 's') else return real(fd); return 0; }
 int fdatasync(int fd) { REAL(int, fdatasync, int); GUARD(inside_fd(fd), 's') else return real(fd); return 0; }
 int ftruncate(int fd, off_t n) { REAL(int, ftruncate, int, off_t); GUARD(inside_fd(fd), 't') return real(fd, n); }
-int ftruncate64(int fd, off64_t n) { REAL(int, ftruncate64, int, off64_t); GUARD(inside_fd(fd), 't') return real(fd, n); }
+int ftruncate64(int fd, off64_t n) {
+    REAL(int, ftruncate64, int, off64_t); GUARD(inside_fd(fd), 't') return real(fd, n);
+}
 int rename(const char *a, const char *b) {
     REAL(int, rename, const char *, const char *); GUARD(inside(b), 'r') return real(a, b);
 }

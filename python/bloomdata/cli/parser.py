@@ -11,7 +11,7 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, but not those that say nothing."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, argparse.SUPPRESS) or isinstance(action, argparse._VersionAction):
+        if action.default in (None, False, argparse.SUPPRESS):
             return action.help
         return super()._get_help_string(action)
 
@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Turns raw text into files that a language model can train on.",
         epilog="A command that was killed goes on when it is run again. `bloomdata-cli VERB --help` says more.",
     )
-    parser.add_argument("--version", action="version", version=_LazyVersion())
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     _shard(_add(verbs, "shard", "copy lines into compressed shards of at most so many lines"))
     _pack(_add(verbs, "pack", "tokenize documents into Megatron or HDF5 files"))
@@ -33,15 +33,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _LazyVersion(str):
-    """The core's version, asked for only when it is printed."""
+class _Version(argparse.Action):
+    """Asks the core for its version only when it is wanted."""
 
-    __slots__ = ()
-
-    def __mod__(self, _: object) -> str:
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from bloomdata import _core
 
-        return f"bloomdata-cli {_core.VERSION} ({_core.BUILD_PROFILE} build)"
+        parser.exit(0, f"bloomdata-cli {_core.VERSION} ({_core.BUILD_PROFILE} build)\n")
 
 
 def _add(

@@ -1,0 +1,18 @@
+"""Shared fixtures."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def raw(tmp_path, monkeypatch):
+    """A working folder with `raw/a.jsonl` of two documents."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    lines = [json.dumps({"text": text}) for text in ("hello world", "a second document")]
+    (folder / "a.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
