@@ -17,7 +17,7 @@ from bloomdata.cli import main
 FOLDER = Path("demo-output")
 CHATS = [
     "<human>: What does a shard hold?\n<bot>: At most 16,384 lines, each one JSON object.\n",
-    "<human>: And if a line is broken?\n<bot>: You get its file, line and byte offset, or a quarantine that counts it.\n",
+    "<human>: And if a line is broken?\n<bot>: You get file, line and byte offset, or a quarantine that counts it.\n",
     "<human>: ¿Y si el proceso muere?\n<bot>: Run the same command again: it goes on, and the bytes are the same.\n",
 ]
 

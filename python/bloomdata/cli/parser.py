@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Turns raw text into files that a language model can train on.",
         epilog="A command that was killed goes on when it is run again. `bloomdata-cli VERB --help` says more.",
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    parser.add_argument("--version", action=_Version, nargs=0, dest=argparse.SUPPRESS, help="show the version and exit")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     _shard(_add(verbs, "shard", "copy lines into compressed shards of at most so many lines"))
     _pack(_add(verbs, "pack", "tokenize documents into Megatron or HDF5 files"))
