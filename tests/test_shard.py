@@ -194,7 +194,7 @@ def test_a_shuffle_of_many_buckets_is_that_of_one(tmp_path):
     path = tmp_path / "a.jsonl"
     with path.open("wb") as file:
         file.write(b"\n".join(lines) + b"\n")
-        file.write(b" " * (130 * MEBIBYTE) + b"\n")  # a blank line: bytes that make no line
+        file.write(b" " * (66 * MEBIBYTE) + b"\n")  # a blank line: bytes that make no line
         file.write(noise)
     shard(str(path), tmp_path / "out", shuffle=True, seed=3)
     kept = [*lines, noise]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 _FORMATS = ".jsonl .ndjson .json .txt (each plain, .gz or .zst), .parquet; files, folders or patterns"
 
@@ -39,7 +40,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from bloomdata import _core
 
-        parser.exit(0, f"bloomdata-cli {_core.VERSION} ({_core.BUILD_PROFILE} build)\n")
+        sys.stdout.write(f"bloomdata-cli {_core.VERSION} ({_core.BUILD_PROFILE} build)\n")
+        parser.exit()
 
 
 def _add(
