@@ -133,10 +133,9 @@ impl Manifest {
         }
         let empty = Map::new();
         let (old, new) = (old.1.as_object().unwrap_or(&empty), new.as_object().unwrap_or(&empty));
-        for (key, value) in new.iter().chain(old) {
+        for key in new.keys().chain(old.keys()) {
             let (before, now) = (old.get(key).unwrap_or(&Value::Null), new.get(key).unwrap_or(&Value::Null));
             if before != now {
-                let _ = value;
                 return Err(Error::mismatch(differs(&format!("option {key}")), before, now));
             }
         }

@@ -4,11 +4,13 @@
 //! - [`journal`]: what an unfinished folder says, so that a killed run goes on.
 //! - [`run`]: opening an output folder: new, to be resumed, or finished already.
 //! - [`books`]: the ledger, the quarantine and the place in the inputs, settled record by record.
+//! - [`feed`]: blocks of the inputs to a pool of workers.
 //! - [`sealer`]: a thread that syncs, renames and journals finished outputs in order.
 //! - [`shard`] (with [`cutter`] and [`shuffle`]), [`pack`] (with [`sinks`]), [`merge`], [`verify`]: the verbs.
 
 pub mod books;
 pub mod cutter;
+pub mod feed;
 pub mod journal;
 pub mod manifest;
 pub mod merge;

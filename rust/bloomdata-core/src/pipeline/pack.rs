@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::books::{Books, Fate, OnBadRecord, Outcome};
+use super::feed::{Item, feed};
 use super::manifest::{IndexedInputs, OutputEntry};
 use super::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use super::sealer::{Sealer, cause, join};
@@ -21,12 +22,12 @@ use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::{Hdf5Files, RowWrite, TokenStream};
 use crate::io::atomic::write_atomically;
 use crate::ledger::Ledger;
-use crate::ordered::{Pool, Results, Sender};
+use crate::ordered::{Pool, Results};
 use crate::packing::types;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
 use crate::sources::json_fields::{FieldPath, extract, invalid_utf8};
-use crate::sources::{Event, Format, Source, SourceOptions};
+use crate::sources::{Format, Source, SourceOptions};
 use crate::token::TokenDtype;
 use crate::tokenizers::{Tokenizer, TokenizerOptions};
 
@@ -90,11 +91,6 @@ pub struct Packed {
     pub outcomes: Vec<Outcome>,
     /// One per text field.
     pub streams: Vec<TokenStream>,
-}
-
-enum Item {
-    Packed(Packed),
-    End { file: usize, hash: String, content_bytes: u64 },
 }
 
 /// What all workers share.
@@ -281,23 +277,10 @@ fn details(config: &PackConfig, tokenizer: &dyn Tokenizer) -> Map<String, Value>
     facts.as_object().cloned().unwrap_or_default()
 }
 
-fn feed(source: Source, sender: &Sender<Block, Item>) -> Result<()> {
-    for event in source {
-        match event {
-            Ok(Event::Block(block)) => sender.send(block)?,
-            Ok(Event::End { file, hash, content_bytes }) => {
-                sender.send_ready(Ok(Item::End { file, hash, content_bytes }))?;
-            }
-            Err(error) => return sender.send_ready(Err(error)),
-        }
-    }
-    Ok(())
-}
-
 type Written = (Ledger, IndexedInputs, Vec<OutputEntry>);
 
 fn write<'run>(
-    results: Results<Item>,
+    results: Results<Item<Packed>>,
     mut books: Books<'run>,
     mut sink: Box<dyn Sink<'run> + 'run>,
     sealer: &Sealer<'_, 'run>,
@@ -306,7 +289,7 @@ fn write<'run>(
     for item in results {
         progress.check()?;
         match item? {
-            Item::Packed(packed) => {
+            Item::Block(packed) => {
                 Progress::add(&progress.documents, packed.outcomes.len() as u64);
                 sink.append(packed, &mut books, sealer)?;
             }
@@ -320,7 +303,7 @@ fn write<'run>(
 }
 
 impl Worker<'_> {
-    fn pack(&self, block: &Block) -> Result<Item> {
+    fn pack(&self, block: &Block) -> Result<Item<Packed>> {
         let mut packed = Packed {
             file: block.file,
             outcomes: Vec::new(),
@@ -346,7 +329,7 @@ impl Worker<'_> {
                 stream.types = token_types(&stream.lengths, ids.len());
             }
         }
-        Ok(Item::Packed(packed))
+        Ok(Item::Block(packed))
     }
 
     /// The record's texts, one per field; `None` for a blank line.

@@ -14,6 +14,7 @@ use serde_json::Map;
 
 use super::books::{Books, Fate, OnBadRecord, Outcome, Snapshot};
 use super::cutter::{CutCheckpoint, Cutter, Frame, Limits, SPLIT_NAMES, ShardEnd, Splits};
+use super::feed::{Item, feed};
 use super::manifest::{IndexedInputs, OutputEntry};
 use super::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use super::sealer::{Sealer, cause, join};
@@ -25,11 +26,11 @@ use crate::io::atomic::AtomicFile;
 use crate::io::compression::Compression;
 use crate::io::zstd_frames::seek_table;
 use crate::ledger::Ledger;
-use crate::ordered::{Pool, Results, Sender};
+use crate::ordered::{Pool, Results};
 use crate::progress::Progress;
 use crate::sources::inputs::{InputList, natural_order};
 use crate::sources::json_fields::{invalid_utf8, validate};
-use crate::sources::{Event, Format, Source, SourceOptions};
+use crate::sources::{Format, Source, SourceOptions};
 
 /// Options of `shard`. Same names as in Python and on the command line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,11 +78,6 @@ struct Lines {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     outcomes: Vec<Outcome>,
-}
-
-enum Item {
-    Lines(Lines),
-    End { file: usize, hash: String, content_bytes: u64 },
 }
 
 struct Compressed {
@@ -207,22 +203,9 @@ pub fn shard(
     Ok(RunResult { manifest, was_finished: false, was_resumed })
 }
 
-fn feed(source: Source, sender: &Sender<Block, Item>) -> Result<()> {
-    for event in source {
-        match event {
-            Ok(Event::Block(block)) => sender.send(block)?,
-            Ok(Event::End { file, hash, content_bytes }) => {
-                sender.send_ready(Ok(Item::End { file, hash, content_bytes }))?;
-            }
-            Err(error) => return sender.send_ready(Err(error)),
-        }
-    }
-    Ok(())
-}
-
 impl ShardConfig {
     /// Finds the lines of a block and checks them.
-    fn cut(&self, block: &Block, formats: &[Format]) -> Item {
+    fn cut(&self, block: &Block, formats: &[Format]) -> Item<Lines> {
         let format = formats[block.file];
         let mut lines = Lines {
             file: block.file,
@@ -243,7 +226,7 @@ impl ShardConfig {
             Ok::<(), std::convert::Infallible>(())
         });
         match visited {
-            Ok(()) => Item::Lines(lines),
+            Ok(()) => Item::Block(lines),
             Err(never) => match never {},
         }
     }
@@ -302,7 +285,7 @@ struct Conductor<'run, 'scope, 'sealer> {
 type Conducted = (Ledger, Option<OutputEntry>, IndexedInputs);
 
 impl Conductor<'_, '_, '_> {
-    fn run(mut self, lines: Results<Item>, checkpoint: Checkpoint) -> Result<Conducted> {
+    fn run(mut self, lines: Results<Item<Lines>>, checkpoint: Checkpoint) -> Result<Conducted> {
         if !self.config.shuffle {
             self.cut(lines)?;
             let rest = self.cutter.finish(self.books.snapshot())?;
@@ -320,11 +303,11 @@ impl Conductor<'_, '_, '_> {
     }
 
     /// Straight on: records to the cutter.
-    fn cut(&mut self, lines: Results<Item>) -> Result<()> {
+    fn cut(&mut self, lines: Results<Item<Lines>>) -> Result<()> {
         for item in lines {
             self.progress.check()?;
             match item? {
-                Item::Lines(lines) => {
+                Item::Block(lines) => {
                     Progress::add(&self.progress.documents, lines.outcomes.len() as u64);
                     let mut kept = 0..0;
                     let mut ends = lines.ends.iter();
@@ -347,14 +330,14 @@ impl Conductor<'_, '_, '_> {
     }
 
     /// First pass of a shuffle: all lines to buckets.
-    fn scatter(&mut self, lines: Results<Item>) -> Result<Scattered> {
+    fn scatter(&mut self, lines: Results<Item<Lines>>) -> Result<Scattered> {
         let mut scatter =
             Scatter::create(&self.folder.join(BUCKET_FOLDER), shuffle::bits_for(&self.inputs.inputs), 0)?;
         let mut number = 0;
         for item in lines {
             self.progress.check()?;
             match item? {
-                Item::Lines(lines) => {
+                Item::Block(lines) => {
                     Progress::add(&self.progress.documents, lines.outcomes.len() as u64);
                     let mut from = 0;
                     for &end in &lines.ends {
