@@ -6,9 +6,10 @@
 //! - [`books`]: the ledger, the quarantine and the place in the inputs, settled record by record.
 //! - [`feed`]: blocks of the inputs to a pool of workers.
 //! - [`sealer`]: a thread that syncs, renames and journals finished outputs in order.
-//! - [`shard`] (with [`cutter`] and [`shuffle`]), [`pack`] (with [`sinks`]), [`merge`], [`verify`]: the verbs.
+//! - [`shard`] (with `conductor`, [`cutter`], [`shuffle`] and `shard_writer`), [`pack`] (with [`sinks`]), [`merge`], [`verify`]: the verbs.
 
 pub mod books;
+mod conductor;
 pub mod cutter;
 pub mod feed;
 pub mod journal;
@@ -18,6 +19,7 @@ pub mod pack;
 pub mod run;
 pub mod sealer;
 pub mod shard;
+mod shard_writer;
 pub mod shuffle;
 pub mod sinks;
 pub mod verify;

@@ -13,20 +13,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use super::books::{Books, Fate, OnBadRecord, Outcome, Snapshot};
-use super::cutter::{CutCheckpoint, Cutter, Frame, Limits, SPLIT_NAMES, ShardEnd, Splits};
+use super::conductor::Conductor;
+use super::cutter::{CutCheckpoint, Cutter, Frame, Limits, ShardEnd, Splits};
 use super::feed::{Item, feed};
-use super::manifest::{IndexedInputs, OutputEntry};
 use super::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use super::sealer::{Sealer, cause, join};
-use super::shuffle::{self, BUCKET_FOLDER, Scatter, Scattered};
-use crate::document::{BadRecord, Block, Position, Record, is_blank};
+use super::shard_writer;
+use super::shuffle::{BUCKET_FOLDER, Scattered};
+use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
-use crate::formats::jsonl_shards::{LineEncoder, ShardNames};
-use crate::io::atomic::AtomicFile;
+use crate::formats::jsonl_shards::LineEncoder;
 use crate::io::compression::Compression;
-use crate::io::zstd_frames::seek_table;
-use crate::ledger::Ledger;
-use crate::ordered::{Pool, Results};
+use crate::ordered::Pool;
 use crate::progress::Progress;
 use crate::sources::inputs::{InputList, natural_order};
 use crate::sources::json_fields::{invalid_utf8, validate};
@@ -66,27 +64,27 @@ pub struct ShardConfig {
 
 /// From where `shard` can go on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Checkpoint {
+pub(super) struct Checkpoint {
     /// Set once a shuffle's first pass is complete: its buckets, and the books of all inputs.
-    scattered: Option<(Scattered, Snapshot)>,
-    cut: CutCheckpoint,
+    pub(super) scattered: Option<(Scattered, Snapshot)>,
+    pub(super) cut: CutCheckpoint,
 }
 
 /// Lines of a block: the kept ones one behind the other, and every record's fate.
-struct Lines {
-    file: usize,
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-    outcomes: Vec<Outcome>,
+pub(super) struct Lines {
+    pub(super) file: usize,
+    pub(super) bytes: Vec<u8>,
+    pub(super) ends: Vec<usize>,
+    pub(super) outcomes: Vec<Outcome>,
 }
 
-struct Compressed {
-    split: usize,
-    shard: u64,
-    stored: Vec<u8>,
-    content_bytes: u64,
-    num_lines: u64,
-    end: Option<Box<ShardEnd>>,
+pub(super) struct Compressed {
+    pub(super) split: usize,
+    pub(super) shard: u64,
+    pub(super) stored: Vec<u8>,
+    pub(super) content_bytes: u64,
+    pub(super) num_lines: u64,
+    pub(super) end: Option<Box<ShardEnd>>,
 }
 
 impl ShardConfig {
@@ -178,7 +176,7 @@ pub fn shard(
         };
         let (conducted, written) = std::thread::scope(|inner| {
             let conductor = inner.spawn(|| conductor.run(lines, checkpoint.clone()));
-            let written = write(config, folder, frames, &sealer, &scattered, progress);
+            let written = shard_writer::write(config, folder, frames, &sealer, &scattered, progress);
             (join(conductor), written)
         });
         let sealed = sealer.finish();
@@ -267,192 +265,5 @@ impl ShardConfig {
         let content_bytes = bytes.len() as u64;
         let stored = if bytes.is_empty() { bytes } else { encoder.encode(bytes)? };
         Ok(Compressed { split, shard, stored, content_bytes, num_lines, end })
-    }
-}
-
-/// Settles records in order and hands their lines on, through a shuffle if asked.
-struct Conductor<'run, 'scope, 'sealer> {
-    config: &'run ShardConfig,
-    folder: &'run Path,
-    inputs: &'run InputList,
-    progress: &'run Progress,
-    sealer: &'sealer Sealer<'scope, 'run>,
-    scattered: &'sealer OnceLock<(Scattered, Snapshot)>,
-    books: Books<'run>,
-    cutter: Cutter<Compressed>,
-}
-
-type Conducted = (Ledger, Option<OutputEntry>, IndexedInputs);
-
-impl Conductor<'_, '_, '_> {
-    fn run(mut self, lines: Results<Item<Lines>>, checkpoint: Checkpoint) -> Result<Conducted> {
-        if !self.config.shuffle {
-            self.cut(lines)?;
-            let rest = self.cutter.finish(self.books.snapshot())?;
-            let (ledger, quarantine, finished) = self.books.finish()?;
-            return Ok((ledger, quarantine, rest.into_iter().chain(finished).collect()));
-        }
-        let (scattered, start) = match checkpoint.scattered {
-            // The inputs are all read: what the source still says is nothing.
-            Some((scattered, _)) => (scattered, checkpoint.cut.state.books.position),
-            None => (self.scatter(lines)?, Position::default()),
-        };
-        let after = self.gather(&scattered, start)?;
-        self.cutter.finish(&after)?;
-        self.books.finish()
-    }
-
-    /// Straight on: records to the cutter.
-    fn cut(&mut self, lines: Results<Item<Lines>>) -> Result<()> {
-        for item in lines {
-            self.progress.check()?;
-            match item? {
-                Item::Block(lines) => {
-                    Progress::add(&self.progress.documents, lines.outcomes.len() as u64);
-                    let mut kept = 0..0;
-                    let mut ends = lines.ends.iter();
-                    for outcome in &lines.outcomes {
-                        if matches!(outcome.fate, Fate::Kept(_)) {
-                            kept = kept.end..ends.next().copied().unwrap_or(kept.end);
-                            self.cutter.push(&lines.bytes[kept.clone()], self.books.snapshot())?;
-                        }
-                        self.books.settle(lines.file, outcome)?;
-                        self.cutter.settle(self.books.snapshot())?;
-                    }
-                }
-                Item::End { file, hash, content_bytes } => {
-                    self.books.end_input(file, hash, content_bytes)?;
-                    self.cutter.note_inputs(self.books.take_finished());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// First pass of a shuffle: all lines to buckets.
-    fn scatter(&mut self, lines: Results<Item<Lines>>) -> Result<Scattered> {
-        let mut scatter =
-            Scatter::create(&self.folder.join(BUCKET_FOLDER), shuffle::bits_for(&self.inputs.inputs), 0)?;
-        let mut number = 0;
-        for item in lines {
-            self.progress.check()?;
-            match item? {
-                Item::Block(lines) => {
-                    Progress::add(&self.progress.documents, lines.outcomes.len() as u64);
-                    let mut from = 0;
-                    for &end in &lines.ends {
-                        scatter.push(self.config.seed, number, &lines.bytes[from..end])?;
-                        number += 1;
-                        from = end;
-                    }
-                    for outcome in &lines.outcomes {
-                        self.books.settle(lines.file, outcome)?;
-                    }
-                }
-                Item::End { file, hash, content_bytes } => self.books.end_input(file, hash, content_bytes)?,
-            }
-        }
-        let scattered = scatter.finish()?;
-        self.books.sync()?;
-        let done = (scattered.clone(), self.books.snapshot().clone());
-        let checkpoint = Checkpoint { scattered: Some(done.clone()), cut: CutCheckpoint::default() };
-        // Set before the first line goes to the cutter, so every shard's step knows it.
-        let _ = self.scattered.set(done);
-        let value = serde_json::to_value(&checkpoint).map_err(|error| Error::Internal(error.to_string()))?;
-        self.sealer.send(Box::new(|| Ok(Vec::new())), self.books.take_finished(), value)?;
-        Ok(scattered)
-    }
-
-    /// Second pass: buckets in order, each sorted.
-    fn gather(&mut self, scattered: &Scattered, start: Position) -> Result<Snapshot> {
-        let folder = self.folder.join(BUCKET_FOLDER);
-        let mut at = Snapshot { position: start, ..Snapshot::default() };
-        for bucket in start.file..scattered.bucket_bytes.len() {
-            let first = if bucket == start.file { start.offset } else { 0 };
-            at.position = Position { file: bucket, ..Position::default() };
-            let (cutter, progress) = (&mut self.cutter, self.progress);
-            shuffle::gather(&folder, scattered, bucket, &mut |line| {
-                if at.position.offset >= first {
-                    progress.check()?;
-                    cutter.push(line, &at)?;
-                }
-                at.position.offset += 1;
-                if at.position.offset > first { cutter.settle(&at) } else { Ok(()) }
-            })?;
-        }
-        Ok(at)
-    }
-}
-
-/// A shard being written.
-struct OpenShard {
-    file: AtomicFile,
-    frames: Vec<(u64, u64)>,
-    num_lines: u64,
-    content_bytes: u64,
-}
-
-/// Appends compressed frames to their shards, in order.
-fn write<'run>(
-    config: &'run ShardConfig,
-    folder: &Path,
-    frames: Results<Compressed>,
-    sealer: &Sealer<'_, 'run>,
-    scattered: &OnceLock<(Scattered, Snapshot)>,
-    progress: &Progress,
-) -> Result<()> {
-    let mut open: Vec<Option<OpenShard>> = SPLIT_NAMES.iter().map(|_| None).collect();
-    let names = ShardNames {
-        prefix: config.prefix.clone(),
-        digits: config.digits,
-        first_index: config.first_index,
-        compression: config.compression,
-    };
-    for frame in frames {
-        progress.check()?;
-        let Compressed { split, shard, stored, content_bytes, num_lines, end } = frame?;
-        let name = match &config.splits {
-            Some(_) => format!("{}/{}", SPLIT_NAMES[split], names.name(shard)),
-            None => names.name(shard),
-        };
-        let current = match &mut open[split] {
-            Some(current) => current,
-            none => none.insert(OpenShard {
-                file: AtomicFile::create(&folder.join(&name))?,
-                frames: Vec::new(),
-                num_lines: 0,
-                content_bytes: 0,
-            }),
-        };
-        current.file.write(&stored)?;
-        Progress::add(&progress.written_bytes, stored.len() as u64);
-        if !stored.is_empty() {
-            current.frames.push((stored.len() as u64, content_bytes));
-        }
-        current.num_lines += num_lines;
-        current.content_bytes += content_bytes;
-        if let Some(end) = end
-            && let Some(mut shard) = open[split].take()
-        {
-            if config.compression == Compression::Zstd {
-                shard.file.write(&seek_table(&shard.frames)?)?;
-            }
-            let ShardEnd { checkpoint, inputs } = *end;
-            let checkpoint = Checkpoint { scattered: scattered.get().cloned(), cut: checkpoint };
-            let value =
-                serde_json::to_value(&checkpoint).map_err(|error| Error::Internal(error.to_string()))?;
-            sealer.send(Box::new(move || shard.seal(name).map(|entry| vec![entry])), inputs, value)?;
-        }
-    }
-    Ok(())
-}
-
-impl OpenShard {
-    fn seal(self, name: String) -> Result<OutputEntry> {
-        let sealed = self.file.seal()?;
-        let mut details = Map::new();
-        details.insert("lines".into(), self.num_lines.into());
-        details.insert("content_bytes".into(), self.content_bytes.into());
-        Ok(OutputEntry { path: name, size: sealed.size, hash: sealed.hash, details })
     }
 }

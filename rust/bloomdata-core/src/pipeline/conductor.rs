@@ -1,0 +1,133 @@
+//! The middle of `shard`: records are settled in order, their lines go to the cutter, through a shuffle if asked.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use super::books::{Books, Fate, Snapshot};
+use super::cutter::{CutCheckpoint, Cutter};
+use super::feed::Item;
+use super::manifest::{IndexedInputs, OutputEntry};
+use super::sealer::Sealer;
+use super::shard::{Checkpoint, Compressed, Lines, ShardConfig};
+use super::shuffle::{self, BUCKET_FOLDER, Scatter, Scattered};
+use crate::document::Position;
+use crate::error::{Error, Result};
+use crate::ledger::Ledger;
+use crate::ordered::Results;
+use crate::progress::Progress;
+use crate::sources::inputs::InputList;
+
+/// Settles records in order and hands their lines on, through a shuffle if asked.
+pub(super) struct Conductor<'run, 'scope, 'sealer> {
+    pub(super) config: &'run ShardConfig,
+    pub(super) folder: &'run Path,
+    pub(super) inputs: &'run InputList,
+    pub(super) progress: &'run Progress,
+    pub(super) sealer: &'sealer Sealer<'scope, 'run>,
+    pub(super) scattered: &'sealer OnceLock<(Scattered, Snapshot)>,
+    pub(super) books: Books<'run>,
+    pub(super) cutter: Cutter<Compressed>,
+}
+
+type Conducted = (Ledger, Option<OutputEntry>, IndexedInputs);
+
+impl Conductor<'_, '_, '_> {
+    /// Takes all lines; the ledger, the quarantine, and the inputs that no shard has noted.
+    pub(super) fn run(mut self, lines: Results<Item<Lines>>, checkpoint: Checkpoint) -> Result<Conducted> {
+        if !self.config.shuffle {
+            self.cut(lines)?;
+            let rest = self.cutter.finish(self.books.snapshot())?;
+            let (ledger, quarantine, finished) = self.books.finish()?;
+            return Ok((ledger, quarantine, rest.into_iter().chain(finished).collect()));
+        }
+        let (scattered, start) = match checkpoint.scattered {
+            // The inputs are all read: what the source still says is nothing.
+            Some((scattered, _)) => (scattered, checkpoint.cut.state.books.position),
+            None => (self.scatter(lines)?, Position::default()),
+        };
+        let after = self.gather(&scattered, start)?;
+        self.cutter.finish(&after)?;
+        self.books.finish()
+    }
+
+    /// Straight on: records to the cutter.
+    fn cut(&mut self, lines: Results<Item<Lines>>) -> Result<()> {
+        for item in lines {
+            self.progress.check()?;
+            match item? {
+                Item::Block(lines) => {
+                    Progress::add(&self.progress.documents, lines.outcomes.len() as u64);
+                    let mut kept = 0..0;
+                    let mut ends = lines.ends.iter();
+                    for outcome in &lines.outcomes {
+                        if matches!(outcome.fate, Fate::Kept(_)) {
+                            kept = kept.end..ends.next().copied().unwrap_or(kept.end);
+                            self.cutter.push(&lines.bytes[kept.clone()], self.books.snapshot())?;
+                        }
+                        self.books.settle(lines.file, outcome)?;
+                        self.cutter.settle(self.books.snapshot())?;
+                    }
+                }
+                Item::End { file, hash, content_bytes } => {
+                    self.books.end_input(file, hash, content_bytes)?;
+                    self.cutter.note_inputs(self.books.take_finished());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// First pass of a shuffle: all lines to buckets.
+    fn scatter(&mut self, lines: Results<Item<Lines>>) -> Result<Scattered> {
+        let mut scatter =
+            Scatter::create(&self.folder.join(BUCKET_FOLDER), shuffle::bits_for(&self.inputs.inputs), 0)?;
+        let mut number = 0;
+        for item in lines {
+            self.progress.check()?;
+            match item? {
+                Item::Block(lines) => {
+                    Progress::add(&self.progress.documents, lines.outcomes.len() as u64);
+                    let mut from = 0;
+                    for &end in &lines.ends {
+                        scatter.push(self.config.seed, number, &lines.bytes[from..end])?;
+                        number += 1;
+                        from = end;
+                    }
+                    for outcome in &lines.outcomes {
+                        self.books.settle(lines.file, outcome)?;
+                    }
+                }
+                Item::End { file, hash, content_bytes } => self.books.end_input(file, hash, content_bytes)?,
+            }
+        }
+        let scattered = scatter.finish()?;
+        self.books.sync()?;
+        let done = (scattered.clone(), self.books.snapshot().clone());
+        let checkpoint = Checkpoint { scattered: Some(done.clone()), cut: CutCheckpoint::default() };
+        // Set before the first line goes to the cutter, so every shard's step knows it.
+        let _ = self.scattered.set(done);
+        let value = serde_json::to_value(&checkpoint).map_err(|error| Error::Internal(error.to_string()))?;
+        self.sealer.send(Box::new(|| Ok(Vec::new())), self.books.take_finished(), value)?;
+        Ok(scattered)
+    }
+
+    /// Second pass: buckets in order, each sorted.
+    fn gather(&mut self, scattered: &Scattered, start: Position) -> Result<Snapshot> {
+        let folder = self.folder.join(BUCKET_FOLDER);
+        let mut at = Snapshot { position: start, ..Snapshot::default() };
+        for bucket in start.file..scattered.bucket_bytes.len() {
+            let first = if bucket == start.file { start.offset } else { 0 };
+            at.position = Position { file: bucket, ..Position::default() };
+            let (cutter, progress) = (&mut self.cutter, self.progress);
+            shuffle::gather(&folder, scattered, bucket, &mut |line| {
+                if at.position.offset >= first {
+                    progress.check()?;
+                    cutter.push(line, &at)?;
+                }
+                at.position.offset += 1;
+                if at.position.offset > first { cutter.settle(&at) } else { Ok(()) }
+            })?;
+        }
+        Ok(at)
+    }
+}
