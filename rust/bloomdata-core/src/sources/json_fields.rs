@@ -1,12 +1,14 @@
 //! The named text fields of one JSON record, found without building a tree.
 //!
 //! The whole record is validated, not only the part before the field. A key that occurs twice counts with its last
-//! value, as in Python's `json`. Strings with a lone surrogate escape are malformed: they have no UTF-8.
+//! value, as in Python's `json`. A text with a lone surrogate escape is malformed, since it has no UTF-8; elsewhere such
+//! escapes are left alone, and so is deep nesting: what is skipped is skipped without recursion.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::document::BadRecord;
 use crate::error::{Error, Result};
@@ -42,16 +44,6 @@ impl FieldPath {
     }
 }
 
-/// What stands where a field should be.
-#[derive(Debug, Clone, Default)]
-enum Found<'record> {
-    #[default]
-    Nothing,
-    Null,
-    Other,
-    Text(Cow<'record, str>),
-}
-
 /// The texts of `fields` in a record, in that order.
 ///
 /// # Errors
@@ -61,28 +53,15 @@ pub fn extract<'record>(
     fields: &[FieldPath],
 ) -> std::result::Result<Vec<Cow<'record, str>>, BadRecord> {
     let text = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
-    let mut found = vec![Found::Nothing; fields.len()];
-    let paths: Vec<(usize, &[String])> =
-        fields.iter().enumerate().map(|(slot, field)| (slot, field.keys.as_slice())).collect();
-    let mut parser = serde_json::Deserializer::from_str(text);
-    let seed = Fields { paths: &paths, found: &mut found };
-    let is_object = seed
-        .deserialize(&mut parser)
-        .and_then(|is_object| parser.end().map(|()| is_object))
-        .map_err(|error| BadRecord::MalformedJson(error.to_string()))?;
-    if !is_object {
+    if !is_object(text) {
+        serde_json::from_str::<IgnoredAny>(text).map_err(|error| malformed(&error))?;
         return Err(BadRecord::NotAnObject);
     }
-    fields
-        .iter()
-        .zip(found)
-        .map(|(field, found)| match found {
-            Found::Text(text) => Ok(text),
-            Found::Nothing => Err(BadRecord::MissingField(field.name.clone())),
-            Found::Null => Err(BadRecord::NullField(field.name.clone())),
-            Found::Other => Err(BadRecord::NotAString(field.name.clone())),
-        })
-        .collect()
+    let mut found = vec![None; fields.len()];
+    let paths: Vec<(usize, &[String])> =
+        fields.iter().enumerate().map(|(slot, field)| (slot, field.keys.as_slice())).collect();
+    search(text, &paths, &mut found).map_err(|error| malformed(&error))?;
+    fields.iter().zip(found).map(|(field, raw)| text_of(field, raw)).collect()
 }
 
 /// Checks that a record is one JSON object.
@@ -98,129 +77,107 @@ pub fn invalid_utf8(record: &[u8]) -> BadRecord {
     BadRecord::InvalidUtf8(std::str::from_utf8(record).err().map_or(0, |error| error.valid_up_to()))
 }
 
-/// Visits one value: an object is searched for the rest of the paths, anything else is only validated.
+fn malformed(error: &serde_json::Error) -> BadRecord {
+    BadRecord::MalformedJson(error.to_string())
+}
+
+fn is_object(text: &str) -> bool {
+    text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{')
+}
+
+/// The string that a raw value is.
+fn text_of<'record>(
+    field: &FieldPath,
+    raw: Option<&'record str>,
+) -> std::result::Result<Cow<'record, str>, BadRecord> {
+    let name = || field.name.clone();
+    match raw {
+        None => Err(BadRecord::MissingField(name())),
+        Some("null") => Err(BadRecord::NullField(name())),
+        Some(raw) => match raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) {
+            None => Err(BadRecord::NotAString(name())),
+            Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => Ok(Cow::Borrowed(plain)),
+            Some(_) => serde_json::from_str(raw).map(Cow::Owned).map_err(|error| malformed(&error)),
+        },
+    }
+}
+
+/// Keys still to go, and the slot of the value that they lead to.
+type Path<'run> = (usize, &'run [String]);
+
+/// Fills the slots with the raw values that the paths lead to in an object; the whole of it is validated.
+fn search<'record>(
+    object: &'record str,
+    paths: &[Path<'_>],
+    found: &mut [Option<&'record str>],
+) -> serde_json::Result<()> {
+    let mut parser = serde_json::Deserializer::from_str(object);
+    parser.deserialize_map(Fields { paths, found })?;
+    parser.end()
+}
+
 struct Fields<'run, 'record> {
-    /// Slot in `found`, and the keys still to go; all keys used up means: this value itself.
-    paths: &'run [(usize, &'run [String])],
-    found: &'run mut [Found<'record>],
-}
-
-impl<'record> Fields<'_, 'record> {
-    /// Notes `found` for the paths that end here.
-    fn note(self, found: &Found<'record>) {
-        for (slot, keys) in self.paths {
-            if keys.is_empty() {
-                self.found[*slot] = found.clone();
-            }
-        }
-    }
-}
-
-impl<'record> DeserializeSeed<'record> for Fields<'_, 'record> {
-    /// Whether the value is an object.
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'record>>(self, parser: D) -> std::result::Result<bool, D::Error> {
-        parser.deserialize_any(self)
-    }
+    paths: &'run [Path<'run>],
+    found: &'run mut [Option<&'record str>],
 }
 
 impl<'record> Visitor<'record> for Fields<'_, 'record> {
-    type Value = bool;
+    type Value = ();
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a JSON value")
+        out.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'record>>(self, mut map: A) -> std::result::Result<bool, A::Error> {
-        for (slot, keys) in self.paths {
-            self.found[*slot] = if keys.is_empty() { Found::Other } else { Found::Nothing };
-        }
-        let mut inner = Vec::new();
+    fn visit_map<A: MapAccess<'record>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+        let mut inner: Vec<Path<'_>> = Vec::new();
         while let Some(key) = map.next_key_seed(Key)? {
-            inner.clear();
-            inner.extend(self.paths.iter().filter_map(|(slot, keys)| match keys.split_first() {
-                Some((first, rest)) if *first == key => Some((*slot, rest)),
+            let matching = self.paths.iter().filter_map(|(slot, keys)| match keys.split_first() {
+                Some((first, rest)) if first.as_bytes() == &*key => Some((*slot, rest)),
                 _ => None,
-            }));
+            });
+            inner.clear();
+            inner.extend(matching);
             if inner.is_empty() {
                 map.next_value::<IgnoredAny>()?;
-            } else {
-                for (slot, _) in &inner {
-                    self.found[*slot] = Found::Nothing;
-                }
-                map.next_value_seed(Fields { paths: &inner, found: self.found })?;
+                continue;
+            }
+            let raw = map.next_value::<&'record RawValue>()?.get();
+            for (slot, keys) in &inner {
+                self.found[*slot] = keys.is_empty().then_some(raw);
+            }
+            inner.retain(|(_, keys)| !keys.is_empty());
+            if !inner.is_empty() && is_object(raw) {
+                search(raw, &inner, self.found).map_err(A::Error::custom)?;
             }
         }
-        Ok(true)
-    }
-
-    fn visit_seq<A: SeqAccess<'record>>(self, mut items: A) -> std::result::Result<bool, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        self.note(&Found::Other);
-        Ok(false)
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'record str) -> std::result::Result<bool, E> {
-        self.note(&Found::Text(Cow::Borrowed(text)));
-        Ok(false)
-    }
-
-    fn visit_str<E>(self, text: &str) -> std::result::Result<bool, E> {
-        self.note(&Found::Text(Cow::Owned(text.to_owned())));
-        Ok(false)
-    }
-
-    fn visit_unit<E>(self) -> std::result::Result<bool, E> {
-        self.note(&Found::Null);
-        Ok(false)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> std::result::Result<bool, E> {
-        self.note(&Found::Other);
-        Ok(false)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> std::result::Result<bool, E> {
-        self.note(&Found::Other);
-        Ok(false)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> std::result::Result<bool, E> {
-        self.note(&Found::Other);
-        Ok(false)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> std::result::Result<bool, E> {
-        self.note(&Found::Other);
-        Ok(false)
+        Ok(())
     }
 }
 
-/// An object's key, borrowed from the record where it has no escapes.
+/// An object's key as bytes, since an escape may spell half a surrogate pair; borrowed where it has no escapes.
 struct Key;
 
 impl<'record> DeserializeSeed<'record> for Key {
-    type Value = Cow<'record, str>;
+    type Value = Cow<'record, [u8]>;
 
     fn deserialize<D: Deserializer<'record>>(self, parser: D) -> std::result::Result<Self::Value, D::Error> {
-        parser.deserialize_str(self)
+        parser.deserialize_bytes(self)
     }
 }
 
 impl<'record> Visitor<'record> for Key {
-    type Value = Cow<'record, str>;
+    type Value = Cow<'record, [u8]>;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("a key")
     }
 
-    fn visit_borrowed_str<E>(self, text: &'record str) -> std::result::Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text))
+    fn visit_borrowed_bytes<E>(self, bytes: &'record [u8]) -> std::result::Result<Self::Value, E> {
+        Ok(Cow::Borrowed(bytes))
     }
 
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_owned()))
+    fn visit_bytes<E>(self, bytes: &[u8]) -> std::result::Result<Self::Value, E> {
+        Ok(Cow::Owned(bytes.to_owned()))
     }
 }
 
@@ -267,9 +224,18 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_refused_without_overflowing_the_stack() {
-        let deep = format!("{{\"a\":{}", "[".repeat(1_000_000));
-        assert!(matches!(one(&deep, "text"), Err(BadRecord::MalformedJson(_))));
+    fn deep_nesting_does_not_overflow_the_stack() {
+        let open = "[".repeat(1_000_000);
+        assert!(matches!(one(&format!("{{\"a\":{open}"), "text"), Err(BadRecord::MalformedJson(_))));
+        let closed = format!("{{\"a\":{open}{},\"text\":\"x\"}}", "]".repeat(1_000_000));
+        assert_eq!(one(&closed, "text").unwrap(), "x");
+    }
+
+    #[test]
+    fn what_is_skipped_may_hold_any_number_and_any_escape() {
+        let record = r#"{"\ud800":1E400,"a":"\udc00","text":"x"}"#;
+        assert_eq!(one(record, "text").unwrap(), "x");
+        assert!(matches!(one(r#"{"text":1E400}"#, "text"), Err(BadRecord::NotAString(_))));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::document::{BYTE_ORDER_MARK, Bound};
 use crate::error::{Error, Result};
+use crate::token;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum State {
@@ -51,14 +52,6 @@ impl ValueSplitter {
     /// Bytes of the records that wait to be taken.
     pub fn pending_bytes(&self) -> usize {
         self.bytes.len()
-    }
-
-    /// The first bytes of a file without a byte order mark.
-    pub fn skip_bom<'bytes>(&mut self, first: &'bytes [u8]) -> &'bytes [u8] {
-        first.strip_prefix(BYTE_ORDER_MARK).map_or(first, |rest| {
-            self.offset += BYTE_ORDER_MARK.len() as u64;
-            rest
-        })
     }
 
     /// The records cut out since the last call.
@@ -108,6 +101,7 @@ impl ValueSplitter {
             Err(Error::corrupt(path, self.offset, reason))
         };
         match self.state {
+            State::Start if self.offset < 3 && BYTE_ORDER_MARK[token::index(self.offset)] == byte => {}
             State::Inside => return self.inside(path, byte, white),
             State::Escape => {
                 self.record.push(byte);

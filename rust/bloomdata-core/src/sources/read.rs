@@ -161,13 +161,11 @@ fn read_json(input: &Input, start: u64, reader: &mut InputReader<'_>, out: &Piec
         }
         if bounds.is_empty() { Ok(()) } else { out.send_ready(Ok(Piece::Records { bytes, bounds })) }
     };
-    let mut bom = true;
     let content_bytes = read_bytes(input, 0, reader, false, |event| {
         let FrameEvent::Content(_, bytes) = event else {
             return Err(Error::Internal("frames of a stream that was not asked for them".into()));
         };
-        let bytes = if std::mem::take(&mut bom) { splitter.skip_bom(&bytes) } else { &bytes };
-        splitter.push(&input.path, bytes)?;
+        splitter.push(&input.path, &bytes)?;
         send(&mut splitter, READ_BYTES)
     })?;
     splitter.finish(&input.path)?;

@@ -169,15 +169,26 @@ impl Source {
 
 impl Source {
     /// Cuts `bytes` behind its last newline; the line that goes on is kept for the next piece.
-    fn take_bytes(&mut self, file: usize, offset: u64, bytes: Vec<u8>) -> Result<()> {
+    fn take_bytes(&mut self, file: usize, mut offset: u64, mut bytes: Vec<u8>) -> Result<()> {
+        if self.offset == 0 && (1..BYTE_ORDER_MARK.len()).contains(&self.carry.len()) {
+            // So little of the file that it may be a part of a byte order mark.
+            bytes.splice(..0, self.carry.drain(..));
+            offset = 0;
+        }
         let expected = self.offset + self.carry.len() as u64;
         let mut from = match expected.checked_sub(offset) {
             Some(skip) => index(skip).min(bytes.len()),
             None => return Err(Error::Internal("bytes are missing between two pieces".into())),
         };
-        if expected == 0 && bytes.starts_with(BYTE_ORDER_MARK) {
-            from = BYTE_ORDER_MARK.len();
-            self.offset = from as u64;
+        if expected == 0 {
+            if BYTE_ORDER_MARK.starts_with(&bytes) && bytes.len() < BYTE_ORDER_MARK.len() {
+                self.carry = bytes;
+                return Ok(());
+            }
+            if bytes.starts_with(BYTE_ORDER_MARK) {
+                from = BYTE_ORDER_MARK.len();
+                self.offset = from as u64;
+            }
         }
         let mut head = Vec::new();
         let mut block_offset = offset + from as u64;
