@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MB = 1_000_000
+# Processors kept busy by others, above which timings are not to be trusted.
+BUSY_CORES = 0.2
 CLI = str(Path(sysconfig.get_path("scripts")) / "bloomdata-cli")
 # Of rusage: kilobytes on Linux, bytes on macOS.
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
@@ -153,7 +155,7 @@ def refuse_debug_build() -> None:
 
 
 def machine(scratch: Path) -> str:
-    """Processor, versions, file system of the scratch folder, load: what a number is worth without is nothing."""
+    """Processor, versions, file system of the scratch folder, other work: without these, a number says nothing."""
     import bloomdata
 
     cpuinfo = Path("/proc/cpuinfo")
@@ -161,12 +163,25 @@ def machine(scratch: Path) -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
     commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    busy = busy_cores()
     return (
         f"{names[0] if names else platform.processor()}, {cores} of {os.cpu_count()} cores, "
         f"{platform.system()} {platform.release()}, Python {platform.python_version()}\n"
         f"bloomdata {bloomdata.__version__} (release), commit {commit}; scratch on {file_system(scratch)}; "
-        f"load before {os.getloadavg()[0]:.1f}"
+        f"{busy:.1f} cores busy before{': NOT ALONE, timings are preliminary' if busy > BUSY_CORES else ''}"
     )
+
+
+def busy_cores() -> float:
+    """Processors that were busy during one second, while this process did nothing."""
+    samples = []
+    for pause in (0, 1):
+        time.sleep(pause)
+        # User, nice, system, idle, waiting for the disk, and more, in ticks of all processors.
+        ticks = [int(field) for line in _lines(Path("/proc/stat"))[:1] for field in line.split()[1:9]] or [0] * 8
+        samples.append((sum(ticks), ticks[3] + ticks[4]))
+    (total, idle), (total_after, idle_after) = samples
+    return (os.cpu_count() or 1) * (1 - (idle_after - idle) / max(1, total_after - total)) if total_after else 0.0
 
 
 def file_system(folder: Path) -> str:

@@ -14,7 +14,6 @@ from pathlib import Path
 from corpus import hash_documents, texts_of
 from tokenizers import Tokenizer
 
-
 # Of 64, 256, 1000, 5000 and all at once, 256 and 1000 take the least CPU time.
 BATCH_TEXTS = 512
 

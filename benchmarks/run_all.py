@@ -39,12 +39,14 @@ def main() -> None:
     parser.add_argument("--peers-python", help="a Python with datatrove, datasets, tokenizers and h5py")
     parser.add_argument("--tokenizer", help="a tokenizer.json for the benchmarks that need one")
     parser.add_argument("--eos-token", help="its end token")
+    parser.add_argument("--limit-mb", help="MB of JSONL for the benchmarks with a real tokenizer")
     parser.add_argument("--ten", action="store_true", help="also ten times the input")
     options, common = parser.parse_known_args()
     refuse_debug_build()
     if options.corpus is None:
         with tempfile.TemporaryDirectory(prefix="bloomdata-corpus-") as folder:
             corpus = Path(folder) / "corpus"
+            print("building a corpus from the files of this machine\n", flush=True)
             make_corpus.build(make_corpus.default_folders(), corpus, CORPUS_BYTES)
             run_all(options, ["--corpus", str(corpus), *common])
     else:
@@ -55,6 +57,7 @@ def run_all(options: argparse.Namespace, common: list[str]) -> None:
     """Runs all benchmarks with the options that they share, and prints what was claimed and met."""
     tokenizer = ["--tokenizer", options.tokenizer] if options.tokenizer else []
     tokenizer += ["--eos-token", options.eos_token] if options.eos_token else []
+    tokenizer += ["--limit-mb", options.limit_mb] if options.limit_mb else []
     peers = ["--peers-python", options.peers_python] if options.peers_python else []
     special = {
         "bench_pack_bytes": ["--ten"] if options.ten else [],

@@ -3,6 +3,8 @@
 import json
 import re
 import struct
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -160,8 +162,8 @@ def test_contiguous_hdf5_files_can_be_mapped_where_the_manifest_says(source, tmp
             assert np.array_equal(mapped.reshape(file[name].shape), file[name][:])
 
 
-@pytest.mark.parametrize("num_characters", [100, 100_000])
-def test_contiguous_datasets_start_on_a_page(num_characters, tmp_path):
+@pytest.mark.parametrize("num_characters", [1024, 5000, 100_000])
+def test_contiguous_datasets_that_fill_a_page_start_on_one(num_characters, tmp_path):
     source = write(tmp_path / "a.txt", b"x" * num_characters)
     (output,) = pack(source, tmp_path / "out", sequence_length=16).outputs
     assert [place["offset"] % 4096 for place in output["datasets"].values()] == [0, 0]
@@ -420,6 +422,22 @@ def test_an_option_that_cannot_work_is_refused_by_name(options, named, source, t
     with pytest.raises(ConfigError, match=rf"\b{named}\b"):
         pack(source, tmp_path / "out", **options)
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("rows_per_file", [2**40, 2**62, 2**63])
+def test_more_rows_than_a_file_can_hold_are_refused_and_not_waited_for(rows_per_file, source, tmp_path):
+    """In a process of its own, so that a hang ends."""
+    program = (
+        "import sys, bloomdata\n"
+        "try:\n"
+        f"    bloomdata.pack({source!r}, {str(tmp_path / 'out')!r}, tokenizer='bytes', sequence_length=2048,"
+        f" rows_per_file={rows_per_file})\n"
+        "except bloomdata.ConfigError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], timeout=20, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "rows_per_file" in done.stdout
 
 
 def test_a_tokenizer_file_that_is_none_is_refused_with_its_name(source, tmp_path):

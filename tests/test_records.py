@@ -1,6 +1,7 @@
 """Every kind of record and file, good and bad, against golden vectors; damaged files are refused."""
 
 import gzip
+import itertools
 import json
 import re
 import tomllib
@@ -27,10 +28,13 @@ def raw_of(vector):
 
 
 def name_of(vector):
-    return vector.get("name", "") + repr(raw_of(vector)[:30])
+    return f"{vector.get('name', vector.get('field', 'text'))} {raw_of(vector)!r}"[:100]
 
 
-BAD = [vector for vector in VECTORS["record"] if vector.get("reason", "blank line") not in DROPPED]
+# One bad record for each reason.
+BAD = {
+    vector.get("reason"): vector for vector in VECTORS["record"] if vector.get("reason", "blank line") not in DROPPED
+}
 
 
 def pack(inputs, output, **options):
@@ -64,30 +68,53 @@ def without_detail(entries):
     return entries
 
 
-@pytest.mark.parametrize("vector", VECTORS["record"], ids=name_of)
-def test_pack_finds_the_text_or_the_reason_of_a_record(vector, tmp_path):
-    raw = raw_of(vector)
-    path = write(tmp_path / "a.jsonl", b"\n" + raw + b"\n")
-    field, reason = vector.get("field", "text"), vector.get("reason")
-    ledger = pack(path, tmp_path / "packed", text_field=field, on_bad_record="quarantine").ledger
-    assert texts_in(tmp_path / "packed") == ([vector["text"]] if reason is None else [])
-    dropped = {"blank line": 1} | ({reason: 1 + (reason == "blank line")} if reason in DROPPED else {})
-    assert ledger["documents_dropped"] == dropped
-    bad = [entry_of(path, 2, 1, reason, raw)] if reason and reason not in DROPPED else []
-    assert without_detail(quarantine_in(tmp_path / "packed")) == bad
-    assert ledger["documents_quarantined"] == {entry["reason"]: 1 for entry in bad}
-    assert ledger["documents_in"] == 2
+def nested(field, text):
+    for part in reversed(field.split(".")):
+        text = {part: text}
+    return json.dumps(text).encode()
+
+
+@pytest.fixture(scope="module")
+def packed_records(tmp_path_factory):
+    """All records packed at once, a mark behind each: (texts before its mark, entry of the quarantine) for each."""
+    found = {}
+    for field in {vector.get("field", "text") for vector in VECTORS["record"]}:
+        vectors = [vector for vector in VECTORS["record"] if vector.get("field", "text") == field]
+        lines = [line for n, vector in enumerate(vectors) for line in (raw_of(vector), nested(field, f"mark {n}"))]
+        folder = tmp_path_factory.mktemp("records")
+        path = write(folder / "a.jsonl", b"\n" + b"\n".join(lines))
+        pack(path, folder / "packed", text_field=field, on_bad_record="quarantine")
+        texts = iter(texts_in(folder / "packed"))
+        entries = {entry["line"]: entry for entry in without_detail(quarantine_in(folder / "packed"))}
+        for number, vector in enumerate(vectors):
+            line, offset = 2 * number + 2, 1 + sum(len(line) + 1 for line in lines[: 2 * number])
+            before_mark = [*itertools.takewhile(lambda text, n=number: text != f"mark {n}", texts)]
+            entry = entries.get(line)
+            expected = entry_of(path, line, offset, vector.get("reason"), raw_of(vector))
+            found[id(vector)] = (before_mark, entry, expected)
+    return found
 
 
 @pytest.mark.parametrize("vector", VECTORS["record"], ids=name_of)
-def test_shard_copies_the_bytes_of_every_json_object_and_of_nothing_else(vector, tmp_path):
-    raw, reason = raw_of(vector), vector.get("reason")
-    path = write(tmp_path / "a.jsonl", b"\n" + raw + b"\n")
+def test_pack_finds_the_text_or_the_reason_of_a_record(vector, packed_records):
+    texts, entry, expected = packed_records[id(vector)]
+    reason = vector.get("reason")
+    assert texts == ([vector["text"]] if reason is None else [])
+    assert entry == (expected if reason and reason not in DROPPED else None)
+
+
+def test_shard_copies_the_bytes_of_every_json_object_and_of_nothing_else(tmp_path):
+    path = write(tmp_path / "a.jsonl", b"\n" + b"".join(raw_of(vector) + b"\n" for vector in VECTORS["record"]))
     bloomdata.shard(str(path), tmp_path / "out", compression="none", on_bad_record="quarantine", num_threads=2)
-    shards = [shard.read_bytes() for shard in (tmp_path / "out").glob("part-*")]
-    is_line = vector.get("object", reason is None)
-    assert shards == ([raw + b"\n"] if is_line else [])
-    bad = [] if is_line or reason in DROPPED else [entry_of(path, 2, 1, reason, raw)]
+    good, bad, offset = [], [], 1
+    for line, vector in enumerate(VECTORS["record"], start=2):
+        raw, reason = raw_of(vector), vector.get("reason")
+        if vector.get("object", reason is None):
+            good.append(raw)
+        elif reason not in DROPPED:
+            bad.append(entry_of(path, line, offset, reason, raw))
+        offset += len(raw) + 1
+    assert (tmp_path / "out" / "part-00000.jsonl").read_bytes().split(b"\n")[:-1] == good
     assert without_detail(quarantine_in(tmp_path / "out")) == bad
 
 
@@ -103,7 +130,7 @@ def test_the_reference_agrees_with_the_golden_records(vector):
             jsonl.text_of("a.jsonl", raw, vector.get("field", "text"))
 
 
-@pytest.mark.parametrize("vector", BAD, ids=name_of)
+@pytest.mark.parametrize("vector", BAD.values(), ids=BAD.keys())
 def test_a_bad_record_stops_pack_with_file_line_and_offset(vector, tmp_path):
     path = write(tmp_path / "a.jsonl", b'\n{"text":"x","a":{"b":"x"}}\n' + raw_of(vector))
     with pytest.raises(CorruptDataError) as caught:
@@ -274,6 +301,15 @@ def test_skippable_frames_and_empty_members_hold_no_records(tmp_path):
     members = gzip.compress(b"") + gzip.compress(b'{"text"') + gzip.compress(b"") + gzip.compress(b':"a"}')
     pack(write(tmp_path / "a.jsonl.gz", members), tmp_path / "gz")
     assert texts_in(tmp_path / "gz") == ["a"]
+
+
+@pytest.mark.parametrize("opening", [b'{"a":', b"["], ids=repr)
+def test_nesting_of_any_depth_works(opening, tmp_path):
+    depth, closing = 500_000, b"}" if opening.startswith(b"{") else b"]"
+    content = b'{"text":"x","a":' + opening * depth + b"1" + closing * depth + b"}\n" + b'{"text":' + opening * depth
+    ledger = pack(write(tmp_path / "a.jsonl", content), tmp_path / "packed", on_bad_record="quarantine").ledger
+    assert texts_in(tmp_path / "packed") == ["x"]
+    assert ledger["documents_quarantined"] == {"malformed JSON": 1}
 
 
 def lines_of(fifth):

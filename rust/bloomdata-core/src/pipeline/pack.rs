@@ -309,7 +309,8 @@ impl Worker<'_> {
             outcomes: Vec::new(),
             streams: self.fields.iter().map(|_| TokenStream::default()).collect(),
         };
-        let mut ids: Vec<Vec<u32>> = vec![Vec::with_capacity(block.len() / 4); self.fields.len()];
+        // As many ids as bytes at most, for every tokenizer but a strange one; memory that is never touched costs nothing.
+        let mut ids: Vec<Vec<u32>> = self.fields.iter().map(|_| Vec::with_capacity(block.len())).collect();
         block.for_each(|record| {
             let fate = match self.texts(block.file, record) {
                 Ok(None) => Fate::Dropped("blank line"),
