@@ -37,14 +37,14 @@ def read_lines(path: str | PathLike[str], first: int, count: int) -> list[str]: 
 def expand(inputs: list[str]) -> list[PathLike[str]]: ...
 def shard(
     inputs: list[str],
-    streams: list[Any],
+    streams: list[tuple[str, Any]],
     config: str,
     options: tuple[str, int, bool, float],
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def pack(
     inputs: list[str],
-    streams: list[Any],
+    streams: list[tuple[str, Any]],
     config: str,
     options: tuple[str, int, bool, float],
     hdf5: object,

@@ -32,6 +32,8 @@ _HEADER_BYTES = 34
 # Codes of Megatron's index; 6 and 7 mean different floats in different versions, and are no tokens.
 _DTYPES = {1: "<u1", 2: "<i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}
 _COLUMNS = ("input_ids", "token_type_ids")
+# More sequences than that take seconds to check; `verify` does.
+_CHECKED_SEQUENCES = 10_000_000
 
 
 def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | PackedDataset:  # noqa: A001
@@ -59,23 +61,45 @@ def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | Packed
     path = Path(path)
     if not path.is_dir():
         return _open_file(path)
-    manifest_path = path / "manifest.json"
-    if not manifest_path.exists():
-        raise ConfigError(f"{path}: not a finished output of bloomdata, it has no manifest.json")
-    manifest = json.loads(manifest_path.read_text("utf-8"))
+    manifest = read_manifest(path)
     outputs = manifest["outputs"]
     indices = [output["path"].removesuffix(".idx") for output in outputs if output["path"].endswith(".idx")]
     if indices:
-        chosen = indices if field is None else [name for name in indices if f"_{field}_document" in name]
+        prefix = manifest["config"].get("prefix")
+        chosen = indices
+        if field is not None:
+            exact = f"{prefix}_{field}_document"
+            chosen = [name for name in indices if name == exact or (not prefix and name.endswith(f"_{field}_document"))]
         if len(chosen) != 1:
-            raise ConfigError(f"{path}: field {field!r} is not one of {indices}")
+            raise ConfigError(f"{path}: field {field!r} does not name one of {indices}")
         return IndexedDataset(path / chosen[0])
     rows = [output for output in outputs if "rows" in output]
     if not rows:
         raise ConfigError(f"{path}: written by {manifest['verb']!r}, holds no tokens")
-    return PackedDataset(
-        [path / output["path"] for output in rows], layouts=[output.get("datasets") for output in rows]
-    )
+    paths = [path / output["path"] for output in rows]
+    return PackedDataset(paths, layouts=[output.get("datasets") for output in rows])
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a finished folder.
+
+    Raises:
+        ConfigError: There is none.
+        CorruptDataError: It is damaged.
+    """
+    path = folder / "manifest.json"
+    if not path.exists():
+        raise ConfigError(f"{folder}: not a finished output of bloomdata, it has no manifest.json")
+    try:
+        manifest = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise CorruptDataError(f"{path}: {error}") from error
+    outputs = manifest.get("outputs") if isinstance(manifest, dict) else None
+    if not isinstance(outputs, list) or not isinstance(manifest.get("config"), dict):
+        raise CorruptDataError(f"{path}: not a manifest of bloomdata")
+    if not all(isinstance(output, dict) and isinstance(output.get("path"), str) for output in outputs):
+        raise CorruptDataError(f"{path}: outputs without a path")
+    return manifest
 
 
 def _open_file(path: Path) -> IndexedDataset | PackedDataset:
@@ -139,12 +163,25 @@ class IndexedDataset:
         self.document_indices: NDArray[np.int64] = np.frombuffer(index, "<i8", documents, documents_at)
         self._bin = _map(bin_)
         self.num_tokens = len(self._bin) // self.dtype.itemsize
+        self._check(idx, bin_)
+
+    def _check(self, idx: Path, bin_: Path) -> None:
+        """Lengths must tile `.bin`, documents must tile sequences. Large indices are checked at their ends only."""
+        sequences = len(self.sequence_lengths)
+        end = 0
         if sequences:
             end = int(self.sequence_pointers[-1]) + int(self.sequence_lengths[-1]) * self.dtype.itemsize
-            if end != len(self._bin):
-                raise CorruptDataError(f"{bin_}: {len(self._bin)} bytes, its index says {end}")
+        if end != len(self._bin):
+            raise CorruptDataError(f"{bin_}: {len(self._bin)} bytes, its index says {end}")
         if self.document_indices[0] != 0 or self.document_indices[-1] != sequences:
-            raise CorruptDataError(f"{idx}: offset {documents_at}: the document index must go from 0 to {sequences}")
+            raise CorruptDataError(f"{idx}: the document index must go from 0 to {sequences}")
+        if sequences > _CHECKED_SEQUENCES:
+            return
+        sizes = self.sequence_lengths.astype(np.int64) * self.dtype.itemsize
+        if (self.sequence_lengths < 0).any() or not np.array_equal(np.cumsum(sizes) - sizes, self.sequence_pointers):
+            raise CorruptDataError(f"{idx}: lengths and pointers do not tile the tokens")
+        if (np.diff(self.document_indices) < 0).any():
+            raise CorruptDataError(f"{idx}: the document index is out of order")
 
     def __len__(self) -> int:
         return len(self.document_indices) - 1

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from typing import TYPE_CHECKING, Literal
 
 from bloomdata import _core
+from bloomdata.errors import ConfigError
 from bloomdata.hdf5 import Hdf5Files
 from bloomdata.report import PackReport
 from bloomdata.tokenizer import tokenizer_options
-from bloomdata.verbs.run import split_inputs, thread_count
+from bloomdata.verbs.run import check_counts, split_inputs, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,6 +97,9 @@ def pack(
         >>> report.ledger["tokens_out"] % 64
         0
     """
+    check_counts(sequence_length=sequence_length, rows_per_file=rows_per_file)
+    if not 0 <= checkpoint_seconds < math.inf:
+        raise ConfigError(f"checkpoint_seconds: {checkpoint_seconds!r} is no time")
     fields = [text_field] if isinstance(text_field, str) else list(text_field)
     config = {
         **tokenizer_options(tokenizer, eos_token, pad_token, add_special_tokens=add_special_tokens),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,18 +17,40 @@ Inputs: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] |
 OnProgress: TypeAlias = "Callable[[int, int, int, int], object] | None"
 
 
-def split_inputs(inputs: Inputs) -> tuple[list[str], list[Any]]:
-    """Separates paths from tables."""
+def split_inputs(inputs: Inputs) -> tuple[list[str], list[tuple[str, Any]]]:
+    """Separates paths from tables. A table comes with a label that tells it from others, as far as it can be told."""
     if isinstance(inputs, (str, os.PathLike)):
-        return [os.fspath(inputs)], []
-    if hasattr(inputs, "__arrow_c_stream__"):
-        return [], [inputs]
+        return [_path(inputs)], []
     if hasattr(inputs, "with_format") and hasattr(inputs, "features"):
-        return [], [_dataset_stream(inputs)]
+        facts = f"{len(inputs)} rows, {inputs.features}, {getattr(inputs, '_fingerprint', '')}"
+        return [], [(_label("dataset", facts), _dataset_stream(inputs))]
+    if hasattr(inputs, "__arrow_c_stream__"):
+        facts = f"{getattr(inputs, 'num_rows', '?')} rows, {getattr(inputs, 'schema', '')}"
+        return [], [(_label("arrow", facts), inputs)]
     if isinstance(inputs, (list, tuple)) and all(isinstance(path, (str, os.PathLike)) for path in inputs):
-        return [os.fspath(path) for path in inputs], []
+        return [_path(path) for path in inputs], []
     msg = f"inputs: {type(inputs).__name__} is no path, no list of paths, and no Arrow table or dataset"
     raise ConfigError(msg)
+
+
+def _path(path: str | os.PathLike[str]) -> str:
+    text = os.fspath(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"inputs: the name {text!r} is not UTF-8") from None
+    return text
+
+
+def _label(kind: str, facts: str) -> str:
+    return f"<{kind} {hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}>"
+
+
+def check_counts(**options: Any) -> None:
+    """Checks that options are whole numbers that are not negative, so that the error names the one that is not."""
+    for name, value in options.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63):
+            raise ConfigError(f"{name}: {value!r} is not a whole number from 0 to 2^63")
 
 
 def _dataset_stream(dataset: Any) -> Any:

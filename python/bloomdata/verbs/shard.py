@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from typing import TYPE_CHECKING, Literal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.report import ShardReport
-from bloomdata.verbs.run import split_inputs, thread_count
+from bloomdata.verbs.run import check_counts, split_inputs, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,6 +92,8 @@ def shard(
         >>> report.ledger["documents_kept"]
         2
     """
+    check_counts(max_lines=max_lines, max_bytes=max_bytes, digits=digits, first_index=first_index, seed=seed)
+    check_counts(level=abs(level))
     config = {
         "max_lines": max_lines,
         "max_bytes": max_bytes,
@@ -118,6 +121,9 @@ def _splits(splits: Mapping[str, float] | None) -> dict[str, list[float]] | None
         return None
     if unknown := set(splits) - set(SPLITS):
         msg = f"splits: {sorted(unknown)} are none of {list(SPLITS)}"
+        raise ConfigError(msg)
+    if not all(math.isfinite(share) and share >= 0 for share in splits.values()):
+        msg = f"splits: {dict(splits)} are no shares and no numbers of lines"
         raise ConfigError(msg)
     if all(isinstance(share, int) for share in splits.values()):
         if "train" in splits:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bloomdata import _core
@@ -12,6 +13,8 @@ from bloomdata.errors import CorruptDataError
 from bloomdata.verbs.run import thread_count
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bloomdata.verbs.run import OnProgress
 
 
@@ -48,8 +51,32 @@ def verify(
         1
     """
     result = json.loads(_core.verify(os.fspath(folder), thread_count(num_threads), on_progress))
-    if problems := result["problems"]:
-        lines = [f"{os.fspath(folder)}: {len(problems)} problem(s)"]
-        lines += [f"  {problem['path']}: {problem['reason']}" for problem in problems]
+    problems = [f"  {problem['path']}: {problem['reason']}" for problem in result["problems"]]
+    if problems := problems or list(_compressed_problems(Path(folder))):
+        lines = [f"{os.fspath(folder)}: {len(problems)} problem(s)", *problems]
         raise CorruptDataError("\n".join(lines))
     return Verification(files=result["files"], bytes=result["bytes"])
+
+
+def _compressed_problems(folder: Path) -> Iterator[str]:
+    """Looks into compressed HDF5 files, which the core does not read."""
+    from bloomdata.datasets import PackedDataset, read_manifest
+
+    manifest = read_manifest(folder)
+    limits = {"input_ids": manifest["details"].get("tokenizer", {}).get("vocab_size"), "token_type_ids": 4}
+    for output in manifest["outputs"]:
+        if "rows" not in output or "datasets" in output:
+            continue
+        try:
+            dataset = PackedDataset([folder / output["path"]])
+        except CorruptDataError as error:
+            yield f"  {output['path']}: {error}"
+            continue
+        if len(dataset) != output["rows"] or dataset.sequence_length != manifest["config"]["sequence_length"]:
+            yield f"  {output['path']}: {dataset!r}, expected {output['rows']} rows"
+        for start in range(0, len(dataset), 1024):
+            rows = dataset[start : start + 1024]
+            for name, limit in limits.items():
+                if ((rows[name] < 0) | (rows[name] >= limit)).any():
+                    yield f"  {output['path']}: {name}: a value that is not in 0 to {limit - 1}"
+                    return

@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 /// Takes the streams out of Python objects.
-pub(crate) fn take_streams(objects: &[Bound<'_, PyAny>]) -> PyResult<Vec<RowStream>> {
-    objects.iter().map(take_stream).collect()
+pub(crate) fn take_streams(objects: &[(String, Bound<'_, PyAny>)]) -> PyResult<Vec<(String, RowStream)>> {
+    objects.iter().map(|(label, object)| Ok((label.clone(), take_stream(object)?))).collect()
 }
 
 fn take_stream(object: &Bound<'_, PyAny>) -> PyResult<RowStream> {

@@ -1,6 +1,6 @@
 //! One function per verb. Options cross as JSON and are checked by the core; reports come back as JSON.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
 use bloomdata_core::pipeline::merge::merge as core_merge;
@@ -24,7 +24,7 @@ use crate::streams::take_streams;
 /// Expands files, folders and patterns to the files that would be read, in order.
 #[pyfunction]
 pub(crate) fn expand(py: Python<'_>, inputs: Vec<String>) -> PyResult<Vec<PathBuf>> {
-    let list = py.detach(|| core_expand(&inputs)).map_err(to_python)?;
+    let list = py.detach(|| core_expand(&inputs, None)).map_err(to_python)?;
     Ok(list.inputs.into_iter().map(|input| input.path).collect())
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn read_lines(py: Python<'_>, path: PathBuf, first: u64, count: usize
 pub(crate) fn shard(
     py: Python<'_>,
     inputs: Vec<String>,
-    streams: Vec<Bound<'_, PyAny>>,
+    streams: Vec<(String, Bound<'_, PyAny>)>,
     config: &str,
     options: (PathBuf, usize, bool, f64),
     on_progress: Option<Bound<'_, PyAny>>,
@@ -48,7 +48,7 @@ pub(crate) fn shard(
     let streams = take_streams(&streams)?;
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let (inputs, tables) = plan(&inputs, streams, Vec::new(), progress)?;
+        let (inputs, tables) = plan(&inputs, &options.output, streams, Vec::new(), progress)?;
         core_shard(&config, &options, &inputs, &|a, b, c, d, e| tables.read(a, b, c, d, e), progress)
     })?;
     report(&result)
@@ -59,7 +59,7 @@ pub(crate) fn shard(
 pub(crate) fn pack(
     py: Python<'_>,
     inputs: Vec<String>,
-    streams: Vec<Bound<'_, PyAny>>,
+    streams: Vec<(String, Bound<'_, PyAny>)>,
     config: &str,
     options: (PathBuf, usize, bool, f64),
     hdf5: Py<PyAny>,
@@ -73,7 +73,7 @@ pub(crate) fn pack(
         let fields =
             config.text_field.iter().map(|field| FieldPath::parse(field)).collect::<Result<Vec<_>>>()?;
         let columns = fields.iter().map(|field| field.column().to_owned()).collect();
-        let (inputs, tables) = plan(&inputs, streams, columns, progress)?;
+        let (inputs, tables) = plan(&inputs, &options.output, streams, columns, progress)?;
         core_pack(&config, &options, &inputs, &|a, b, c, d, e| tables.read(a, b, c, d, e), &hdf5, progress)
     });
     let result = result.map_err(|error| hdf5.take_raised().unwrap_or(error))?;
@@ -115,12 +115,16 @@ fn run_options(
 /// Lists everything that will be read.
 fn plan(
     inputs: &[String],
-    streams: Vec<RowStream>,
+    output: &Path,
+    streams: Vec<(String, RowStream)>,
     columns: Vec<String>,
     progress: &Progress,
 ) -> Result<(InputList, TableReader)> {
-    let mut list =
-        if inputs.is_empty() && !streams.is_empty() { InputList::default() } else { core_expand(inputs)? };
+    let mut list = if inputs.is_empty() && !streams.is_empty() {
+        InputList::default()
+    } else {
+        core_expand(inputs, Some(output))?
+    };
     progress.total_bytes.store(list.inputs.iter().map(|input| input.size).sum(), Relaxed);
     let tables = TableReader::new(&mut list.inputs, streams, columns);
     Ok((list, tables))

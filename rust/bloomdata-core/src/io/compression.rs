@@ -22,7 +22,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Compressions that we recognise only to name them in an error.
 const FOREIGN: [(&[u8], &str); 4] = [
-    (b"BZh", "bzip2 data"),
+    (b"BZh91AY&", "bzip2 data"),
     (b"\xfd7zXZ\0", "xz data"),
     (b"PK\x03\x04", "a zip archive"),
     (b"\x04\x22\x4d\x18", "lz4 data"),

@@ -102,7 +102,8 @@ pub fn read_frames(
         let size = zstd_safe::get_frame_content_size(rest).ok().flatten();
         match (whole, size) {
             (Some(compressed), Some(size)) if parallel && size <= MAX_CONTENT_BYTES => {
-                if content_offset + size > start {
+                // A frame that claims to be empty is decoded, too: the claim may be false.
+                if content_offset + size > start || size == 0 {
                     let batch = job.get_or_insert_with(|| FrameJob {
                         path: reader.path().to_owned(),
                         file_offset,

@@ -154,6 +154,11 @@ impl<'run> Books<'run> {
     pub fn end_input(&mut self, file: usize, hash: String, content_bytes: u64) -> Result<()> {
         let input = &self.inputs[file];
         let seen = self.state.position.offset;
+        if seen > content_bytes {
+            let what =
+                format!("{}: bytes of content (changed since an earlier attempt)", input.path.display());
+            return Err(Error::mismatch(what, format!("at least {seen}"), content_bytes));
+        }
         let complete = match input.format {
             Format::Json => seen <= content_bytes,
             _ => seen == content_bytes || (seen == 0 && content_bytes == BYTE_ORDER_MARK.len() as u64),

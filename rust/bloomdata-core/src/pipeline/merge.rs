@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::manifest::{InputEntry, Manifest, OutputEntry};
 use super::run::{Opened, Request, Run, RunOptions, RunResult};
 use super::sinks::megatron::pair_entries;
+use super::verify::check_index;
 use crate::error::{Error, Result};
 use crate::formats::megatron::{HEADER_BYTES, IndexHeader, IndexWriter, with_suffix};
 use crate::hash::{ContentHasher, hash_file};
@@ -158,6 +159,7 @@ fn same(source: &str, key: &str, first: &Manifest, this: &Manifest) -> Result<()
 }
 
 fn open_pair(prefix: &Path) -> Result<Pair> {
+    check_index(prefix, &Map::new())?;
     let header = IndexHeader::read(&with_suffix(prefix, ".idx"))?;
     Ok(Pair { prefix: prefix.to_owned(), header })
 }

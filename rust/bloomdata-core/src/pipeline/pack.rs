@@ -34,6 +34,8 @@ use crate::tokenizers::{Tokenizer, TokenizerOptions};
 /// Where the tokenizer is kept in the output folder.
 const TOKENIZER_PATH: &str = "tokenizer/tokenizer.json";
 
+/// Tokens of an HDF5 file at most: a terabyte.
+const MAX_FILE_TOKENS: u64 = 1 << 37;
 /// Threads that write rows: copying to the page cache is slower than memory, but soon limited by it.
 const MAX_WRITERS: usize = 4;
 
@@ -128,8 +130,13 @@ impl PackConfig {
             }
             _ => {}
         }
-        if self.rows_per_file == Some(0) {
-            return Err(Error::config("rows_per_file", "0 rows make no file"));
+        let tokens = self.rows_per_file.unwrap_or(1).checked_mul(self.sequence_length.unwrap_or(1));
+        if !tokens.is_some_and(|tokens| (1..=MAX_FILE_TOKENS).contains(&tokens)) {
+            let reason = format!("{:?} rows make no file, or one of over 2^37 tokens", self.rows_per_file);
+            return Err(Error::config("rows_per_file", reason));
+        }
+        if !hdf5 && self.packing.is_some() {
+            return Err(Error::config("packing", "format \"megatron\" stores whole documents"));
         }
         if !matches!(self.compression.as_deref(), None | Some("gzip"))
             || (!hdf5 && self.compression.is_some())

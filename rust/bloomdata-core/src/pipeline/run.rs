@@ -91,11 +91,18 @@ impl<'run> Run<'run> {
     pub fn open(request: Request<'run>, progress: &Progress) -> Result<Opened<'run>> {
         let folder = request.output;
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        check_apart(folder, &request.inputs.inputs)?;
         let is_new = is_empty(folder)?;
-        if !is_new
-            && !folder.join(super::journal::JOURNAL_NAME).exists()
-            && !folder.join(MANIFEST_NAME).exists()
+        let has_journal = folder.join(super::journal::JOURNAL_NAME).exists();
+        if !has_journal
+            && !request.overwrite
+            && let Some(manifest) = Manifest::read(folder)?
         {
+            // Finished long ago, perhaps on a disk that cannot be written any more.
+            check_finished(&request, &manifest, progress)?;
+            return Ok(Opened::Finished(Box::new(manifest)));
+        }
+        if !is_new && !has_journal && !folder.join(MANIFEST_NAME).exists() {
             let reason = format!("{} is not empty, and no output of bloomdata", folder.display());
             return Err(Error::config("output", reason));
         }
@@ -194,6 +201,18 @@ enum Examined<'run> {
     Ready(Request<'run>, Step),
 }
 
+/// An output folder that holds an input could overwrite or discard it.
+fn check_apart(folder: &Path, inputs: &[Input]) -> Result<()> {
+    let Ok(real) = folder.canonicalize() else { return Ok(()) };
+    for input in inputs {
+        if input.path.canonicalize().is_ok_and(|path| path.starts_with(&real)) {
+            let reason = format!("{} holds the input {}", folder.display(), input.path.display());
+            return Err(Error::config("output", reason));
+        }
+    }
+    Ok(())
+}
+
 fn is_empty(folder: &Path) -> Result<bool> {
     Ok(std::fs::read_dir(folder).map_err(Error::io(folder))?.next().is_none())
 }
@@ -261,12 +280,12 @@ fn check_finished(request: &Request<'_>, manifest: &Manifest, progress: &Progres
         return Err(Error::mismatch(differs("number of inputs"), manifest.inputs.len(), found.len()));
     }
     for (old, new) in manifest.inputs.iter().zip(found) {
-        if new.format == Format::Arrow {
-            // A stream can be read once only: the caller says that it is the same by giving the same options.
-            continue;
-        }
         if old.path != new.path {
             return Err(Error::mismatch(differs("input"), old.path.display(), new.path.display()));
+        }
+        if new.format == Format::Arrow {
+            // A stream can be read once only; its name says what is known of it.
+            continue;
         }
         let (size, hasher) = hash_file(&new.path, None, progress)?;
         if (old.size, &old.hash) != (size, &hasher.hex()) {
@@ -295,10 +314,7 @@ fn discard(folder: &Path, outputs: &[OutputEntry], entries: &[Entry]) -> Result<
 }
 
 /// Unfinished files of a folder and its sub-folders.
-///
-/// # Errors
-/// The system's reason.
-pub fn temporaries(folder: &Path) -> Result<Vec<PathBuf>> {
+fn temporaries(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();

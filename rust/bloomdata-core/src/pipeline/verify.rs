@@ -3,16 +3,15 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread::scope;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::journal::JOURNAL_NAME;
 use super::manifest::{MANIFEST_NAME, Manifest, OutputEntry, fingerprint};
-use super::run::temporaries;
 use crate::error::{Error, Result};
 use crate::formats::megatron::{HEADER_BYTES, IndexHeader, with_suffix};
 use crate::hash::hash_file;
@@ -115,18 +114,43 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
     }
     if let Some(length) = manifest.config.get("sequence_length").and_then(Value::as_u64) {
         compare("tokens", sum("rows") * length, ledger.tokens_out);
-    } else if manifest.verb == "pack" {
+    } else if manifest.verb != "shard" {
         compare("tokens", sum("tokens"), ledger.tokens_out);
     }
-    if let Ok(temporaries) = temporaries(folder) {
-        for path in temporaries {
-            let path = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
-            report(&path, format!("an unfinished file ({TEMPORARY_SUFFIX}) in a finished folder"));
+    for output in &manifest.outputs {
+        if let Some(documents) = output.details.get("documents").and_then(Value::as_u64) {
+            compare(&format!("documents ({})", output.path), documents, ledger.documents_kept);
         }
     }
-    if folder.join(JOURNAL_NAME).exists() {
-        report(JOURNAL_NAME, "a journal in a finished folder".into());
+    if manifest.verb != "merge" {
+        compare("records (quarantine)", sum("records"), ledger.quarantined());
     }
+    let mut files = Vec::new();
+    if let Err(error) = list_files(folder, &mut files) {
+        report(".", error.to_string());
+    }
+    files.sort();
+    for path in files {
+        let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+        if name.ends_with(TEMPORARY_SUFFIX) {
+            report(&name, format!("an unfinished file ({TEMPORARY_SUFFIX}) in a finished folder"));
+        } else if name != MANIFEST_NAME && !manifest.outputs.iter().any(|output| output.path == name) {
+            report(&name, "the manifest does not know it".into());
+        }
+    }
+}
+
+/// All files of a folder and its sub-folders.
+fn list_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        if path.is_dir() {
+            list_files(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 fn check_output(folder: &Path, manifest: &Manifest, output: &OutputEntry, progress: &Progress) -> Result<()> {
@@ -143,8 +167,12 @@ fn check_output(folder: &Path, manifest: &Manifest, output: &OutputEntry, progre
     let name = path.to_string_lossy().into_owned();
     if output.details.contains_key("lines") {
         check_lines(&path, output, progress)
+    } else if let Some(records) = output.details.get("records").and_then(Value::as_u64) {
+        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+        let found = memchr::memchr_iter(b'\n', &bytes).count() as u64;
+        if found == records { Ok(()) } else { Err(Error::mismatch("records", records, found)) }
     } else if let Some(prefix) = name.strip_suffix(".idx") {
-        check_index(Path::new(prefix), output)
+        check_index(Path::new(prefix), &output.details)
     } else if let Some(dtype) = output.details.get("dtype") {
         let dtype: TokenDtype = serde_json::from_value(dtype.clone())
             .map_err(|_| Error::corrupt(&path, 0, format!("token type {dtype}")))?;
@@ -211,7 +239,10 @@ fn check_lines(path: &Path, output: &OutputEntry, progress: &Progress) -> Result
 }
 
 /// Checks that an index tiles its `.bin`: every length, pointer and document.
-fn check_index(prefix: &Path, output: &OutputEntry) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Corrupt`] with the offset of what is wrong.
+pub fn check_index(prefix: &Path, details: &Map<String, Value>) -> Result<()> {
     let (idx, bin) = (with_suffix(prefix, ".idx"), with_suffix(prefix, ".bin"));
     let header = IndexHeader::read(&idx)?;
     let bin_bytes = std::fs::metadata(&bin).map_err(Error::io(&bin))?.len();
@@ -248,7 +279,8 @@ fn check_index(prefix: &Path, output: &OutputEntry) -> Result<()> {
         Ok(())
     })?;
     if expected != bin_bytes {
-        return Err(Error::mismatch(format!("bytes of {}", bin.display()), expected, bin_bytes));
+        let reason = format!("{bin_bytes} bytes, its index says {expected}");
+        return Err(Error::corrupt(&bin, bin_bytes.min(expected), reason));
     }
     let mut last = None;
     read(HEADER_BYTES + 12 * sequences, 8, header.document_index_len, &mut |offset, entry| {
@@ -261,10 +293,11 @@ fn check_index(prefix: &Path, output: &OutputEntry) -> Result<()> {
         }
     })?;
     if last != Some(sequences) {
-        return Err(Error::mismatch("end of the document index", sequences, last.unwrap_or_default()));
+        let reason = format!("the document index ends with {last:?}, expected {sequences}");
+        return Err(Error::corrupt(&idx, HEADER_BYTES + 12 * sequences, reason));
     }
     for (key, found) in [("documents", header.document_index_len - 1), ("sequences", sequences)] {
-        let said = output.details.get(key).and_then(Value::as_u64);
+        let said = details.get(key).and_then(Value::as_u64);
         if said.is_some_and(|said| said != found) {
             return Err(Error::mismatch(key, said.unwrap_or_default(), found));
         }

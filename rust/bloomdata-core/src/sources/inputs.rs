@@ -55,10 +55,11 @@ pub struct InputList {
 const SUPPORTED: &str = ".jsonl, .ndjson, .json and .txt, each plain or with .gz or .zst, and .parquet";
 
 /// Expands what the user wrote, in that order; folders and patterns in natural order (`part-2` before `part-10`).
+/// The folder `output`, if it lies inside one of the folders, is no input.
 ///
 /// # Errors
 /// Nothing found for a name, a file of unknown format named directly, or a file that is named twice.
-pub fn expand(patterns: &[String]) -> Result<InputList> {
+pub fn expand(patterns: &[String], output: Option<&Path>) -> Result<InputList> {
     let mut list = InputList::default();
     if patterns.is_empty() {
         return Err(Error::config("inputs", "none given"));
@@ -66,7 +67,7 @@ pub fn expand(patterns: &[String]) -> Result<InputList> {
     for pattern in patterns {
         let path = Path::new(pattern);
         if path.is_dir() {
-            expand_folder(path, &mut list)?;
+            expand_folder(path, output, &mut list)?;
         } else if path.exists() || !pattern.contains(['*', '?', '[']) {
             list.inputs.push(describe(path)?.ok_or_else(|| unsupported(path))?);
         } else {
@@ -97,7 +98,9 @@ fn expand_pattern(pattern: &str, list: &mut InputList) -> Result<()> {
     let mut paths = Vec::new();
     for path in found {
         let path = path.map_err(|error| Error::Io { path: error.path().to_owned(), source: error.into() })?;
-        if path.is_file() {
+        if path.is_dir() {
+            list.ignored.push(path);
+        } else {
             paths.push(path);
         }
     }
@@ -111,7 +114,7 @@ fn expand_pattern(pattern: &str, list: &mut InputList) -> Result<()> {
     Ok(())
 }
 
-fn expand_folder(folder: &Path, list: &mut InputList) -> Result<()> {
+fn expand_folder(folder: &Path, output: Option<&Path>, list: &mut InputList) -> Result<()> {
     if folder.join("journal.jsonl").exists() && !folder.join("manifest.json").exists() {
         let reason = format!("{} is the output of a run that has not finished", folder.display());
         return Err(Error::config("inputs", reason));
@@ -123,7 +126,8 @@ fn expand_folder(folder: &Path, list: &mut InputList) -> Result<()> {
         return Err(Error::config("inputs", reason));
     }
     let mut paths = Vec::new();
-    walk(folder, &mut paths)?;
+    let output = output.and_then(|output| output.canonicalize().ok());
+    walk(folder, output.as_deref(), &mut paths)?;
     paths.sort_by(|a, b| natural_order(a, b));
     let before = list.inputs.len();
     for path in paths {
@@ -146,7 +150,7 @@ fn is_bookkeeping(name: &str) -> bool {
         || ["manifest.json", "journal.jsonl", "quarantine.jsonl"].contains(&name)
 }
 
-fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
+fn walk(folder: &Path, output: Option<&Path>, paths: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -154,7 +158,9 @@ fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
             continue;
         }
         if path.is_dir() {
-            walk(&path, paths)?;
+            if output.is_none() || path.canonicalize().ok().as_deref() != output {
+                walk(&path, output, paths)?;
+            }
         } else {
             paths.push(path);
         }
@@ -232,7 +238,7 @@ mod tests {
         for name in ["b.jsonl", "a.txt.gz", "notes.csv", ".hidden.jsonl", "x.jsonl.tmp"] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        let list = expand(&[folder.path().display().to_string()]).unwrap();
+        let list = expand(&[folder.path().display().to_string()], None).unwrap();
         let names: Vec<_> = list.inputs.iter().map(|input| input.path.file_name().unwrap()).collect();
         assert_eq!(names, ["a.txt.gz", "b.jsonl"]);
         assert_eq!(list.ignored, [folder.path().join("notes.csv")]);
@@ -244,6 +250,6 @@ mod tests {
         let path = folder.path().join("a.jsonl");
         std::fs::write(&path, "").unwrap();
         let name = path.display().to_string();
-        assert!(matches!(expand(&[name.clone(), name]), Err(Error::Config { .. })));
+        assert!(matches!(expand(&[name.clone(), name], None), Err(Error::Config { .. })));
     }
 }

@@ -112,8 +112,10 @@ fn search<'record>(
     found: &mut [Option<&'record str>],
 ) -> serde_json::Result<()> {
     let mut parser = serde_json::Deserializer::from_str(object);
-    parser.deserialize_map(Fields { paths, found })?;
-    parser.end()
+    let has_escaped_key = parser.deserialize_map(Fields { paths, found })?;
+    parser.end()?;
+    // Keys are read as bytes, which lets raw control characters pass beside escapes.
+    if has_escaped_key { serde_json::from_str::<IgnoredAny>(object).map(|_| ()) } else { Ok(()) }
 }
 
 struct Fields<'run, 'record> {
@@ -122,15 +124,18 @@ struct Fields<'run, 'record> {
 }
 
 impl<'record> Visitor<'record> for Fields<'_, 'record> {
-    type Value = ();
+    /// Whether a key had an escape.
+    type Value = bool;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'record>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'record>>(self, mut map: A) -> std::result::Result<bool, A::Error> {
+        let mut has_escaped_key = false;
         let mut inner: Vec<Path<'_>> = Vec::new();
         while let Some(key) = map.next_key_seed(Key)? {
+            has_escaped_key |= matches!(key, Cow::Owned(_));
             let matching = self.paths.iter().filter_map(|(slot, keys)| match keys.split_first() {
                 Some((first, rest)) if first.as_bytes() == &*key => Some((*slot, rest)),
                 _ => None,
@@ -150,7 +155,7 @@ impl<'record> Visitor<'record> for Fields<'_, 'record> {
                 search(raw, &inner, self.found).map_err(A::Error::custom)?;
             }
         }
-        Ok(())
+        Ok(has_escaped_key)
     }
 }
 
@@ -172,7 +177,13 @@ impl<'record> Visitor<'record> for Key {
         out.write_str("a key")
     }
 
-    fn visit_borrowed_bytes<E>(self, bytes: &'record [u8]) -> std::result::Result<Self::Value, E> {
+    fn visit_borrowed_bytes<E: serde::de::Error>(
+        self,
+        bytes: &'record [u8],
+    ) -> std::result::Result<Self::Value, E> {
+        if bytes.iter().any(|&byte| byte < b' ') {
+            return Err(E::custom("control character in a key"));
+        }
         Ok(Cow::Borrowed(bytes))
     }
 
@@ -214,6 +225,8 @@ mod tests {
             r#"{"text":"x","a":nul}"#,
             r#"{"text":"\ud800"}"#,
             "{\"text\":\"a\tb\"}",
+            "{\"text\":\"x\",\"a\tb\":1}",
+            "{\"text\":\"x\",\"\\u0061\tb\":1}",
             "",
         ] {
             assert!(matches!(one(malformed, "text"), Err(BadRecord::MalformedJson(_))), "{malformed}");

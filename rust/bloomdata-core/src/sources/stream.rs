@@ -226,7 +226,7 @@ impl Iterator for Source {
 /// # Errors
 /// Everything that can be wrong with a file.
 pub fn read_lines(path: &Path, first: u64, count: usize, progress: &Progress) -> Result<Vec<String>> {
-    let list = expand(&[path.to_string_lossy().into_owned()])?;
+    let list = expand(&[path.to_string_lossy().into_owned()], None)?;
     let options = SourceOptions { num_threads: 1, start: Position::default() };
     std::thread::scope(|scope| {
         let source = Source::start(scope, &list.inputs, options, progress, |_, _, _, _, _| Ok(false));
@@ -293,7 +293,7 @@ mod tests {
         for number in 0..4 {
             std::fs::write(folder.path().join(format!("{number}.jsonl")), "{}\n".repeat(4 << 20)).unwrap();
         }
-        let list = expand(&[folder.path().display().to_string()]).unwrap();
+        let list = expand(&[folder.path().display().to_string()], None).unwrap();
         for events in 0..6 {
             let progress = Progress::default();
             std::thread::scope(|scope| {

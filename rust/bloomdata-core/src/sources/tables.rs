@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Mutex;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
@@ -88,11 +88,37 @@ pub fn read_stream(
 
 fn check_columns(path: &Path, schema: &SchemaRef, columns: &[String]) -> Result<()> {
     for column in columns {
-        if schema.field_with_name(column).is_err() {
+        let Ok(field) = schema.field_with_name(column) else {
             let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             let reason = format!("{} has no column {column:?}, only {}", path.display(), names.join(", "));
             return Err(Error::config("text_field", reason));
-        }
+        };
+        check_type(path, field)?;
+    }
+    if columns.is_empty() {
+        schema.fields().iter().try_for_each(|field| check_binary(path, field))?;
+    }
+    Ok(())
+}
+
+/// A column of text must not be one that only looks like text as JSON.
+fn check_type(path: &Path, field: &Field) -> Result<()> {
+    check_binary(path, field)?;
+    let kind = field.data_type();
+    if kind.is_temporal() || matches!(kind, DataType::Decimal128(..) | DataType::Decimal256(..)) {
+        let reason = format!("column {:?} of {} is {kind}, not text", field.name(), path.display());
+        return Err(Error::config("text_field", reason));
+    }
+    Ok(())
+}
+
+/// JSON has no bytes: they would become hexadecimal digits without a word.
+fn check_binary(path: &Path, field: &Field) -> Result<()> {
+    use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
+    if matches!(field.data_type(), Binary | LargeBinary | BinaryView | FixedSizeBinary(_)) {
+        let found = format!("column {:?} of type {}", field.name(), field.data_type());
+        let supported = "columns of strings: cast it first".to_owned();
+        return Err(Error::Unsupported { path: path.to_owned(), found, supported });
     }
     Ok(())
 }
@@ -141,17 +167,17 @@ pub struct TableReader {
 }
 
 impl TableReader {
-    /// Appends `streams` to `inputs`, and remembers them.
-    pub fn new(inputs: &mut Vec<Input>, streams: Vec<RowStream>, columns: Vec<String>) -> Self {
+    /// Appends `streams` to `inputs`, each under a label that tells it from others, and remembers them.
+    pub fn new(inputs: &mut Vec<Input>, streams: Vec<(String, RowStream)>, columns: Vec<String>) -> Self {
         let first_stream = inputs.len();
-        inputs.extend(streams.iter().enumerate().map(|(number, _)| Input {
-            path: format!("<arrow stream {number}>").into(),
+        inputs.extend(streams.iter().map(|(label, _)| Input {
+            path: label.into(),
             format: Format::Arrow,
             compression: Compression::None,
             size: 0,
             modified_ns: 0,
         }));
-        let streams = streams.into_iter().map(|stream| Mutex::new(Some(stream))).collect();
+        let streams = streams.into_iter().map(|(_, stream)| Mutex::new(Some(stream))).collect();
         Self { columns, first_stream, streams }
     }
 

@@ -1,5 +1,6 @@
 //! The `tokenizers` crate: exact for every `tokenizer.json`, since it is what `transformers` runs.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::{SpecialIds, Tokenizer, TokenizerOptions, special};
@@ -24,9 +25,13 @@ impl ReferenceTokenizer {
     /// A file that is not a tokenizer, or special tokens that cannot be determined.
     pub fn open(file: &Path, options: &TokenizerOptions) -> Result<Self> {
         let definition = std::fs::read(file).map_err(Error::io(file))?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(&definition).map_err(|error| {
+        let refused = |error: &dyn std::fmt::Display| {
             Error::corrupt(file, 0, format!("not a tokenizer that can be loaded: {error}"))
-        })?;
+        };
+        // The crate panics on some broken files.
+        let mut inner = catch_unwind(AssertUnwindSafe(|| tokenizers::Tokenizer::from_bytes(&definition)))
+            .map_err(|_| refused(&"the tokenizers crate panicked on it"))?
+            .map_err(|error| refused(&error))?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| {
             Error::corrupt(file, 0, format!("truncation cannot be switched off: {error}"))
@@ -36,6 +41,9 @@ impl ReferenceTokenizer {
                 inner.token_to_id(token)
             })?;
         let highest = inner.get_vocab(true).into_values().max().map_or(0, u64::from);
+        if highest > u64::from(i32::MAX.cast_unsigned()) {
+            return Err(refused(&format!("token id {highest} does not fit 31 bits")));
+        }
         let mut tokenizer = Self {
             fingerprint: hash_bytes(&definition),
             special,
@@ -50,12 +58,17 @@ impl ReferenceTokenizer {
 
     /// Whether the post-processor adds anything; most do not, and the plain path is faster.
     fn adds_tokens(&self) -> Result<bool> {
-        let encoding = self.inner.encode_fast("", true).map_err(|error| self.error(&error))?;
+        let encoding = self.run(|inner| inner.encode_fast("", true))?;
         Ok(!encoding.get_ids().is_empty())
     }
 
-    fn error(&self, error: &dyn std::fmt::Display) -> Error {
-        Error::Internal(format!("{}: {error}", self.backend()))
+    /// Calls the crate. Its errors and panics are about the tokenizer that it was given.
+    fn run<T>(&self, call: impl FnOnce(&tokenizers::Tokenizer) -> tokenizers::Result<T>) -> Result<T> {
+        let refused =
+            |reason: &str| Error::config("tokenizer", format!("{} cannot go on: {reason}", self.backend()));
+        catch_unwind(AssertUnwindSafe(|| call(&self.inner)))
+            .map_err(|_| refused("it panicked"))?
+            .map_err(|error| refused(&error.to_string()))
     }
 }
 
@@ -73,8 +86,7 @@ impl Tokenizer for ReferenceTokenizer {
     }
 
     fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
-        let encoding =
-            self.inner.encode_fast(text, self.add_special_tokens).map_err(|error| self.error(&error))?;
+        let encoding = self.run(|inner| inner.encode_fast(text, self.add_special_tokens))?;
         let found = encoding.get_ids();
         // The caller ends every document itself; a template that does so too must not end it twice.
         let doubled = self.add_special_tokens && found.last() == Some(&self.special.eos);
@@ -86,7 +98,7 @@ impl Tokenizer for ReferenceTokenizer {
         if let Some(&id) = ids.iter().find(|&&id| u64::from(id) >= self.vocab_size) {
             return Err(Error::mismatch("token id", format!("below {}", self.vocab_size), id));
         }
-        self.inner.decode(ids, skip_special_tokens).map_err(|error| self.error(&error))
+        self.run(|inner| inner.decode(ids, skip_special_tokens))
     }
 
     fn backend(&self) -> &'static str {
