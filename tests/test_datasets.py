@@ -323,7 +323,9 @@ def test_folders_and_files_that_hold_no_tokens_are_refused(tmp_path):
         bloomdata.open(tmp_path / "text.hdf5")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"outputs": 1}', b"\xff"], ids=repr)
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b'{"outputs": 1}', b'{"outputs": [], "config": {}}', b"\xff"], ids=repr
+)
 def test_a_damaged_manifest_is_an_error_of_ours_that_names_it(content, tmp_path):
     """DESIGN 5, promise 6: one error family."""
     (tmp_path / "manifest.json").write_bytes(content)

@@ -1,6 +1,7 @@
 """`pack`: tokens, Megatron bytes and HDF5 rows as the reference makes them, the same in every run."""
 
 import json
+import os
 import re
 import struct
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import bloomdata
-from bloomdata.errors import ConfigError, CorruptDataError, MismatchError
+from bloomdata.errors import ConfigError, CorruptDataError, MismatchError, UnsupportedFormatError
 from reference import jsonl
 from reference import pack as reference
 from reference.shard import Books
@@ -361,30 +362,67 @@ def test_a_tokenizer_at_another_path_with_the_same_content_is_the_same(word_toke
     assert pack(source, tmp_path / "out", sequence_length=7, tokenizer=folder).was_finished
 
 
-class StopError(Exception):
-    """Raised by the caller in the middle of a run."""
-
-
 @pytest.mark.parametrize(
     "options",
-    [{"format": "megatron"}, {"sequence_length": 512, "rows_per_file": 512}],
+    [
+        {"format": "megatron"},
+        {"format": "megatron", "text_field": ["text", "other"]},
+        {"sequence_length": 16, "rows_per_file": 20},
+        {"sequence_length": 16, "rows_per_file": 20, "compression": "gzip"},
+    ],
     ids=str,
 )
-def test_a_run_that_was_stopped_goes_on_and_writes_the_same_bytes(options, tmp_path):
-    lines = [b'{"text":"%x"}' % (number**40 % 2**2000) for number in range(10_000)]
-    inputs = [write(tmp_path / f"{number}.jsonl", b"\n".join([*lines, b"bad"])) for number in range(5)]
+def test_a_run_that_failed_goes_on_once_its_cause_is_gone_and_writes_the_same_bytes(options, tmp_path):
+    """The last input comes back as it should have been: same size, same time, so the same run."""
+    good = [b'{"text":"%d","other":"%x"}' % (number**3, number) for number in range(500)]
+    contents = [b"\n".join([*good, b"bad", line]) for line in good[:4]]
+    inputs = [write(tmp_path / f"{number}.jsonl", content) for number, content in enumerate(contents)]
     options |= {"on_bad_record": "quarantine", "checkpoint_seconds": 0.0}
     pack(inputs, tmp_path / "whole", **options)
-    journal = tmp_path / "out" / "journal.jsonl"
-
-    def on_progress(*_):
-        if journal.exists() and len(journal.read_bytes().splitlines()) > 3:
-            raise StopError
-
-    with pytest.raises(StopError):
-        pack(inputs, tmp_path / "out", **options, on_progress=on_progress)
+    broken = tmp_path / "3.jsonl"
+    times = broken.stat().st_atime_ns, broken.stat().st_mtime_ns
+    broken.write_bytes(b"\x1f\x8b" + contents[3][2:])
+    os.utime(broken, ns=times)
+    with pytest.raises(UnsupportedFormatError, match=r"3\.jsonl"):
+        pack(inputs, tmp_path / "out", **options)
     assert not (tmp_path / "out" / "manifest.json").exists()
+    with pytest.raises(MismatchError, match=r"\bappend_eos\b"):
+        pack(inputs, tmp_path / "out", append_eos=False, **options)
+    broken.write_bytes(contents[3])
+    os.utime(broken, ns=times)
     report = pack(inputs, tmp_path / "out", **options)
+    assert report.was_resumed
+    assert everything_in(tmp_path / "out") == everything_in(tmp_path / "whole")
+
+
+def write_corpus(path, *, damaged=False):
+    """About 4 MiB of records: several reads of a plain file, many frames of a compressed one."""
+    texts = [f"{number} é" + "x" * (number * 37 % 1500) for number in range(5000)]
+    if path.name.startswith("a.jsonl"):
+        content = jsonl.BYTE_ORDER_MARK + "\r\n".join(json.dumps({"text": text}) for text in texts).encode()
+    elif path.name.startswith("a.json"):
+        content = json.dumps([{"text": text} for text in texts], ensure_ascii=False, indent=0).encode()
+    else:
+        content = jsonl.BYTE_ORDER_MARK + "\n".join(texts).encode()
+    data = jsonl.stored(content, path.suffix, list(range(0, len(content), 300_000)))
+    # The end of a checksum, of an array, of the last line.
+    path.write_bytes(data[:-3] + b"\xff\xff\xff" if damaged else data)
+    os.utime(path, ns=(10**18, 10**18))
+    return str(path)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.txt"])
+@pytest.mark.parametrize("options", [{"format": "megatron"}, {"sequence_length": 64, "rows_per_file": 5000}], ids=str)
+def test_a_run_that_failed_inside_of_a_file_goes_on_there(options, name, suffix, tmp_path):
+    """The file comes back as it should have been: same size, same time, so the same run."""
+    source = tmp_path / (name + suffix)
+    options |= {"checkpoint_seconds": 0.0}
+    pack(write_corpus(source), tmp_path / "whole", **options)
+    with pytest.raises(CorruptDataError, match=re.escape(str(source))):
+        pack(write_corpus(source, damaged=True), tmp_path / "out", **options)
+    assert len((tmp_path / "out" / "journal.jsonl").read_bytes().splitlines()) > 1
+    report = pack(write_corpus(source), tmp_path / "out", **options)
     assert report.was_resumed
     assert everything_in(tmp_path / "out") == everything_in(tmp_path / "whole")
 

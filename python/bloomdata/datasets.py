@@ -91,7 +91,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise ConfigError(f"{folder}: not a finished output of bloomdata, it has no manifest.json")
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest: Any = json.loads(path.read_bytes())
     except ValueError as error:
         raise CorruptDataError(f"{path}: {error}") from error
     outputs = manifest.get("outputs") if isinstance(manifest, dict) else None
@@ -99,7 +99,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise CorruptDataError(f"{path}: not a manifest of bloomdata")
     if not all(isinstance(output, dict) and isinstance(output.get("path"), str) for output in outputs):
         raise CorruptDataError(f"{path}: outputs without a path")
-    return manifest
+    checked: dict[str, Any] = manifest
+    return checked
 
 
 def _open_file(path: Path) -> IndexedDataset | PackedDataset:

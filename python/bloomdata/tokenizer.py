@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
+from bloomdata.errors import MismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,11 @@ class Tokenizer:
         Raises:
             MismatchError: An id outside the vocabulary.
         """
-        return self._core.decode([int(token) for token in ids], skip_special_tokens)
+        numbers = [int(token) for token in ids]
+        for token in numbers:
+            if not 0 <= token < self.vocab_size:
+                raise MismatchError(f"token id: expected 0 to {self.vocab_size - 1}, found {token}")
+        return self._core.decode(numbers, skip_special_tokens)
 
     @property
     def vocab_size(self) -> int:

@@ -13,7 +13,7 @@ from bloomdata.errors import ConfigError
 from bloomdata.hdf5 import Hdf5Files
 from bloomdata.report import PackReport
 from bloomdata.tokenizer import tokenizer_options
-from bloomdata.verbs.run import check_counts, split_inputs, thread_count
+from bloomdata.verbs.run import check_choice, check_counts, split_inputs, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,6 +98,9 @@ def pack(
         0
     """
     check_counts(sequence_length=sequence_length, rows_per_file=rows_per_file)
+    check_choice("format", format, "hdf5", "megatron")
+    check_choice("packing", packing, None, "full")
+    check_choice("on_bad_record", on_bad_record, "raise", "quarantine")
     if not 0 <= checkpoint_seconds < math.inf:
         raise ConfigError(f"checkpoint_seconds: {checkpoint_seconds!r} is no time")
     fields = [text_field] if isinstance(text_field, str) else list(text_field)

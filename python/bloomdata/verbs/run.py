@@ -49,8 +49,14 @@ def _label(kind: str, facts: str) -> str:
 def check_counts(**options: Any) -> None:
     """Checks that options are whole numbers that are not negative, so that the error names the one that is not."""
     for name, value in options.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63):
-            raise ConfigError(f"{name}: {value!r} is not a whole number from 0 to 2^63")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 64):
+            raise ConfigError(f"{name}: {value!r} is not a whole number from 0 to 2^64")
+
+
+def check_choice(name: str, value: Any, *choices: Any) -> None:
+    """Checks that an option has one of its values."""
+    if value not in choices:
+        raise ConfigError(f"{name}: {value!r} is none of {list(choices)}")
 
 
 def _dataset_stream(dataset: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.report import ShardReport
-from bloomdata.verbs.run import check_counts, split_inputs, thread_count
+from bloomdata.verbs.run import check_choice, check_counts, split_inputs, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,6 +94,10 @@ def shard(
     """
     check_counts(max_lines=max_lines, max_bytes=max_bytes, digits=digits, first_index=first_index, seed=seed)
     check_counts(level=abs(level))
+    check_choice("compression", compression, "zstd", "gzip", "none")
+    check_choice("on_bad_record", on_bad_record, "raise", "quarantine")
+    if max_bytes == 0:
+        raise ConfigError("max_bytes: 0 bytes make no shard")
     config = {
         "max_lines": max_lines,
         "max_bytes": max_bytes,

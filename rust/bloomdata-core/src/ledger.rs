@@ -40,9 +40,9 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Counts a record that is left out on purpose.
-    pub fn drop_document(&mut self, reason: &str) {
-        *self.documents_dropped.entry(reason.to_owned()).or_default() += 1;
+    /// Counts records that are left out on purpose.
+    pub fn drop_documents(&mut self, reason: &str, records: u64) {
+        *self.documents_dropped.entry(reason.to_owned()).or_default() += records;
     }
 
     /// Counts a record that is set aside as bad.
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_lost_document_is_noticed() {
         let mut ledger = Ledger { documents_in: 3, documents_kept: 1, ..Ledger::default() };
-        ledger.drop_document("blank line");
+        ledger.drop_documents("blank line", 1);
         assert!(ledger.balance().is_err());
         ledger.quarantine_document("malformed JSON");
         assert!(ledger.balance().is_ok());

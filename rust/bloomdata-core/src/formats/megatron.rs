@@ -20,7 +20,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::io::atomic::{AtomicFile, Sealed, remove_if_present, temporary_path};
+use crate::io::atomic::{AtomicFile, Sealed, temporary_path};
 use crate::token::{TokenDtype, index};
 
 const MAGIC: &[u8; 9] = b"MMIDIDX\0\0";
@@ -152,8 +152,8 @@ impl MegatronWriter {
         if pointer != bin.size {
             return Err(Error::Internal(format!("lengths sum up to {pointer} bytes, .bin has {}", bin.size)));
         }
+        // The spool stays until the folder is finished: a run that is killed before that goes on with it.
         let idx = idx.seal()?;
-        remove_if_present(&spool_path)?;
         Ok(MegatronPair { bin, idx, num_documents, num_sequences })
     }
 }

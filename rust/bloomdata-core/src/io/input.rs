@@ -18,6 +18,7 @@ pub struct InputReader<'run> {
     file: File,
     hasher: ContentHasher,
     position: u64,
+    expected_size: u64,
     progress: &'run Progress,
 }
 
@@ -27,8 +28,23 @@ impl<'run> InputReader<'run> {
     /// # Errors
     /// The system's reason, with the path.
     pub fn open(path: &Path, progress: &'run Progress) -> Result<Self> {
+        Self::open_sized(path, u64::MAX, progress)
+    }
+
+    /// Opens `path`, of which no more than `expected_size` bytes are read.
+    ///
+    /// # Errors
+    /// The system's reason, with the path.
+    pub fn open_sized(path: &Path, expected_size: u64, progress: &'run Progress) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
-        Ok(Self { path: path.to_owned(), file, hasher: ContentHasher::default(), position: 0, progress })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            hasher: ContentHasher::default(),
+            position: 0,
+            expected_size,
+            progress,
+        })
     }
 
     /// The file's path.
@@ -53,15 +69,15 @@ impl<'run> InputReader<'run> {
 
     /// Turns an error that passed through [`Read`] back into ours.
     pub fn error(&self, source: std::io::Error) -> Error {
-        self.error_if_interrupted().err().unwrap_or(Error::Io { path: self.path.clone(), source })
+        self.error_if_stopped().err().unwrap_or(Error::Io { path: self.path.clone(), source })
     }
 
     /// The real cause of an error that a decoder reports.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when the run was asked to stop.
-    pub fn error_if_interrupted(&self) -> Result<()> {
-        self.progress.check()
+    /// The run was asked to stop, or the file has grown.
+    pub fn error_if_stopped(&self) -> Result<()> {
+        self.progress.check().and_then(|()| self.check_size())
     }
 
     /// Size and hash of the file, once it was read to its end.
@@ -70,13 +86,20 @@ impl<'run> InputReader<'run> {
     /// The file was not `expected_size` bytes long: it changed since the run was planned.
     pub fn finish(self, expected_size: u64) -> Result<String> {
         if self.position != expected_size {
-            return Err(Error::mismatch(
-                format!("{}: size in bytes (changed while it was read)", self.path.display()),
-                expected_size,
-                self.position,
-            ));
+            return Err(self.changed(expected_size));
         }
         Ok(self.hasher.hex())
+    }
+
+    /// # Errors
+    /// The file has more bytes than it was said to have.
+    fn check_size(&self) -> Result<()> {
+        if self.position > self.expected_size { Err(self.changed(self.expected_size)) } else { Ok(()) }
+    }
+
+    fn changed(&self, expected_size: u64) -> Error {
+        let what = format!("{}: size in bytes (changed while it was read)", self.path.display());
+        Error::mismatch(what, expected_size, self.position)
     }
 }
 
@@ -90,6 +113,9 @@ impl Read for InputReader<'_> {
         let count = self.file.read(&mut buffer[..limit])?;
         self.hasher.update(&buffer[..count]);
         self.position += count as u64;
+        if self.position > self.expected_size {
+            return Err(std::io::Error::other("the file has grown"));
+        }
         Progress::add(&self.progress.read_bytes, count as u64);
         Ok(count)
     }

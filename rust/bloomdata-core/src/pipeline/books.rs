@@ -36,13 +36,31 @@ pub enum Fate {
     Bad(BadRecord, u64, Vec<u8>),
 }
 
-/// A record's fate, and where the next one starts.
+/// The fate of a record, or of several in a row that are dropped, and where the next one starts.
 #[derive(Debug)]
 pub struct Outcome {
+    /// How many records.
+    pub records: u64,
     /// Offset behind the record.
     pub next_offset: u64,
     /// What becomes of it.
     pub fate: Fate,
+}
+
+impl Outcome {
+    /// Adds a record's fate to a list. Dropped records in a row become one entry: a file of blank lines is no reason
+    /// to need much memory.
+    pub fn push(list: &mut Vec<Self>, next_offset: u64, fate: Fate) {
+        if let (Fate::Dropped(reason), Some(Self { records, next_offset: end, fate: Fate::Dropped(last) })) =
+            (&fate, list.last_mut())
+            && reason == last
+        {
+            *records += 1;
+            *end = next_offset;
+            return;
+        }
+        list.push(Self { records: 1, next_offset, fate });
+    }
 }
 
 /// State of the books between two records.
@@ -111,15 +129,15 @@ impl<'run> Books<'run> {
         if self.state.position.file != file {
             return Err(Error::Internal("records of an input that is not open".into()));
         }
-        self.state.position.line += 1;
+        self.state.position.line += outcome.records;
         self.state.position.offset = outcome.next_offset;
-        self.state.ledger.documents_in += 1;
+        self.state.ledger.documents_in += outcome.records;
         match &outcome.fate {
             Fate::Kept(text_bytes) => {
                 self.state.ledger.documents_kept += 1;
                 self.state.ledger.text_bytes += text_bytes;
             }
-            Fate::Dropped(reason) => self.state.ledger.drop_document(reason),
+            Fate::Dropped(reason) => self.state.ledger.drop_documents(reason, outcome.records),
             Fate::Bad(reason, offset, raw) => self.set_aside(file, reason, *offset, raw)?,
         }
         Ok(())

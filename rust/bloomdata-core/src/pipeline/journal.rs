@@ -17,6 +17,9 @@ use crate::sources::Input;
 /// Name in every unfinished folder.
 pub const JOURNAL_NAME: &str = "journal.jsonl";
 
+/// How every journal begins.
+const FIRST_BYTES: &[u8] = br#"{"kind":"start","verb":"#;
+
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -80,6 +83,11 @@ impl Journal {
         }
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(Error::io(&path))?;
+        let compared = text.len().min(FIRST_BYTES.len());
+        if text[..compared] != FIRST_BYTES[..compared] {
+            let reason = format!("{} is no journal of bloomdata, so the folder is not ours", path.display());
+            return Err(Error::config("output", reason));
+        }
         let (mut entries, mut good) = (Vec::new(), 0);
         while let Some(length) = memchr::memchr(b'\n', &text[good..]) {
             let entry = serde_json::from_slice(&text[good..good + length]).map_err(|error| {

@@ -35,7 +35,7 @@ struct Pair {
 /// # Errors
 /// Pairs of different token types or from different tokenizers, folders with different fields, damaged indices.
 pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Progress) -> Result<RunResult> {
-    let (groups, manifests) = collect(sources, name)?;
+    let (groups, manifests, bare) = collect(sources, name)?;
     let mut list = InputList::default();
     for pair in groups.values().flatten() {
         for suffix in [".bin", ".idx"] {
@@ -64,19 +64,10 @@ pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Pr
     for manifest in manifests.iter().flatten() {
         ledger.add(&manifest.ledger);
     }
-    let from_manifests = manifests.iter().all(Option::is_some);
-    let mut first_group = true;
+    ledger.add(&bare);
     for (name, pairs) in &groups {
-        let merged = merge_group(&folder.join(name), pairs, &mut inputs, progress)?;
-        if !from_manifests {
-            ledger.tokens_in += merged.num_tokens;
-            ledger.tokens_out += merged.num_tokens;
-            if std::mem::take(&mut first_group) {
-                ledger.documents_in += merged.num_documents;
-                ledger.documents_kept += merged.num_documents;
-            }
-        }
-        outputs.extend(merged.entries);
+        let entries = merge_group(&folder.join(name), pairs, &mut inputs, progress)?;
+        outputs.extend(entries);
     }
     let mut details = Map::new();
     if let Some(Some(first)) = manifests.first() {
@@ -92,7 +83,9 @@ pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Pr
 
 type Groups = BTreeMap<String, Vec<Pair>>;
 
-fn collect(sources: &[String], name: &str) -> Result<(Groups, Vec<Option<Manifest>>)> {
+/// Opens all pairs; the last of the three are the books of those that have no manifest.
+fn collect(sources: &[String], name: &str) -> Result<(Groups, Vec<Option<Manifest>>, Ledger)> {
+    let mut bare = Ledger::default();
     let mut groups = Groups::new();
     let mut manifests: Vec<Option<Manifest>> = Vec::new();
     for source in sources {
@@ -114,7 +107,9 @@ fn collect(sources: &[String], name: &str) -> Result<(Groups, Vec<Option<Manifes
             None => {
                 let stem =
                     source.strip_suffix(".idx").or_else(|| source.strip_suffix(".bin")).unwrap_or(source);
-                groups.entry(name.to_owned()).or_default().push(open_pair(Path::new(stem))?);
+                let pair = open_pair(Path::new(stem))?;
+                bare.add(&pair.books()?);
+                groups.entry(name.to_owned()).or_default().push(pair);
             }
         }
         if let (Some(Some(first)), Some(this)) = (manifests.first(), &manifest) {
@@ -145,7 +140,7 @@ fn collect(sources: &[String], name: &str) -> Result<(Groups, Vec<Option<Manifes
     if groups.is_empty() {
         return Err(Error::config("inputs", "no Megatron pairs to merge"));
     }
-    Ok((groups, manifests))
+    Ok((groups, manifests, bare))
 }
 
 fn same(source: &str, key: &str, first: &Manifest, this: &Manifest) -> Result<()> {
@@ -185,18 +180,12 @@ fn copy_tokenizer(source: &Path, folder: &Path, details: &Map<String, Value>) ->
     Ok(Some(OutputEntry { path: path.to_owned(), size: sealed.size, hash: sealed.hash, details: Map::new() }))
 }
 
-struct Merged {
-    entries: [OutputEntry; 2],
-    num_tokens: u64,
-    num_documents: u64,
-}
-
 fn merge_group(
     prefix: &Path,
     pairs: &[Pair],
     inputs: &mut Vec<InputEntry>,
     progress: &Progress,
-) -> Result<Merged> {
+) -> Result<[OutputEntry; 2]> {
     let mut bin = AtomicFile::create(&with_suffix(prefix, ".bin"))?;
     for pair in pairs {
         let hash = append_bin(pair, &mut bin, progress)?;
@@ -246,8 +235,7 @@ fn merge_group(
     }
     let (bin, idx) = (bin.seal()?, index.seal()?);
     let name = prefix.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let entries = pair_entries(&name, dtype, num_tokens, &bin, (&idx, num_documents, num_sequences));
-    Ok(Merged { entries, num_tokens, num_documents })
+    Ok(pair_entries(&name, dtype, num_tokens, &bin, (&idx, num_documents, num_sequences)))
 }
 
 fn word(bytes: &[u8]) -> u64 {
@@ -272,6 +260,19 @@ fn append_bin(pair: &Pair, out: &mut AtomicFile, progress: &Progress) -> Result<
 }
 
 impl Pair {
+    /// What a pair without a manifest adds to the books.
+    fn books(&self) -> Result<Ledger> {
+        let tokens = describe(&with_suffix(&self.prefix, ".bin"))?.size / self.header.dtype.itemsize() as u64;
+        let documents = self.header.document_index_len - 1;
+        Ok(Ledger {
+            documents_in: documents,
+            documents_kept: documents,
+            tokens_in: tokens,
+            tokens_out: tokens,
+            ..Ledger::default()
+        })
+    }
+
     /// Visits `count` items of `size` bytes from offset `start` of the index.
     fn each(
         &self,

@@ -327,7 +327,7 @@ impl Worker<'_> {
                     Fate::Bad(reason, record.offset, raw)
                 }
             };
-            packed.outcomes.push(Outcome { next_offset: record.next_offset, fate });
+            Outcome::push(&mut packed.outcomes, record.next_offset, fate);
             Ok::<(), Error>(())
         })?;
         for (stream, ids) in packed.streams.iter_mut().zip(&ids) {
@@ -367,7 +367,8 @@ impl Worker<'_> {
             return Ok(Fate::Dropped("empty text"));
         }
         let before: Vec<usize> = ids.iter().map(Vec::len).collect();
-        for (text, ids) in texts.iter().zip(ids.iter_mut()) {
+        // An empty field stays empty, whatever the tokenizer adds to texts.
+        for (text, ids) in texts.iter().zip(ids.iter_mut()).filter(|(text, _)| !text.is_empty()) {
             self.tokenizer.encode(text, ids)?;
         }
         if ids.iter().zip(&before).all(|(ids, before)| ids.len() == *before) {

@@ -1,7 +1,7 @@
 //! Opening an output folder: new, to be resumed, or finished already; and finishing it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -110,6 +110,7 @@ impl<'run> Run<'run> {
         let result = Self::examine(request, &mut journal, &entries, progress);
         match result {
             Ok(Examined::Finished(manifest)) => {
+                sweep(folder)?;
                 journal.remove()?;
                 Ok(Opened::Finished(manifest))
             }
@@ -191,6 +192,7 @@ impl<'run> Run<'run> {
             details,
         };
         manifest.write(self.request.output)?;
+        sweep(self.request.output)?;
         self.journal.remove()?;
         Ok(manifest)
     }
@@ -301,11 +303,26 @@ fn check_finished(request: &Request<'_>, manifest: &Manifest, progress: &Progres
 
 /// Removes what an earlier run left, and nothing else.
 fn discard(folder: &Path, outputs: &[OutputEntry], entries: &[Entry]) -> Result<()> {
+    let outputs: Vec<&OutputEntry> = outputs.iter().collect();
+    let sealed = collect(entries).outputs;
+    let all = || outputs.iter().copied().chain(&sealed);
+    for output in all() {
+        // A manifest is a file that anybody may have edited.
+        if Path::new(&output.path).components().any(|part| !matches!(part, Component::Normal(_))) {
+            let reason = format!("output {:?} is not inside the folder", output.path);
+            return Err(Error::corrupt(&folder.join(MANIFEST_NAME), 0, reason));
+        }
+    }
     // First the manifest: a kill from here on must not leave a folder that looks finished.
     remove_if_present(&folder.join(MANIFEST_NAME))?;
-    for output in outputs.iter().chain(&collect(entries).outputs) {
+    for output in all() {
         remove_if_present(&folder.join(&output.path))?;
     }
+    sweep(folder)
+}
+
+/// Removes what only an unfinished folder needs.
+fn sweep(folder: &Path) -> Result<()> {
     for path in temporaries(folder)? {
         remove_if_present(&path)?;
     }

@@ -19,7 +19,7 @@ use super::feed::{Item, feed};
 use super::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use super::sealer::{Sealer, cause, join};
 use super::shard_writer;
-use super::shuffle::{BUCKET_FOLDER, Scattered};
+use super::shuffle::Scattered;
 use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::formats::jsonl_shards::LineEncoder;
@@ -157,7 +157,7 @@ pub fn shard(
             scope,
             options.num_threads,
             || None,
-            |encoder, frame| config.compress(encoder, frame),
+            |encoder, frame| config.compress(encoder, frame, progress),
         );
         let (frame_sender, frames) = compressing.queue(2 * options.num_threads);
         drop(compressing);
@@ -194,10 +194,6 @@ pub fn shard(
         }
     })?;
     let manifest = run.finish(inputs.collect(), outputs, ledger, Map::new())?;
-    let buckets = options.output.join(BUCKET_FOLDER);
-    if buckets.exists() {
-        std::fs::remove_dir_all(&buckets).map_err(Error::io(&buckets))?;
-    }
     Ok(RunResult { manifest, was_finished: false, was_resumed })
 }
 
@@ -220,7 +216,7 @@ impl ShardConfig {
                 Ok(None) => Fate::Dropped("blank line"),
                 Err(reason) => Fate::Bad(reason, record.offset, record.bytes.to_vec()),
             };
-            lines.outcomes.push(Outcome { next_offset: record.next_offset, fate });
+            Outcome::push(&mut lines.outcomes, record.next_offset, fate);
             Ok::<(), std::convert::Infallible>(())
         });
         match visited {
@@ -256,7 +252,14 @@ impl ShardConfig {
         Ok(Some((out.len() - before) as u64))
     }
 
-    fn compress(&self, encoder: &mut Option<LineEncoder>, frame: Frame) -> Result<Compressed> {
+    fn compress(
+        &self,
+        encoder: &mut Option<LineEncoder>,
+        frame: Frame,
+        progress: &Progress,
+    ) -> Result<Compressed> {
+        // At high levels a frame takes a second: do not begin one that nobody waits for.
+        progress.check()?;
         let encoder = match encoder {
             Some(encoder) => encoder,
             None => encoder.insert(LineEncoder::new(self.compression, self.level)?),

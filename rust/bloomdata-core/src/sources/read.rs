@@ -48,7 +48,7 @@ pub type PieceSender = Sender<FrameJob, Piece>;
 /// # Errors
 /// Everything that can be wrong with a file; a queue that nobody reads any more.
 pub fn read_input(input: &Input, start: u64, out: &PieceSender, progress: &Progress) -> Result<()> {
-    let mut reader = InputReader::open(&input.path, progress)?;
+    let mut reader = InputReader::open_sized(&input.path, input.size, progress)?;
     check_magic(input)?;
     let content_bytes = if input.format == Format::Json {
         read_json(input, start, &mut reader, out)?
@@ -123,7 +123,7 @@ fn read_gzip(reader: &mut InputReader<'_>, mut emit: impl FnMut(FrameEvent) -> R
             if let Err(error) = result {
                 let stored = decoder.into_inner();
                 let at = stored.get_ref().position() - stored.buffer().len() as u64;
-                stored.get_ref().error_if_interrupted()?;
+                stored.get_ref().error_if_stopped()?;
                 let what =
                     if error.kind() == std::io::ErrorKind::UnexpectedEof { "truncated" } else { "damaged" };
                 let reason = format!("{what} gzip member that starts at {member_start}: {error}");

@@ -16,6 +16,8 @@ pub struct ReferenceTokenizer {
     special: SpecialIds,
     vocab_size: u64,
     add_special_tokens: bool,
+    /// Whether the post-processor ends every text with the end-of-document token.
+    adds_eos: bool,
 }
 
 impl ReferenceTokenizer {
@@ -49,17 +51,17 @@ impl ReferenceTokenizer {
             special,
             vocab_size: highest + 1,
             add_special_tokens: options.add_special_tokens,
+            adds_eos: false,
             inner,
             definition,
         };
-        tokenizer.add_special_tokens &= tokenizer.adds_tokens()?;
+        if tokenizer.add_special_tokens {
+            // What the post-processor adds to nothing; mostly that is nothing, and the plain path is faster.
+            let added = tokenizer.run(|inner| inner.encode_fast("", true))?;
+            tokenizer.add_special_tokens = !added.get_ids().is_empty();
+            tokenizer.adds_eos = added.get_ids().last() == Some(&special.eos);
+        }
         Ok(tokenizer)
-    }
-
-    /// Whether the post-processor adds anything; most do not, and the plain path is faster.
-    fn adds_tokens(&self) -> Result<bool> {
-        let encoding = self.run(|inner| inner.encode_fast("", true))?;
-        Ok(!encoding.get_ids().is_empty())
     }
 
     /// Calls the crate. Its errors and panics are about the tokenizer that it was given.
@@ -89,7 +91,7 @@ impl Tokenizer for ReferenceTokenizer {
         let encoding = self.run(|inner| inner.encode_fast(text, self.add_special_tokens))?;
         let found = encoding.get_ids();
         // The caller ends every document itself; a template that does so too must not end it twice.
-        let doubled = self.add_special_tokens && found.last() == Some(&self.special.eos);
+        let doubled = self.adds_eos && found.last() == Some(&self.special.eos);
         ids.extend_from_slice(&found[..found.len() - usize::from(doubled)]);
         Ok(())
     }
