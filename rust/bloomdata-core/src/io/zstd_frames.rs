@@ -113,6 +113,9 @@ pub fn read_frames(
                     });
                     batch.bytes.extend_from_slice(&rest[..compressed]);
                     batch.frames.push((compressed, crate::token::index(size)));
+                } else {
+                    // What is skipped leaves a gap, over which no job may reach.
+                    flush(&mut job, &mut emit)?;
                 }
                 content_offset += size;
                 from += compressed;

@@ -85,7 +85,8 @@ impl Journal {
         file.read_to_end(&mut text).map_err(Error::io(&path))?;
         let compared = text.len().min(FIRST_BYTES.len());
         if text[..compared] != FIRST_BYTES[..compared] {
-            let reason = format!("{} is no journal of bloomdata, so the folder is not ours", path.display());
+            let reason =
+                format!("{} is not its journal: the folder is no output of bloomdata", path.display());
             return Err(Error::config("output", reason));
         }
         let (mut entries, mut good) = (Vec::new(), 0);

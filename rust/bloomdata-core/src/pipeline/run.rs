@@ -100,6 +100,7 @@ impl<'run> Run<'run> {
         {
             // Finished long ago, perhaps on a disk that cannot be written any more.
             check_finished(&request, &manifest, progress)?;
+            sweep(folder)?;
             return Ok(Opened::Finished(Box::new(manifest)));
         }
         if !is_new && !has_journal && !folder.join(MANIFEST_NAME).exists() {

@@ -176,6 +176,9 @@ impl Source {
             offset = 0;
         }
         let expected = self.offset + self.carry.len() as u64;
+        if offset < expected && offset + bytes.len() as u64 <= expected {
+            return Ok(());
+        }
         let mut from = match expected.checked_sub(offset) {
             Some(skip) => index(skip).min(bytes.len()),
             None => return Err(Error::Internal("bytes are missing between two pieces".into())),
