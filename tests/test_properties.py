@@ -19,7 +19,7 @@ from reference import pack as reference_pack
 from reference.shard import Books
 from reference.shard import shard as reference_shard
 
-settings.register_profile("files", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("files", parent=settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("files")
 
 # Texts: everything that some reader or writer of lines has once taken for an end, a quote, or nothing at all.
