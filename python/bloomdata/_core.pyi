@@ -6,7 +6,6 @@ __all__ = [
     "BUILD_PROFILE",
     "VERSION",
     "Tokenizer",
-    "expand",
     "merge",
     "pack",
     "read_lines",
@@ -34,7 +33,6 @@ class Tokenizer:
     def fingerprint(self) -> str: ...
 
 def read_lines(path: str | PathLike[str], first: int, count: int) -> list[str]: ...
-def expand(inputs: list[str]) -> list[PathLike[str]]: ...
 def shard(
     inputs: list[str],
     streams: list[tuple[str, Any]],

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
-from bloomdata.datasets import IndexedDataset, PackedDataset
+from bloomdata.datasets import IndexedDataset, PackedDataset, read_manifest
 from bloomdata.datasets import open as open_dataset
 from bloomdata.tokenizer import Tokenizer
 
@@ -39,9 +38,7 @@ def inspect(options: argparse.Namespace) -> Iterator[str]:
 
 def _manifest(path: Path) -> dict[str, Any]:
     folder = path if path.is_dir() else path.parent
-    file = folder / "manifest.json"
-    manifest: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
-    return manifest
+    return read_manifest(folder) if (folder / "manifest.json").exists() else {}
 
 
 def _tokenizer(path: Path, manifest: dict[str, Any], named: str | None) -> Tokenizer | None:

@@ -21,13 +21,6 @@ use crate::errors::{config_error, to_python};
 use crate::hdf5::PythonHdf5;
 use crate::streams::take_streams;
 
-/// Expands files, folders and patterns to the files that would be read, in order.
-#[pyfunction]
-pub(crate) fn expand(py: Python<'_>, inputs: Vec<String>) -> PyResult<Vec<PathBuf>> {
-    let list = py.detach(|| core_expand(&inputs, None)).map_err(to_python)?;
-    Ok(list.inputs.into_iter().map(|input| input.path).collect())
-}
-
 /// Lines of one file of records, from number `first` on, at most `count`.
 #[pyfunction]
 pub(crate) fn read_lines(py: Python<'_>, path: PathBuf, first: u64, count: usize) -> PyResult<Vec<String>> {

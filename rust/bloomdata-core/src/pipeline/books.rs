@@ -61,6 +61,11 @@ impl Outcome {
         }
         list.push(Self { records: 1, next_offset, fate });
     }
+
+    /// How many records a list settles.
+    pub fn count(list: &[Self]) -> u64 {
+        list.iter().map(|outcome| outcome.records).sum()
+    }
 }
 
 /// State of the books between two records.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use super::books::{Books, Fate, Snapshot};
+use super::books::{Books, Fate, Outcome, Snapshot};
 use super::cutter::{CutCheckpoint, Cutter};
 use super::feed::Item;
 use super::manifest::{IndexedInputs, OutputEntry};
@@ -11,7 +11,7 @@ use super::sealer::Sealer;
 use super::shard::{Checkpoint, Compressed, Lines, ShardConfig};
 use super::shuffle::{self, BUCKET_FOLDER, Scatter, Scattered};
 use crate::document::Position;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ordered::Results;
 use crate::progress::Progress;
@@ -56,7 +56,7 @@ impl Conductor<'_, '_, '_> {
             self.progress.check()?;
             match item? {
                 Item::Block(lines) => {
-                    Progress::add(&self.progress.documents, lines.outcomes.len() as u64);
+                    Progress::add(&self.progress.documents, Outcome::count(&lines.outcomes));
                     let mut kept = 0..0;
                     let mut ends = lines.ends.iter();
                     for outcome in &lines.outcomes {
@@ -86,7 +86,7 @@ impl Conductor<'_, '_, '_> {
             self.progress.check()?;
             match item? {
                 Item::Block(lines) => {
-                    Progress::add(&self.progress.documents, lines.outcomes.len() as u64);
+                    Progress::add(&self.progress.documents, Outcome::count(&lines.outcomes));
                     let mut from = 0;
                     for &end in &lines.ends {
                         scatter.push(self.config.seed, number, &lines.bytes[from..end])?;
@@ -106,8 +106,7 @@ impl Conductor<'_, '_, '_> {
         let checkpoint = Checkpoint { scattered: Some(done.clone()), cut: CutCheckpoint::default() };
         // Set before the first line goes to the cutter, so every shard's step knows it.
         let _ = self.scattered.set(done);
-        let value = serde_json::to_value(&checkpoint).map_err(|error| Error::Internal(error.to_string()))?;
-        self.sealer.send(Box::new(|| Ok(Vec::new())), self.books.take_finished(), value)?;
+        self.sealer.send(Box::new(|| Ok(Vec::new())), self.books.take_finished(), &checkpoint)?;
         Ok(scattered)
     }
 

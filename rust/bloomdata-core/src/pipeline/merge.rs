@@ -52,9 +52,7 @@ pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Pr
         overwrite: options.overwrite,
     };
     let run = match Run::open(request, progress)? {
-        Opened::Finished(manifest) => {
-            return Ok(RunResult { manifest: *manifest, was_finished: true, was_resumed: false });
-        }
+        Opened::Finished(result) => return Ok(*result),
         Opened::Ready(run) => run,
     };
     let folder = run.folder();

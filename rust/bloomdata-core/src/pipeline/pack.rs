@@ -182,13 +182,10 @@ pub fn pack(
         overwrite: options.overwrite,
     };
     let mut run = match Run::open(request, progress)? {
-        Opened::Finished(manifest) => {
-            return Ok(RunResult { manifest: *manifest, was_finished: true, was_resumed: false });
-        }
+        Opened::Finished(result) => return Ok(*result),
         Opened::Ready(run) => run,
     };
-    let was_resumed = !run.done.checkpoint.is_null();
-    let checkpoint = Checkpoint::read(&run.done.checkpoint)?;
+    let (checkpoint, was_resumed): (Checkpoint, bool) = run.checkpoint()?;
     let details = details(config, tokenizer.as_ref());
     let copied = copy_tokenizer(tokenizer.as_ref(), run.folder())?;
     let worker = Worker {
@@ -297,7 +294,7 @@ fn write<'run>(
         progress.check()?;
         match item? {
             Item::Block(packed) => {
-                Progress::add(&progress.documents, packed.outcomes.len() as u64);
+                Progress::add(&progress.documents, Outcome::count(&packed.outcomes));
                 sink.append(packed, &mut books, sealer)?;
             }
             Item::End { file, hash, content_bytes } => books.end_input(file, hash, content_bytes)?,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::journal::{Entry, Journal, Step};
@@ -11,7 +12,7 @@ use super::manifest::{
 };
 use crate::error::{Error, Result};
 use crate::hash::hash_file;
-use crate::io::atomic::{TEMPORARY_SUFFIX, remove_if_present};
+use crate::io::atomic::{TEMPORARY_SUFFIX, list_files, remove_if_present};
 use crate::ledger::Ledger;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
@@ -43,6 +44,12 @@ pub struct RunResult {
     pub was_finished: bool,
     /// Whether an earlier attempt was gone on with.
     pub was_resumed: bool,
+}
+
+impl RunResult {
+    fn finished(manifest: Manifest) -> Box<Self> {
+        Box::new(Self { manifest, was_finished: true, was_resumed: false })
+    }
 }
 
 /// Reads the inputs that `read_input` does not know.
@@ -78,7 +85,7 @@ pub struct Run<'run> {
 #[derive(Debug)]
 pub enum Opened<'run> {
     /// The same run has finished before; there is nothing to do.
-    Finished(Box<Manifest>),
+    Finished(Box<RunResult>),
     /// There is work to do.
     Ready(Box<Run<'run>>),
 }
@@ -101,7 +108,7 @@ impl<'run> Run<'run> {
             // Finished long ago, perhaps on a disk that cannot be written any more.
             check_finished(&request, &manifest, progress)?;
             sweep(folder)?;
-            return Ok(Opened::Finished(Box::new(manifest)));
+            return Ok(Opened::Finished(RunResult::finished(manifest)));
         }
         if !is_new && !has_journal && !folder.join(MANIFEST_NAME).exists() {
             let reason = format!("{} is not empty, and no output of bloomdata", folder.display());
@@ -113,7 +120,7 @@ impl<'run> Run<'run> {
             Ok(Examined::Finished(manifest)) => {
                 sweep(folder)?;
                 journal.remove()?;
-                Ok(Opened::Finished(manifest))
+                Ok(Opened::Finished(RunResult::finished(*manifest)))
             }
             Ok(Examined::Ready(request, done)) => {
                 Ok(Opened::Ready(Box::new(Self { request, journal, done })))
@@ -157,6 +164,18 @@ impl<'run> Run<'run> {
             inputs: request.inputs.inputs.clone(),
         })?;
         Ok(Examined::Ready(request, Step::default()))
+    }
+
+    /// The verb's state after the last step; the start when there was none. And whether there was one.
+    ///
+    /// # Errors
+    /// A journal that was tampered with.
+    pub fn checkpoint<State: DeserializeOwned + Default>(&self) -> Result<(State, bool)> {
+        if self.done.checkpoint.is_null() {
+            return Ok((State::default(), false));
+        }
+        let state = State::deserialize(&self.done.checkpoint);
+        state.map(|state| (state, true)).map_err(|error| Error::Internal(format!("checkpoint: {error}")))
     }
 
     /// The folder.
@@ -304,10 +323,9 @@ fn check_finished(request: &Request<'_>, manifest: &Manifest, progress: &Progres
 
 /// Removes what an earlier run left, and nothing else.
 fn discard(folder: &Path, outputs: &[OutputEntry], entries: &[Entry]) -> Result<()> {
-    let outputs: Vec<&OutputEntry> = outputs.iter().collect();
     let sealed = collect(entries).outputs;
-    let all = || outputs.iter().copied().chain(&sealed);
-    for output in all() {
+    let all: Vec<&OutputEntry> = outputs.iter().chain(&sealed).collect();
+    for output in &all {
         // A manifest is a file that anybody may have edited.
         if Path::new(&output.path).components().any(|part| !matches!(part, Component::Normal(_))) {
             let reason = format!("output {:?} is not inside the folder", output.path);
@@ -316,7 +334,7 @@ fn discard(folder: &Path, outputs: &[OutputEntry], entries: &[Entry]) -> Result<
     }
     // First the manifest: a kill from here on must not leave a folder that looks finished.
     remove_if_present(&folder.join(MANIFEST_NAME))?;
-    for output in all() {
+    for output in all {
         remove_if_present(&folder.join(&output.path))?;
     }
     sweep(folder)
@@ -324,24 +342,11 @@ fn discard(folder: &Path, outputs: &[OutputEntry], entries: &[Entry]) -> Result<
 
 /// Removes what only an unfinished folder needs.
 fn sweep(folder: &Path) -> Result<()> {
-    for path in temporaries(folder)? {
-        remove_if_present(&path)?;
+    for path in list_files(folder)? {
+        if path.to_string_lossy().ends_with(TEMPORARY_SUFFIX) {
+            remove_if_present(&path)?;
+        }
     }
     let buckets = folder.join(super::shuffle::BUCKET_FOLDER);
     if buckets.exists() { std::fs::remove_dir_all(&buckets).map_err(Error::io(&buckets)) } else { Ok(()) }
-}
-
-/// Unfinished files of a folder and its sub-folders.
-fn temporaries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
-        if path.is_dir() {
-            found.extend(temporaries(&path)?);
-        } else if path.to_string_lossy().ends_with(TEMPORARY_SUFFIX) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
 }

@@ -3,6 +3,7 @@
 use std::thread::{Scope, ScopedJoinHandle};
 
 use crossbeam_channel::{Sender, bounded};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::journal::{Entry, Journal, Step};
@@ -49,7 +50,9 @@ impl<'scope, 'run: 'scope> Sealer<'scope, 'run> {
     ///
     /// # Errors
     /// [`Error::Interrupted`] when the thread has failed; [`Sealer::finish`] then has the cause.
-    pub fn send(&self, seal: Seal<'run>, inputs: IndexedInputs, checkpoint: Value) -> Result<()> {
+    pub fn send(&self, seal: Seal<'run>, inputs: IndexedInputs, checkpoint: &impl Serialize) -> Result<()> {
+        let checkpoint =
+            serde_json::to_value(checkpoint).map_err(|error| Error::Internal(error.to_string()))?;
         self.tasks.send(Task { seal, inputs, checkpoint }).map_err(|_| Error::Interrupted)
     }
 

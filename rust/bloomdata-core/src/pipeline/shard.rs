@@ -125,17 +125,10 @@ pub fn shard(
         overwrite: options.overwrite,
     };
     let mut run = match Run::open(request, progress)? {
-        Opened::Finished(manifest) => {
-            return Ok(RunResult { manifest: *manifest, was_finished: true, was_resumed: false });
-        }
+        Opened::Finished(result) => return Ok(*result),
         Opened::Ready(run) => run,
     };
-    let was_resumed = !run.done.checkpoint.is_null();
-    let checkpoint: Checkpoint = if was_resumed {
-        Checkpoint::deserialize(&run.done.checkpoint).map_err(|error| Error::Internal(error.to_string()))?
-    } else {
-        Checkpoint::default()
-    };
+    let (checkpoint, was_resumed): (Checkpoint, bool) = run.checkpoint()?;
     let folder = run.folder();
     let start = checkpoint.scattered.as_ref().map_or(&checkpoint.cut.state.books, |(_, books)| books).clone();
     let source_options = SourceOptions { num_threads: options.num_threads, start: start.position };

@@ -11,7 +11,7 @@ use super::manifest::OutputEntry;
 use super::sealer::Sealer;
 use super::shard::{Checkpoint, Compressed, ShardConfig};
 use super::shuffle::Scattered;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::formats::jsonl_shards::ShardNames;
 use crate::io::atomic::AtomicFile;
 use crate::io::compression::Compression;
@@ -74,9 +74,7 @@ pub(super) fn write<'run>(
             }
             let ShardEnd { checkpoint, inputs } = *end;
             let checkpoint = Checkpoint { scattered: scattered.get().cloned(), cut: checkpoint };
-            let value =
-                serde_json::to_value(&checkpoint).map_err(|error| Error::Internal(error.to_string()))?;
-            sealer.send(Box::new(move || shard.seal(name).map(|entry| vec![entry])), inputs, value)?;
+            sealer.send(Box::new(move || shard.seal(name).map(|entry| vec![entry])), inputs, &checkpoint)?;
         }
     }
     Ok(())

@@ -57,7 +57,8 @@ impl ReferenceTokenizer {
         };
         if tokenizer.add_special_tokens {
             // What the post-processor adds to nothing; mostly that is nothing, and the plain path is faster.
-            let added = tokenizer.run(|inner| inner.encode_fast("", true))?;
+            let added =
+                tokenizer.run(|inner| inner.encode_fast("", true)).map_err(|error| refused(&error))?;
             tokenizer.add_special_tokens = !added.get_ids().is_empty();
             tokenizer.adds_eos = added.get_ids().last() == Some(&special.eos);
         }

@@ -90,7 +90,7 @@ impl<'run> Hdf5Sink<'run> {
         let checkpoint = Checkpoint { books: books.snapshot().clone(), skip_tokens, megatron: Vec::new() };
         let (hdf5, progress, sequence_length) = (self.hdf5, self.progress, self.sequence_length);
         let seal = move || part.seal(hdf5, progress).map(|sealed| vec![entry(&sealed, sequence_length)]);
-        sealer.send(Box::new(seal), books.take_finished(), checkpoint.to_value()?)
+        sealer.send(Box::new(seal), books.take_finished(), &checkpoint)
     }
 }
 

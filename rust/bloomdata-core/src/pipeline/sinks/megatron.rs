@@ -56,7 +56,7 @@ impl MegatronSink {
         books.sync()?;
         let megatron = self.writers.iter_mut().map(MegatronWriter::checkpoint).collect::<Result<_>>()?;
         let checkpoint = Checkpoint { books: books.snapshot().clone(), skip_tokens: 0, megatron };
-        sealer.send(Box::new(|| Ok(Vec::new())), books.take_finished(), checkpoint.to_value()?)?;
+        sealer.send(Box::new(|| Ok(Vec::new())), books.take_finished(), &checkpoint)?;
         self.last = Instant::now();
         Ok(())
     }

@@ -7,13 +7,12 @@ pub mod hdf5;
 pub mod megatron;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::books::{Books, Snapshot};
 use super::manifest::OutputEntry;
 use super::pack::Packed;
 use super::sealer::Sealer;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::formats::megatron::MegatronState;
 
 /// From where `pack` can go on.
@@ -25,27 +24,6 @@ pub struct Checkpoint {
     pub skip_tokens: u64,
     /// Megatron files, one per text field.
     pub megatron: Vec<MegatronState>,
-}
-
-impl Checkpoint {
-    /// From a journal; the start when there is none.
-    ///
-    /// # Errors
-    /// A journal that was tampered with.
-    pub fn read(value: &Value) -> Result<Self> {
-        if value.is_null() {
-            return Ok(Self::default());
-        }
-        Self::deserialize(value).map_err(|error| Error::Internal(format!("checkpoint: {error}")))
-    }
-
-    /// For the journal.
-    ///
-    /// # Errors
-    /// Never, for what it holds.
-    pub fn to_value(&self) -> Result<Value> {
-        serde_json::to_value(self).map_err(|error| Error::Internal(error.to_string()))
-    }
 }
 
 /// A destination for tokens.
