@@ -20,8 +20,6 @@ _GAPS = [
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "template of unknown tokens" in item.nodeid:
-            item.add_marker(pytest.mark.skip(reason="hangs in the tokenizers crate: a known gap"))
         if item.nodeid.startswith(tuple(_GAPS)):
             item.add_marker(pytest.mark.xfail(reason="tests/known_gaps.txt", strict=False))
 

@@ -98,11 +98,13 @@ class Worker:
     def ask(self, verb: str, inputs: Any, **options: Any) -> Outcome:
         """Calls `verb` with a fresh output folder."""
         if self._process is None:
+            # A file, not a pipe: nobody reads while the process works, and a backtrace would fill a pipe and stop it.
+            self._errors = (self._folder / "stderr.txt").open("w+", encoding="utf-8")
             self._process = subprocess.Popen(
                 [sys.executable, __file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=self._errors,
                 text=True,
             )
         self._number += 1
@@ -125,9 +127,11 @@ class Worker:
         """Ends the process; what it said on stderr."""
         if self._process is None:
             return ""
-        _, errors = self._process.communicate(timeout=10)
+        self._process.communicate(timeout=10)
         self._process = None
-        return errors
+        with self._errors:
+            self._errors.seek(0)
+            return self._errors.read()
 
 
 def _read(answer: dict[str, Any], output: Path) -> Outcome:

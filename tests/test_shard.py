@@ -11,6 +11,7 @@ import zstandard
 
 import bloomdata
 from bloomdata.errors import ConfigError, CorruptDataError, MismatchError, UnsupportedFormatError
+from damaged_corpus import write_corpus
 from reference import jsonl
 from reference.shard import shard as reference_shard
 
@@ -463,22 +464,6 @@ def test_a_run_that_failed_goes_on_once_its_cause_is_gone_and_writes_the_same_by
     report = shard(inputs, tmp_path / "out", **options)
     assert report.was_resumed
     assert everything_in(tmp_path / "out") == everything_in(tmp_path / "whole")
-
-
-def write_corpus(path, *, damaged=False):
-    """About 4 MiB of records: several reads of a plain file, many frames of a compressed one."""
-    texts = [f"{number} é" + "x" * (number * 37 % 1500) for number in range(5000)]
-    if path.name.startswith("a.jsonl"):
-        content = jsonl.BYTE_ORDER_MARK + "\r\n".join(json.dumps({"text": text}) for text in texts).encode()
-    elif path.name.startswith("a.json"):
-        content = json.dumps([{"text": text} for text in texts], ensure_ascii=False, indent=0).encode()
-    else:
-        content = jsonl.BYTE_ORDER_MARK + "\n".join(texts).encode()
-    data = jsonl.stored(content, path.suffix, list(range(0, len(content), 300_000)))
-    # The end of a checksum, of an array, of the last line.
-    path.write_bytes(data[:-3] + b"\xff\xff\xff" if damaged else data)
-    os.utime(path, ns=(10**18, 10**18))
-    return str(path)
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
