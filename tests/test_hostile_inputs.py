@@ -935,7 +935,9 @@ def test_a_table_without_the_column_is_a_config_error_that_lists_the_columns(pac
 
 def test_columns_of_other_types_are_bad_records(pack, tmp_path):
     for values in ([1, 2], [1.5], [True], [["a"]], [{"a": "b"}], [b"\xff"]):
-        pack(parquet(tmp_path / "a.parquet", pa.table({"text": values}))).refused("CorruptDataError", "ConfigError")
+        pack(parquet(tmp_path / "a.parquet", pa.table({"text": values}))).refused(
+            "CorruptDataError", "ConfigError", "UnsupportedFormatError"
+        )
 
 
 def test_a_field_inside_a_column_is_found(pack, tmp_path):
@@ -1219,3 +1221,55 @@ def test_a_tokenizer_that_is_not_there_is_a_config_error(pack, tmp_path):
 
 if __name__ == "__main__":
     serve()
+
+
+# --- nothing of a folder or a pattern is left out in silence -------------------------------------------------------
+
+
+def test_hidden_and_set_aside_files_of_a_folder_are_named(pack, tmp_path):
+    folder = tmp_path / "raw"
+    (folder / "_temporary").mkdir(parents=True)
+    for name in ("a.jsonl", "_b.jsonl", ".c.jsonl", "quarantine.jsonl", "_temporary/d.jsonl", "e.jsonl.tmp"):
+        write(folder / name, jsonl(TEN[:2]))
+    outcome = pack(folder)
+    assert outcome.ledger["documents_kept"] == 4
+    names = [".c.jsonl", "_temporary", "e.jsonl.tmp", "quarantine.jsonl"]
+    assert outcome.ignored == [str(folder / name) for name in names]
+    assert pack(str(folder / "*.jsonl")).ignored == [str(folder / "quarantine.jsonl")]
+
+
+def test_shards_with_any_prefix_are_read_again(shard, tmp_path):
+    write(tmp_path / "a.jsonl", jsonl(TEN))
+    bloomdata.shard(tmp_path / "a.jsonl", tmp_path / "shards", prefix="_x", max_lines=3)
+    report = bloomdata.pack(tmp_path / "shards", tmp_path / "packed", tokenizer="bytes", format="megatron")
+    assert report.ledger["documents_kept"] == len(TEN)
+    with pytest.raises(bloomdata.ConfigError, match="prefix"):
+        bloomdata.shard(tmp_path / "a.jsonl", tmp_path / "hidden", prefix=".x")
+
+
+@pytest.mark.parametrize("named", ["folder", "file", "pattern"])
+def test_shards_that_are_not_as_they_were_written_are_refused(named, tmp_path):
+    """A .zst file that is cut between two frames is whole for every decoder: only the manifest knows better."""
+    write(tmp_path / "a.jsonl", jsonl(TEN))
+    bloomdata.shard(tmp_path / "a.jsonl", tmp_path / "shards", max_lines=4, compression="none")
+    shards = tmp_path / "shards"
+    inputs = {"folder": shards, "file": shards / "part-00001.jsonl", "pattern": str(shards / "part-*")}[named]
+
+    def packed(number):
+        return bloomdata.pack(inputs, tmp_path / f"packed-{number}", tokenizer="bytes", format="megatron")
+
+    packed(0)
+    content = (shards / "part-00001.jsonl").read_bytes()
+    write(shards / "part-00001.jsonl", content.splitlines(keepends=True)[0])
+    with pytest.raises(bloomdata.MismatchError, match=r"part-00001\.jsonl: size"):
+        packed(1)
+    write(shards / "part-00001.jsonl", content.replace(b"a", b"b"))
+    with pytest.raises(bloomdata.MismatchError, match=r"part-00001\.jsonl: content"):
+        packed(2)
+    (shards / "part-00001.jsonl").unlink()
+    if named != "pattern":
+        with pytest.raises(FileNotFoundError, match=r"part-00001\.jsonl"):
+            packed(3)
+    (shards / "manifest.json").unlink()
+    if named == "folder":
+        assert packed(4).ledger["documents_kept"] == len(TEN) - 4

@@ -191,7 +191,7 @@ def slow_corpus(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The corpus many times over: seconds of work."""
     folder = tmp_path_factory.mktemp("slow") / "raw"
     folder.mkdir()
-    for number in range(8):
+    for number in range(40):
         for path in corpus.iterdir():
             os.link(path, folder / f"{number}-{path.name}")
     return folder
@@ -283,7 +283,7 @@ def test_ctrl_c_ends_a_run_that_compresses_hard(level, corpus, tmp_path):
     # Compression falls behind reading, so every queue is full when the signal comes.
     folder = tmp_path / "raw"
     folder.mkdir()
-    for number in range(8):
+    for number in range(40):
         os.link(corpus / "part-1.jsonl", folder / f"{number}.jsonl")
     output = tmp_path / "output"
     with running(["shard", "--level", str(level), *QUARANTINE], folder, output) as process:

@@ -94,8 +94,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest: Any = json.loads(path.read_bytes())
     except ValueError as error:
         raise CorruptDataError(f"{path}: {error}") from error
-    outputs = manifest.get("outputs") if isinstance(manifest, dict) else None
-    if not isinstance(outputs, list) or not isinstance(manifest.get("config"), dict):
+    facts = manifest if isinstance(manifest, dict) else {}
+    outputs = facts.get("outputs")
+    if not (isinstance(outputs, list) and isinstance(facts.get("config"), dict) and isinstance(facts.get("verb"), str)):
         raise CorruptDataError(f"{path}: not a manifest of bloomdata")
     if not all(isinstance(output, dict) and isinstance(output.get("path"), str) for output in outputs):
         raise CorruptDataError(f"{path}: outputs without a path")

@@ -72,14 +72,17 @@ class Hdf5Files:
         offset = dataset.get_offset()
         return offset if offset is not None else PAGE_BYTES
 
-    def compress(self, raw: str, types_offset: int, num_rows: int, output: str) -> None:
-        """Writes a chunked, gzip-compressed file from raw rows, a megabyte at a time (as generative_data_prep)."""
+    def compress(self, raw: str, types_offset: int, num_rows: int) -> bytes:
+        """A chunked, gzip-compressed file of raw rows, made a megabyte at a time (as generative_data_prep).
+
+        It is made in memory: on a disk that gets full, the HDF5 library may crash when it closes a file.
+        """
         import h5py
         import numpy as np
 
         length = self._sequence_length
         batch = max(1, (1 << 20) // (ITEM_BYTES * length))
-        with h5py.File(output, "w", libver="earliest") as file:
+        with h5py.File("rows", "w", libver="earliest", driver="core", backing_store=False) as file:
             for name, offset in zip(NAMES, (0, types_offset), strict=True):
                 dataset = file.create_dataset(
                     name, (0, length), maxshape=(None, length), dtype="<i4", compression=self._compression
@@ -91,3 +94,6 @@ class Hdf5Files:
                     )
                     dataset.resize(start + count, axis=0)
                     dataset[start : start + count] = rows.reshape(count, length)
+            file.flush()
+            image: bytes = file.id.get_file_image()
+            return image

@@ -92,7 +92,7 @@ class Report:
         lines += [f"  {name:<{width}}  {value:>{value_width}}" for name, value in rows]
         if ignored := self.manifest["ignored_inputs"]:
             lines.append(
-                f"  not read, since their names are of no known format: {len(ignored)} file(s), e.g. {ignored[0]}"
+                f"  not read (hidden, set aside, or of no known format): {len(ignored)} file(s), e.g. {ignored[0]}"
             )
         return "\n".join(lines)
 

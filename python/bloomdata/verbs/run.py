@@ -21,7 +21,7 @@ def split_inputs(inputs: Inputs) -> tuple[list[str], list[tuple[str, Any]]]:
     """Separates paths from tables. A table comes with a label that tells it from others, as far as it can be told."""
     if isinstance(inputs, (str, os.PathLike)):
         return [_path(inputs)], []
-    if hasattr(inputs, "with_format") and hasattr(inputs, "features"):
+    if hasattr(inputs, "with_format") and hasattr(inputs, "features") and hasattr(inputs, "num_rows"):
         facts = f"{len(inputs)} rows, {inputs.features}, {getattr(inputs, '_fingerprint', '')}"
         return [], [(_label("dataset", facts), _dataset_stream(inputs))]
     if hasattr(inputs, "__arrow_c_stream__"):
@@ -50,7 +50,7 @@ def check_counts(**options: Any) -> None:
     """Checks that options are whole numbers that are not negative, so that the error names the one that is not."""
     for name, value in options.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 64):
-            raise ConfigError(f"{name}: {value!r} is not a whole number from 0 to 2^64")
+            raise ConfigError(f"{name}: {value!r} is not a whole number from 0 to 2^64 - 1")
 
 
 def check_choice(name: str, value: Any, *choices: Any) -> None:

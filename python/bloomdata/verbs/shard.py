@@ -123,6 +123,8 @@ def shard(
 def _splits(splits: Mapping[str, float] | None) -> dict[str, list[float]] | None:
     if splits is None:
         return None
+    if not splits:
+        raise ConfigError("splits: none named")
     if unknown := set(splits) - set(SPLITS):
         msg = f"splits: {sorted(unknown)} are none of {list(SPLITS)}"
         raise ConfigError(msg)

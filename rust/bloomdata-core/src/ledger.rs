@@ -25,7 +25,7 @@ pub struct Ledger {
     pub documents_quarantined: Reasons,
     /// Decompressed bytes of the inputs.
     pub bytes_in: u64,
-    /// UTF-8 bytes of the kept documents' text.
+    /// UTF-8 bytes of the kept documents' text; of whole lines where nothing looks inside them (`shard`).
     pub text_bytes: u64,
     /// Tokens of the kept documents, end-of-document tokens included.
     pub tokens_in: u64,

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use bloomdata_core::formats::hdf5_rows::{Hdf5Files, Layout};
 use bloomdata_core::{Error, Result};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 /// The Python object, and the exception that it raised last.
 pub(crate) struct PythonHdf5 {
@@ -48,9 +49,10 @@ impl Hdf5Files for PythonHdf5 {
         }))
     }
 
-    fn compress(&self, raw: &Path, types_offset: u64, num_rows: u64, output: &Path) -> Result<()> {
+    fn compress(&self, raw: &Path, types_offset: u64, num_rows: u64) -> Result<Vec<u8>> {
         Python::attach(|py| {
-            self.object.bind(py).call_method1("compress", (raw, types_offset, num_rows, output)).map(|_| ())
+            let image = self.object.bind(py).call_method1("compress", (raw, types_offset, num_rows))?;
+            Ok(image.cast::<PyBytes>()?.as_bytes().to_vec())
         })
         .map_err(|error| self.keep(error))
     }

@@ -51,11 +51,12 @@ pub trait Hdf5Files: Send + Sync {
     /// What the library reports.
     fn layout(&self, num_rows: u64) -> Result<Option<Layout>>;
 
-    /// Writes a compressed file of `num_rows` rows from raw rows: tokens at offset 0, types at `types_offset`.
+    /// A compressed file of `num_rows` rows, from raw rows: tokens at offset 0, types at `types_offset`. Made in
+    /// memory: the library is not safe on a disk that gets full.
     ///
     /// # Errors
     /// What the library reports.
-    fn compress(&self, raw: &Path, types_offset: u64, num_rows: u64, output: &Path) -> Result<()>;
+    fn compress(&self, raw: &Path, types_offset: u64, num_rows: u64) -> Result<Vec<u8>>;
 }
 
 /// A stretch of rows on its way into a file.
@@ -155,9 +156,11 @@ impl PartWriter {
             .truncate(true)
             .open(&temporary)
             .map_err(Error::io(&temporary))?;
+        let raw_bytes = max_rows * row_tokens * ITEM;
+        // Asked of the system before the HDF5 library is: a limit on the size of files is then told by its name.
+        file.set_len(2 * raw_bytes).map_err(Error::io(&temporary))?;
         let layout = hdf5.layout(max_rows)?;
         let contiguous = layout.is_some();
-        let raw_bytes = max_rows * row_tokens * ITEM;
         let layout = layout.unwrap_or(Layout {
             token_type_ids_offset: raw_bytes,
             file_bytes: 2 * raw_bytes,
@@ -165,6 +168,11 @@ impl PartWriter {
         });
         let file = Arc::new(PartFile { handle: file, writes: Mutex::default(), bell: Condvar::new() });
         Ok(Self { path: path.to_owned(), temporary, file, layout, contiguous, row_tokens, tokens: 0 })
+    }
+
+    /// The name that the file will have.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Tokens written so far.
@@ -206,7 +214,8 @@ impl PartWriter {
         } else {
             let raw = self.temporary.clone();
             self.temporary = temporary_path(&temporary_path(&self.path));
-            hdf5.compress(&raw, self.layout.token_type_ids_offset, num_rows, &self.temporary)?;
+            let image = hdf5.compress(&raw, self.layout.token_type_ids_offset, num_rows)?;
+            std::fs::write(&self.temporary, image).map_err(Error::io(&self.temporary))?;
             remove_if_present(&raw)?;
             None
         };

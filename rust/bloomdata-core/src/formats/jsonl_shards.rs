@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::io::compression::Compression;
 use crate::io::zstd_frames::FrameEncoder;
+use crate::progress::Progress;
 
 /// Lines are compressed together until they have this many bytes; the boundary depends on the lines only.
 pub const FRAME_BYTES: usize = 4 << 20;
@@ -61,11 +62,11 @@ impl LineEncoder {
     /// The stored form of one frame.
     ///
     /// # Errors
-    /// Out of memory.
-    pub fn encode(&mut self, lines: Vec<u8>) -> Result<Vec<u8>> {
+    /// Out of memory, or the run was interrupted.
+    pub fn encode(&mut self, lines: Vec<u8>, progress: &Progress) -> Result<Vec<u8>> {
         match self {
             Self::Plain => Ok(lines),
-            Self::Zstd(encoder) => encoder.encode(&lines),
+            Self::Zstd(encoder) => encoder.encode(&lines, progress),
             Self::Gzip(level) => {
                 let mut encoder = flate2::GzBuilder::new()
                     .write(Vec::with_capacity(lines.len() / 3), flate2::Compression::new(*level));

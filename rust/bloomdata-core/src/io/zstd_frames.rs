@@ -5,10 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use zstd_safe::{CCtx, CParameter, DCtx, DParameter};
+use zstd_safe::{CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 use crate::error::{Error, Result};
 use crate::io::input::{InputReader, READ_BYTES};
+use crate::progress::Progress;
 
 /// Frames that hold more than this are decoded as a stream, since they may not fit memory.
 const MAX_CONTENT_BYTES: u64 = 16 << 20;
@@ -168,8 +169,8 @@ fn stream_frame(
     let mut context = decoder(reader.path())?;
     let mut out: Vec<u8> = Vec::with_capacity(READ_BYTES);
     loop {
-        let mut input = zstd_safe::InBuffer::around(&buffer[*from..]);
-        let mut output = zstd_safe::OutBuffer::around_pos(&mut out, 0);
+        let mut input = InBuffer::around(&buffer[*from..]);
+        let mut output = OutBuffer::around_pos(&mut out, 0);
         let left = loop {
             let left = context.decompress_stream(&mut output, &mut input).map_err(|code| {
                 let offset = file_offset(reader, buffer.len() - *from) + input.pos() as u64;
@@ -218,7 +219,15 @@ pub fn decoder(path: &Path) -> Result<DCtx<'static>> {
 
 /// Compresses whole frames.
 #[allow(missing_debug_implementations, reason = "a handle of the zstd library")]
-pub struct FrameEncoder(CCtx<'static>);
+pub struct FrameEncoder {
+    context: CCtx<'static>,
+    level: i32,
+}
+
+/// From this level on a frame takes so long that it is compressed piece by piece, to be stopped in between.
+const SLOW_LEVEL: i32 = 10;
+/// Bytes of a piece.
+const SLOW_PIECE: usize = 128 << 10;
 
 impl FrameEncoder {
     /// An encoder at `level`, with content size and checksum in every frame.
@@ -236,18 +245,33 @@ impl FrameEncoder {
                 .set_parameter(parameter)
                 .map_err(|code| Error::config("level", zstd_safe::get_error_name(code)))?;
         }
-        Ok(Self(context))
+        Ok(Self { context, level })
     }
 
     /// One frame that holds `content`.
     ///
     /// # Errors
-    /// Out of memory.
-    pub fn encode(&mut self, content: &[u8]) -> Result<Vec<u8>> {
+    /// Out of memory, or the run was interrupted.
+    pub fn encode(&mut self, content: &[u8], progress: &Progress) -> Result<Vec<u8>> {
+        let failed = |code| Error::Internal(zstd_safe::get_error_name(code).to_owned());
         let mut out = Vec::with_capacity(zstd_safe::compress_bound(content.len()));
-        self.0
-            .compress2(&mut out, content)
-            .map_err(|code| Error::Internal(zstd_safe::get_error_name(code).to_owned()))?;
+        if self.level < SLOW_LEVEL {
+            self.context.compress2(&mut out, content).map_err(failed)?;
+            return Ok(out);
+        }
+        self.context.set_pledged_src_size(Some(content.len() as u64)).map_err(failed)?;
+        let mut output = OutBuffer::around(&mut out);
+        for piece in content.chunks(SLOW_PIECE) {
+            if let Err(stopped) = progress.check() {
+                let _ = self.context.reset(ResetDirective::SessionOnly);
+                return Err(stopped);
+            }
+            let mut input = InBuffer::around(piece);
+            while input.pos() < piece.len() {
+                self.context.compress_stream(&mut output, &mut input).map_err(failed)?;
+            }
+        }
+        while self.context.end_stream(&mut output).map_err(failed)? > 0 {}
         Ok(out)
     }
 }
@@ -274,7 +298,6 @@ pub fn seek_table(frames: &[(u64, u64)]) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::Progress;
 
     fn read(bytes: &[u8], start: u64) -> Result<Vec<u8>> {
         let folder = tempfile::tempdir().unwrap();
@@ -303,7 +326,7 @@ mod tests {
         for (number, &size) in sizes.iter().enumerate() {
             let part: Vec<u8> =
                 (0..size).map(|i| ((i * 7 + number * 13 + i / 251) & 0xff).try_into().unwrap()).collect();
-            let frame = encoder.encode(&part).unwrap();
+            let frame = encoder.encode(&part, &Progress::default()).unwrap();
             table.push((frame.len() as u64, size as u64));
             file.extend(frame);
             content.extend(part);

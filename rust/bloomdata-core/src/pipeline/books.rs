@@ -10,6 +10,7 @@ use crate::document::{BYTE_ORDER_MARK, BadRecord, Position};
 use crate::error::{Error, Result};
 use crate::io::atomic::{AtomicFile, remove_if_present, temporary_path};
 use crate::ledger::Ledger;
+use crate::sources::folders::changed;
 use crate::sources::{Format, Input};
 
 /// Name of the file of bad records.
@@ -86,6 +87,7 @@ pub struct Books<'run> {
     folder: &'run Path,
     on_bad_record: OnBadRecord,
     quarantine: Option<AtomicFile>,
+    unsynced: bool,
     state: Snapshot,
     finished: IndexedInputs,
 }
@@ -108,7 +110,7 @@ impl<'run> Books<'run> {
             remove_if_present(&temporary_path(&path))?;
             None
         };
-        Ok(Self { inputs, folder, on_bad_record, quarantine, state, finished: Vec::new() })
+        Ok(Self { inputs, folder, on_bad_record, quarantine, unsynced: false, state, finished: Vec::new() })
     }
 
     /// The state now.
@@ -166,6 +168,7 @@ impl<'run> Books<'run> {
             none => none.insert(AtomicFile::create(&self.folder.join(QUARANTINE_NAME))?),
         };
         quarantine.write(format!("{entry}\n").as_bytes())?;
+        self.unsynced = true;
         self.state.quarantine_bytes = quarantine.size();
         Ok(())
     }
@@ -190,6 +193,11 @@ impl<'run> Books<'run> {
             let reason = format!("{}: {content_bytes} bytes in, {seen} in records", input.path.display());
             return Err(Error::Ledger { reason });
         }
+        if let Some(promised) = &input.promised_hash
+            && *promised != hash
+        {
+            return Err(changed(&input.path, "content", promised, &hash));
+        }
         self.state.ledger.bytes_in += content_bytes;
         self.finished.push((file, input_entry(input, hash, content_bytes)));
         self.state.position = Position { file: file + 1, ..Position::default() };
@@ -200,8 +208,12 @@ impl<'run> Books<'run> {
     ///
     /// # Errors
     /// The system's reason.
-    pub fn sync(&self) -> Result<()> {
-        self.quarantine.as_ref().map_or(Ok(()), AtomicFile::sync)
+    pub fn sync(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.unsynced) {
+            self.quarantine.as_ref().map_or(Ok(()), AtomicFile::sync)
+        } else {
+            Ok(())
+        }
     }
 
     /// Seals the quarantine, if there is one.

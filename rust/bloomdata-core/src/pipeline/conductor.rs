@@ -62,6 +62,9 @@ impl Conductor<'_, '_, '_> {
                     for outcome in &lines.outcomes {
                         if matches!(outcome.fate, Fate::Kept(_)) {
                             kept = kept.end..ends.next().copied().unwrap_or(kept.end);
+                            if self.cutter.may_end(kept.len()) {
+                                self.books.sync()?;
+                            }
                             self.cutter.push(&lines.bytes[kept.clone()], self.books.snapshot())?;
                         }
                         self.books.settle(lines.file, outcome)?;
@@ -106,7 +109,7 @@ impl Conductor<'_, '_, '_> {
         let checkpoint = Checkpoint { scattered: Some(done.clone()), cut: CutCheckpoint::default() };
         // Set before the first line goes to the cutter, so every shard's step knows it.
         let _ = self.scattered.set(done);
-        self.sealer.send(Box::new(|| Ok(Vec::new())), self.books.take_finished(), &checkpoint)?;
+        self.sealer.send(None, Box::new(|| Ok(Vec::new())), self.books.take_finished(), &checkpoint)?;
         Ok(scattered)
     }
 

@@ -30,7 +30,7 @@ impl Splits {
     /// The split of the line with this number.
     pub fn of_line(&self, seed: u64, line: u64) -> usize {
         match self {
-            Self::Count([dev, test]) if line < *test + *dev => 1 + usize::from(line < *test),
+            Self::Count([dev, test]) if line < test.saturating_add(*dev) => 1 + usize::from(line < *test),
             Self::Count(_) => 0,
             Self::Ratio([train, dev, _]) => {
                 let draw = rng::unit_interval(rng::key(seed, SPLIT_STREAM, line));
@@ -187,6 +187,15 @@ impl<Out> Cutter<Out> {
             self.send(split, None)?;
         }
         Ok(())
+    }
+
+    /// Whether a line of so many bytes may end a shard, so that a step is written.
+    pub fn may_end(&self, line_bytes: usize) -> bool {
+        let size = line_bytes as u64 + 1;
+        self.series.iter().any(|series| {
+            series.shard_lines + 1 >= self.limits.max_lines
+                || series.shard_bytes + size > self.limits.max_bytes
+        })
     }
 
     /// Notes inputs that have ended, for the next shard's step.

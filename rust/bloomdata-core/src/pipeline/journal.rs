@@ -34,6 +34,13 @@ pub enum Entry {
         config: Value,
         /// Inputs as the system described them.
         inputs: Vec<Input>,
+        /// Outputs that get their names at the end, outside any step.
+        last_outputs: Vec<String>,
+    },
+    /// An output is about to get its final name: the next step, if a kill does not come first.
+    Sealing {
+        /// Relative to the folder.
+        path: String,
     },
     /// Something is done for good.
     Step(Step),

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::manifest::{InputEntry, Manifest, OutputEntry};
+use super::pack::TOKENIZER_PATH;
 use super::run::{Opened, Request, Run, RunOptions, RunResult};
 use super::sinks::megatron::pair_entries;
 use super::verify::check_index;
@@ -50,6 +51,11 @@ pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Pr
         config,
         inputs: &list,
         overwrite: options.overwrite,
+        last_outputs: names
+            .iter()
+            .flat_map(|name| [".bin", ".idx"].map(|suffix| format!("{name}{suffix}")))
+            .chain([TOKENIZER_PATH.to_owned()])
+            .collect(),
     };
     let run = match Run::open(request, progress)? {
         Opened::Finished(result) => return Ok(*result),
@@ -64,7 +70,7 @@ pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Pr
     }
     ledger.add(&bare);
     for (name, pairs) in &groups {
-        let entries = merge_group(&folder.join(name), pairs, &mut inputs, progress)?;
+        let entries = merge_group((folder, name), pairs, &mut inputs, progress)?;
         outputs.extend(entries);
     }
     let mut details = Map::new();
@@ -110,7 +116,8 @@ fn collect(sources: &[String], name: &str) -> Result<(Groups, Vec<Option<Manifes
                 groups.entry(name.to_owned()).or_default().push(pair);
             }
         }
-        if let (Some(Some(first)), Some(this)) = (manifests.first(), &manifest) {
+        // A bare pair says nothing of its tokenizer; the folders around it still do.
+        if let (Some(first), Some(this)) = (manifests.iter().flatten().next(), &manifest) {
             same(source, "tokenizer", first, this)?;
         }
         manifests.push(manifest);
@@ -165,6 +172,7 @@ fn describe(path: &Path) -> Result<Input> {
         compression: Compression::None,
         size,
         modified_ns: 0,
+        promised_hash: None,
     })
 }
 
@@ -179,12 +187,13 @@ fn copy_tokenizer(source: &Path, folder: &Path, details: &Map<String, Value>) ->
 }
 
 fn merge_group(
-    prefix: &Path,
+    (folder, name): (&Path, &str),
     pairs: &[Pair],
     inputs: &mut Vec<InputEntry>,
     progress: &Progress,
 ) -> Result<[OutputEntry; 2]> {
-    let mut bin = AtomicFile::create(&with_suffix(prefix, ".bin"))?;
+    let prefix = folder.join(name);
+    let mut bin = AtomicFile::create(&with_suffix(&prefix, ".bin"))?;
     for pair in pairs {
         let hash = append_bin(pair, &mut bin, progress)?;
         let path = with_suffix(&pair.prefix, ".idx");
@@ -204,7 +213,7 @@ fn merge_group(
     let num_sequences = pairs.iter().map(|pair| pair.header.num_sequences).sum();
     // Each index starts with a 0 of its own, of which only the first stays.
     let num_documents = pairs.iter().map(|pair| pair.header.document_index_len - 1).sum::<u64>();
-    let mut index = IndexWriter::create(&with_suffix(prefix, ".idx"))?;
+    let mut index = IndexWriter::create(&with_suffix(&prefix, ".idx"))?;
     index.header(dtype, num_sequences, num_documents + 1)?;
     for pair in pairs {
         pair.each(HEADER_BYTES, pair.header.num_sequences, 4, |length| index.put(&length[..4]))?;
@@ -232,8 +241,7 @@ fn merge_group(
         before += pair.header.num_sequences;
     }
     let (bin, idx) = (bin.seal()?, index.seal()?);
-    let name = prefix.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(pair_entries(&name, dtype, num_tokens, &bin, (&idx, num_documents, num_sequences)))
+    Ok(pair_entries(name, dtype, num_tokens, &bin, (&idx, num_documents, num_sequences)))
 }
 
 fn word(bytes: &[u8]) -> u64 {

@@ -11,12 +11,13 @@ use crossbeam_channel::bounded;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::books::{Books, Fate, OnBadRecord, Outcome};
+use super::books::{Books, Fate, OnBadRecord, Outcome, QUARANTINE_NAME};
 use super::feed::{Item, feed};
 use super::manifest::{IndexedInputs, OutputEntry};
 use super::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use super::sealer::{Sealer, cause, join};
-use super::sinks::{Checkpoint, Sink, hdf5::Hdf5Sink, megatron::MegatronSink};
+use super::sinks::megatron::{MegatronSink, pair_name};
+use super::sinks::{Checkpoint, Sink, hdf5::Hdf5Sink};
 use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::{Hdf5Files, RowWrite, TokenStream};
@@ -32,7 +33,7 @@ use crate::token::TokenDtype;
 use crate::tokenizers::{Tokenizer, TokenizerOptions};
 
 /// Where the tokenizer is kept in the output folder.
-const TOKENIZER_PATH: &str = "tokenizer/tokenizer.json";
+pub const TOKENIZER_PATH: &str = "tokenizer/tokenizer.json";
 
 /// Tokens of an HDF5 file at most: a terabyte.
 const MAX_FILE_TOKENS: u64 = 1 << 37;
@@ -180,6 +181,7 @@ pub fn pack(
         config: value,
         inputs,
         overwrite: options.overwrite,
+        last_outputs: last_outputs(config),
     };
     let mut run = match Run::open(request, progress)? {
         Opened::Finished(result) => return Ok(*result),
@@ -242,6 +244,19 @@ pub fn pack(
     })?;
     let manifest = run.finish(inputs.collect(), outputs, ledger, details)?;
     Ok(RunResult { manifest, was_finished: false, was_resumed })
+}
+
+/// What is written outside the sealer's steps.
+fn last_outputs(config: &PackConfig) -> Vec<String> {
+    let mut names = vec![QUARANTINE_NAME.to_owned(), TOKENIZER_PATH.to_owned()];
+    if config.format == PackFormat::Megatron {
+        for field in &config.text_field {
+            names.extend(
+                [".bin", ".idx"].map(|suffix| format!("{}{suffix}", pair_name(&config.prefix, field))),
+            );
+        }
+    }
+    names
 }
 
 /// Keeps the tokenizer beside the data that it made, so that the data can always be decoded.

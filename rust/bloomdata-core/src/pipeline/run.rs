@@ -69,6 +69,8 @@ pub struct Request<'run> {
     pub inputs: &'run InputList,
     /// Whether to discard what an earlier run left in the folder.
     pub overwrite: bool,
+    /// Outputs that get their names without a step of their own, at the end.
+    pub last_outputs: Vec<String>,
 }
 
 /// An output folder at work.
@@ -149,7 +151,9 @@ impl<'run> Run<'run> {
         } else if let Some(manifest) = manifest {
             check_finished(&request, &manifest, progress)?;
             return Ok(Examined::Finished(Box::new(manifest)));
-        } else if let Some((Entry::Start { verb, version, config, inputs }, steps)) = entries.split_first() {
+        } else if let Some((Entry::Start { verb, version, config, inputs, .. }, steps)) =
+            entries.split_first()
+        {
             check_resumable(&request, verb, version, config, inputs)?;
             let done = collect(steps);
             for output in &done.outputs {
@@ -162,6 +166,7 @@ impl<'run> Run<'run> {
             version: VERSION.to_owned(),
             config: request.config.clone(),
             inputs: request.inputs.inputs.clone(),
+            last_outputs: request.last_outputs.clone(),
         })?;
         Ok(Examined::Ready(request, Step::default()))
     }
@@ -282,13 +287,15 @@ fn check_resumable(
     }
     for (old, new) in inputs.iter().zip(found) {
         if old != new {
-            let what = if old.path == new.path {
-                format!("input {} (size or time of last change)", new.path.display())
+            return Err(if old.path != new.path {
+                Error::mismatch(differs("input"), old.path.display(), new.path.display())
+            } else if old.size != new.size {
+                let what = format!("size of input {}", new.path.display());
+                Error::mismatch(differs(&what), old.size, new.size)
             } else {
-                "input".to_owned()
-            };
-            let describe = |input: &Input| format!("{} of {} bytes", input.path.display(), input.size);
-            return Err(Error::mismatch(differs(&what), describe(old), describe(new)));
+                let what = format!("last change of input {} (in ns since 1970)", new.path.display());
+                Error::mismatch(differs(&what), old.modified_ns, new.modified_ns)
+            });
         }
     }
     Ok(())
@@ -323,21 +330,34 @@ fn check_finished(request: &Request<'_>, manifest: &Manifest, progress: &Progres
 
 /// Removes what an earlier run left, and nothing else.
 fn discard(folder: &Path, outputs: &[OutputEntry], entries: &[Entry]) -> Result<()> {
-    let sealed = collect(entries).outputs;
-    let all: Vec<&OutputEntry> = outputs.iter().chain(&sealed).collect();
-    for output in &all {
+    let mut all: Vec<&str> = outputs.iter().map(|output| output.path.as_str()).collect();
+    for entry in entries {
+        match entry {
+            Entry::Start { last_outputs, .. } => all.extend(last_outputs.iter().map(String::as_str)),
+            Entry::Sealing { path } => all.push(path),
+            Entry::Step(_) => {}
+        }
+    }
+    for path in &all {
         // A manifest is a file that anybody may have edited.
-        if Path::new(&output.path).components().any(|part| !matches!(part, Component::Normal(_))) {
-            let reason = format!("output {:?} is not inside the folder", output.path);
+        if Path::new(path).components().any(|part| !matches!(part, Component::Normal(_))) {
+            let reason = format!("output {path:?} is not inside the folder");
             return Err(Error::corrupt(&folder.join(MANIFEST_NAME), 0, reason));
         }
     }
     // First the manifest: a kill from here on must not leave a folder that looks finished.
     remove_if_present(&folder.join(MANIFEST_NAME))?;
-    for output in all {
-        remove_if_present(&folder.join(&output.path))?;
+    for path in &all {
+        remove_if_present(&folder.join(path))?;
     }
-    sweep(folder)
+    sweep(folder)?;
+    for path in all.iter().copied().chain(["train/-", "dev/-", "test/-"]) {
+        // Folders of splits; those that hold something else stay.
+        for inner in Path::new(path).ancestors().skip(1).filter(|inner| !inner.as_os_str().is_empty()) {
+            let _ = std::fs::remove_dir(folder.join(inner));
+        }
+    }
+    Ok(())
 }
 
 /// Removes what only an unfinished folder needs.

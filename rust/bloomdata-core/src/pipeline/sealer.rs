@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 pub type Seal<'run> = Box<dyn FnOnce() -> Result<Vec<OutputEntry>> + Send + 'run>;
 
 struct Task<'run> {
+    path: Option<String>,
     seal: Seal<'run>,
     inputs: IndexedInputs,
     checkpoint: Value,
@@ -35,7 +36,10 @@ impl<'scope, 'run: 'scope> Sealer<'scope, 'run> {
     ) -> Self {
         let (tasks, inbox) = bounded::<Task<'run>>(1);
         let thread = scope.spawn(move || {
-            for Task { seal, inputs, checkpoint } in inbox {
+            for Task { path, seal, inputs, checkpoint } in inbox {
+                if let Some(path) = path {
+                    journal.append(&Entry::Sealing { path })?;
+                }
                 let sealed = seal()?;
                 done.inputs.extend(inputs.iter().cloned());
                 done.outputs.extend(sealed.iter().cloned());
@@ -46,14 +50,20 @@ impl<'scope, 'run: 'scope> Sealer<'scope, 'run> {
         Self { tasks, thread }
     }
 
-    /// Queues outputs; waits while two others are being sealed.
+    /// Queues a step: `seal` gives the output `path` its final name. Waits while two others are being sealed.
     ///
     /// # Errors
     /// [`Error::Interrupted`] when the thread has failed; [`Sealer::finish`] then has the cause.
-    pub fn send(&self, seal: Seal<'run>, inputs: IndexedInputs, checkpoint: &impl Serialize) -> Result<()> {
+    pub fn send(
+        &self,
+        path: Option<String>,
+        seal: Seal<'run>,
+        inputs: IndexedInputs,
+        checkpoint: &impl Serialize,
+    ) -> Result<()> {
         let checkpoint =
             serde_json::to_value(checkpoint).map_err(|error| Error::Internal(error.to_string()))?;
-        self.tasks.send(Task { seal, inputs, checkpoint }).map_err(|_| Error::Interrupted)
+        self.tasks.send(Task { path, seal, inputs, checkpoint }).map_err(|_| Error::Interrupted)
     }
 
     /// Waits for everything, and lists all inputs and outputs of all attempts.

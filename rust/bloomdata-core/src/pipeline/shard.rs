@@ -12,7 +12,7 @@ use std::thread::scope;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use super::books::{Books, Fate, OnBadRecord, Outcome, Snapshot};
+use super::books::{Books, Fate, OnBadRecord, Outcome, QUARANTINE_NAME, Snapshot};
 use super::conductor::Conductor;
 use super::cutter::{CutCheckpoint, Cutter, Frame, Limits, ShardEnd, Splits};
 use super::feed::{Item, feed};
@@ -92,8 +92,11 @@ impl ShardConfig {
         if self.max_lines == 0 || self.max_bytes == Some(0) {
             return Err(Error::config("max_lines", "a shard must hold at least one line and one byte"));
         }
-        if self.prefix.is_empty() || self.prefix.contains('/') {
-            return Err(Error::config("prefix", format!("{:?} is no part of a file name", self.prefix)));
+        if self.prefix.is_empty() || self.prefix.contains('/') || self.prefix.starts_with('.') {
+            return Err(Error::config(
+                "prefix",
+                format!("{:?} does not begin the name of a visible file", self.prefix),
+            ));
         }
         if !(1..=18).contains(&self.digits) {
             return Err(Error::config("digits", format!("{} is outside 1 to 18", self.digits)));
@@ -123,6 +126,7 @@ pub fn shard(
         config: value,
         inputs,
         overwrite: options.overwrite,
+        last_outputs: vec![QUARANTINE_NAME.into()],
     };
     let mut run = match Run::open(request, progress)? {
         Opened::Finished(result) => return Ok(*result),
@@ -259,7 +263,7 @@ impl ShardConfig {
         };
         let Frame { split, shard, bytes, num_lines, end } = frame;
         let content_bytes = bytes.len() as u64;
-        let stored = if bytes.is_empty() { bytes } else { encoder.encode(bytes)? };
+        let stored = if bytes.is_empty() { bytes } else { encoder.encode(bytes, progress)? };
         Ok(Compressed { split, shard, stored, content_bytes, num_lines, end })
     }
 }

@@ -74,7 +74,9 @@ pub(super) fn write<'run>(
             }
             let ShardEnd { checkpoint, inputs } = *end;
             let checkpoint = Checkpoint { scattered: scattered.get().cloned(), cut: checkpoint };
-            sealer.send(Box::new(move || shard.seal(name).map(|entry| vec![entry])), inputs, &checkpoint)?;
+            let seal_name = name.clone();
+            let seal = move || shard.seal(seal_name).map(|entry| vec![entry]);
+            sealer.send(Some(name), Box::new(seal), inputs, &checkpoint)?;
         }
     }
     Ok(())

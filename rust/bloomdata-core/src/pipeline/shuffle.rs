@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::io::zstd_frames::{FrameEncoder, decoder};
+use crate::progress::Progress;
 use crate::rng;
 use crate::sources::Input;
 use crate::token::index;
@@ -110,7 +111,7 @@ impl Scatter {
 
     fn flush(&mut self, bucket: usize) -> Result<()> {
         let buffer = &mut self.buffers[bucket];
-        let frame = self.encoder.encode(buffer)?;
+        let frame = self.encoder.encode(buffer, &Progress::default())?;
         let (path, file) = &mut self.files[bucket];
         let mut header = (frame.len() as u64).to_le_bytes().to_vec();
         header.extend((buffer.len() as u64).to_le_bytes());

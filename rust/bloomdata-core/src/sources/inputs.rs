@@ -6,8 +6,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
+use super::folders;
 use crate::error::{Error, Result};
-use crate::io::atomic::TEMPORARY_SUFFIX;
 use crate::io::compression::Compression;
 
 /// What the records of an input are.
@@ -41,6 +41,8 @@ pub struct Input {
     pub size: u64,
     /// Last change in nanoseconds since 1970: only to notice a change between two runs, never written to outputs.
     pub modified_ns: u64,
+    /// BLAKE3 of the content that the folder's own manifest promises, for outputs of `shard`.
+    pub promised_hash: Option<String>,
 }
 
 /// Inputs in order, and the files of folders that are none of ours.
@@ -48,11 +50,13 @@ pub struct Input {
 pub struct InputList {
     /// What will be read.
     pub inputs: Vec<Input>,
-    /// Files of a folder whose names say nothing that we know: named in reports, so that nobody misses them.
+    /// What a folder or a pattern holds and is not read: hidden files, unknown formats, what was set aside earlier.
+    /// Named in reports, so that nobody misses it.
     pub ignored: Vec<PathBuf>,
 }
 
-const SUPPORTED: &str = ".jsonl, .ndjson, .json and .txt, each plain or with .gz or .zst, and .parquet";
+pub(super) const SUPPORTED: &str =
+    ".jsonl, .ndjson, .json and .txt, each plain or with .gz or .zst, and .parquet";
 
 /// Expands what the user wrote, in that order; folders and patterns in natural order (`part-2` before `part-10`).
 /// The folder `output`, if it lies inside one of the folders, is no input.
@@ -67,12 +71,17 @@ pub fn expand(patterns: &[String], output: Option<&Path>) -> Result<InputList> {
     for pattern in patterns {
         let path = Path::new(pattern);
         if path.is_dir() {
-            expand_folder(path, output, &mut list)?;
-        } else if path.exists() || !pattern.contains(['*', '?', '[']) {
+            folders::expand_folder(path, output, &mut list)?;
+        } else if path.exists() || !pattern.contains(['*', '?', '[', '{']) {
             list.inputs.push(describe(path)?.ok_or_else(|| unsupported(path))?);
         } else {
-            expand_pattern(pattern, &mut list)?;
+            folders::expand_pattern(pattern, &mut list)?;
         }
+    }
+    folders::note_promises(&mut list)?;
+    for path in &mut list.ignored {
+        // Names that are not UTF-8 do not fit a manifest.
+        *path = PathBuf::from(path.to_string_lossy().into_owned());
     }
     let mut seen = std::collections::BTreeSet::new();
     for input in &list.inputs {
@@ -86,90 +95,19 @@ pub fn expand(patterns: &[String], output: Option<&Path>) -> Result<InputList> {
     Ok(list)
 }
 
-fn unsupported(path: &Path) -> Error {
+pub(super) fn unsupported(path: &Path) -> Error {
     let found =
         path.extension().map_or_else(|| "no suffix".into(), |suffix| suffix.to_string_lossy().into_owned());
     Error::Unsupported { path: path.to_owned(), found, supported: SUPPORTED.into() }
 }
 
-fn expand_pattern(pattern: &str, list: &mut InputList) -> Result<()> {
-    let found =
-        glob::glob(pattern).map_err(|error| Error::config("inputs", format!("{pattern}: {error}")))?;
-    let mut paths = Vec::new();
-    for path in found {
-        let path = path.map_err(|error| Error::Io { path: error.path().to_owned(), source: error.into() })?;
-        if path.is_dir() {
-            list.ignored.push(path);
-        } else {
-            paths.push(path);
-        }
-    }
-    if paths.is_empty() {
-        return Err(Error::config("inputs", format!("no file matches {pattern}")));
-    }
-    paths.sort_by(|a, b| natural_order(a, b));
-    for path in paths {
-        list.inputs.push(describe(&path)?.ok_or_else(|| unsupported(&path))?);
-    }
-    Ok(())
-}
-
-fn expand_folder(folder: &Path, output: Option<&Path>, list: &mut InputList) -> Result<()> {
-    if folder.join("journal.jsonl").exists() && !folder.join("manifest.json").exists() {
-        let reason = format!("{} is the output of a run that has not finished", folder.display());
-        return Err(Error::config("inputs", reason));
-    }
-    let splits: Vec<&str> =
-        ["train", "dev", "test"].into_iter().filter(|name| folder.join(name).is_dir()).collect();
-    if splits.len() > 1 && folder.join("manifest.json").exists() {
-        let reason = format!("{} holds the splits {}: name one of them", folder.display(), splits.join(", "));
-        return Err(Error::config("inputs", reason));
-    }
-    let mut paths = Vec::new();
-    let output = output.and_then(|output| output.canonicalize().ok());
-    walk(folder, output.as_deref(), &mut paths)?;
-    paths.sort_by(|a, b| natural_order(a, b));
-    let before = list.inputs.len();
-    for path in paths {
-        match describe(&path)? {
-            Some(input) => list.inputs.push(input),
-            None => list.ignored.push(path),
-        }
-    }
-    if list.inputs.len() == before {
-        let reason = format!("folder {} holds no file that can be read ({SUPPORTED})", folder.display());
-        return Err(Error::config("inputs", reason));
-    }
-    Ok(())
-}
-
-/// Names that a folder of data may hold beside its data: hidden files, and what our own commands leave there.
-fn is_bookkeeping(name: &str) -> bool {
-    name.starts_with(['.', '_'])
-        || name.ends_with(TEMPORARY_SUFFIX)
-        || ["manifest.json", "journal.jsonl", "quarantine.jsonl"].contains(&name)
-}
-
-fn walk(folder: &Path, output: Option<&Path>, paths: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if is_bookkeeping(&name) {
-            continue;
-        }
-        if path.is_dir() {
-            if output.is_none() || path.canonicalize().ok().as_deref() != output {
-                walk(&path, output, paths)?;
-            }
-        } else {
-            paths.push(path);
-        }
-    }
-    Ok(())
-}
-
 /// What a file's name and the system say of it; `None` for names of unknown format.
-fn describe(path: &Path) -> Result<Option<Input>> {
+pub(super) fn describe(path: &Path) -> Result<Option<Input>> {
+    if path.to_str().is_none() {
+        // Manifests and journals are JSON: they could not name it.
+        let reason = format!("the name of {} is not UTF-8; rename the file", path.display());
+        return Err(Error::config("inputs", reason));
+    }
     let metadata = std::fs::metadata(path).map_err(Error::io(path))?;
     let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     let (compression, stem) = Compression::from_name(&name);
@@ -189,7 +127,14 @@ fn describe(path: &Path) -> Result<Option<Input>> {
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
         .and_then(|age| u64::try_from(age.as_nanos()).ok())
         .unwrap_or_default();
-    Ok(Some(Input { path: path.to_owned(), format, compression, size: metadata.len(), modified_ns }))
+    Ok(Some(Input {
+        path: path.to_owned(),
+        format,
+        compression,
+        size: metadata.len(),
+        modified_ns,
+        promised_hash: None,
+    }))
 }
 
 /// Digits compare as numbers, everything else as bytes; ties by bytes, so that the order is total.
@@ -230,18 +175,6 @@ mod tests {
         let mut names = ["part-10", "part-9", "part-1-b", "part-1", "part-01", "a"].map(Path::new);
         names.sort_by(|a, b| natural_order(a, b));
         assert_eq!(names, ["a", "part-01", "part-1", "part-1-b", "part-9", "part-10"].map(Path::new));
-    }
-
-    #[test]
-    fn folders_name_what_they_leave_out() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["b.jsonl", "a.txt.gz", "notes.csv", ".hidden.jsonl", "x.jsonl.tmp"] {
-            std::fs::write(folder.path().join(name), "").unwrap();
-        }
-        let list = expand(&[folder.path().display().to_string()], None).unwrap();
-        let names: Vec<_> = list.inputs.iter().map(|input| input.path.file_name().unwrap()).collect();
-        assert_eq!(names, ["a.txt.gz", "b.jsonl"]);
-        assert_eq!(list.ignored, [folder.path().join("notes.csv")]);
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! ```
 //!
 //! - [`inputs`]: files, folders and patterns become an ordered list of [`inputs::Input`].
+//! - [`folders`]: what a folder or a pattern holds, and what its own manifest promises.
 //! - [`read`]: one input becomes pieces of decompressed bytes; zstd frames are decoded by the pool.
 //! - [`json_values`]: a JSON array (or a sequence of values) becomes one record per element.
 //! - [`tables`]: Parquet files and Arrow streams become one JSON record per row.
 //! - [`stream`]: pieces of all inputs become [`Block`](crate::document::Block)s, in order.
 //! - [`json_fields`]: the named text fields of one JSON record.
 
+pub mod folders;
 pub mod inputs;
 pub mod json_fields;
 pub mod json_values;

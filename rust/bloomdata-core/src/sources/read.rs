@@ -113,7 +113,10 @@ fn read_gzip(reader: &mut InputReader<'_>, mut emit: impl FnMut(FrameEvent) -> R
     let mut offset = 0;
     loop {
         let member_start = stored.get_ref().position() - stored.buffer().len() as u64;
-        if stored.fill_buf().map_err(|error| error_of(&error, &path))?.is_empty() {
+        if let Err(error) = stored.fill_buf() {
+            return Err(stored.get_ref().error(error));
+        }
+        if stored.buffer().is_empty() {
             return Ok(offset);
         }
         let mut decoder = GzDecoder::new(&mut stored);
@@ -137,10 +140,6 @@ fn read_gzip(reader: &mut InputReader<'_>, mut emit: impl FnMut(FrameEvent) -> R
             offset += count;
         }
     }
-}
-
-fn error_of(error: &std::io::Error, path: &std::path::Path) -> Error {
-    Error::Io { path: path.to_owned(), source: std::io::Error::new(error.kind(), error.to_string()) }
 }
 
 /// Cuts a JSON file into its elements.

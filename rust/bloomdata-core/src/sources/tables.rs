@@ -176,6 +176,7 @@ impl TableReader {
             compression: Compression::None,
             size: 0,
             modified_ns: 0,
+            promised_hash: None,
         }));
         let streams = streams.into_iter().map(|(_, stream)| Mutex::new(Some(stream))).collect();
         Self { columns, first_stream, streams }

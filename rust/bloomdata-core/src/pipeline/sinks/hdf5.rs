@@ -21,6 +21,9 @@ use crate::progress::Progress;
 use crate::token::index;
 use crate::tokenizers::SpecialIds;
 
+/// Padding tokens written at once: a row can be longer than memory is wide.
+const PADDING_PIECE: u64 = 1 << 18;
+
 /// Writes `<prefix>-00000.hdf5` and so on, packed `full`.
 #[allow(missing_debug_implementations, reason = "holds a callback")]
 pub struct Hdf5Sink<'run> {
@@ -88,9 +91,10 @@ impl<'run> Hdf5Sink<'run> {
         let Some(part) = self.part.take() else { return Ok(()) };
         books.sync()?;
         let checkpoint = Checkpoint { books: books.snapshot().clone(), skip_tokens, megatron: Vec::new() };
+        let name = file_name(part.path());
         let (hdf5, progress, sequence_length) = (self.hdf5, self.progress, self.sequence_length);
         let seal = move || part.seal(hdf5, progress).map(|sealed| vec![entry(&sealed, sequence_length)]);
-        sealer.send(Box::new(seal), books.take_finished(), &checkpoint)
+        sealer.send(Some(name), Box::new(seal), books.take_finished(), &checkpoint)
     }
 }
 
@@ -151,10 +155,14 @@ impl<'run> Sink<'run> for Hdf5Sink<'run> {
         sealer: &Sealer<'_, 'run>,
     ) -> Result<Vec<OutputEntry>> {
         let padding = padding_tokens(self.tokens_written, self.sequence_length);
-        let count = index(padding);
-        let (ids, types) = (self.pad.to_le_bytes().repeat(count), PADDING.to_le_bytes().repeat(count));
-        if padding > 0 || self.num_parts == 0 {
-            self.write(&Arc::new(TokenStream { ids, types, lengths: Vec::new() }), 0..padding)?;
+        let piece = index(padding.min(PADDING_PIECE));
+        let (ids, types) = (self.pad.to_le_bytes().repeat(piece), PADDING.to_le_bytes().repeat(piece));
+        let stream = Arc::new(TokenStream { ids, types, lengths: Vec::new() });
+        let mut left = padding;
+        while left > 0 || self.num_parts == 0 {
+            let count = left.min(PADDING_PIECE);
+            self.write(&stream, 0..count)?;
+            left -= count;
         }
         self.tokens_written += padding;
         books.ledger().tokens_padding += padding;
@@ -163,6 +171,10 @@ impl<'run> Sink<'run> for Hdf5Sink<'run> {
         books.ledger().tokens_out = self.tokens_written;
         Ok(Vec::new())
     }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn entry(part: &SealedPart, sequence_length: u64) -> OutputEntry {
@@ -175,7 +187,7 @@ fn entry(part: &SealedPart, sequence_length: u64) -> OutputEntry {
             .insert("datasets".into(), json!({"input_ids": dataset(ids), "token_type_ids": dataset(types)}));
     }
     OutputEntry {
-        path: part.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        path: file_name(&part.path),
         size: part.sealed.size,
         hash: part.sealed.hash.clone(),
         details: details.into_iter().collect::<Map<String, Value>>(),

@@ -41,7 +41,7 @@ impl MegatronSink {
         let interval = Duration::try_from_secs_f64(options.checkpoint_seconds)
             .map_err(|error| Error::config("checkpoint_seconds", error.to_string()))?;
         let names: Vec<String> =
-            config.text_field.iter().map(|field| format!("{}_{field}_document", config.prefix)).collect();
+            config.text_field.iter().map(|field| pair_name(&config.prefix, field)).collect();
         let writers = names
             .iter()
             .enumerate()
@@ -56,7 +56,7 @@ impl MegatronSink {
         books.sync()?;
         let megatron = self.writers.iter_mut().map(MegatronWriter::checkpoint).collect::<Result<_>>()?;
         let checkpoint = Checkpoint { books: books.snapshot().clone(), skip_tokens: 0, megatron };
-        sealer.send(Box::new(|| Ok(Vec::new())), books.take_finished(), &checkpoint)?;
+        sealer.send(None, Box::new(|| Ok(Vec::new())), books.take_finished(), &checkpoint)?;
         self.last = Instant::now();
         Ok(())
     }
@@ -102,6 +102,11 @@ impl<'run> Sink<'run> for MegatronSink {
         }
         Ok(outputs)
     }
+}
+
+/// Name of the pair of a field, without suffix.
+pub fn pair_name(prefix: &str, field: &str) -> String {
+    format!("{prefix}_{field}_document")
 }
 
 /// What the manifest says of a pair.
