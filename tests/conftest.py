@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+# Before their import, so that a failed check in them says what it saw.
+pytest.register_assert_rewrite("article_runs", "faults", "hostile", "runs")
+
+from faults import build_shim  # noqa: E402
+from hostile import Worker  # noqa: E402
+from runs import COMMANDS, end, running, tree, wait_for, write_corpus  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from hostile import Outcome
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -20,3 +36,100 @@ def raw(tmp_path, monkeypatch):
     lines = [json.dumps({"text": text}) for text in ("hello world", "a second document")]
     (folder / "a.jsonl").write_text("\n".join(lines) + "\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def word_tokenizers(tmp_path_factory):
+    """Word-level tokenizers on both sides of Megatron's limit for two-byte tokens."""
+    paths = {}
+    for vocab_size in (65_499, 65_500):
+        vocab = {f"w{number}": number for number in range(vocab_size - 2)}
+        vocab |= {"</s>": vocab_size - 2, "<unk>": vocab_size - 1}
+        model = {"type": "WordLevel", "vocab": vocab, "unk_token": "<unk>"}
+        definition = {"version": "1.0", "model": model, "pre_tokenizer": {"type": "WhitespaceSplit"}}
+        definition |= dict.fromkeys(("truncation", "padding", "normalizer", "post_processor", "decoder"))
+        definition["added_tokens"] = []
+        paths[vocab_size] = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+        paths[vocab_size].write_text(json.dumps(definition))
+    return paths
+
+
+# --- runs that are disturbed -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "raw", num_records=20_000, words=50)
+
+
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("small") / "raw", num_records=500, words=5)
+
+
+@pytest.fixture(scope="session")
+def slow_corpus(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The corpus many times over: seconds of work."""
+    folder = tmp_path_factory.mktemp("slow") / "raw"
+    folder.mkdir()
+    for number in range(40):
+        for path in corpus.iterdir():
+            os.link(path, folder / f"{number}-{path.name}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def undisturbed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict, float, float]]:
+    """Per command: what it writes, the seconds until it starts to work, and until it is done."""
+    results = {}
+    for name, command in COMMANDS.items():
+        output = tmp_path_factory.mktemp("undisturbed") / name
+        begin = time.monotonic()
+        with running(command, corpus, output) as process:
+            assert wait_for(output / "journal.jsonl", process)
+            working = time.monotonic() - begin
+            status, errors = end(process)
+        assert status == 0, errors
+        results[name] = (tree(output), working, time.monotonic() - begin)
+    return results
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    """A folder with one file of good records and a bad one at its end."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    lines = [json.dumps({"text": f"document {number}", "title": "t"}) for number in range(100)]
+    (folder / "a.jsonl").write_text("\n".join([*lines, "bad"]))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_shim(tmp_path_factory.mktemp("shim"))
+
+
+# --- hostile inputs --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    worker = Worker(tmp_path_factory.mktemp("outputs"))
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def pack(process: Worker) -> Callable[..., Outcome]:
+    def call(inputs: Any, **options: Any) -> Outcome:
+        return process.ask("pack", inputs, **{"tokenizer": "bytes", "format": "megatron", **options})
+
+    return call
+
+
+@pytest.fixture
+def shard(process: Worker) -> Callable[..., Outcome]:
+    def call(inputs: Any, **options: Any) -> Outcome:
+        return process.ask("shard", inputs, **options)
+
+    return call

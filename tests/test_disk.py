@@ -20,26 +20,24 @@ import pytest
 import zstandard
 
 import bloomdata
-from test_kill import (
+from faults import strike, wrong
+from runs import (
+    QUARANTINE,
     SMALL_COMMANDS,
-    build_shim,
     command_line,
     differences,
     end,
     half_written,
     run,
     running,
-    strike,
     tree,
     write_corpus,
-    wrong,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-QUARANTINE = ["--on-bad-record", "quarantine"]
 # Outputs of 1 to 10 MB in several files.
 COMMANDS = {
     "shard": ["shard", "--max-lines", "600", *QUARANTINE],
@@ -57,11 +55,6 @@ COMMANDS = {
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_corpus(tmp_path_factory.mktemp("corpus") / "raw", num_records=4_000, words=40)
-
-
-@pytest.fixture(scope="module")
-def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("small") / "raw", num_records=500, words=5)
 
 
 @pytest.fixture(scope="module")
@@ -194,12 +187,6 @@ def test_a_limit_on_the_size_of_files_is_an_os_error_and_the_run_goes_on_without
 
 
 # --- failing ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_shim(tmp_path_factory.mktemp("shim"))
-
 
 FAILURES = {
     1000 + 28: "No space left on device",  # ENOSPC from some call on

@@ -1,7 +1,7 @@
 """bloomdata turns raw text into files that a language model can train on.
 
 files -> `shard` -> `.jsonl.zst` shards -> `pack` -> Megatron or HDF5 files -> `open` -> NumPy views of tokens.
-`merge` joins packed files, `verify` checks every byte of a finished folder.
+`plan` compares packings beforehand, `merge` joins packed files, `verify` checks every byte of a finished folder.
 
 Imports are lazy: `import bloomdata` loads neither NumPy nor h5py.
 """
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bloomdata.tokenizer import Tokenizer
     from bloomdata.verbs.merge import merge
     from bloomdata.verbs.pack import pack
+    from bloomdata.verbs.plan import PackingPlan, plan
     from bloomdata.verbs.shard import shard
     from bloomdata.verbs.verify import Verification, verify
 
@@ -36,6 +37,7 @@ __all__ = [
     "MismatchError",
     "PackReport",
     "PackedDataset",
+    "PackingPlan",
     "Report",
     "ShardReport",
     "Tokenizer",
@@ -45,6 +47,7 @@ __all__ = [
     "merge",
     "open",
     "pack",
+    "plan",
     "shard",
     "verify",
 ]
@@ -58,6 +61,7 @@ _HOME = {
     "MismatchError": "errors",
     "PackReport": "report",
     "PackedDataset": "datasets",
+    "PackingPlan": "verbs.plan",
     "Report": "report",
     "ShardReport": "report",
     "Tokenizer": "tokenizer",
@@ -66,6 +70,7 @@ _HOME = {
     "merge": "verbs.merge",
     "open": "datasets",
     "pack": "verbs.pack",
+    "plan": "verbs.plan",
     "shard": "verbs.shard",
     "verify": "verbs.verify",
 }

@@ -6,8 +6,10 @@ __all__ = [
     "BUILD_PROFILE",
     "VERSION",
     "Tokenizer",
+    "lengths",
     "merge",
     "pack",
+    "plan",
     "read_lines",
     "shard",
     "verify",
@@ -32,6 +34,14 @@ class Tokenizer:
     @property
     def fingerprint(self) -> str: ...
 
+def lengths(
+    inputs: list[str],
+    streams: list[tuple[str, Any]],
+    config: str,
+    num_threads: int,
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> bytes: ...
+def plan(lengths: bytes, sequence_length: int, packings: list[str], seed: int, window_tokens: int) -> str: ...
 def read_lines(path: str | PathLike[str], first: int, count: int) -> list[str]: ...
 def shard(
     inputs: list[str],

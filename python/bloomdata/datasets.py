@@ -31,7 +31,7 @@ _MAGIC = b"MMIDIDX\x00\x00"
 _HEADER_BYTES = 34
 # Codes of Megatron's index; 6 and 7 mean different floats in different versions, and are no tokens.
 _DTYPES = {1: "<u1", 2: "<i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}
-_COLUMNS = ("input_ids", "token_type_ids")
+_COLUMNS = ("input_ids", "token_type_ids", "category_ids")
 # More sequences than that take seconds to check; `verify` does.
 _CHECKED_SEQUENCES = 10_000_000
 
@@ -42,7 +42,8 @@ def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | Packed
     Args:
         path: A folder written by `pack` or `merge`, a Megatron pair (with or without `.bin` or `.idx`), or an HDF5
             file with `input_ids` and `token_type_ids`.
-        field: Which field of a folder that holds several.
+        field: Which field of a folder that holds several. The token types of a Megatron pair `<name>_document` are
+            opened by their path, `<name>_token_types`.
 
     Returns:
         An `IndexedDataset` of documents, or a `PackedDataset` of rows.
@@ -64,6 +65,8 @@ def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | Packed
     manifest = read_manifest(path)
     outputs = manifest["outputs"]
     indices = [output["path"].removesuffix(".idx") for output in outputs if output["path"].endswith(".idx")]
+    if field is None:
+        indices = [name for name in indices if not name.endswith("_token_types")]
     if indices:
         prefix = manifest["config"].get("prefix")
         chosen = indices
@@ -234,7 +237,8 @@ class IndexedDataset:
 class PackedDataset:
     """Rows of HDF5 files, one file after the other.
 
-    `dataset[i]` is `{"input_ids": ..., "token_type_ids": ...}`, each (sequence_length,) int32; `dataset[a:b]` has
+    `dataset[i]` is `{"input_ids": ..., "token_type_ids": ...}`, and `"category_ids"` where the file has them, each
+    (sequence_length,) int32; `dataset[a:b]` has
     (b - a, sequence_length). Views where the file is contiguous and the rows lie in one file, else copies.
     Contiguous files are mapped: workers never touch the HDF5 library. Compressed ones are read by h5py, opened
     anew in every process.
@@ -258,6 +262,10 @@ class PackedDataset:
         if len(lengths) != 1:
             raise CorruptDataError(f"{self.paths[0]} and others: different sequence lengths {sorted(lengths)}")
         self.sequence_length: int = lengths.pop()
+        columns = {file.columns for file in self._files}
+        if len(columns) != 1:
+            raise CorruptDataError(f"{self.paths[0]} and others: different datasets {sorted(columns)}")
+        self.columns: tuple[str, ...] = columns.pop()
         self._ends = np.cumsum([file.num_rows for file in self._files]).tolist()
 
     def __len__(self) -> int:
@@ -273,7 +281,7 @@ class PackedDataset:
         if step != 1:
             rows = [self[i] for i in range(start, stop, step)]
             shape = (len(rows), self.sequence_length)
-            return {name: np.array([row[name] for row in rows], "<i4").reshape(shape) for name in _COLUMNS}
+            return {name: np.array([row[name] for row in rows], "<i4").reshape(shape) for name in self.columns}
         return self._read(start, max(start, stop))
 
     def _read(self, start: int, stop: int) -> dict[str, Tokens]:
@@ -288,7 +296,7 @@ class PackedDataset:
             start, number = end, number + 1
         if len(parts) == 1:
             return parts[0]
-        return {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.columns}
 
     def __iter__(self) -> Iterator[dict[str, Tokens]]:
         return (self[i] for i in range(len(self)))
@@ -311,17 +319,23 @@ def _find_layout(path: str) -> dict[str, Any] | None:
     except OSError as error:
         raise CorruptDataError(f"{path}: {error}") from error
     with file:
-        for name in _COLUMNS:
+        columns = _columns(file)
+        for name in columns:
             dataset = file.get(name)
             if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 2 or dataset.dtype != np.dtype("<i4"):
                 raise CorruptDataError(f"{path}: no dataset {name} of shape (rows, sequence_length) and type int32")
-        if file["input_ids"].shape != file["token_type_ids"].shape:
-            raise CorruptDataError(f"{path}: input_ids and token_type_ids differ in shape")
-        offsets = {name: file[name].id.get_offset() for name in _COLUMNS}
+        if len({file[name].shape for name in columns}) != 1:
+            raise CorruptDataError(f"{path}: {' and '.join(columns)} differ in shape")
+        offsets = {name: file[name].id.get_offset() for name in columns}
         rows = file["input_ids"].shape[0]
-        if any(file[name].chunks for name in _COLUMNS) or (rows and None in offsets.values()):
+        if any(file[name].chunks for name in columns) or (rows and None in offsets.values()):
             return None
-        return {name: {"offset": offsets[name] or 0, "shape": list(file[name].shape)} for name in _COLUMNS}
+        return {name: {"offset": offsets[name] or 0, "shape": list(file[name].shape)} for name in columns}
+
+
+def _columns(file: Any) -> tuple[str, ...]:
+    """Datasets of rows in a file or a layout; the last one need not be there."""
+    return _COLUMNS if _COLUMNS[2] in file else _COLUMNS[:2]
 
 
 class _MappedRows:
@@ -332,7 +346,8 @@ class _MappedRows:
         self.num_rows, self.sequence_length = (int(size) for size in layout["input_ids"]["shape"])
         count = self.num_rows * self.sequence_length
         self._columns = {}
-        for name in _COLUMNS:
+        self.columns = _columns(layout)
+        for name in self.columns:
             offset = int(layout[name]["offset"])
             if count and offset + 4 * count > len(memory):
                 raise CorruptDataError(f"{path}: offset {offset}: {name} ends behind the file ({len(memory)} bytes)")
@@ -350,7 +365,9 @@ class _LibraryRows:
         self._path = path
         self._process: int | None = None
         self._file: Any = None
-        self.num_rows, self.sequence_length = self._open()["input_ids"].shape
+        file = self._open()
+        self.num_rows, self.sequence_length = file["input_ids"].shape
+        self.columns = _columns(file)
 
     def _open(self) -> Any:
         # A handle of the HDF5 library must not cross a fork.
@@ -362,4 +379,4 @@ class _LibraryRows:
 
     def read(self, start: int, stop: int) -> dict[str, Tokens]:
         file = self._open()
-        return {name: file[name][start:stop] for name in _COLUMNS}
+        return {name: file[name][start:stop] for name in self.columns}

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 # Every dataset starts on a page, so that maps of it are aligned.
 PAGE_BYTES = 4096
 ITEM_BYTES = 4
-NAMES = ("input_ids", "token_type_ids")
+NAMES = ("input_ids", "token_type_ids", "category_ids")
 
-Layout: TypeAlias = "tuple[list[tuple[int, bytes]], int, int, int]"
+Layout: TypeAlias = "tuple[list[tuple[int, bytes]], list[int], int]"
 
 
 class Hdf5Files:
@@ -26,14 +26,16 @@ class Hdf5Files:
     Args:
         sequence_length: Tokens in a row.
         compression: `"gzip"`, or none for contiguous files.
+        with_categories: Whether there is a third dataset, `category_ids`.
     """
 
-    def __init__(self, sequence_length: int, compression: str | None) -> None:
+    def __init__(self, sequence_length: int, compression: str | None, *, with_categories: bool = False) -> None:
+        self._names = NAMES if with_categories else NAMES[:2]
         self._sequence_length = sequence_length
         self._compression = compression
 
     def layout(self, num_rows: int) -> Layout | None:
-        """Everything but the rows of a contiguous file: (runs of bytes with offsets, two offsets, file size)."""
+        """Everything but the rows of a contiguous file: (runs of bytes with offsets, offsets of datasets, file size)."""
         if self._compression is not None:
             return None
         import h5py
@@ -43,7 +45,7 @@ class Hdf5Files:
             with h5py.File(
                 path, "w", libver="earliest", alignment_threshold=PAGE_BYTES, alignment_interval=PAGE_BYTES
             ) as file:
-                offsets = [self._create(file, name, num_rows) for name in NAMES]
+                offsets = [self._create(file, name, num_rows) for name in self._names]
             file_bytes = path.stat().st_size
             data_bytes = num_rows * self._sequence_length * ITEM_BYTES
             # The file is sparse: the rows were never written. Read only what is around them.
@@ -56,8 +58,8 @@ class Hdf5Files:
                         segments.append((at, raw.read(start - at)))
                     at = start + data_bytes
         if num_rows == 0:
-            return [(0, b"".join(segment for _, segment in segments))], file_bytes, file_bytes, file_bytes
-        return segments, offsets[0], offsets[1], file_bytes
+            return [(0, b"".join(segment for _, segment in segments))], [file_bytes] * len(offsets), file_bytes
+        return segments, offsets, file_bytes
 
     def _create(self, file: h5py.File, name: str, num_rows: int) -> int:
         import h5py
@@ -72,7 +74,7 @@ class Hdf5Files:
         offset = dataset.get_offset()
         return offset if offset is not None else PAGE_BYTES
 
-    def compress(self, raw: str, types_offset: int, num_rows: int) -> bytes:
+    def compress(self, raw: str, offsets: list[int], num_rows: int) -> bytes:
         """A chunked, gzip-compressed file of raw rows, made a megabyte at a time (as generative_data_prep).
 
         It is made in memory: on a disk that gets full, the HDF5 library may crash when it closes a file.
@@ -83,7 +85,7 @@ class Hdf5Files:
         length = self._sequence_length
         batch = max(1, (1 << 20) // (ITEM_BYTES * length))
         with h5py.File("rows", "w", libver="earliest", driver="core", backing_store=False) as file:
-            for name, offset in zip(NAMES, (0, types_offset), strict=True):
+            for name, offset in zip(self._names, offsets, strict=True):
                 dataset = file.create_dataset(
                     name, (0, length), maxshape=(None, length), dtype="<i4", compression=self._compression
                 )

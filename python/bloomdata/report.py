@@ -117,6 +117,12 @@ class ShardReport(Report):
 class PackReport(Report):
     """What `pack` returns."""
 
+    @property
+    def metrics(self) -> dict[str, int]:
+        """Counts of rows and of what is in them (HDF5); empty for Megatron files."""
+        metrics: dict[str, int] = self.manifest["details"].get("metrics", {})
+        return metrics
+
     def _rows(self) -> list[tuple[str, str]]:
         ledger = self.ledger
         rows = [("text", format_bytes(ledger["text_bytes"])), ("tokens in", f"{ledger['tokens_in']:,}")]

@@ -22,6 +22,7 @@ def tokenizer_options(
     pad_token: str | None = None,
     *,
     add_special_tokens: bool = True,
+    special_tokens: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The core's description of a tokenizer."""
     return {
@@ -29,6 +30,7 @@ def tokenizer_options(
         "eos_token": eos_token,
         "pad_token": pad_token,
         "add_special_tokens": add_special_tokens,
+        "special_tokens": list(special_tokens or ()),
     }
 
 
@@ -41,6 +43,7 @@ class Tokenizer:
         pad_token: The token that pads.
         add_special_tokens: Whether `encode` keeps tokens that the tokenizer itself adds; an end token that it adds
             at the very end is left to `eos_token_id`.
+        special_tokens: Tokens to add to the vocabulary, each found whole in texts.
 
     Example:
         >>> tokenizer = bloomdata.Tokenizer("bytes")
@@ -57,8 +60,11 @@ class Tokenizer:
         pad_token: str | None = None,
         *,
         add_special_tokens: bool = True,
+        special_tokens: Sequence[str] | None = None,
     ) -> None:
-        options = tokenizer_options(tokenizer, eos_token, pad_token, add_special_tokens=add_special_tokens)
+        options = tokenizer_options(
+            tokenizer, eos_token, pad_token, add_special_tokens=add_special_tokens, special_tokens=special_tokens
+        )
         self._options = json.dumps(options)
         self._core = _core.Tokenizer(self._options)
 

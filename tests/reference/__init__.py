@@ -3,4 +3,6 @@
 - `jsonl`: files of records are written, and read as texts or reasons why there is none.
 - `shard`: lines become shards; keys of splits and shuffles.
 - `pack`: texts become Megatron bytes and HDF5 rows.
+- `articles`: pairs of prompt and completion become articles.
+- `rows`: articles become rows, by every packing.
 """

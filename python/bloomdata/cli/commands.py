@@ -47,6 +47,17 @@ def _pack(options: argparse.Namespace) -> int:
     return _run(options, pack)
 
 
+def _plan(options: argparse.Namespace) -> int:
+    from bloomdata.verbs.plan import plan
+
+    arguments = {name: value for name, value in vars(options).items() if name not in _OWN and value is not None}
+    inputs = options.inputs[0] if len(options.inputs) == 1 else options.inputs
+    with progress(options.verb, quiet=options.quiet or options.json) as on_progress:
+        result = plan(inputs, **arguments, on_progress=on_progress)
+    _say(json.dumps(result.to_json()) if options.json else str(result))
+    return 0
+
+
 def _merge(options: argparse.Namespace) -> int:
     from bloomdata.verbs.merge import merge
 
@@ -78,6 +89,7 @@ def _inspect(options: argparse.Namespace) -> int:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "shard": _shard,
     "pack": _pack,
+    "plan": _plan,
     "merge": _merge,
     "verify": _verify,
     "inspect": _inspect,

@@ -28,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     _shard(_add(verbs, "shard", "copy lines into compressed shards of at most so many lines"))
     _pack(_add(verbs, "pack", "tokenize documents into Megatron or HDF5 files"))
+    _plan(_add(verbs, "plan", "predict what packings would do, from the lengths of documents"))
     _merge(_add(verbs, "merge", "join finished Megatron pairs"))
     _verify(_add(verbs, "verify", "check every hash, size and count of a finished folder"))
     _inspect(_add(verbs, "inspect", "show documents and rows as text"))
@@ -120,7 +121,16 @@ def _pack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", required=True, help="a tokenizer.json, a folder that holds one, or 'bytes'")
     parser.add_argument("--format", choices=("hdf5", "megatron"), default="hdf5", help="kind of the output files")
     parser.add_argument("--sequence-length", type=int, help="tokens in a row (hdf5)")
-    parser.add_argument("--packing", choices=("full",), help="how documents become rows (hdf5: full)")
+    parser.add_argument(
+        "--packing",
+        help="how articles become rows (hdf5): full, greedy, best_fit, single::truncate_right, ...; full if not given",
+    )
+    parser.add_argument(
+        "--record",
+        choices=("text", "prompt_completion"),
+        default="text",
+        help="what a record is: an object with text, or pairs of prompt and completion",
+    )
     parser.add_argument(
         "--text-field",
         default=["text"],
@@ -128,6 +138,11 @@ def _pack(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="field that holds the text, a.b for one inside another; several make one Megatron pair each",
     )
+    _pairs(parser)
+    parser.add_argument(
+        "--window-tokens", type=int, default=1 << 24, help="tokens that packing best_fit looks at together"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of packing single::sample")
     parser.add_argument("--eos-token", help="token that ends a document, if the tokenizer's files do not say")
     parser.add_argument("--pad-token", help="token that pads the last row")
     parser.add_argument(
@@ -136,6 +151,7 @@ def _pack(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="keep tokens that the tokenizer adds itself (a leading <s>)",
     )
+    parser.add_argument("--special-tokens", nargs="+", metavar="TOKEN", help="tokens to add to the vocabulary")
     parser.add_argument(
         "--append-eos",
         action=argparse.BooleanOptionalAction,
@@ -150,6 +166,48 @@ def _pack(parser: argparse.ArgumentParser) -> None:
         "--checkpoint-seconds", type=float, default=10.0, help="a killed run loses about this much work"
     )
     _running(parser)
+
+
+def _pairs(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("pairs of prompt and completion")
+    group.add_argument("--prompt-keyword", default="prompt", help="key of the prompt")
+    group.add_argument("--completion-keyword", default="completion", help="key of the completion")
+    group.add_argument("--category-keyword", default="category", help="key of the category")
+    group.add_argument("--categories", metavar="FILE", help="JSON list of names; adds category_ids to the rows")
+    group.add_argument(
+        "--space-separator",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="put one space in front of completions, and none behind prompts",
+    )
+    group.add_argument("--prompt-prefix", help="in front of prompts that are not empty")
+    group.add_argument("--prompt-postfix", help="behind prompts that are not empty")
+    boundaries = ("jsonl", "prompt_completion_pair")
+    group.add_argument(
+        "--attention-boundary", choices=boundaries, default="jsonl", help="what ends with a token of type 3"
+    )
+    group.add_argument("--packing-boundary", choices=boundaries, default="jsonl", help="what packing keeps together")
+    group.add_argument(
+        "--keep-prompt-only-sequences", action="store_true", help="keep pairs and rows on which nothing is trained"
+    )
+
+
+def _plan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="+", help=f"{_FORMATS}; or one folder or pair that pack has written")
+    parser.add_argument("--sequence-length", type=int, required=True, help="tokens in a row")
+    parser.add_argument("--packings", nargs="+", metavar="PACKING", help="to compare; the common ones if not given")
+    parser.add_argument("--tokenizer", help="for inputs that are not tokenized")
+    parser.add_argument("--text-field", nargs="+", metavar="FIELD", help="field that holds the text")
+    parser.add_argument("--record", choices=("text", "prompt_completion"), help="what a record is")
+    parser.add_argument(
+        "--packing-boundary", choices=("jsonl", "prompt_completion_pair"), help="what packing keeps together"
+    )
+    parser.add_argument("--on-bad-record", choices=("raise", "quarantine"), help="stop at bad records, or leave them out")
+    parser.add_argument(
+        "--window-tokens", type=int, default=1 << 24, help="tokens that packing best_fit looks at together"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of packing single::sample")
+    _running(parser, overwrite=False)
 
 
 def _merge(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,8 @@ import json
 import math
 import os
 import time
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
@@ -28,11 +29,25 @@ def pack(
     tokenizer: str | os.PathLike[str],
     format: Literal["hdf5", "megatron"] = "hdf5",  # noqa: A002 - the name that every tool uses
     sequence_length: int | None = None,
-    packing: Literal["full"] | None = None,
+    packing: str | None = None,
+    record: Literal["text", "prompt_completion"] = "text",
     text_field: str | Sequence[str] = "text",
+    prompt_keyword: str = "prompt",
+    completion_keyword: str = "completion",
+    category_keyword: str = "category",
+    categories: Sequence[str] | str | os.PathLike[str] | None = None,
+    space_separator: bool = True,
+    prompt_prefix: str | None = None,
+    prompt_postfix: str | None = None,
+    attention_boundary: Literal["jsonl", "prompt_completion_pair"] = "jsonl",
+    packing_boundary: Literal["jsonl", "prompt_completion_pair"] = "jsonl",
+    keep_prompt_only_sequences: bool = False,
+    window_tokens: int = 1 << 24,
+    seed: int = 0,
     eos_token: str | None = None,
     pad_token: str | None = None,
     add_special_tokens: bool = True,
+    special_tokens: Sequence[str] | None = None,
     append_eos: bool = True,
     compression: Literal["gzip"] | None = None,
     rows_per_file: int | None = None,
@@ -47,12 +62,29 @@ def pack(
 
     `format="megatron"` writes `<prefix>_<field>_document.bin` and `.idx`, byte for byte as Megatron-core's builder:
     one sequence a document, `uint16` for vocabularies below 65,500, else `int32`. `format="hdf5"` writes
-    `<prefix>-00000.hdf5` and so on with `input_ids` and `token_type_ids`, int32, (rows, sequence_length): documents
-    one after the other, cut wherever a row is full (packing `full`); contiguous and page-aligned, so that readers map
-    them without an HDF5 library, or chunked and compressed with `compression="gzip"`.
+    `<prefix>-00000.hdf5` and so on with `input_ids` and `token_type_ids`, int32, (rows, sequence_length), put together
+    as `packing` says; contiguous, and on page boundaries where they fill a page, so that readers map them without an
+    HDF5 library, or chunked and compressed with `compression="gzip"`.
 
-    Token types: 1 text, 2 padding, 3 the last token of a document. Blank lines and empty texts are dropped and
-    counted. A run that was killed goes on when it is called again with the same arguments.
+    Token types: 0 prompt, 1 text or completion, 2 padding, 3 the last token of an attention unit. Rows without any
+    token of type 1 are left out and counted. Blank lines and empty texts are dropped and counted. A run that was
+    killed goes on when it is called again with the same arguments.
+
+    Packings, where an article is a document, or what `packing_boundary` makes of a record:
+
+    - `full`: one after the other, cut wherever a row is full; only the last row is padded. `full::drop` drops it.
+    - `greedy::drop`, `greedy::truncate_left`, `greedy::truncate_right`: into the open row if it fits, else into a new
+      one; an article longer than a row is dropped or cut. `greedy` is `greedy::drop`.
+    - `single::drop`, `single::truncate_left`, `single::truncate_right`: each alone in a row. `single::split`: its
+      whole pieces of a row's length. `single::sample`: a stretch from a random place.
+    - `concat::K`: groups of K articles, each padded to whole rows.
+    - `best_fit`: whole articles into as few rows as possible; those longer than a row are cut into whole rows and a
+      rest, so that nothing is lost.
+
+    With `record="prompt_completion"` a record is an object with a prompt and a completion, or a list of them (one
+    chat). Exactly one space is put between the two, every pair ends with the end token, pairs without a completion
+    are skipped; lines of `.txt` are completions, newline included. Megatron files get the token types as a second
+    pair, `<prefix>_<field>_token_types`, one byte a token.
 
     Args:
         inputs: As for `shard`.
@@ -61,15 +93,30 @@ def pack(
             the bytes of UTF-8, then `<pad>`, `<bos>`, `<eos>`.
         format: Kind of the output files.
         sequence_length: Tokens in a row. HDF5 only, and required there.
-        packing: How documents become rows. HDF5 only.
+        packing: How articles become rows; `full` by default. HDF5 only.
+        record: What a record is: an object with text fields, or pairs of prompt and completion.
         text_field: Field that holds the text, `data.text` for one inside another. Several make one Megatron pair
             each, from the same records.
+        prompt_keyword: Key of the prompt.
+        completion_keyword: Key of the completion.
+        category_keyword: Key of the category.
+        categories: Names of the categories, or a file with a JSON list of them. Adds `category_ids` to HDF5 files:
+            the place in the list, -1 for none and for padding. Another name is a bad record.
+        space_separator: Whether to put one space in front of completions, and none behind prompts.
+        prompt_prefix: In front of prompts that are not empty.
+        prompt_postfix: Behind prompts that are not empty.
+        attention_boundary: Which last tokens get type 3: those of records, or of pairs.
+        packing_boundary: What packing keeps together: records, or pairs.
+        keep_prompt_only_sequences: Whether to keep pairs without a completion, and rows without any token of type 1.
+        window_tokens: Tokens that `best_fit` looks at together; they stay in memory, at 8 bytes each.
+        seed: Of `single::sample`.
         eos_token: The token that ends a document. By default what the files beside the tokenizer say
             (`tokenizer_config.json`, `special_tokens_map.json`), else the one known end token of its vocabulary.
         pad_token: The token that pads the last row; by default the tokenizer's own, else the end token.
         add_special_tokens: Whether tokens that the tokenizer itself adds (a leading `<s>`) are kept, as
             `transformers` does. An end token that it adds is never doubled.
-        append_eos: Whether every document ends with the end token.
+        special_tokens: Tokens to add to the vocabulary, each found whole in texts.
+        append_eos: Whether every document, or pair, ends with the end token.
         compression: `"gzip"` for chunked, compressed HDF5 as generative_data_prep writes it.
         rows_per_file: Rows in an HDF5 file; 256 MiB of them by default. Only the last file is shorter.
         prefix: First part of file names.
@@ -89,36 +136,132 @@ def pack(
         OSError: What the system reports.
 
     Origin:
-        `tools/preprocess_data.py` and `megatron/core/datasets/indexed_dataset.py` of NVIDIA/Megatron-LM; packing
-        `full` and the HDF5 columns of sambanova/generative_data_prep.
+        `tools/preprocess_data.py` and `megatron/core/datasets/indexed_dataset.py` of NVIDIA/Megatron-LM; pairs,
+        `full`, `single`, `greedy` and the HDF5 columns of sambanova/generative_data_prep (where it differs from its
+        own documentation, the documentation counts); `concat`, `split`, `sample` of Open-Llama; `best_fit`:
+        arXiv 2404.10830.
 
     Example:
         >>> report = bloomdata.pack("raw/*.jsonl", "packed", tokenizer="bytes", sequence_length=64)
         >>> report.ledger["tokens_out"] % 64
         0
     """
-    check_counts(sequence_length=sequence_length, rows_per_file=rows_per_file)
-    check_choice("format", format, "hdf5", "megatron")
-    check_choice("packing", packing, None, "full")
-    check_choice("on_bad_record", on_bad_record, "raise", "quarantine")
     if not 0 <= checkpoint_seconds < math.inf:
         raise ConfigError(f"checkpoint_seconds: {checkpoint_seconds!r} is no time")
-    fields = [text_field] if isinstance(text_field, str) else list(text_field)
-    config = {
-        **tokenizer_options(tokenizer, eos_token, pad_token, add_special_tokens=add_special_tokens),
-        "text_field": fields,
-        "format": format,
-        "sequence_length": sequence_length,
-        "packing": packing or ("full" if format == "hdf5" else None),
-        "compression": compression,
-        "rows_per_file": rows_per_file,
-        "prefix": prefix,
-        "append_eos": append_eos,
-        "on_bad_record": on_bad_record,
-    }
+    config = pack_config(
+        tokenizer=tokenizer,
+        format=format,
+        sequence_length=sequence_length,
+        packing=packing,
+        record=record,
+        text_field=text_field,
+        prompt_keyword=prompt_keyword,
+        completion_keyword=completion_keyword,
+        category_keyword=category_keyword,
+        categories=categories,
+        space_separator=space_separator,
+        prompt_prefix=prompt_prefix,
+        prompt_postfix=prompt_postfix,
+        attention_boundary=attention_boundary,
+        packing_boundary=packing_boundary,
+        keep_prompt_only_sequences=keep_prompt_only_sequences,
+        window_tokens=window_tokens,
+        seed=seed,
+        eos_token=eos_token,
+        pad_token=pad_token,
+        add_special_tokens=add_special_tokens,
+        special_tokens=special_tokens,
+        append_eos=append_eos,
+        compression=compression,
+        rows_per_file=rows_per_file,
+        prefix=prefix,
+        on_bad_record=on_bad_record,
+    )
     paths, streams = split_inputs(inputs)
     options = (os.fspath(output), thread_count(num_threads), overwrite, checkpoint_seconds)
-    hdf5 = Hdf5Files(sequence_length or 1, compression)
+    hdf5 = Hdf5Files(sequence_length or 1, compression, with_categories=categories is not None)
     start = time.monotonic()
     result = _core.pack(paths, streams, json.dumps(config), options, hdf5, on_progress)
     return PackReport.from_run(output, result, time.monotonic() - start)
+
+
+def pack_config(
+    *,
+    tokenizer: str | os.PathLike[str],
+    format: str = "hdf5",  # noqa: A002
+    packing: str | None = None,
+    text_field: str | Sequence[str] = "text",
+    categories: Sequence[str] | str | os.PathLike[str] | None = None,
+    eos_token: str | None = None,
+    pad_token: str | None = None,
+    add_special_tokens: bool = True,
+    special_tokens: Sequence[str] | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """The core's description of a run of `pack`; options that are not named have their defaults.
+
+    Raises:
+        ConfigError: An option that cannot work.
+    """
+    if unknown := set(options) - set(_DEFAULTS):
+        raise ConfigError(f"{sorted(unknown)[0]}: no such option")
+    options = {**_DEFAULTS, **options}
+    check_counts(**{name: options[name] for name in ("sequence_length", "rows_per_file", "window_tokens", "seed")})
+    check_choice("format", format, "hdf5", "megatron")
+    check_choice("record", options["record"], "text", "prompt_completion")
+    for boundary in ("attention_boundary", "packing_boundary"):
+        check_choice(boundary, options[boundary], "jsonl", "prompt_completion_pair")
+    if packing is not None and not isinstance(packing, str):
+        raise ConfigError(f"packing: {packing!r} is no name")
+    check_choice("on_bad_record", options["on_bad_record"], "raise", "quarantine")
+    default_packing = "full" if format == "hdf5" else None
+    return {
+        **tokenizer_options(
+            tokenizer, eos_token, pad_token, add_special_tokens=add_special_tokens, special_tokens=special_tokens
+        ),
+        **options,
+        "format": format,
+        "packing": default_packing if packing is None else packing,
+        "text_field": [text_field] if isinstance(text_field, str) else list(text_field),
+        "categories": _categories(categories),
+    }
+
+
+# Of `pack`, for callers that name a few options only.
+_DEFAULTS: dict[str, Any] = {
+    "sequence_length": None,
+    "record": "text",
+    "prompt_keyword": "prompt",
+    "completion_keyword": "completion",
+    "category_keyword": "category",
+    "space_separator": True,
+    "prompt_prefix": None,
+    "prompt_postfix": None,
+    "attention_boundary": "jsonl",
+    "packing_boundary": "jsonl",
+    "keep_prompt_only_sequences": False,
+    "window_tokens": 1 << 24,
+    "seed": 0,
+    "append_eos": True,
+    "compression": None,
+    "rows_per_file": None,
+    "prefix": "data",
+    "on_bad_record": "raise",
+}
+
+
+def _categories(categories: Sequence[str] | str | os.PathLike[str] | None) -> list[str] | None:
+    """Names of categories, from a list or a file that holds one."""
+    if categories is None:
+        return None
+    names = categories
+    if isinstance(categories, (str, os.PathLike)):
+        try:
+            names = json.loads(Path(categories).read_bytes())
+        except ValueError as error:
+            raise ConfigError(f"categories: {os.fspath(categories)}: {error}") from error
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"categories: {names!r} is no list of names")
+    if len(set(names)) != len(names):
+        raise ConfigError("categories: a name occurs twice")
+    return list(names)

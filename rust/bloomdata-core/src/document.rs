@@ -126,6 +126,8 @@ pub enum BadRecord {
     NullField(String),
     /// The field holds something else than a string.
     NotAString(String),
+    /// The category is none of those that were named.
+    UnknownCategory(String),
 }
 
 impl BadRecord {
@@ -138,6 +140,7 @@ impl BadRecord {
             Self::MissingField(_) => "missing field",
             Self::NullField(_) => "null field",
             Self::NotAString(_) => "field is not a string",
+            Self::UnknownCategory(_) => "unknown category",
         }
     }
 }
@@ -151,6 +154,7 @@ impl fmt::Display for BadRecord {
             Self::MissingField(field) => write!(out, "no field {field:?}"),
             Self::NullField(field) => write!(out, "field {field:?} is null"),
             Self::NotAString(field) => write!(out, "field {field:?} is not a string"),
+            Self::UnknownCategory(name) => write!(out, "category {name:?} is none of those named"),
         }
     }
 }

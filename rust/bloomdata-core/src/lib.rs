@@ -5,6 +5,7 @@ pub mod error;
 pub mod formats;
 pub mod hash;
 pub mod io;
+pub mod json_fields;
 pub mod ledger;
 pub mod ordered;
 pub mod packing;
@@ -12,6 +13,7 @@ pub mod pipeline;
 pub mod progress;
 pub mod rng;
 pub mod sources;
+pub mod templates;
 pub mod token;
 pub mod tokenizers;
 

@@ -17,6 +17,8 @@ pub const fn index(value: u64) -> usize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenDtype {
+    /// One byte, for token types.
+    Uint8,
     /// Two bytes, for vocabularies below 65,500 (Megatron's limit, not 65,536).
     Uint16,
     /// Four bytes, signed.
@@ -34,6 +36,7 @@ impl TokenDtype {
     /// Bytes of one token.
     pub const fn itemsize(self) -> usize {
         match self {
+            Self::Uint8 => 1,
             Self::Uint16 => 2,
             Self::Int32 => 4,
         }
@@ -42,6 +45,7 @@ impl TokenDtype {
     /// Megatron's code of the type in the `.idx` header.
     pub const fn code(self) -> u8 {
         match self {
+            Self::Uint8 => 1,
             Self::Uint16 => 8,
             Self::Int32 => 4,
         }
@@ -50,6 +54,7 @@ impl TokenDtype {
     /// The type that a code stands for; of the codes, only those that we write.
     pub const fn from_code(code: u8) -> Option<Self> {
         match code {
+            1 => Some(Self::Uint8),
             8 => Some(Self::Uint16),
             4 => Some(Self::Int32),
             _ => None,
@@ -63,6 +68,10 @@ impl TokenDtype {
     pub fn encode(self, ids: &[u32], out: &mut Vec<u8>) -> Result<()> {
         let mut highest = 0;
         match self {
+            Self::Uint8 => out.extend(ids.iter().map(|&id| {
+                highest |= id;
+                id.to_le_bytes()[0]
+            })),
             Self::Uint16 => out.extend(ids.iter().flat_map(|&id| {
                 highest |= id;
                 let [low, high, ..] = id.to_le_bytes();
@@ -73,7 +82,11 @@ impl TokenDtype {
                 id.to_le_bytes()
             })),
         }
-        let limit = if self == Self::Uint16 { u32::from(u16::MAX) } else { i32::MAX.cast_unsigned() };
+        let limit = match self {
+            Self::Uint8 => u32::from(u8::MAX),
+            Self::Uint16 => u32::from(u16::MAX),
+            Self::Int32 => i32::MAX.cast_unsigned(),
+        };
         if highest > limit {
             return Err(Error::Internal(format!("a token id does not fit {self:?}")));
         }

@@ -11,14 +11,15 @@ use pyo3::types::PyBytes;
 /// The Python object, and the exception that it raised last.
 pub(crate) struct PythonHdf5 {
     object: Py<PyAny>,
+    num_columns: u64,
     raised: Mutex<Option<PyErr>>,
 }
 
-type PythonLayout = (Vec<(u64, Vec<u8>)>, u64, u64, u64);
+type PythonLayout = (Vec<(u64, Vec<u8>)>, Vec<u64>, u64);
 
 impl PythonHdf5 {
-    pub(crate) fn new(object: Py<PyAny>) -> Self {
-        Self { object, raised: Mutex::new(None) }
+    pub(crate) fn new(object: Py<PyAny>, num_columns: u64) -> Self {
+        Self { object, num_columns, raised: Mutex::new(None) }
     }
 
     /// The exception behind an [`Error::Callback`].
@@ -41,17 +42,16 @@ impl Hdf5Files for PythonHdf5 {
             self.object.bind(py).call_method1("layout", (num_rows,))?.extract::<Option<PythonLayout>>()
         });
         let layout = layout.map_err(|error| self.keep(error))?;
-        Ok(layout.map(|(segments, input_ids_offset, token_type_ids_offset, file_bytes)| Layout {
-            segments,
-            input_ids_offset,
-            token_type_ids_offset,
-            file_bytes,
-        }))
+        Ok(layout.map(|(segments, offsets, file_bytes)| Layout { segments, offsets, file_bytes }))
     }
 
-    fn compress(&self, raw: &Path, types_offset: u64, num_rows: u64) -> Result<Vec<u8>> {
+    fn num_columns(&self) -> u64 {
+        self.num_columns
+    }
+
+    fn compress(&self, raw: &Path, offsets: &[u64], num_rows: u64) -> Result<Vec<u8>> {
         Python::attach(|py| {
-            let image = self.object.bind(py).call_method1("compress", (raw, types_offset, num_rows))?;
+            let image = self.object.bind(py).call_method1("compress", (raw, offsets.to_vec(), num_rows))?;
             Ok(image.cast::<PyBytes>()?.as_bytes().to_vec())
         })
         .map_err(|error| self.keep(error))

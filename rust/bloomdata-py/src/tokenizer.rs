@@ -25,7 +25,7 @@ impl Tokenizer {
     fn encode<'py>(&self, py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyBytes>> {
         let ids = py.detach(|| {
             let mut ids = Vec::new();
-            self.inner.encode(text, &mut ids).map(|()| ids)
+            self.inner.encode_open(text, &mut ids).map(|()| ids)
         });
         let bytes: Vec<u8> = ids.map_err(to_python)?.into_iter().flat_map(u32::to_le_bytes).collect();
         Ok(PyBytes::new(py, &bytes))

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
+use bloomdata_core::packing::Packing;
+use bloomdata_core::packing::plan::{histogram, plan as core_plan};
+use bloomdata_core::pipeline::lengths::lengths as core_lengths;
 use bloomdata_core::pipeline::merge::merge as core_merge;
 use bloomdata_core::pipeline::pack::{PackConfig, pack as core_pack};
 use bloomdata_core::pipeline::run::{RunOptions, RunResult};
@@ -10,11 +13,11 @@ use bloomdata_core::pipeline::shard::{ShardConfig, shard as core_shard};
 use bloomdata_core::pipeline::verify::verify as core_verify;
 use bloomdata_core::progress::Progress;
 use bloomdata_core::sources::inputs::{InputList, expand as core_expand};
-use bloomdata_core::sources::json_fields::FieldPath;
 use bloomdata_core::sources::stream::read_lines as core_read_lines;
 use bloomdata_core::sources::tables::{RowStream, TableReader};
 use bloomdata_core::{Error, Result};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::enter::enter;
 use crate::errors::{config_error, to_python};
@@ -41,7 +44,7 @@ pub(crate) fn shard(
     let streams = take_streams(&streams)?;
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let (inputs, tables) = plan(&inputs, &options.output, streams, Vec::new(), progress)?;
+        let (inputs, tables) = list_inputs(&inputs, Some(&options.output), streams, Vec::new(), progress)?;
         core_shard(&config, &options, &inputs, &|a, b, c, d, e| tables.read(a, b, c, d, e), progress)
     })?;
     report(&result)
@@ -61,16 +64,59 @@ pub(crate) fn pack(
     let config: PackConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let streams = take_streams(&streams)?;
     let options = run_options(options);
-    let hdf5 = PythonHdf5::new(hdf5);
+    let hdf5 = PythonHdf5::new(hdf5, if config.pairs.categories.is_some() { 3 } else { 2 });
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let fields =
-            config.text_field.iter().map(|field| FieldPath::parse(field)).collect::<Result<Vec<_>>>()?;
-        let columns = fields.iter().map(|field| field.column().to_owned()).collect();
-        let (inputs, tables) = plan(&inputs, &options.output, streams, columns, progress)?;
+        let columns = config.columns()?;
+        let (inputs, tables) = list_inputs(&inputs, Some(&options.output), streams, columns, progress)?;
         core_pack(&config, &options, &inputs, &|a, b, c, d, e| tables.read(a, b, c, d, e), &hdf5, progress)
     });
     let result = result.map_err(|error| hdf5.take_raised().unwrap_or(error))?;
     report(&result)
+}
+
+/// Tokens of each article of the inputs, little-endian uint32.
+#[pyfunction]
+pub(crate) fn lengths<'py>(
+    py: Python<'py>,
+    inputs: Vec<String>,
+    streams: Vec<(String, Bound<'_, PyAny>)>,
+    config: &str,
+    num_threads: usize,
+    on_progress: Option<Bound<'_, PyAny>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let config: PackConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
+    let streams = take_streams(&streams)?;
+    let lengths = enter(py, on_progress.as_ref(), |progress| {
+        let (inputs, tables) = list_inputs(&inputs, None, streams, config.columns()?, progress)?;
+        let tables = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
+        core_lengths(&config, num_threads.max(1), &inputs, &tables, progress)
+    })?;
+    let bytes: Vec<u8> = lengths.into_iter().flat_map(u32::to_le_bytes).collect();
+    Ok(PyBytes::new(py, &bytes))
+}
+
+/// What packings would do to documents of these lengths (little-endian uint32); returns plans and a histogram as JSON.
+#[pyfunction]
+pub(crate) fn plan(
+    py: Python<'_>,
+    lengths: Vec<u8>,
+    sequence_length: u64,
+    packings: Vec<String>,
+    seed: u64,
+    window_tokens: u64,
+) -> PyResult<String> {
+    let (lengths, _) = lengths.as_chunks::<4>();
+    let lengths: Vec<u32> = lengths.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
+    let plans = enter(py, None, |progress| {
+        packings
+            .iter()
+            .map(|packing| {
+                progress.check()?;
+                core_plan(Packing::parse(packing)?, &lengths, sequence_length, (seed, window_tokens))
+            })
+            .collect::<Result<Vec<_>>>()
+    })?;
+    Ok(serde_json::json!({"plans": plans, "histogram": histogram(&lengths)}).to_string())
 }
 
 /// Merges finished Megatron pairs. Returns as `shard`.
@@ -106,9 +152,9 @@ fn run_options(
 }
 
 /// Lists everything that will be read.
-fn plan(
+fn list_inputs(
     inputs: &[String],
-    output: &Path,
+    output: Option<&Path>,
     streams: Vec<(String, RowStream)>,
     columns: Vec<String>,
     progress: &Progress,
@@ -116,7 +162,7 @@ fn plan(
     let mut list = if inputs.is_empty() && !streams.is_empty() {
         InputList::default()
     } else {
-        core_expand(inputs, Some(output))?
+        core_expand(inputs, output)?
     };
     progress.total_bytes.store(list.inputs.iter().map(|input| input.size).sum(), Relaxed);
     let tables = TableReader::new(&mut list.inputs, streams, columns);

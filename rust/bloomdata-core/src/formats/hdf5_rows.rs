@@ -1,4 +1,5 @@
-//! Rows of `sequence_length` tokens in HDF5 files: `input_ids` and `token_type_ids`, int32, `(rows, sequence_length)`.
+//! Rows of `sequence_length` tokens in HDF5 files: `input_ids`, `token_type_ids` and, with categories, `category_ids`,
+//! each int32, `(rows, sequence_length)`.
 //!
 //! An HDF5 library describes a file of a given number of rows (see [`Hdf5Files`]); the rows themselves are written
 //! here, straight to where the datasets lie. A contiguous file can be mapped by readers that know the two offsets, so
@@ -19,15 +20,31 @@ use crate::token::index;
 /// Bytes of an int32.
 const ITEM: u64 = 4;
 
-/// Tokens of one field for a block of documents, as they will be stored.
+/// A piece that is written by itself; shorter ones are gathered first.
+const DIRECT_BYTES: usize = 1 << 16;
+/// Bytes of gathered pieces that are written at once.
+const GATHERED_BYTES: usize = 1 << 20;
+
+/// Tokens of one field for a block of records, as they will be stored.
 #[derive(Debug, Default)]
 pub struct TokenStream {
     /// Tokens in the output's type, little-endian.
     pub ids: Vec<u8>,
     /// Token types as int32, when they are asked for.
     pub types: Vec<u8>,
-    /// Tokens of each kept document.
+    /// Categories as int32, when they are asked for.
+    pub categories: Vec<u8>,
+    /// Tokens of each article.
     pub lengths: Vec<u32>,
+}
+
+/// A stretch of a stream's tokens.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    /// The stream.
+    pub stream: Arc<TokenStream>,
+    /// Tokens of it.
+    pub tokens: Range<u64>,
 }
 
 /// Where everything is in a file of a given number of rows.
@@ -35,10 +52,8 @@ pub struct TokenStream {
 pub struct Layout {
     /// All bytes of the file that belong to no dataset, each run with its offset.
     pub segments: Vec<(u64, Vec<u8>)>,
-    /// Offset of the first row's tokens.
-    pub input_ids_offset: u64,
-    /// Offset of the first row's token types.
-    pub token_type_ids_offset: u64,
+    /// Offsets of the first row in `input_ids`, `token_type_ids` and, with categories, `category_ids`.
+    pub offsets: Vec<u64>,
     /// Size of the file.
     pub file_bytes: u64,
 }
@@ -51,34 +66,56 @@ pub trait Hdf5Files: Send + Sync {
     /// What the library reports.
     fn layout(&self, num_rows: u64) -> Result<Option<Layout>>;
 
-    /// A compressed file of `num_rows` rows, from raw rows: tokens at offset 0, types at `types_offset`. Made in
+    /// A compressed file of `num_rows` rows, from a file of raw rows with a dataset at each of `offsets`. Made in
     /// memory: the library is not safe on a disk that gets full.
     ///
     /// # Errors
     /// What the library reports.
-    fn compress(&self, raw: &Path, types_offset: u64, num_rows: u64) -> Result<Vec<u8>>;
+    fn compress(&self, raw: &Path, offsets: &[u64], num_rows: u64) -> Result<Vec<u8>>;
+
+    /// Datasets in a file.
+    fn num_columns(&self) -> u64;
 }
 
-/// A stretch of rows on its way into a file.
+/// Rows on their way into a file.
 #[derive(Debug)]
 pub struct RowWrite {
     file: Arc<PartFile>,
-    stream: Arc<TokenStream>,
-    /// Tokens of the stream.
-    tokens: Range<u64>,
-    input_ids_offset: u64,
-    token_type_ids_offset: u64,
+    pieces: Vec<Piece>,
+    /// Where they go in each column.
+    offsets: Vec<u64>,
 }
 
 impl RowWrite {
     /// Writes it, on any thread. A failure is kept for [`PartWriter::seal`].
     pub fn run(self) {
-        let bytes = index(self.tokens.start * ITEM)..index(self.tokens.end * ITEM);
-        let result =
-            self.file.handle.write_all_at(&self.stream.ids[bytes.clone()], self.input_ids_offset).and_then(
-                |()| self.file.handle.write_all_at(&self.stream.types[bytes], self.token_type_ids_offset),
-            );
-        self.file.note(result.err());
+        let columns: [fn(&TokenStream) -> &[u8]; 3] =
+            [|stream| &stream.ids, |stream| &stream.types, |stream| &stream.categories];
+        let results = self.offsets.iter().zip(columns).map(|(&offset, column)| self.write(offset, column));
+        let failure = results.into_iter().find_map(std::io::Result::err);
+        self.file.note(failure);
+    }
+
+    fn write(&self, mut offset: u64, column: fn(&TokenStream) -> &[u8]) -> std::io::Result<()> {
+        let mut gathered: Vec<u8> = Vec::new();
+        let mut write = |bytes: &[u8]| {
+            let at = offset;
+            offset += bytes.len() as u64;
+            self.file.handle.write_all_at(bytes, at)
+        };
+        for Piece { stream, tokens } in &self.pieces {
+            let bytes = &column(stream)[index(tokens.start * ITEM)..index(tokens.end * ITEM)];
+            if bytes.len() >= DIRECT_BYTES || gathered.len() + bytes.len() > GATHERED_BYTES {
+                write(&gathered)?;
+                gathered.clear();
+            }
+            if bytes.len() >= DIRECT_BYTES {
+                write(bytes)?;
+            } else {
+                gathered.extend_from_slice(bytes);
+            }
+        }
+        write(&gathered)
     }
 }
 
@@ -138,8 +175,8 @@ pub struct SealedPart {
     pub sealed: Sealed,
     /// Rows.
     pub num_rows: u64,
-    /// Offsets of `input_ids` and `token_type_ids`; `None` when compressed.
-    pub offsets: Option<(u64, u64)>,
+    /// Offsets of the datasets; `None` when compressed.
+    pub offsets: Option<Vec<u64>>,
 }
 
 impl PartWriter {
@@ -158,13 +195,13 @@ impl PartWriter {
             .map_err(Error::io(&temporary))?;
         let raw_bytes = max_rows * row_tokens * ITEM;
         // Asked of the system before the HDF5 library is: a limit on the size of files is then told by its name.
-        file.set_len(2 * raw_bytes).map_err(Error::io(&temporary))?;
+        file.set_len(hdf5.num_columns() * raw_bytes).map_err(Error::io(&temporary))?;
         let layout = hdf5.layout(max_rows)?;
         let contiguous = layout.is_some();
         let layout = layout.unwrap_or(Layout {
-            token_type_ids_offset: raw_bytes,
-            file_bytes: 2 * raw_bytes,
-            ..Layout::default()
+            offsets: (0..hdf5.num_columns()).map(|column| column * raw_bytes).collect(),
+            file_bytes: hdf5.num_columns() * raw_bytes,
+            segments: Vec::new(),
         });
         let file = Arc::new(PartFile { handle: file, writes: Mutex::default(), bell: Condvar::new() });
         Ok(Self { path: path.to_owned(), temporary, file, layout, contiguous, row_tokens, tokens: 0 })
@@ -180,20 +217,15 @@ impl PartWriter {
         self.tokens
     }
 
-    /// Plans the next tokens of the file: `tokens` of `stream`. The write may run on any thread.
-    pub fn append(&mut self, stream: &Arc<TokenStream>, tokens: Range<u64>) -> RowWrite {
+    /// Plans the next rows of the file: `tokens` tokens in `pieces`. The write may run on any thread.
+    pub fn append(&mut self, pieces: Vec<Piece>, tokens: u64) -> RowWrite {
         let at = self.tokens * ITEM;
-        self.tokens += tokens.end - tokens.start;
+        self.tokens += tokens;
         if let Ok(mut writes) = self.file.writes.lock() {
             writes.pending += 1;
         }
-        RowWrite {
-            file: Arc::clone(&self.file),
-            stream: Arc::clone(stream),
-            tokens,
-            input_ids_offset: self.layout.input_ids_offset + at,
-            token_type_ids_offset: self.layout.token_type_ids_offset + at,
-        }
+        let offsets = self.layout.offsets.iter().map(|offset| offset + at).collect();
+        RowWrite { file: Arc::clone(&self.file), pieces, offsets }
     }
 
     /// Seals the file with the rows that it has, which must be whole.
@@ -210,11 +242,11 @@ impl PartWriter {
         }
         let offsets = if self.contiguous {
             describe(&self.file.handle, &self.temporary, &mut self.layout, hdf5, num_rows, self.row_tokens)?;
-            Some((self.layout.input_ids_offset, self.layout.token_type_ids_offset))
+            Some(self.layout.offsets.clone())
         } else {
             let raw = self.temporary.clone();
             self.temporary = temporary_path(&temporary_path(&self.path));
-            let image = hdf5.compress(&raw, self.layout.token_type_ids_offset, num_rows)?;
+            let image = hdf5.compress(&raw, &self.layout.offsets, num_rows)?;
             std::fs::write(&self.temporary, image).map_err(Error::io(&self.temporary))?;
             remove_if_present(&raw)?;
             None
@@ -227,7 +259,7 @@ impl PartWriter {
     }
 }
 
-/// Writes what surrounds the rows. A file with fewer rows than planned has its types moved up to the tokens.
+/// Writes what surrounds the rows. In a file with fewer rows than planned the datasets move together.
 fn describe(
     file: &File,
     path: &Path,
@@ -238,8 +270,9 @@ fn describe(
 ) -> Result<()> {
     let layout = hdf5.layout(num_rows)?.unwrap_or_default();
     let bytes = num_rows * row_tokens * ITEM;
-    move_bytes(file, planned.input_ids_offset, layout.input_ids_offset, bytes)
-        .and_then(|()| move_bytes(file, planned.token_type_ids_offset, layout.token_type_ids_offset, bytes))
+    let mut moves = planned.offsets.iter().zip(&layout.offsets);
+    moves
+        .try_for_each(|(&from, &to)| move_bytes(file, from, to, bytes))
         .and_then(|()| {
             layout.segments.iter().try_for_each(|(offset, segment)| file.write_all_at(segment, *offset))
         })

@@ -96,6 +96,11 @@ impl MegatronWriter {
         self.bin.write(tokens)
     }
 
+    /// Type of the tokens.
+    pub fn dtype(&self) -> TokenDtype {
+        self.dtype
+    }
+
     /// Tokens written so far.
     pub fn num_tokens(&self) -> u64 {
         self.bin.size() / self.dtype.itemsize() as u64

@@ -8,3 +8,6 @@ pub const COMPLETION: u32 = 1;
 pub const PADDING: u32 = 2;
 /// Last token of an attention unit; trained on. What follows must not attend to what is before.
 pub const SEPARATOR: u32 = 3;
+
+/// Datasets of a file of rows, in their order in the file; the last one only when there are categories.
+pub const COLUMNS: [&str; 3] = ["input_ids", "token_type_ids", "category_ids"];

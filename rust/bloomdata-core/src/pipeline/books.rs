@@ -29,8 +29,13 @@ pub enum OnBadRecord {
 /// What becomes of one record.
 #[derive(Debug)]
 pub enum Fate {
-    /// Written; the bytes of its text.
-    Kept(u64),
+    /// Written.
+    Kept {
+        /// Bytes of its text.
+        text_bytes: u64,
+        /// What it became: articles that packing keeps apart; one for a text.
+        articles: u64,
+    },
     /// Left out, for this reason.
     Dropped(&'static str),
     /// Bad: why, its offset, and its raw bytes.
@@ -140,7 +145,7 @@ impl<'run> Books<'run> {
         self.state.position.offset = outcome.next_offset;
         self.state.ledger.documents_in += outcome.records;
         match &outcome.fate {
-            Fate::Kept(text_bytes) => {
+            Fate::Kept { text_bytes, .. } => {
                 self.state.ledger.documents_kept += 1;
                 self.state.ledger.text_bytes += text_bytes;
             }

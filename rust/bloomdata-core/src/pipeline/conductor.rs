@@ -60,7 +60,7 @@ impl Conductor<'_, '_, '_> {
                     let mut kept = 0..0;
                     let mut ends = lines.ends.iter();
                     for outcome in &lines.outcomes {
-                        if matches!(outcome.fate, Fate::Kept(_)) {
+                        if matches!(outcome.fate, Fate::Kept { .. }) {
                             kept = kept.end..ends.next().copied().unwrap_or(kept.end);
                             if self.cutter.may_end(kept.len()) {
                                 self.books.sync()?;

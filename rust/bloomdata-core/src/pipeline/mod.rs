@@ -4,15 +4,19 @@
 //! - [`journal`]: what an unfinished folder says, so that a killed run goes on.
 //! - [`run`]: opening an output folder: new, to be resumed, or finished already.
 //! - [`books`]: the ledger, the quarantine and the place in the inputs, settled record by record.
+//! - [`articles`]: records become token ids and what each token is.
+//! - [`lengths`]: tokens of each article, for plans.
 //! - [`feed`]: blocks of the inputs to a pool of workers.
 //! - [`sealer`]: a thread that syncs, renames and journals finished outputs in order.
 //! - [`shard`] (with `conductor`, [`cutter`], [`shuffle`] and `shard_writer`), [`pack`] (with [`sinks`]), [`merge`], [`verify`]: the verbs.
 
+pub mod articles;
 pub mod books;
 mod conductor;
 pub mod cutter;
 pub mod feed;
 pub mod journal;
+pub mod lengths;
 pub mod manifest;
 pub mod merge;
 pub mod pack;

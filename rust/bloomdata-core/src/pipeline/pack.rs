@@ -11,24 +11,26 @@ use crossbeam_channel::bounded;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::books::{Books, Fate, OnBadRecord, Outcome, QUARANTINE_NAME};
+use super::articles::{Boundary, Packed, Worker};
+use super::books::{Books, OnBadRecord, Outcome, QUARANTINE_NAME};
 use super::feed::{Item, feed};
 use super::manifest::{IndexedInputs, OutputEntry};
 use super::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use super::sealer::{Sealer, cause, join};
-use super::sinks::megatron::{MegatronSink, pair_name};
+use super::sinks::megatron::{MegatronSink, pair_names};
 use super::sinks::{Checkpoint, Sink, hdf5::Hdf5Sink};
-use crate::document::{BadRecord, Block, Record, is_blank};
+use crate::document::Block;
 use crate::error::{Error, Result};
-use crate::formats::hdf5_rows::{Hdf5Files, RowWrite, TokenStream};
+use crate::formats::hdf5_rows::{Hdf5Files, RowWrite};
 use crate::io::atomic::write_atomically;
 use crate::ledger::Ledger;
 use crate::ordered::{Pool, Results};
-use crate::packing::types;
+use crate::packing::Packing;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
-use crate::sources::json_fields::{FieldPath, extract, invalid_utf8};
-use crate::sources::{Format, Source, SourceOptions};
+use crate::json_fields::FieldPath;
+use crate::sources::{Source, SourceOptions};
+use crate::templates::prompt_completion::PairOptions;
 use crate::token::TokenDtype;
 use crate::tokenizers::{Tokenizer, TokenizerOptions};
 
@@ -50,29 +52,43 @@ pub enum PackFormat {
     Hdf5,
 }
 
-/// How documents become sequences.
+/// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Packing {
-    /// One after the other, cut wherever a sequence is full.
-    Full,
+#[serde(rename_all = "snake_case")]
+pub enum RecordKind {
+    /// An object with one or several fields of text.
+    Text,
+    /// A pair of prompt and completion, or a list of them.
+    PromptCompletion,
 }
 
 /// Options of `pack`. Same names as in Python and on the command line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PackConfig {
     /// How to make tokens.
     #[serde(flatten)]
     pub tokenizer: TokenizerOptions,
+    /// What a record is.
+    pub record: RecordKind,
     /// Fields that hold text; each makes its own Megatron pair.
     pub text_field: Vec<String>,
+    /// How pairs of prompt and completion are read.
+    #[serde(flatten)]
+    pub pairs: PairOptions,
+    /// Where one must not attend to what is before: behind articles, or behind each pair.
+    pub attention_boundary: Boundary,
+    /// What packing keeps together: articles, or single pairs.
+    pub packing_boundary: Boundary,
     /// `megatron` or `hdf5`.
     pub format: PackFormat,
     /// Tokens in a row (HDF5 only).
     pub sequence_length: Option<u64>,
     /// How documents become rows (HDF5 only).
     pub packing: Option<Packing>,
+    /// Tokens that packing `best_fit` looks at together.
+    pub window_tokens: u64,
+    /// Seed of packing `single::sample`.
+    pub seed: u64,
     /// `gzip` for chunked, compressed HDF5.
     pub compression: Option<String>,
     /// Rows in an HDF5 file; only the last file is shorter.
@@ -85,33 +101,37 @@ pub struct PackConfig {
     pub on_bad_record: OnBadRecord,
 }
 
-/// What the pool makes of a block.
-#[derive(Debug)]
-pub struct Packed {
-    /// Index of the input.
-    pub file: usize,
-    /// All records, in order.
-    pub outcomes: Vec<Outcome>,
-    /// One per text field.
-    pub streams: Vec<TokenStream>,
-}
-
-/// What all workers share.
-struct Worker<'run> {
-    tokenizer: &'run dyn Tokenizer,
-    fields: &'run [FieldPath],
-    formats: Vec<Format>,
-    dtype: TokenDtype,
-    with_types: bool,
-    append_eos: bool,
-    keep_raw: bool,
-}
-
 impl PackConfig {
+    /// The fields that hold text.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn fields(&self) -> Result<Vec<FieldPath>> {
+        self.text_field.iter().map(|field| FieldPath::parse(field)).collect()
+    }
+
+    /// The columns of tables that hold them; none for all.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn columns(&self) -> Result<Vec<String>> {
+        match self.record {
+            RecordKind::Text => Ok(self.fields()?.iter().map(|field| field.column().to_owned()).collect()),
+            // Keys may be missing: read every column.
+            RecordKind::PromptCompletion => Ok(Vec::new()),
+        }
+    }
+
     fn validate(&self) -> Result<Vec<FieldPath>> {
         let hdf5 = self.format == PackFormat::Hdf5;
         if hdf5 && self.text_field.len() != 1 {
             return Err(Error::config("text_field", "format \"hdf5\" takes exactly one field"));
+        }
+        if self.record == RecordKind::PromptCompletion && self.text_field.len() != 1 {
+            return Err(Error::config("text_field", "records of prompt and completion have no text fields"));
+        }
+        if self.window_tokens == 0 {
+            return Err(Error::config("window_tokens", "a window must hold at least one token"));
         }
         if self.text_field.is_empty() {
             return Err(Error::config("text_field", "at least one field is needed"));
@@ -148,7 +168,7 @@ impl PackConfig {
         if self.prefix.is_empty() || self.prefix.contains('/') {
             return Err(Error::config("prefix", format!("{:?} is no part of a file name", self.prefix)));
         }
-        self.text_field.iter().map(|field| FieldPath::parse(field)).collect()
+        self.fields()
     }
 }
 
@@ -188,17 +208,11 @@ pub fn pack(
         Opened::Ready(run) => run,
     };
     let (checkpoint, was_resumed): (Checkpoint, bool) = run.checkpoint()?;
-    let details = details(config, tokenizer.as_ref());
+    let mut details = details(config, tokenizer.as_ref());
     let copied = copy_tokenizer(tokenizer.as_ref(), run.folder())?;
-    let worker = Worker {
-        tokenizer: tokenizer.as_ref(),
-        fields: &fields,
-        formats: inputs.inputs.iter().map(|input| input.format).collect(),
-        dtype: dtype(config, tokenizer.as_ref()),
-        with_types: config.format == PackFormat::Hdf5,
-        append_eos: config.append_eos,
-        keep_raw: config.on_bad_record == OnBadRecord::Quarantine,
-    };
+    let dtype = dtype(config, tokenizer.as_ref());
+    let formats = inputs.inputs.iter().map(|input| input.format).collect();
+    let worker = Worker::new(config, tokenizer.as_ref(), &fields, formats, dtype);
     let folder = run.folder();
     let books = Books::open(&inputs.inputs, folder, config.on_bad_record, checkpoint.books.clone())?;
     let (writes, writes_inbox) = bounded::<RowWrite>(options.num_threads);
@@ -206,12 +220,12 @@ pub fn pack(
         PackFormat::Megatron => {
             // Its files are written in order by one thread: let the others go.
             drop(writes);
-            Box::new(MegatronSink::open(config, options, folder, worker.dtype, &checkpoint)?)
+            Box::new(MegatronSink::open(config, options, folder, dtype, &checkpoint)?)
         }
         PackFormat::Hdf5 => {
             let done = &run.done.outputs;
             let tools = (writes, progress);
-            Box::new(Hdf5Sink::open(config, folder, tokenizer.special(), hdf5, &checkpoint, done, tools))
+            Box::new(Hdf5Sink::open(config, folder, tokenizer.special(), hdf5, &checkpoint, done, tools)?)
         }
     };
     let done = std::mem::take(&mut run.done);
@@ -232,8 +246,10 @@ pub fn pack(
         let sealed = sealer.finish();
         let fed = join(feeder);
         match (sealed, written, fed) {
-            (Ok(mut done), Ok((ledger, finished, last)), Ok(())) => {
-                done.outputs.extend(last.into_iter().chain(copied));
+            (Ok(mut done), Ok(written), Ok(())) => {
+                let Written { ledger, finished, outputs, facts } = written;
+                done.outputs.extend(outputs.into_iter().chain(copied));
+                details.extend(facts);
                 Ok((ledger, done.inputs.into_iter().chain(finished), done.outputs))
             }
             (sealed, written, fed) => {
@@ -250,10 +266,8 @@ pub fn pack(
 fn last_outputs(config: &PackConfig) -> Vec<String> {
     let mut names = vec![QUARANTINE_NAME.to_owned(), TOKENIZER_PATH.to_owned()];
     if config.format == PackFormat::Megatron {
-        for field in &config.text_field {
-            names.extend(
-                [".bin", ".idx"].map(|suffix| format!("{}{suffix}", pair_name(&config.prefix, field))),
-            );
+        for name in pair_names(config) {
+            names.extend([".bin", ".idx"].map(|suffix| format!("{name}{suffix}")));
         }
     }
     names
@@ -296,7 +310,13 @@ fn details(config: &PackConfig, tokenizer: &dyn Tokenizer) -> Map<String, Value>
     facts.as_object().cloned().unwrap_or_default()
 }
 
-type Written = (Ledger, IndexedInputs, Vec<OutputEntry>);
+/// What is there once everything is written.
+struct Written {
+    ledger: Ledger,
+    finished: IndexedInputs,
+    outputs: Vec<OutputEntry>,
+    facts: Map<String, Value>,
+}
 
 fn write<'run>(
     results: Results<Item<Packed>>,
@@ -315,99 +335,8 @@ fn write<'run>(
             Item::End { file, hash, content_bytes } => books.end_input(file, hash, content_bytes)?,
         }
     }
-    let mut outputs = sink.finish(&mut books, sealer)?;
+    let (mut outputs, facts) = sink.finish(&mut books, sealer)?;
     let (ledger, quarantine, finished) = books.finish()?;
     outputs.extend(quarantine);
-    Ok((ledger, finished, outputs))
-}
-
-impl Worker<'_> {
-    fn pack(&self, block: &Block) -> Result<Item<Packed>> {
-        let mut packed = Packed {
-            file: block.file,
-            outcomes: Vec::new(),
-            streams: self.fields.iter().map(|_| TokenStream::default()).collect(),
-        };
-        // As many ids as bytes at most, for every tokenizer but a strange one; memory that is never touched costs nothing.
-        let mut ids: Vec<Vec<u32>> = self.fields.iter().map(|_| Vec::with_capacity(block.len())).collect();
-        block.for_each(|record| {
-            let fate = match self.texts(block.file, record) {
-                Ok(None) => Fate::Dropped("blank line"),
-                Ok(Some(texts)) => self.tokenize(&texts, &mut ids, &mut packed.streams)?,
-                Err(reason) => {
-                    let raw = if self.keep_raw { record.bytes.to_vec() } else { Vec::new() };
-                    Fate::Bad(reason, record.offset, raw)
-                }
-            };
-            Outcome::push(&mut packed.outcomes, record.next_offset, fate);
-            Ok::<(), Error>(())
-        })?;
-        for (stream, ids) in packed.streams.iter_mut().zip(&ids) {
-            stream.ids.reserve_exact(ids.len() * self.dtype.itemsize());
-            self.dtype.encode(ids, &mut stream.ids)?;
-            if self.with_types {
-                stream.types = token_types(&stream.lengths, ids.len());
-            }
-        }
-        Ok(Item::Block(packed))
-    }
-
-    /// The record's texts, one per field; `None` for a blank line.
-    fn texts<'record>(
-        &self,
-        file: usize,
-        record: Record<'record>,
-    ) -> std::result::Result<Option<Vec<std::borrow::Cow<'record, str>>>, BadRecord> {
-        if is_blank(record.bytes) {
-            return Ok(None);
-        }
-        if self.formats[file] != Format::Text {
-            return extract(record.bytes, self.fields).map(Some);
-        }
-        let line = record.bytes.strip_suffix(b"\r").unwrap_or(record.bytes);
-        let text = simdutf8::basic::from_utf8(line).map_err(|_| invalid_utf8(line))?;
-        Ok(Some(vec![text.into(); self.fields.len()]))
-    }
-
-    fn tokenize(
-        &self,
-        texts: &[std::borrow::Cow<'_, str>],
-        ids: &mut [Vec<u32>],
-        streams: &mut [TokenStream],
-    ) -> Result<Fate> {
-        if texts.iter().all(|text| text.is_empty()) {
-            return Ok(Fate::Dropped("empty text"));
-        }
-        let before: Vec<usize> = ids.iter().map(Vec::len).collect();
-        // An empty field stays empty, whatever the tokenizer adds to texts.
-        for (text, ids) in texts.iter().zip(ids.iter_mut()).filter(|(text, _)| !text.is_empty()) {
-            self.tokenizer.encode(text, ids)?;
-        }
-        if ids.iter().zip(&before).all(|(ids, before)| ids.len() == *before) {
-            return Ok(Fate::Dropped("no tokens"));
-        }
-        for ((ids, before), stream) in ids.iter_mut().zip(&before).zip(streams) {
-            // Megatron's tools leave a document of no tokens without an end, too.
-            if self.append_eos && ids.len() > *before {
-                ids.push(self.tokenizer.special().eos);
-            }
-            let length = u32::try_from(ids.len() - before)
-                .map_err(|_| Error::config("inputs", "a document has over 2^32 tokens"))?;
-            stream.lengths.push(length);
-        }
-        Ok(Fate::Kept(texts.iter().map(|text| text.len() as u64).sum()))
-    }
-}
-
-/// Types of a stream of documents: all trained on, and each one's last token a separator.
-fn token_types(lengths: &[u32], num_tokens: usize) -> Vec<u8> {
-    let mut out = types::COMPLETION.to_le_bytes().repeat(num_tokens);
-    let mut end = 0;
-    for &length in lengths {
-        end += length as usize * 4;
-        if length > 0 {
-            out[end - 4..end].copy_from_slice(&types::SEPARATOR.to_le_bytes());
-        }
-    }
-    out
+    Ok(Written { ledger, finished, outputs, facts })
 }

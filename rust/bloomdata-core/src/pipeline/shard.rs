@@ -27,7 +27,7 @@ use crate::io::compression::Compression;
 use crate::ordered::Pool;
 use crate::progress::Progress;
 use crate::sources::inputs::{InputList, natural_order};
-use crate::sources::json_fields::{invalid_utf8, validate};
+use crate::json_fields::{invalid_utf8, validate};
 use crate::sources::{Format, Source, SourceOptions};
 
 /// Options of `shard`. Same names as in Python and on the command line.
@@ -208,7 +208,7 @@ impl ShardConfig {
             let fate = match self.line(format, record, &mut lines.bytes) {
                 Ok(Some(size)) => {
                     lines.ends.push(lines.bytes.len());
-                    Fate::Kept(size)
+                    Fate::Kept { text_bytes: size, articles: 1 }
                 }
                 Ok(None) => Fate::Dropped("blank line"),
                 Err(reason) => Fate::Bad(reason, record.offset, record.bytes.to_vec()),

@@ -118,9 +118,10 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
     } else if manifest.verb != "shard" {
         compare("tokens", sum("tokens"), ledger.tokens_out);
     }
+    let articles = manifest.details.get("articles").and_then(Value::as_u64).unwrap_or(ledger.documents_kept);
     for output in &manifest.outputs {
         if let Some(documents) = output.details.get("documents").and_then(Value::as_u64) {
-            compare(&format!("documents ({})", output.path), documents, ledger.documents_kept);
+            compare(&format!("documents ({})", output.path), documents, articles);
         }
     }
     if manifest.verb != "merge" {
@@ -160,13 +161,18 @@ fn check_output(folder: &Path, manifest: &Manifest, output: &OutputEntry, progre
     } else if let Some(dtype) = output.details.get("dtype") {
         let dtype: TokenDtype = serde_json::from_value(dtype.clone())
             .map_err(|_| Error::corrupt(&path, 0, format!("token type {dtype}")))?;
-        check_tokens(&path, 0, size, dtype, vocab_size, progress)
+        let limit = if dtype == TokenDtype::Uint8 { Some(4) } else { vocab_size };
+        check_tokens(&path, 0, size, dtype, limit, progress)
     } else if let Some(datasets) = output.details.get("datasets").and_then(Value::as_object) {
         for (dataset, place) in datasets {
             let offset = place.get("offset").and_then(Value::as_u64).unwrap_or_default();
             let shape = place.get("shape").and_then(Value::as_array).into_iter().flatten();
             let bytes: u64 = shape.filter_map(Value::as_u64).product::<u64>() * 4;
-            let limit = if dataset == "token_type_ids" { Some(4) } else { vocab_size };
+            let limit = match dataset.as_str() {
+                "input_ids" => vocab_size,
+                "token_type_ids" => Some(4),
+                _ => None,
+            };
             if offset + bytes > size {
                 return Err(Error::corrupt(&path, offset, format!("{dataset} ends behind the file")));
             }
@@ -314,6 +320,7 @@ fn check_tokens(
         file.read_exact_at(part, start + at).map_err(Error::io(path))?;
         let too_high = |id: u32| u64::from(id) >= limit;
         let found = match dtype {
+            TokenDtype::Uint8 => part.iter().position(|&id| too_high(u32::from(id))),
             TokenDtype::Uint16 => {
                 part.chunks_exact(2).position(|id| too_high(u32::from(u16::from_le_bytes([id[0], id[1]]))))
             }

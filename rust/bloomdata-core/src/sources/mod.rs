@@ -10,11 +10,9 @@
 //! - [`json_values`]: a JSON array (or a sequence of values) becomes one record per element.
 //! - [`tables`]: Parquet files and Arrow streams become one JSON record per row.
 //! - [`stream`]: pieces of all inputs become [`Block`](crate::document::Block)s, in order.
-//! - [`json_fields`]: the named text fields of one JSON record.
 
 pub mod folders;
 pub mod inputs;
-pub mod json_fields;
 pub mod json_values;
 pub mod read;
 pub mod stream;

@@ -7,6 +7,7 @@ use crate::hash::hash_bytes;
 /// Names of the ids from 256 on.
 const SPECIAL: [&str; 3] = ["<pad>", "<bos>", "<eos>"];
 const PAD: u32 = 256;
+const BOS: u32 = 257;
 const EOS: u32 = 258;
 
 /// The built-in byte tokenizer.
@@ -34,7 +35,7 @@ impl Tokenizer for BytesTokenizer {
     }
 
     fn special(&self) -> SpecialIds {
-        SpecialIds { eos: EOS, pad: PAD }
+        SpecialIds { eos: EOS, pad: PAD, bos: Some(BOS) }
     }
 
     fn token(&self, id: u32) -> Option<String> {
@@ -45,6 +46,10 @@ impl Tokenizer for BytesTokenizer {
     fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         ids.extend(text.bytes().map(u32::from));
         Ok(())
+    }
+
+    fn adds_eos(&self) -> bool {
+        false
     }
 
     fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {

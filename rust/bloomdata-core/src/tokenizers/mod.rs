@@ -26,11 +26,28 @@ pub trait Tokenizer: Send + Sync {
     /// Name of an id in the vocabulary.
     fn token(&self, id: u32) -> Option<String>;
 
-    /// Appends the ids of `text`.
+    /// Appends the ids of `text`, with what the tokenizer itself puts around texts.
     ///
     /// # Errors
     /// What the backend reports.
     fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<()>;
+
+    /// Whether the tokenizer itself ends every text with the end-of-document token.
+    fn adds_eos(&self) -> bool;
+
+    /// Appends the ids of `text`, without the end token that the tokenizer adds: whoever ends documents must not end
+    /// them twice.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    fn encode_open(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        let before = ids.len();
+        self.encode(text, ids)?;
+        if self.adds_eos() && ids.len() > before && ids.last() == Some(&self.special().eos) {
+            ids.pop();
+        }
+        Ok(())
+    }
 
     /// Text of ids; bytes that are not UTF-8 become U+FFFD.
     ///
@@ -50,7 +67,6 @@ pub trait Tokenizer: Send + Sync {
 
 /// How to load a tokenizer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct TokenizerOptions {
     /// `bytes`, a `tokenizer.json`, or a folder that holds one.
     pub tokenizer: String,
@@ -60,6 +76,8 @@ pub struct TokenizerOptions {
     pub pad_token: Option<String>,
     /// Whether the post-processor's tokens (a leading `<s>`, …) are added, as `transformers` does by default.
     pub add_special_tokens: bool,
+    /// Tokens to add to the vocabulary, each found whole in texts.
+    pub special_tokens: Vec<String>,
 }
 
 impl TokenizerOptions {
@@ -69,7 +87,7 @@ impl TokenizerOptions {
     /// A file that cannot be read or used, or special tokens that cannot be determined.
     pub fn build(&self) -> Result<Box<dyn Tokenizer>> {
         if self.tokenizer == "bytes" {
-            if self.eos_token.is_some() || self.pad_token.is_some() {
+            if self.eos_token.is_some() || self.pad_token.is_some() || !self.special_tokens.is_empty() {
                 return Err(Error::config("eos_token", "the \"bytes\" tokenizer has its own special tokens"));
             }
             return Ok(Box::new(bytes::BytesTokenizer::new()));

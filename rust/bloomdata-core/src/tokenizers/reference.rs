@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use tokenizers::AddedToken;
+
 use super::{SpecialIds, Tokenizer, TokenizerOptions, special};
 use crate::error::{Error, Result};
 use crate::hash::hash_bytes;
@@ -38,6 +40,13 @@ impl ReferenceTokenizer {
         inner.with_truncation(None).map_err(|error| {
             Error::corrupt(file, 0, format!("truncation cannot be switched off: {error}"))
         })?;
+        let mut definition = definition;
+        if !options.special_tokens.is_empty() {
+            let tokens = options.special_tokens.iter().map(|token| AddedToken::from(token.as_str(), true));
+            inner.add_special_tokens(tokens).map_err(|error| refused(&error))?;
+            // Kept beside the data as it was used.
+            definition = inner.to_string(false).map_err(|error| refused(&error))?.into_bytes();
+        }
         let special =
             special::resolve(file, options.eos_token.as_deref(), options.pad_token.as_deref(), |token| {
                 inner.token_to_id(token)
@@ -91,10 +100,12 @@ impl Tokenizer for ReferenceTokenizer {
     fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         let encoding = self.run(|inner| inner.encode_fast(text, self.add_special_tokens))?;
         let found = encoding.get_ids();
-        // The caller ends every document itself; a template that does so too must not end it twice.
-        let doubled = self.adds_eos && found.last() == Some(&self.special.eos);
-        ids.extend_from_slice(&found[..found.len() - usize::from(doubled)]);
+        ids.extend_from_slice(found);
         Ok(())
+    }
+
+    fn adds_eos(&self) -> bool {
+        self.adds_eos
     }
 
     fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {

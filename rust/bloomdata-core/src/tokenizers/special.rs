@@ -13,6 +13,8 @@ pub struct SpecialIds {
     pub eos: u32,
     /// Fills up sequences.
     pub pad: u32,
+    /// Starts a text, where the tokenizer's files name such a token.
+    pub bos: Option<u32>,
 }
 
 /// End-of-document tokens of the families that we know; used only when exactly one of them is in the vocabulary.
@@ -57,7 +59,8 @@ pub fn resolve(
         Some(id) => id,
         None => known_eos(file, &id_of)?,
     };
-    Ok(SpecialIds { eos, pad: named("pad_token", pad_name)?.unwrap_or(eos) })
+    let bos = configured(file, "bos_token")?.and_then(|token| id_of(&token));
+    Ok(SpecialIds { eos, pad: named("pad_token", pad_name)?.unwrap_or(eos), bos })
 }
 
 fn known_eos(file: &Path, id_of: &impl Fn(&str) -> Option<u32>) -> Result<u32> {

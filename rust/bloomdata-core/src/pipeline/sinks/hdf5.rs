@@ -5,44 +5,60 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-
 use serde_json::{Map, Value, json};
 
-use super::{Checkpoint, Sink};
+use super::rows::RowAssembler;
+use super::{Checkpoint, Finished, Resumed, Sink};
 use crate::error::{Error, Result};
-use crate::formats::hdf5_rows::{Hdf5Files, PartWriter, RowWrite, SealedPart, TokenStream};
-use crate::packing::full::padding_tokens;
-use crate::packing::types::PADDING;
-use crate::pipeline::books::{Books, Fate};
+use crate::formats::hdf5_rows::{Hdf5Files, PartWriter, RowWrite, SealedPart};
+use crate::packing::packer::{Loss, Next, Packer, Rows};
+use crate::packing::{Packing, types::COLUMNS};
+use crate::pipeline::books::{Books, Fate, Snapshot};
 use crate::pipeline::manifest::OutputEntry;
-use crate::pipeline::pack::{PackConfig, Packed, default_rows_per_file};
+use crate::pipeline::articles::Packed;
+use crate::pipeline::pack::{PackConfig, default_rows_per_file};
 use crate::pipeline::sealer::Sealer;
 use crate::progress::Progress;
-use crate::token::index;
 use crate::tokenizers::SpecialIds;
 
-/// Padding tokens written at once: a row can be longer than memory is wide.
-const PADDING_PIECE: u64 = 1 << 18;
-
-/// Writes `<prefix>-00000.hdf5` and so on, packed `full`.
-#[allow(missing_debug_implementations, reason = "holds a callback")]
+/// Writes `<prefix>-00000.hdf5` and so on.
 pub struct Hdf5Sink<'run> {
+    packer: Packer,
+    /// Articles of the next record that are in rows already.
+    skip_articles: u64,
+    files: Files<'run>,
+}
+
+/// Rows and where they go.
+struct Files<'run> {
     folder: PathBuf,
     prefix: String,
     hdf5: &'run dyn Hdf5Files,
     progress: &'run Progress,
     writes: Sender<RowWrite>,
-    pad: u32,
+    rows: RowAssembler,
     sequence_length: u64,
-    tokens_per_file: u64,
+    rows_per_file: u64,
     part: Option<PartWriter>,
     num_parts: u64,
-    tokens_written: u64,
-    skip_tokens: u64,
+    /// Number of the current record's first article.
+    record_start: u64,
+    /// Where the packer's window starts: the books there, and articles of their next record before it.
+    window_start: (Snapshot, u64),
+}
+
+/// What the packer talks to while a record is packed.
+struct Writing<'sink, 'run, 'scope, 'sealer> {
+    files: &'sink mut Files<'run>,
+    books: &'sink mut Books<'run>,
+    sealer: &'sealer Sealer<'scope, 'run>,
 }
 
 impl<'run> Hdf5Sink<'run> {
     /// Starts after the files that earlier attempts have sealed.
+    ///
+    /// # Errors
+    /// A sequence length that the packing cannot do.
     pub fn open(
         config: &PackConfig,
         folder: &Path,
@@ -51,50 +67,28 @@ impl<'run> Hdf5Sink<'run> {
         checkpoint: &Checkpoint,
         done: &[OutputEntry],
         (writes, progress): (Sender<RowWrite>, &'run Progress),
-    ) -> Self {
+    ) -> Result<Self> {
         let sequence_length = config.sequence_length.unwrap_or(1);
-        let rows_per_file = config.rows_per_file.unwrap_or_else(|| default_rows_per_file(sequence_length));
-        let rows: u64 = done.iter().filter_map(|output| output.details.get("rows")?.as_u64()).sum();
-        Self {
+        let Resumed { skip_articles, skip_tokens, skip_rows, metrics } = checkpoint.rows.unwrap_or_default();
+        let next = Next { article: metrics.articles, tokens: skip_tokens, rows: skip_rows };
+        let packing = config.packing.unwrap_or(Packing::Full { drop_last: false });
+        let packer = Packer::new(packing, sequence_length, config.seed, config.window_tokens, next)?;
+        let keeps_untrained = config.pairs.keep_prompt_only_sequences;
+        let files = Files {
             folder: folder.to_owned(),
             prefix: config.prefix.clone(),
             hdf5,
             progress,
             writes,
-            pad: special.pad,
+            rows: RowAssembler::new(sequence_length, special.pad, keeps_untrained, metrics),
             sequence_length,
-            tokens_per_file: rows_per_file * sequence_length,
+            rows_per_file: config.rows_per_file.unwrap_or_else(|| default_rows_per_file(sequence_length)),
             part: None,
             num_parts: done.len() as u64,
-            tokens_written: rows * sequence_length,
-            skip_tokens: checkpoint.skip_tokens,
-        }
-    }
-
-    fn part(&mut self) -> Result<&mut PartWriter> {
-        if self.part.is_none() {
-            let path = self.folder.join(format!("{}-{:05}.hdf5", self.prefix, self.num_parts));
-            let max_rows = self.tokens_per_file / self.sequence_length;
-            self.part = Some(PartWriter::create(&path, self.hdf5, max_rows, self.sequence_length)?);
-            self.num_parts += 1;
-        }
-        self.part.as_mut().ok_or(Error::Interrupted)
-    }
-
-    fn write(&mut self, stream: &Arc<TokenStream>, tokens: Range<u64>) -> Result<()> {
-        let write = self.part()?.append(stream, tokens);
-        self.writes.send(write).map_err(|_| Error::Internal("the writer threads are gone".into()))
-    }
-
-    /// Hands the open file to the sealer, with the place from which the next one starts.
-    fn seal(&mut self, skip_tokens: u64, books: &mut Books<'run>, sealer: &Sealer<'_, 'run>) -> Result<()> {
-        let Some(part) = self.part.take() else { return Ok(()) };
-        books.sync()?;
-        let checkpoint = Checkpoint { books: books.snapshot().clone(), skip_tokens, megatron: Vec::new() };
-        let name = file_name(part.path());
-        let (hdf5, progress, sequence_length) = (self.hdf5, self.progress, self.sequence_length);
-        let seal = move || part.seal(hdf5, progress).map(|sealed| vec![entry(&sealed, sequence_length)]);
-        sealer.send(Some(name), Box::new(seal), books.take_finished(), &checkpoint)
+            record_start: metrics.articles,
+            window_start: (checkpoint.books.clone(), skip_articles),
+        };
+        Ok(Self { packer, skip_articles, files })
     }
 }
 
@@ -106,70 +100,129 @@ impl<'run> Sink<'run> for Hdf5Sink<'run> {
         sealer: &Sealer<'_, 'run>,
     ) -> Result<()> {
         let stream = Arc::new(std::mem::take(&mut packed.streams[0]));
-        let total = stream.ids.len() as u64 / 4;
-        // Token positions below count from the block's start. Records up to `record` are settled; `settled` tokens
-        // belong to them; `written` tokens are in files.
-        let (mut record, mut document, mut settled) = (0, 0, 0);
-        let mut written = std::mem::take(&mut self.skip_tokens);
-        if written > total {
-            return Err(Error::mismatch(
-                "tokens of the document to go on with",
-                format!("at least {written}"),
-                total,
-            ));
-        }
-        loop {
-            let tokens_per_file = self.tokens_per_file;
-            let room = tokens_per_file - self.part.as_ref().map_or(0, PartWriter::num_tokens);
-            let count = room.min(total - written);
-            if count > 0 {
-                self.write(&stream, written..written + count)?;
-                written += count;
-                self.tokens_written += count;
-            }
-            let is_full = count == room;
-            // A full file's checkpoint lies before the document that its end cuts.
-            while let Some(outcome) = packed.outcomes.get(record) {
-                if matches!(outcome.fate, Fate::Kept(_)) {
-                    let end = settled + u64::from(stream.lengths[document]);
-                    if is_full && end > written {
-                        break;
+        let mut lengths = stream.lengths.iter().copied().map(u64::from);
+        let mut at = 0;
+        for outcome in &packed.outcomes {
+            if let Fate::Kept { articles, .. } = outcome.fate {
+                let mut tokens_in = 0;
+                self.files.record_start = self.packer.article() - self.skip_articles.min(articles);
+                for length in lengths.by_ref().take(crate::token::index(articles)) {
+                    let tokens = at..at + length;
+                    (at, tokens_in) = (tokens.end, tokens_in + length);
+                    if self.skip_articles > 0 {
+                        self.skip_articles -= 1;
+                        continue;
                     }
-                    settled = end;
-                    books.ledger().tokens_in += u64::from(stream.lengths[document]);
-                    document += 1;
+                    if !self.packer.is_waiting() {
+                        self.files.rows.forget_before(self.packer.article());
+                        self.files.note_window(&self.packer, books);
+                    }
+                    self.files.rows.announce(&stream, tokens);
+                    let mut writing = Writing { files: &mut self.files, books, sealer };
+                    self.packer.push(length, &mut writing)?;
                 }
-                books.settle(packed.file, outcome)?;
-                record += 1;
+                books.ledger().tokens_in += tokens_in;
             }
-            if !is_full {
-                return Ok(());
-            }
-            self.seal(written - settled, books, sealer)?;
+            books.settle(packed.file, outcome)?;
         }
+        self.files.write_rows()
     }
 
     fn finish(
         mut self: Box<Self>,
         books: &mut Books<'run>,
         sealer: &Sealer<'_, 'run>,
-    ) -> Result<Vec<OutputEntry>> {
-        let padding = padding_tokens(self.tokens_written, self.sequence_length);
-        let piece = index(padding.min(PADDING_PIECE));
-        let (ids, types) = (self.pad.to_le_bytes().repeat(piece), PADDING.to_le_bytes().repeat(piece));
-        let stream = Arc::new(TokenStream { ids, types, lengths: Vec::new() });
-        let mut left = padding;
-        while left > 0 || self.num_parts == 0 {
-            let count = left.min(PADDING_PIECE);
-            self.write(&stream, 0..count)?;
-            left -= count;
+    ) -> Result<Finished> {
+        self.files.record_start = self.packer.article();
+        let mut writing = Writing { files: &mut self.files, books, sealer };
+        self.packer.finish(&mut writing)?;
+        self.files.rows.forget_row();
+        if self.files.num_parts == 0 {
+            self.files.part()?;
         }
-        self.tokens_written += padding;
-        books.ledger().tokens_padding += padding;
-        self.seal(0, books, sealer)?;
+        let end = Next { article: self.packer.article(), tokens: 0, rows: 0 };
+        self.files.seal(end, books, sealer)?;
         // After the last checkpoint: a run that is killed here comes by again.
-        books.ledger().tokens_out = self.tokens_written;
-        Ok(Vec::new())
+        let mut metrics = self.files.rows.metrics;
+        metrics.articles = end.article;
+        let ledger = books.ledger();
+        ledger.tokens_out = metrics.output_tokens;
+        ledger.tokens_padding = metrics.padding_tokens;
+        ledger.tokens_truncated = metrics.truncated_tokens;
+        ledger.tokens_dropped = metrics.dropped_tokens();
+        let metrics = serde_json::to_value(metrics).map_err(|error| Error::Internal(error.to_string()))?;
+        Ok((Vec::new(), Map::from_iter([("metrics".to_owned(), metrics)])))
+    }
+}
+
+impl Rows for Writing<'_, '_, '_, '_> {
+    fn append(&mut self, article: u64, tokens: Range<u64>) {
+        self.files.rows.append(article, tokens);
+    }
+
+    fn end_row(&mut self, next: Next) -> Result<()> {
+        if self.files.rows.end_row() && self.files.rows_in_part() == self.files.rows_per_file {
+            self.files.seal(next, self.books, self.sealer)?;
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, loss: Loss, tokens: u64) {
+        self.files.rows.lose(loss, tokens);
+    }
+}
+
+impl<'run> Files<'run> {
+    /// Takes note of where a window starts, for the checkpoints inside it.
+    fn note_window(&mut self, packer: &Packer, books: &Books<'run>) {
+        if packer.has_windows() {
+            self.window_start = (books.snapshot().clone(), packer.article() - self.record_start);
+        }
+    }
+
+    fn rows_in_part(&self) -> u64 {
+        let written = self.part.as_ref().map_or(0, PartWriter::num_tokens);
+        (written + self.rows.finished_tokens()) / self.sequence_length
+    }
+
+    fn part(&mut self) -> Result<&mut PartWriter> {
+        if self.part.is_none() {
+            let path = self.folder.join(format!("{}-{:05}.hdf5", self.prefix, self.num_parts));
+            self.part =
+                Some(PartWriter::create(&path, self.hdf5, self.rows_per_file, self.sequence_length)?);
+            self.num_parts += 1;
+        }
+        self.part.as_mut().ok_or(Error::Interrupted)
+    }
+
+    /// Hands finished rows to the writers.
+    fn write_rows(&mut self) -> Result<()> {
+        let (pieces, tokens) = self.rows.take_rows();
+        if tokens == 0 {
+            return Ok(());
+        }
+        let write = self.part()?.append(pieces, tokens);
+        self.writes.send(write).map_err(|_| Error::Internal("the writer threads are gone".into()))
+    }
+
+    /// Hands the open file to the sealer, with the place from which the next one starts.
+    fn seal(&mut self, next: Next, books: &mut Books<'run>, sealer: &Sealer<'_, 'run>) -> Result<()> {
+        self.write_rows()?;
+        let Some(part) = self.part.take() else { return Ok(()) };
+        books.sync()?;
+        let (books_then, skip_articles) = if next.article < self.record_start {
+            self.window_start.clone()
+        } else {
+            (books.snapshot().clone(), next.article - self.record_start)
+        };
+        let mut metrics = self.rows.metrics;
+        metrics.articles = next.article;
+        let rows = Resumed { skip_articles, skip_tokens: next.tokens, skip_rows: next.rows, metrics };
+        let checkpoint = Checkpoint { books: books_then, num_articles: next.article, rows: Some(rows), megatron: Vec::new() };
+        let name = file_name(part.path());
+        let (hdf5, progress, sequence_length) = (self.hdf5, self.progress, self.sequence_length);
+        let seal = move || part.seal(hdf5, progress).map(|sealed| vec![entry(&sealed, sequence_length)]);
+        sealer.send(Some(name), Box::new(seal), books.take_finished(), &checkpoint)
     }
 }
 
@@ -177,19 +230,21 @@ fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn entry(part: &SealedPart, sequence_length: u64) -> OutputEntry {
+/// What the manifest says of a file of rows.
+pub fn entry(part: &SealedPart, sequence_length: u64) -> OutputEntry {
     let mut details = Map::new();
     details.insert("rows".into(), part.num_rows.into());
     let dataset =
-        |offset: u64| json!({"offset": offset, "shape": [part.num_rows, sequence_length], "dtype": "<i4"});
-    if let Some((ids, types)) = part.offsets {
-        details
-            .insert("datasets".into(), json!({"input_ids": dataset(ids), "token_type_ids": dataset(types)}));
+        |offset: &u64| json!({"offset": offset, "shape": [part.num_rows, sequence_length], "dtype": "<i4"});
+    if let Some(offsets) = &part.offsets {
+        let datasets: Map<String, Value> =
+            COLUMNS.into_iter().map(str::to_owned).zip(offsets.iter().map(dataset)).collect();
+        details.insert("datasets".into(), datasets.into());
     }
     OutputEntry {
         path: file_name(&part.path),
         size: part.sealed.size,
         hash: part.sealed.hash.clone(),
-        details: details.into_iter().collect::<Map<String, Value>>(),
+        details,
     }
 }

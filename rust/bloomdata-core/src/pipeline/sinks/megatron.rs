@@ -5,23 +5,26 @@ use std::time::{Duration, Instant};
 
 use serde_json::Map;
 
-use super::{Checkpoint, Sink, count_tokens};
+use super::{Checkpoint, Finished, Sink, count_tokens};
 use crate::error::{Error, Result};
 use crate::formats::megatron::MegatronWriter;
 use crate::io::atomic::Sealed;
 use crate::pipeline::books::{Books, Fate};
 use crate::pipeline::manifest::OutputEntry;
-use crate::pipeline::pack::{PackConfig, Packed};
+use crate::pipeline::articles::Packed;
+use crate::pipeline::pack::{PackConfig, RecordKind};
 use crate::pipeline::run::RunOptions;
 use crate::pipeline::sealer::Sealer;
-use crate::token::TokenDtype;
+use crate::token::{TokenDtype, index};
 
-/// Writes `<prefix>_<field>_document.bin` and `.idx`.
+/// Writes `<prefix>_<field>_document.bin` and `.idx`; for pairs of prompt and completion also their token types, as a
+/// pair of one byte a token: `<prefix>_<field>_token_types`.
 #[derive(Debug)]
 pub struct MegatronSink {
     names: Vec<String>,
     writers: Vec<MegatronWriter>,
     dtype: TokenDtype,
+    num_articles: u64,
     interval: Duration,
     last: Instant,
 }
@@ -40,22 +43,23 @@ impl MegatronSink {
     ) -> Result<Self> {
         let interval = Duration::try_from_secs_f64(options.checkpoint_seconds)
             .map_err(|error| Error::config("checkpoint_seconds", error.to_string()))?;
-        let names: Vec<String> =
-            config.text_field.iter().map(|field| pair_name(&config.prefix, field)).collect();
+        let names = pair_names(config);
         let writers = names
             .iter()
             .enumerate()
             .map(|(at, name)| {
+                let dtype = if at < config.text_field.len() { dtype } else { TokenDtype::Uint8 };
                 MegatronWriter::open(&folder.join(name), dtype, checkpoint.megatron.get(at).copied())
             })
             .collect::<Result<_>>()?;
-        Ok(Self { names, writers, dtype, interval, last: Instant::now() })
+        let num_articles = checkpoint.num_articles;
+        Ok(Self { names, writers, dtype, num_articles, interval, last: Instant::now() })
     }
 
     fn checkpoint(&mut self, books: &mut Books<'_>, sealer: &Sealer<'_, '_>) -> Result<()> {
         books.sync()?;
         let megatron = self.writers.iter_mut().map(MegatronWriter::checkpoint).collect::<Result<_>>()?;
-        let checkpoint = Checkpoint { books: books.snapshot().clone(), skip_tokens: 0, megatron };
+        let checkpoint = Checkpoint { books: books.snapshot().clone(), num_articles: self.num_articles, rows: None, megatron };
         sealer.send(None, Box::new(|| Ok(Vec::new())), books.take_finished(), &checkpoint)?;
         self.last = Instant::now();
         Ok(())
@@ -67,13 +71,21 @@ impl<'run> Sink<'run> for MegatronSink {
         let mut document = 0;
         for outcome in &packed.outcomes {
             books.settle(packed.file, outcome)?;
-            if matches!(outcome.fate, Fate::Kept(_)) {
-                count_tokens(&packed, document, books);
-                document += 1;
+            if let Fate::Kept { articles, .. } = outcome.fate {
+                let end = document + index(articles);
+                count_tokens(&packed, document..end, books);
+                document = end;
+                self.num_articles += articles;
             }
         }
         for (writer, stream) in self.writers.iter_mut().zip(&packed.streams) {
             writer.append(&stream.ids, &stream.lengths)?;
+        }
+        if let ([_, types], [stream]) = (&mut self.writers[..], &packed.streams[..])
+            && !stream.types.is_empty()
+        {
+            let codes: Vec<u8> = stream.types.iter().copied().step_by(4).collect();
+            types.append(&codes, &stream.lengths)?;
         }
         if self.last.elapsed() >= self.interval {
             self.checkpoint(books, sealer)?;
@@ -85,28 +97,36 @@ impl<'run> Sink<'run> for MegatronSink {
         mut self: Box<Self>,
         books: &mut Books<'run>,
         sealer: &Sealer<'_, 'run>,
-    ) -> Result<Vec<OutputEntry>> {
+    ) -> Result<Finished> {
         self.checkpoint(books, sealer)?;
         let mut outputs = Vec::new();
         for (name, writer) in self.names.iter().zip(self.writers) {
-            let num_tokens = writer.num_tokens();
-            books.ledger().tokens_out += num_tokens;
+            let (num_tokens, dtype) = (writer.num_tokens(), writer.dtype());
+            if dtype == self.dtype {
+                books.ledger().tokens_out += num_tokens;
+            }
             let pair = writer.finish()?;
             outputs.extend(pair_entries(
                 name,
-                self.dtype,
+                dtype,
                 num_tokens,
                 &pair.bin,
                 (&pair.idx, pair.num_documents, pair.num_sequences),
             ));
         }
-        Ok(outputs)
+        let articles = ("articles".to_owned(), self.num_articles.into());
+        Ok((outputs, Map::from_iter([articles])))
     }
 }
 
-/// Name of the pair of a field, without suffix.
-pub fn pair_name(prefix: &str, field: &str) -> String {
-    format!("{prefix}_{field}_document")
+/// Names of all pairs, without suffix; the last one is of token types, where records have prompts.
+pub fn pair_names(config: &PackConfig) -> Vec<String> {
+    let of = |field: &String, what| format!("{}_{field}_{what}", config.prefix);
+    let mut names: Vec<String> = config.text_field.iter().map(|field| of(field, "document")).collect();
+    if config.record == RecordKind::PromptCompletion {
+        names.extend(config.text_field.iter().map(|field| of(field, "token_types")));
+    }
+    names
 }
 
 /// What the manifest says of a pair.
@@ -123,8 +143,9 @@ pub fn pair_entries(
         hash: sealed.hash.clone(),
         details,
     };
+    let count = if dtype == TokenDtype::Uint8 { "token_types" } else { "tokens" };
     let dtype = serde_json::to_value(dtype).unwrap_or_default();
-    let bin_details = Map::from_iter([("dtype".to_owned(), dtype), ("tokens".to_owned(), num_tokens.into())]);
+    let bin_details = Map::from_iter([("dtype".to_owned(), dtype), (count.to_owned(), num_tokens.into())]);
     let idx_details = Map::from_iter([
         ("documents".to_owned(), num_documents.into()),
         ("sequences".to_owned(), num_sequences.into()),

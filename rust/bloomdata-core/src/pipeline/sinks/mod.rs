@@ -2,29 +2,51 @@
 //!
 //! - [`megatron`]: a growing pair of files per text field, with checkpoints by time.
 //! - [`hdf5`]: files of a fixed number of rows, each a checkpoint.
+//! - [`rows`]: rows, put together from pieces of articles, and counted.
 
 pub mod hdf5;
 pub mod megatron;
+pub mod rows;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::books::{Books, Snapshot};
 use super::manifest::OutputEntry;
-use super::pack::Packed;
+use super::articles::Packed;
 use super::sealer::Sealer;
+use rows::Metrics;
 use crate::error::Result;
 use crate::formats::megatron::MegatronState;
+
+/// How far rows have come from the place where the books stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// Articles of the next record that are in rows.
+    pub skip_articles: u64,
+    /// Tokens of the article after them that are in rows.
+    pub skip_tokens: u64,
+    /// Rows that start there and are written.
+    pub skip_rows: u64,
+    /// Counts of everything in rows; its articles are those before this place.
+    pub metrics: Metrics,
+}
 
 /// From where `pack` can go on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The books before the next document.
     pub books: Snapshot,
-    /// Tokens of the next document that are written already.
-    pub skip_tokens: u64,
+    /// Articles before this place.
+    pub num_articles: u64,
+    /// Rows that are written.
+    pub rows: Option<Resumed>,
     /// Megatron files, one per text field.
     pub megatron: Vec<MegatronState>,
 }
+
+/// Outputs that did not go through the sealer, and facts for the manifest.
+pub type Finished = (Vec<OutputEntry>, Map<String, Value>);
 
 /// A destination for tokens.
 pub trait Sink<'run> {
@@ -34,7 +56,7 @@ pub trait Sink<'run> {
     /// A bad record, or the system's reason.
     fn append(&mut self, packed: Packed, books: &mut Books<'run>, sealer: &Sealer<'_, 'run>) -> Result<()>;
 
-    /// Writes what is left, and lists the outputs that did not go through the sealer.
+    /// Writes what is left; lists the outputs that did not go through the sealer, and says what is there.
     ///
     /// # Errors
     /// The system's reason.
@@ -42,11 +64,13 @@ pub trait Sink<'run> {
         self: Box<Self>,
         books: &mut Books<'run>,
         sealer: &Sealer<'_, 'run>,
-    ) -> Result<Vec<OutputEntry>>;
+    ) -> Result<Finished>;
 }
 
-/// Counts the tokens of one kept record: one length per stream.
-fn count_tokens(packed: &Packed, document: usize, books: &mut Books<'_>) {
-    let tokens: u64 = packed.streams.iter().map(|stream| u64::from(stream.lengths[document])).sum();
-    books.ledger().tokens_in += tokens;
+/// Counts the tokens of one kept record: those of its articles in every stream.
+fn count_tokens(packed: &Packed, articles: std::ops::Range<usize>, books: &mut Books<'_>) {
+    for stream in &packed.streams {
+        let tokens: u64 = stream.lengths[articles.clone()].iter().map(|&length| u64::from(length)).sum();
+        books.ledger().tokens_in += tokens;
+    }
 }

@@ -33,6 +33,11 @@ impl FieldPath {
         Ok(Self { name: name.to_owned(), keys })
     }
 
+    /// A key as it is, dots and all.
+    pub fn of_key(key: &str) -> Self {
+        Self { name: key.to_owned(), keys: vec![key.to_owned()] }
+    }
+
     /// As the user wrote it.
     pub fn name(&self) -> &str {
         &self.name
@@ -44,6 +49,9 @@ impl FieldPath {
     }
 }
 
+/// The text of one field, or why there is none.
+pub type FieldText<'record> = std::result::Result<Cow<'record, str>, BadRecord>;
+
 /// The texts of `fields` in a record, in that order.
 ///
 /// # Errors
@@ -53,6 +61,17 @@ pub fn extract<'record>(
     fields: &[FieldPath],
 ) -> std::result::Result<Vec<Cow<'record, str>>, BadRecord> {
     let text = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
+    extract_optional(text, fields)?.into_iter().collect()
+}
+
+/// As [`extract`], from text, with a verdict for each field.
+///
+/// # Errors
+/// The record is not a JSON object.
+pub fn extract_optional<'record>(
+    text: &'record str,
+    fields: &[FieldPath],
+) -> std::result::Result<Vec<FieldText<'record>>, BadRecord> {
     if !is_object(text) {
         serde_json::from_str::<IgnoredAny>(text).map_err(|error| malformed(&error))?;
         return Err(BadRecord::NotAnObject);
@@ -61,7 +80,7 @@ pub fn extract<'record>(
     let paths: Vec<(usize, &[String])> =
         fields.iter().enumerate().map(|(slot, field)| (slot, field.keys.as_slice())).collect();
     search(text, &paths, &mut found).map_err(|error| malformed(&error))?;
-    fields.iter().zip(found).map(|(field, raw)| text_of(field, raw)).collect()
+    Ok(fields.iter().zip(found).map(|(field, raw)| text_of(field, raw)).collect())
 }
 
 /// Checks that a record is one JSON object.
@@ -77,7 +96,8 @@ pub fn invalid_utf8(record: &[u8]) -> BadRecord {
     BadRecord::InvalidUtf8(std::str::from_utf8(record).err().map_or(0, |error| error.valid_up_to()))
 }
 
-fn malformed(error: &serde_json::Error) -> BadRecord {
+/// What the parser says of a record.
+pub fn malformed(error: &serde_json::Error) -> BadRecord {
     BadRecord::MalformedJson(error.to_string())
 }
 

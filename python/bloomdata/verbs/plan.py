@@ -1,0 +1,171 @@
+"""The verb `plan`: what each packing would do, before anything is written."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bloomdata import _core
+from bloomdata.errors import ConfigError
+from bloomdata.verbs.pack import pack_config
+from bloomdata.verbs.run import check_counts, split_inputs, thread_count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bloomdata.verbs.run import Inputs, OnProgress
+
+# What is compared when nothing is named.
+PACKINGS = (
+    *("full", "best_fit", "greedy::drop", "greedy::truncate_left", "greedy::truncate_right"),
+    *("single::drop", "single::truncate_right", "concat::10", "concat::50"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackingPlan:
+    """What packings would do. `print(plan)` shows a table and a histogram.
+
+    Attributes:
+        sequence_length: Tokens in a row.
+        num_documents: Documents that have tokens.
+        plans: One entry for each packing: `packing`, `sequences`, `tokens_in`, `tokens_out`, `tokens_padding`,
+            `tokens_truncated`, `tokens_dropped`, `cut_documents`, `dropped_documents`.
+        histogram: Documents by length: entry i counts lengths from 2^i to 2^(i+1) - 1 tokens.
+    """
+
+    sequence_length: int
+    num_documents: int
+    plans: list[dict[str, Any]]
+    histogram: list[int]
+
+    def __getitem__(self, packing: str) -> dict[str, Any]:
+        """The plan of one packing."""
+        packing = "greedy::drop" if packing == "greedy" else packing
+        return next(plan for plan in self.plans if plan["packing"] == packing)
+
+    def to_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {name: getattr(self, name) for name in ("sequence_length", "num_documents", "plans", "histogram")}
+
+    def __str__(self) -> str:
+        tokens = self.plans[0]["tokens_in"] if self.plans else 0
+        lines = [
+            f"{self.num_documents:,} documents, {tokens:,} tokens, rows of {self.sequence_length:,}",
+            "",
+            f"{'packing':<24}{'rows':>12}{'padding':>10}{'truncated':>11}{'dropped':>10}{'cut docs':>10}",
+        ]
+        for plan in self.plans:
+            shares = [
+                _share(plan["tokens_padding"], plan["tokens_out"]),
+                _share(plan["tokens_truncated"], tokens),
+                _share(plan["tokens_dropped"], tokens),
+                _share(plan["cut_documents"], self.num_documents),
+            ]
+            cells = "".join(f"{share:>{width}}" for share, width in zip(shares, (10, 11, 10, 10), strict=True))
+            lines.append(f"{plan['packing']:<24}{plan['sequences']:>12,}{cells}")
+        lines += ["", "tokens in a document"]
+        highest = max(self.histogram, default=1)
+        for power, count in enumerate(self.histogram):
+            bar = "#" * round(50 * count / highest)
+            lines.append(f"{2**power:>10,} to {2 ** (power + 1) - 1:<10,}{count:>12,}  {bar}".rstrip())
+        return "\n".join(lines)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.2%}" if whole else "-"
+
+
+def plan(
+    inputs: Inputs,
+    *,
+    sequence_length: int,
+    packings: Sequence[str] | None = None,
+    window_tokens: int = 1 << 24,
+    seed: int = 0,
+    tokenizer: str | os.PathLike[str] | None = None,
+    num_threads: int | None = None,
+    on_progress: OnProgress = None,
+    **options: Any,
+) -> PackingPlan:
+    """Predicts what packings would do, from the lengths of documents alone, at millions of documents a second.
+
+    For documents of text, the counts are those of the rows that `pack` then writes. For pairs of prompt and
+    completion, a plan cannot see which rows hold nothing but prompts; `pack` leaves those out.
+
+    Args:
+        inputs: As for `pack`, which are then tokenized; or what is tokenized already: a folder with a Megatron pair,
+            a pair without its suffix, or an array of lengths.
+        sequence_length: Tokens in a row.
+        packings: Packings to compare, as in `pack`; the common ones by default.
+        window_tokens: As for `pack`.
+        seed: As for `pack`.
+        tokenizer: As for `pack`; only for inputs that are not tokenized.
+        num_threads: As for `pack`.
+        on_progress: As for `pack`.
+        **options: Further options of `pack` that say how records become articles (`record`, `text_field`,
+            `packing_boundary`, ...).
+
+    Returns:
+        A table of plans and a histogram.
+
+    Raises:
+        ConfigError: An option that cannot work.
+        CorruptDataError: A damaged input, or a bad record.
+
+    Example:
+        >>> plan = bloomdata.plan([5, 3, 9, 2], sequence_length=8, packings=["greedy", "best_fit"])
+        >>> plan["best_fit"]["sequences"], plan["greedy"]["dropped_documents"]
+        (3, 1)
+    """
+    check_counts(sequence_length=sequence_length, window_tokens=window_tokens, seed=seed)
+    if window_tokens == 0:
+        raise ConfigError("window_tokens: a window must hold at least one token")
+    lengths = _known_lengths(inputs) if tokenizer is None else None
+    if lengths is None:
+        if tokenizer is None:
+            raise ConfigError("tokenizer: needed, since the inputs are not tokenized")
+        config = pack_config(tokenizer=tokenizer, sequence_length=sequence_length, **options)
+        paths, streams = split_inputs(inputs)
+        lengths = _core.lengths(paths, streams, json.dumps(config), thread_count(num_threads), on_progress)
+    elif options:
+        raise ConfigError(f"{sorted(options)[0]}: the inputs are tokenized already")
+    names = list(PACKINGS if packings is None else packings)
+    result = json.loads(_core.plan(lengths, sequence_length, names, seed, window_tokens))
+    return PackingPlan(
+        sequence_length=sequence_length,
+        num_documents=sum(result["histogram"]),
+        plans=result["plans"],
+        histogram=result["histogram"],
+    )
+
+
+def _known_lengths(inputs: Inputs) -> bytes | None:
+    """Lengths as uint32, if the inputs have been tokenized."""
+    import numpy as np
+
+    if isinstance(inputs, (str, os.PathLike)):
+        path = Path(inputs)
+        is_folder = (path / "manifest.json").exists()
+        if not (is_folder or Path(f"{path}.idx").exists() or path.suffix in {".idx", ".bin"}):
+            return None
+        from bloomdata.datasets import IndexedDataset
+        from bloomdata.datasets import open as open_dataset
+
+        dataset = open_dataset(path)
+        if not isinstance(dataset, IndexedDataset):
+            raise ConfigError(f"inputs: {path} holds rows; only documents have lengths")
+        return dataset.sequence_lengths.astype("<u4").tobytes()
+    if isinstance(inputs, np.ndarray) or (
+        isinstance(inputs, (list, tuple)) and inputs and all(isinstance(length, int) for length in inputs)
+    ):
+        lengths = np.asarray(inputs)
+        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths.size and lengths.min() < 0):
+            raise ConfigError("inputs: lengths must be one array of whole numbers that are not negative")
+        if lengths.size and lengths.max() >= 1 << 32:
+            raise ConfigError("inputs: a length is over 2^32")
+        return lengths.astype("<u4").tobytes()
+    return None

@@ -1,0 +1,315 @@
+//! Records become articles: token ids and what each token is. Runs in the pool.
+//!
+//! An article is what packing keeps together: a document, a chat, or a single pair of prompt and completion.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::books::{Fate, OnBadRecord, Outcome};
+use super::feed::Item;
+use super::pack::{PackConfig, PackFormat, RecordKind};
+use crate::document::{BadRecord, Block, Record, is_blank};
+use crate::error::{Error, Result};
+use crate::formats::hdf5_rows::TokenStream;
+use crate::json_fields::{FieldPath, extract, invalid_utf8};
+use crate::packing::types::{COMPLETION, PROMPT, SEPARATOR};
+use crate::sources::Format;
+use crate::templates::prompt_completion::{Pair, PairReader};
+use crate::token::TokenDtype;
+use crate::tokenizers::Tokenizer;
+
+/// How far something reaches. Names are those of `generative_data_prep`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Boundary {
+    /// Over a whole record.
+    Jsonl,
+    /// Over one pair of a record.
+    PromptCompletionPair,
+}
+
+/// What the pool makes of a block.
+#[derive(Debug)]
+pub struct Packed {
+    /// Index of the input.
+    pub file: usize,
+    /// All records, in order.
+    pub outcomes: Vec<Outcome>,
+    /// One per text field.
+    pub streams: Vec<TokenStream>,
+}
+
+/// What all workers share.
+#[allow(clippy::struct_excessive_bools, reason = "switches of the user")]
+pub(super) struct Worker<'run> {
+    tokenizer: &'run dyn Tokenizer,
+    fields: &'run [FieldPath],
+    pairs: Option<PairReader>,
+    formats: Vec<Format>,
+    dtype: TokenDtype,
+    with_types: bool,
+    with_categories: bool,
+    append_eos: bool,
+    keep_raw: bool,
+    attention_boundary: Boundary,
+    packing_boundary: Boundary,
+}
+
+/// Tokens of a block of pairs.
+#[derive(Default)]
+struct Articles {
+    ids: Vec<u32>,
+    types: Vec<u32>,
+    categories: Vec<u32>,
+    lengths: Vec<u32>,
+    /// Where the open article starts.
+    start: usize,
+}
+
+impl<'run> Worker<'run> {
+    pub(super) fn new(
+        config: &PackConfig,
+        tokenizer: &'run dyn Tokenizer,
+        fields: &'run [FieldPath],
+        formats: Vec<Format>,
+        dtype: TokenDtype,
+    ) -> Self {
+        let is_pairs = config.record == RecordKind::PromptCompletion;
+        Self {
+            tokenizer,
+            fields,
+            pairs: is_pairs.then(|| PairReader::new(config.pairs.clone())),
+            formats,
+            dtype,
+            with_types: is_pairs || config.format == PackFormat::Hdf5,
+            with_categories: config.pairs.categories.is_some(),
+            append_eos: config.append_eos,
+            keep_raw: config.on_bad_record == OnBadRecord::Quarantine,
+            attention_boundary: config.attention_boundary,
+            packing_boundary: config.packing_boundary,
+        }
+    }
+
+    pub(super) fn pack(&self, block: &Block) -> Result<Item<Packed>> {
+        match &self.pairs {
+            Some(reader) => self.pack_pairs(reader, block),
+            None => self.pack_texts(block),
+        }
+    }
+
+    fn bad(&self, reason: BadRecord, record: Record<'_>) -> Fate {
+        let raw = if self.keep_raw { record.bytes.to_vec() } else { Vec::new() };
+        Fate::Bad(reason, record.offset, raw)
+    }
+
+    fn pack_texts(&self, block: &Block) -> Result<Item<Packed>> {
+        let mut packed = Packed {
+            file: block.file,
+            outcomes: Vec::new(),
+            streams: self.fields.iter().map(|_| TokenStream::default()).collect(),
+        };
+        // As many ids as bytes at most, for every tokenizer but a strange one; memory that is never touched costs nothing.
+        let mut ids: Vec<Vec<u32>> = self.fields.iter().map(|_| Vec::with_capacity(block.len())).collect();
+        block.for_each(|record| {
+            let fate = match self.texts(block.file, record) {
+                Ok(None) => Fate::Dropped("blank line"),
+                Ok(Some(texts)) => self.tokenize(&texts, &mut ids, &mut packed.streams)?,
+                Err(reason) => self.bad(reason, record),
+            };
+            Outcome::push(&mut packed.outcomes, record.next_offset, fate);
+            Ok::<(), Error>(())
+        })?;
+        for (stream, ids) in packed.streams.iter_mut().zip(&ids) {
+            stream.ids.reserve_exact(ids.len() * self.dtype.itemsize());
+            self.dtype.encode(ids, &mut stream.ids)?;
+            if self.with_types {
+                stream.types = token_types(&stream.lengths, ids.len());
+            }
+        }
+        Ok(Item::Block(packed))
+    }
+
+    /// The record's texts, one per field; `None` for a blank line.
+    fn texts<'record>(
+        &self,
+        file: usize,
+        record: Record<'record>,
+    ) -> std::result::Result<Option<Vec<Cow<'record, str>>>, BadRecord> {
+        if is_blank(record.bytes) {
+            return Ok(None);
+        }
+        if self.formats[file] != Format::Text {
+            return extract(record.bytes, self.fields).map(Some);
+        }
+        let line = record.bytes.strip_suffix(b"\r").unwrap_or(record.bytes);
+        let text = simdutf8::basic::from_utf8(line).map_err(|_| invalid_utf8(line))?;
+        Ok(Some(vec![text.into(); self.fields.len()]))
+    }
+
+    fn tokenize(
+        &self,
+        texts: &[Cow<'_, str>],
+        ids: &mut [Vec<u32>],
+        streams: &mut [TokenStream],
+    ) -> Result<Fate> {
+        if texts.iter().all(|text| text.is_empty()) {
+            return Ok(Fate::Dropped("empty text"));
+        }
+        let before: Vec<usize> = ids.iter().map(Vec::len).collect();
+        // An empty field stays empty, whatever the tokenizer adds to texts.
+        for (text, ids) in texts.iter().zip(ids.iter_mut()).filter(|(text, _)| !text.is_empty()) {
+            self.tokenizer.encode_open(text, ids)?;
+        }
+        if ids.iter().zip(&before).all(|(ids, before)| ids.len() == *before) {
+            return Ok(Fate::Dropped("no tokens"));
+        }
+        for ((ids, before), stream) in ids.iter_mut().zip(&before).zip(streams) {
+            // Megatron's tools leave a document of no tokens without an end, too.
+            if self.append_eos && ids.len() > *before {
+                ids.push(self.tokenizer.special().eos);
+            }
+            stream.lengths.push(length(ids.len() - before)?);
+        }
+        let text_bytes = texts.iter().map(|text| text.len() as u64).sum();
+        Ok(Fate::Kept { text_bytes, articles: 1 })
+    }
+
+    fn pack_pairs(&self, reader: &PairReader, block: &Block) -> Result<Item<Packed>> {
+        let mut articles = Articles::default();
+        articles.ids.reserve(block.len());
+        let mut outcomes = Vec::new();
+        block.for_each(|record| {
+            let fate = if is_blank(record.bytes) {
+                Fate::Dropped("blank line")
+            } else if self.formats[block.file] == Format::Text {
+                self.line(record, &mut articles)?
+            } else {
+                match reader.read(record.bytes) {
+                    Ok(pairs) => self.record(&pairs, &mut articles)?,
+                    Err(reason) => self.bad(reason, record),
+                }
+            };
+            Outcome::push(&mut outcomes, record.next_offset, fate);
+            Ok::<(), Error>(())
+        })?;
+        let mut stream = TokenStream { lengths: articles.lengths, ..TokenStream::default() };
+        self.dtype.encode(&articles.ids, &mut stream.ids)?;
+        let bytes = |codes: &[u32]| codes.iter().flat_map(|code| code.to_le_bytes()).collect();
+        stream.types = bytes(&articles.types);
+        stream.categories = bytes(&articles.categories);
+        Ok(Item::Block(Packed { file: block.file, outcomes, streams: vec![stream] }))
+    }
+
+    /// A line of text, its newline included: one completion (GD-03).
+    fn line(&self, record: Record<'_>, articles: &mut Articles) -> Result<Fate> {
+        let line = record.bytes.strip_suffix(b"\r").unwrap_or(record.bytes);
+        let Ok(text) = simdutf8::basic::from_utf8(line) else {
+            return Ok(self.bad(invalid_utf8(record.bytes), record));
+        };
+        let has_newline = record.next_offset > record.offset + record.bytes.len() as u64;
+        let completion = if has_newline { Cow::Owned(format!("{text}\n")) } else { Cow::Borrowed(text) };
+        self.record(&[Some(Pair { prompt: Cow::Borrowed(""), completion, category: -1 })], articles)
+    }
+
+    /// The pairs of one record become articles (SYSTEMS 2.3).
+    fn record(&self, pairs: &[Option<Pair<'_>>], articles: &mut Articles) -> Result<Fate> {
+        let (before, mut text_bytes) = (articles.lengths.len(), 0);
+        if pairs.is_empty() {
+            return Ok(Fate::Dropped("empty list"));
+        }
+        for (number, pair) in pairs.iter().enumerate() {
+            if let Some(pair) = pair {
+                text_bytes += (pair.prompt.len() + pair.completion.len()) as u64;
+                self.pair(pair, articles)?;
+            }
+            if number + 1 == pairs.len() {
+                articles.mark_separator();
+                articles.close()?;
+            } else if self.packing_boundary == Boundary::PromptCompletionPair {
+                articles.close()?;
+            }
+        }
+        let count = (articles.lengths.len() - before) as u64;
+        Ok(match count {
+            0 if pairs.iter().all(Option::is_none) => Fate::Dropped("empty completion"),
+            0 => Fate::Dropped("no tokens"),
+            _ => Fate::Kept { text_bytes, articles: count },
+        })
+    }
+
+    fn pair(&self, pair: &Pair<'_>, articles: &mut Articles) -> Result<()> {
+        let special = self.tokenizer.special();
+        let start = articles.ids.len();
+        let ids = &mut articles.ids;
+        if !pair.prompt.is_empty() {
+            self.tokenizer.encode(&pair.prompt, ids)?;
+            drop_eos(ids, start, special.eos);
+        }
+        let prompt_end = ids.len();
+        if !pair.completion.is_empty() {
+            self.tokenizer.encode(&pair.completion, ids)?;
+            if !pair.prompt.is_empty() && ids.get(prompt_end).copied() == special.bos && special.bos.is_some() {
+                ids.remove(prompt_end);
+            }
+            drop_eos(ids, prompt_end, special.eos);
+        }
+        if self.append_eos && ids.len() > start {
+            ids.push(special.eos);
+        }
+        let end = ids.len();
+        articles.types.resize(prompt_end, PROMPT);
+        articles.types.resize(end, COMPLETION);
+        if self.with_categories {
+            articles.categories.resize(end, pair.category.cast_unsigned());
+        }
+        if self.attention_boundary == Boundary::PromptCompletionPair {
+            articles.mark_separator();
+        }
+        Ok(())
+    }
+}
+
+impl Articles {
+    /// The last token of what is open separates it from what follows.
+    fn mark_separator(&mut self) {
+        if self.types.len() > self.start
+            && let Some(last) = self.types.last_mut()
+        {
+            *last = SEPARATOR;
+        }
+    }
+
+    /// Ends the open article, if there is anything in it.
+    fn close(&mut self) -> Result<()> {
+        if self.ids.len() > self.start {
+            self.lengths.push(length(self.ids.len() - self.start)?);
+            self.start = self.ids.len();
+        }
+        Ok(())
+    }
+}
+
+/// Drops one end token of the tokenizer's own, or of the text's.
+fn drop_eos(ids: &mut Vec<u32>, start: usize, eos: u32) {
+    if ids.len() > start && ids.last() == Some(&eos) {
+        ids.pop();
+    }
+}
+
+fn length(tokens: usize) -> Result<u32> {
+    u32::try_from(tokens).map_err(|_| Error::config("inputs", "a document has over 2^32 tokens"))
+}
+
+/// Types of a stream of documents: all trained on, and each one's last token a separator.
+fn token_types(lengths: &[u32], num_tokens: usize) -> Vec<u8> {
+    let mut out = COMPLETION.to_le_bytes().repeat(num_tokens);
+    let mut end = 0;
+    for &length in lengths {
+        end += length as usize * 4;
+        if length > 0 {
+            out[end - 4..end].copy_from_slice(&SEPARATOR.to_le_bytes());
+        }
+    }
+    out
+}

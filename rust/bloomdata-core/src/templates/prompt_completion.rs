@@ -1,0 +1,196 @@
+//! Prompt and completion records, as `generative_data_prep` reads them (GD-02 to GD-06, GD-15).
+//!
+//! A record is one object or a list of objects. An object has a completion, perhaps a prompt, perhaps a category.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::document::BadRecord;
+use crate::json_fields::{FieldPath, extract_optional, invalid_utf8, malformed};
+
+/// How records are read. Same names as in Python and on the command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairOptions {
+    /// Key of the prompt.
+    pub prompt_keyword: String,
+    /// Key of the completion.
+    pub completion_keyword: String,
+    /// Key of the category.
+    pub category_keyword: String,
+    /// Names of the categories; the place in the list is the id.
+    pub categories: Option<Vec<String>>,
+    /// Whether exactly one space stands between prompt and completion.
+    pub space_separator: bool,
+    /// In front of a prompt that is not empty.
+    pub prompt_prefix: Option<String>,
+    /// Behind a prompt that is not empty.
+    pub prompt_postfix: Option<String>,
+    /// Whether pairs with an empty completion are kept, and rows on which nothing is trained.
+    pub keep_prompt_only_sequences: bool,
+}
+
+/// One pair, ready to be tokenized.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair<'record> {
+    /// The prompt with its prefix and postfix; may be empty.
+    pub prompt: Cow<'record, str>,
+    /// The completion; empty only when such pairs are kept.
+    pub completion: Cow<'record, str>,
+    /// Place in the list of categories, -1 for none.
+    pub category: i32,
+}
+
+/// Reads records of pairs.
+#[derive(Debug)]
+pub struct PairReader {
+    options: PairOptions,
+    fields: [FieldPath; 3],
+}
+
+impl PairReader {
+    /// A reader with these options.
+    pub fn new(options: PairOptions) -> Self {
+        let fields = [&options.prompt_keyword, &options.completion_keyword, &options.category_keyword]
+            .map(|keyword| FieldPath::of_key(keyword));
+        Self { options, fields }
+    }
+
+    /// The pairs of a record, one entry for each object: `None` for an object that is skipped.
+    ///
+    /// # Errors
+    /// Why the record cannot become a document.
+    pub fn read<'record>(
+        &self,
+        record: &'record [u8],
+    ) -> std::result::Result<Vec<Option<Pair<'record>>>, BadRecord> {
+        let text = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
+        if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[') {
+            return Ok(vec![self.pair(text)?]);
+        }
+        let objects: Vec<&'record RawValue> = serde_json::from_str(text).map_err(|error| malformed(&error))?;
+        objects.into_iter().map(|object| self.pair(object.get())).collect()
+    }
+
+    fn pair<'record>(&self, object: &'record str) -> std::result::Result<Option<Pair<'record>>, BadRecord> {
+        let mut texts = extract_optional(object, &self.fields)?.into_iter();
+        let mut next = || texts.next().unwrap_or(Err(BadRecord::NotAnObject));
+        let (prompt, completion, category) = (next(), next(), next());
+        let prompt = absent_is_none(prompt)?.unwrap_or_default();
+        let completion = completion?;
+        let category = match &self.options.categories {
+            None => -1,
+            Some(known) => match absent_is_none(category)? {
+                None => -1,
+                Some(name) => id_of(known, &name)
+                    .ok_or_else(|| BadRecord::UnknownCategory(name.into_owned()))?,
+            },
+        };
+        if completion.is_empty() && !self.options.keep_prompt_only_sequences {
+            return Ok(None);
+        }
+        let (prompt, completion) =
+            if self.options.space_separator { separate(prompt, completion) } else { (prompt, completion) };
+        Ok(Some(Pair { prompt: self.wrap(prompt), completion, category }))
+    }
+
+    fn wrap<'record>(&self, prompt: Cow<'record, str>) -> Cow<'record, str> {
+        let PairOptions { prompt_prefix, prompt_postfix, .. } = &self.options;
+        if prompt.is_empty() || (prompt_prefix.is_none() && prompt_postfix.is_none()) {
+            return prompt;
+        }
+        let part = |text: &Option<String>| text.clone().unwrap_or_default();
+        Cow::Owned(part(prompt_prefix) + &prompt + &part(prompt_postfix))
+    }
+}
+
+/// A key that is not there, or null, is as good as none.
+fn absent_is_none(
+    found: std::result::Result<Cow<'_, str>, BadRecord>,
+) -> std::result::Result<Option<Cow<'_, str>>, BadRecord> {
+    match found {
+        Err(BadRecord::MissingField(_) | BadRecord::NullField(_)) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn id_of(known: &[String], name: &str) -> Option<i32> {
+    i32::try_from(known.iter().position(|known| known == name)?).ok()
+}
+
+/// Exactly one space between prompt and completion, at the completion; also when there is no prompt.
+fn separate<'record>(
+    prompt: Cow<'record, str>,
+    completion: Cow<'record, str>,
+) -> (Cow<'record, str>, Cow<'record, str>) {
+    let prompt = match prompt {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim_end_matches(' ')),
+        Cow::Owned(text) => Cow::Owned(text.trim_end_matches(' ').to_owned()),
+    };
+    if completion.is_empty() {
+        return (prompt, completion);
+    }
+    let stripped = completion.trim_start_matches(' ');
+    (prompt, Cow::Owned(format!(" {stripped}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(change: impl FnOnce(&mut PairOptions)) -> PairReader {
+        let mut options = PairOptions {
+            prompt_keyword: "prompt".into(),
+            completion_keyword: "completion".into(),
+            category_keyword: "category".into(),
+            categories: None,
+            space_separator: true,
+            prompt_prefix: None,
+            prompt_postfix: None,
+            keep_prompt_only_sequences: false,
+        };
+        change(&mut options);
+        PairReader::new(options)
+    }
+
+    fn texts(reader: &PairReader, record: &str) -> Vec<(String, String)> {
+        let pairs = reader.read(record.as_bytes()).unwrap();
+        pairs.into_iter().flatten().map(|pair| (pair.prompt.into(), pair.completion.into())).collect()
+    }
+
+    #[test]
+    fn one_space_stands_between_the_two() {
+        let plain = reader(|_| ());
+        let one = |record| texts(&plain, record)[0].clone();
+        assert_eq!(one(r#"{"prompt":"a  ","completion":"  b "}"#), ("a".into(), " b ".into()));
+        assert_eq!(one(r#"{"completion":"b"}"#), (String::new(), " b".into()));
+        assert_eq!(one(r#"{"prompt":null,"completion":"\tb"}"#), (String::new(), " \tb".into()));
+        let bare = reader(|options| options.space_separator = false);
+        assert_eq!(texts(&bare, r#"{"prompt":"a ","completion":"b"}"#), [("a ".into(), "b".into())]);
+    }
+
+    #[test]
+    fn prefix_and_postfix_wrap_what_is_there() {
+        let reader = reader(|options| {
+            options.prompt_prefix = Some("<".into());
+            options.prompt_postfix = Some(">".into());
+        });
+        let record = r#"[{"prompt":"a ","completion":"b"},{"prompt":" ","completion":"c"},{"completion":""}]"#;
+        assert_eq!(texts(&reader, record), [("<a>".into(), " b".into()), (String::new(), " c".into())]);
+    }
+
+    #[test]
+    fn every_kind_of_bad_record_has_its_reason() {
+        let reader = reader(|options| options.categories = Some(vec!["x".into()]));
+        let error = |record: &str| reader.read(record.as_bytes()).unwrap_err();
+        assert!(matches!(error(r#"{"prompt":"a"}"#), BadRecord::MissingField(_)));
+        assert!(matches!(error(r#"{"completion":null}"#), BadRecord::NullField(_)));
+        assert!(matches!(error(r#"{"prompt":1,"completion":"a"}"#), BadRecord::NotAString(_)));
+        assert!(matches!(error(r#"["a"]"#), BadRecord::NotAnObject));
+        assert!(matches!(error(r#"[{"completion":"a"}"#), BadRecord::MalformedJson(_)));
+        assert!(matches!(error(r#"{"completion":"a","category":"y"}"#), BadRecord::UnknownCategory(_)));
+        let pairs = reader.read(br#"{"completion":"a","category":"x"}"#).unwrap();
+        assert_eq!(pairs[0].as_ref().unwrap().category, 0);
+    }
+}

@@ -1,0 +1,28 @@
+"""`shard`, and its shards read back without the library."""
+
+import gzip
+
+import zstandard
+
+import bloomdata
+
+LINES = [b'{"text":"line %d"}' % number for number in range(23)]
+CONTENT = b"".join(line + b"\n" for line in LINES)
+DECOMPRESS = {
+    ".zst": lambda data: zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read(),
+    ".gz": gzip.decompress,
+    ".jsonl": bytes,
+}
+
+
+def shard(inputs, output, **options):
+    return bloomdata.shard(inputs, output, **({"num_threads": 2} | options))
+
+
+def contents_of(folder):
+    """Decompressed content of every shard by name, without the suffix of the compression."""
+    found = {}
+    for path in sorted(folder.rglob("part-*")):
+        name = path.relative_to(folder).as_posix().removesuffix(".zst").removesuffix(".gz")
+        found[name] = DECOMPRESS[path.suffix](path.read_bytes())
+    return found
