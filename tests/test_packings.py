@@ -34,7 +34,7 @@ def test_rows_of_the_reference_are_those_of_the_table(packing, expected, dropped
     found = [[(token, COMPLETION, NO_CATEGORY) for token in article] for article in ([0, 1], [2, 3], [4, 5, 6, 7])]
     rows, metrics = reference_rows.rows([[], *found, []], 3, packing, pad=8)
     assert " ".join("".join("01234567P"[token] for token, _, _ in row) for row in rows) == expected
-    assert (metrics["dropped_from_packing_tokens"], metrics["truncated_tokens"]) == (dropped, truncated)
+    assert (metrics["dropped_from_packing_tokens"], metrics["truncated_tokens"]) == (dropped + truncated, truncated)
     assert (metrics["articles"], metrics["sequences"]) == (3, len(rows))
     assert metrics["padding_tokens"] == expected.count("P")
 

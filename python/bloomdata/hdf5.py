@@ -35,7 +35,7 @@ class Hdf5Files:
         self._compression = compression
 
     def layout(self, num_rows: int) -> Layout | None:
-        """Everything but the rows of a contiguous file: (runs of bytes with offsets, offsets of datasets, file size)."""
+        """All but the rows of a contiguous file: (runs of bytes with offsets, offsets of datasets, file size)."""
         if self._compression is not None:
             return None
         import h5py

@@ -202,7 +202,7 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--packing-boundary", choices=("jsonl", "prompt_completion_pair"), help="what packing keeps together"
     )
-    parser.add_argument("--on-bad-record", choices=("raise", "quarantine"), help="stop at bad records, or leave them out")
+    parser.add_argument("--on-bad-record", choices=("raise", "quarantine"), help="stop at bad ones, or leave them out")
     parser.add_argument(
         "--window-tokens", type=int, default=1 << 24, help="tokens that packing best_fit looks at together"
     )

@@ -204,8 +204,7 @@ mod tests {
         let mut rows: Vec<(u64, usize, Vec<usize>)> = Vec::new();
         for (clock, piece) in order.into_iter().enumerate() {
             let size = size(&pieces[piece]);
-            let best =
-                rows.iter_mut().filter(|row| row.0 >= size).min_by_key(|row| (row.0, Reverse(row.1)));
+            let best = rows.iter_mut().filter(|row| row.0 >= size).min_by_key(|row| (row.0, Reverse(row.1)));
             if let Some(row) = best {
                 row.0 -= size;
                 row.1 = clock;

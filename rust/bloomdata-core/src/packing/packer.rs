@@ -71,7 +71,8 @@ impl Packer {
     /// A length that the packing cannot do.
     pub fn new(packing: Packing, length: u64, seed: u64, window_tokens: u64, next: Next) -> Result<Self> {
         if packing == Packing::BestFit && length > MAX_SEQUENCE_LENGTH {
-            let reason = format!("packing \"best_fit\" takes {MAX_SEQUENCE_LENGTH} tokens at most, not {length}");
+            let reason =
+                format!("packing \"best_fit\" takes {MAX_SEQUENCE_LENGTH} tokens at most, not {length}");
             return Err(Error::config("sequence_length", reason));
         }
         Ok(Self {

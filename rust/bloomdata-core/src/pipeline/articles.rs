@@ -249,7 +249,8 @@ impl<'run> Worker<'run> {
         let prompt_end = ids.len();
         if !pair.completion.is_empty() {
             self.tokenizer.encode(&pair.completion, ids)?;
-            if !pair.prompt.is_empty() && ids.get(prompt_end).copied() == special.bos && special.bos.is_some() {
+            if !pair.prompt.is_empty() && ids.get(prompt_end).copied() == special.bos && special.bos.is_some()
+            {
                 ids.remove(prompt_end);
             }
             drop_eos(ids, prompt_end, special.eos);

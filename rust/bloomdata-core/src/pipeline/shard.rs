@@ -24,10 +24,10 @@ use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::formats::jsonl_shards::LineEncoder;
 use crate::io::compression::Compression;
+use crate::json_fields::{invalid_utf8, validate};
 use crate::ordered::Pool;
 use crate::progress::Progress;
 use crate::sources::inputs::{InputList, natural_order};
-use crate::json_fields::{invalid_utf8, validate};
 use crate::sources::{Format, Source, SourceOptions};
 
 /// Options of `shard`. Same names as in Python and on the command line.

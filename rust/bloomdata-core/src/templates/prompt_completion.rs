@@ -69,7 +69,8 @@ impl PairReader {
         if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[') {
             return Ok(vec![self.pair(text)?]);
         }
-        let objects: Vec<&'record RawValue> = serde_json::from_str(text).map_err(|error| malformed(&error))?;
+        let objects: Vec<&'record RawValue> =
+            serde_json::from_str(text).map_err(|error| malformed(&error))?;
         objects.into_iter().map(|object| self.pair(object.get())).collect()
     }
 
@@ -83,8 +84,9 @@ impl PairReader {
             None => -1,
             Some(known) => match absent_is_none(category)? {
                 None => -1,
-                Some(name) => id_of(known, &name)
-                    .ok_or_else(|| BadRecord::UnknownCategory(name.into_owned()))?,
+                Some(name) => {
+                    id_of(known, &name).ok_or_else(|| BadRecord::UnknownCategory(name.into_owned()))?
+                }
             },
         };
         if completion.is_empty() && !self.options.keep_prompt_only_sequences {
@@ -176,7 +178,8 @@ mod tests {
             options.prompt_prefix = Some("<".into());
             options.prompt_postfix = Some(">".into());
         });
-        let record = r#"[{"prompt":"a ","completion":"b"},{"prompt":" ","completion":"c"},{"completion":""}]"#;
+        let record =
+            r#"[{"prompt":"a ","completion":"b"},{"prompt":" ","completion":"c"},{"completion":""}]"#;
         assert_eq!(texts(&reader, record), [("<a>".into(), " b".into()), (String::new(), " c".into())]);
     }
 

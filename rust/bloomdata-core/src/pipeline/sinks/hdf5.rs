@@ -13,9 +13,9 @@ use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::{Hdf5Files, PartWriter, RowWrite, SealedPart};
 use crate::packing::packer::{Loss, Next, Packer, Rows};
 use crate::packing::{Packing, types::COLUMNS};
+use crate::pipeline::articles::Packed;
 use crate::pipeline::books::{Books, Fate, Snapshot};
 use crate::pipeline::manifest::OutputEntry;
-use crate::pipeline::articles::Packed;
 use crate::pipeline::pack::{PackConfig, default_rows_per_file};
 use crate::pipeline::sealer::Sealer;
 use crate::progress::Progress;
@@ -128,11 +128,7 @@ impl<'run> Sink<'run> for Hdf5Sink<'run> {
         self.files.write_rows()
     }
 
-    fn finish(
-        mut self: Box<Self>,
-        books: &mut Books<'run>,
-        sealer: &Sealer<'_, 'run>,
-    ) -> Result<Finished> {
+    fn finish(mut self: Box<Self>, books: &mut Books<'run>, sealer: &Sealer<'_, 'run>) -> Result<Finished> {
         self.files.record_start = self.packer.article();
         let mut writing = Writing { files: &mut self.files, books, sealer };
         self.packer.finish(&mut writing)?;
@@ -188,8 +184,7 @@ impl<'run> Files<'run> {
     fn part(&mut self) -> Result<&mut PartWriter> {
         if self.part.is_none() {
             let path = self.folder.join(format!("{}-{:05}.hdf5", self.prefix, self.num_parts));
-            self.part =
-                Some(PartWriter::create(&path, self.hdf5, self.rows_per_file, self.sequence_length)?);
+            self.part = Some(PartWriter::create(&path, self.hdf5, self.rows_per_file, self.sequence_length)?);
             self.num_parts += 1;
         }
         self.part.as_mut().ok_or(Error::Interrupted)
@@ -218,7 +213,12 @@ impl<'run> Files<'run> {
         let mut metrics = self.rows.metrics;
         metrics.articles = next.article;
         let rows = Resumed { skip_articles, skip_tokens: next.tokens, skip_rows: next.rows, metrics };
-        let checkpoint = Checkpoint { books: books_then, num_articles: next.article, rows: Some(rows), megatron: Vec::new() };
+        let checkpoint = Checkpoint {
+            books: books_then,
+            num_articles: next.article,
+            rows: Some(rows),
+            megatron: Vec::new(),
+        };
         let name = file_name(part.path());
         let (hdf5, progress, sequence_length) = (self.hdf5, self.progress, self.sequence_length);
         let seal = move || part.seal(hdf5, progress).map(|sealed| vec![entry(&sealed, sequence_length)]);

@@ -9,9 +9,9 @@ use super::{Checkpoint, Finished, Sink, count_tokens};
 use crate::error::{Error, Result};
 use crate::formats::megatron::MegatronWriter;
 use crate::io::atomic::Sealed;
+use crate::pipeline::articles::Packed;
 use crate::pipeline::books::{Books, Fate};
 use crate::pipeline::manifest::OutputEntry;
-use crate::pipeline::articles::Packed;
 use crate::pipeline::pack::{PackConfig, RecordKind};
 use crate::pipeline::run::RunOptions;
 use crate::pipeline::sealer::Sealer;
@@ -59,7 +59,12 @@ impl MegatronSink {
     fn checkpoint(&mut self, books: &mut Books<'_>, sealer: &Sealer<'_, '_>) -> Result<()> {
         books.sync()?;
         let megatron = self.writers.iter_mut().map(MegatronWriter::checkpoint).collect::<Result<_>>()?;
-        let checkpoint = Checkpoint { books: books.snapshot().clone(), num_articles: self.num_articles, rows: None, megatron };
+        let checkpoint = Checkpoint {
+            books: books.snapshot().clone(),
+            num_articles: self.num_articles,
+            rows: None,
+            megatron,
+        };
         sealer.send(None, Box::new(|| Ok(Vec::new())), books.take_finished(), &checkpoint)?;
         self.last = Instant::now();
         Ok(())
@@ -93,11 +98,7 @@ impl<'run> Sink<'run> for MegatronSink {
         Ok(())
     }
 
-    fn finish(
-        mut self: Box<Self>,
-        books: &mut Books<'run>,
-        sealer: &Sealer<'_, 'run>,
-    ) -> Result<Finished> {
+    fn finish(mut self: Box<Self>, books: &mut Books<'run>, sealer: &Sealer<'_, 'run>) -> Result<Finished> {
         self.checkpoint(books, sealer)?;
         let mut outputs = Vec::new();
         for (name, writer) in self.names.iter().zip(self.writers) {

@@ -11,13 +11,13 @@ pub mod rows;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::articles::Packed;
 use super::books::{Books, Snapshot};
 use super::manifest::OutputEntry;
-use super::articles::Packed;
 use super::sealer::Sealer;
-use rows::Metrics;
 use crate::error::Result;
 use crate::formats::megatron::MegatronState;
+use rows::Metrics;
 
 /// How far rows have come from the place where the books stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,11 +60,7 @@ pub trait Sink<'run> {
     ///
     /// # Errors
     /// The system's reason.
-    fn finish(
-        self: Box<Self>,
-        books: &mut Books<'run>,
-        sealer: &Sealer<'_, 'run>,
-    ) -> Result<Finished>;
+    fn finish(self: Box<Self>, books: &mut Books<'run>, sealer: &Sealer<'_, 'run>) -> Result<Finished>;
 }
 
 /// Counts the tokens of one kept record: those of its articles in every stream.

@@ -133,7 +133,8 @@ impl RowAssembler {
         let types = &stream.types[index(tokens.start * 4)..index(tokens.end * 4)];
         let (types, _) = types.as_chunks::<4>();
         self.row.tokens += count;
-        self.row.prompt_tokens += types.iter().map(|code| u64::from(*code == PROMPT.to_le_bytes())).sum::<u64>();
+        self.row.prompt_tokens +=
+            types.iter().map(|code| u64::from(*code == PROMPT.to_le_bytes())).sum::<u64>();
         self.row.is_trained = self.row.is_trained || types.contains(&COMPLETION.to_le_bytes());
         self.put(stream, tokens);
     }
