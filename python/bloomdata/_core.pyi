@@ -6,6 +6,7 @@ __all__ = [
     "BUILD_PROFILE",
     "VERSION",
     "Tokenizer",
+    "finish_folder",
     "lengths",
     "merge",
     "pack",
@@ -34,6 +35,7 @@ class Tokenizer:
     @property
     def fingerprint(self) -> str: ...
 
+def finish_folder(folder: str | PathLike[str], manifest: str) -> str: ...
 def lengths(
     inputs: list[str],
     streams: list[tuple[str, Any]],

@@ -1,14 +1,21 @@
-"""What a run returns: the manifest, and how it prints."""
+"""What a run returns: the manifest, and how it prints; as text here, as a web page in `html_report`."""
 
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-if TYPE_CHECKING:
-    import os
+from bloomdata.errors import ConfigError, CorruptDataError
+from bloomdata.metrics import metrics_table
+
+# What the books of every run hold.
+_COUNTS = ("documents_in", "documents_kept", "bytes_in", "text_bytes")
+_TOKENS = ("tokens_in", "tokens_out", "tokens_padding", "tokens_truncated", "tokens_dropped")
+_REASONS = ("documents_dropped", "documents_quarantined")
 
 
 def format_bytes(count: float) -> str:
@@ -27,14 +34,14 @@ class Report:
     Attributes:
         folder: What was written.
         manifest: Contents of its `manifest.json`.
-        seconds: How long this call took; not part of the manifest.
+        seconds: How long this call took; not part of the manifest. None for a folder that was only opened.
         was_finished: Whether the same run had finished before, so that nothing was done.
         was_resumed: Whether an earlier attempt was gone on with.
     """
 
     folder: Path
     manifest: dict[str, Any]
-    seconds: float
+    seconds: float | None
     was_finished: bool
     was_resumed: bool
 
@@ -49,6 +56,23 @@ class Report:
             was_finished=was_finished,
             was_resumed=was_resumed,
         )
+
+    @staticmethod
+    def open(folder: str | os.PathLike[str]) -> Report:
+        """The report of a finished folder, of the class that its verb returns.
+
+        Raises:
+            ConfigError: A folder that is not finished.
+            CorruptDataError: A damaged manifest.
+        """
+        from bloomdata.datasets import read_manifest
+
+        manifest = read_manifest(Path(folder))
+        if not _has_books(manifest):
+            raise CorruptDataError(f"{Path(folder) / 'manifest.json'}: not the books of a finished run")
+        kinds = {"shard": ShardReport, "pack": PackReport, "merge": MergeReport}
+        kind = kinds.get(manifest["verb"], Report)
+        return kind(folder=Path(folder), manifest=manifest, seconds=None, was_finished=True, was_resumed=False)
 
     @property
     def ledger(self) -> dict[str, Any]:
@@ -77,6 +101,29 @@ class Report:
             "manifest": self.manifest,
         }
 
+    def save_html(self, path: str | os.PathLike[str]) -> None:
+        """Writes the books as one web page, which needs nothing else.
+
+        Args:
+            path: File to write or replace; not in the folder, whose manifest names every file.
+
+        Raises:
+            ConfigError: A path in the folder.
+            OSError: What the system reports.
+        """
+        from bloomdata.html_report import html_report
+
+        check_outside(path, self.folder)
+        page = html_report(self.manifest, folder=str(self.folder))
+        with tempfile.NamedTemporaryFile(dir=Path(path).parent, prefix=".", suffix=".html", delete=False) as file:
+            try:
+                file.write(page.encode())
+                file.close()
+                Path(file.name).replace(path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+
     def __str__(self) -> str:
         rows = [("documents in", f"{self.ledger['documents_in']:,}")]
         rows += [("  kept", f"{self.ledger['documents_kept']:,}")]
@@ -86,10 +133,9 @@ class Report:
         size = sum(output["size"] for output in self.outputs)
         rows += [("files written", f"{len(self.outputs):,}"), ("bytes written", format_bytes(size))]
         rows += [("fingerprint", self.fingerprint[:16])]
-        width = max(len(name) for name, _ in rows)
-        value_width = max(len(value) for _, value in rows)
-        lines = [f"{self.manifest['verb']} -> {self.folder}: {self._state()}"]
-        lines += [f"  {name:<{width}}  {value:>{value_width}}" for name, value in rows]
+        lines = [f"{self.manifest['verb']} -> {self.folder}: {self._state()}", *_aligned(rows)]
+        if table := self._table():
+            lines += ["  in rows", *(f"  {line}" for line in _aligned(table))]
         if ignored := self.manifest["ignored_inputs"]:
             lines.append(
                 f"  not read (hidden, set aside, or of no known format): {len(ignored)} file(s), e.g. {ignored[0]}"
@@ -97,6 +143,8 @@ class Report:
         return "\n".join(lines)
 
     def _state(self) -> str:
+        if self.seconds is None:
+            return "finished"
         if self.was_finished:
             return "finished before, inputs unchanged, nothing to do"
         rate = self.ledger["bytes_in"] / max(self.seconds, 1e-9)
@@ -105,6 +153,42 @@ class Report:
 
     def _rows(self) -> list[tuple[str, str]]:
         return []
+
+    def _table(self) -> list[tuple[str, str]]:
+        return []
+
+
+def check_outside(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> None:
+    """A web page must not lie in the folder that it is about: `verify` knows only what the manifest names.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if Path(path).resolve().is_relative_to(Path(folder).resolve()):
+        raise ConfigError(f"html: {os.fspath(path)} lies in {os.fspath(folder)}, which holds only what its run wrote")
+
+
+def _aligned(rows: list[tuple[str, str]]) -> list[str]:
+    width = max(len(name) for name, _ in rows)
+    value_width = max(len(value) for _, value in rows)
+    return [f"  {name:<{width}}  {value:>{value_width}}" for name, value in rows]
+
+
+def _has_books(manifest: dict[str, Any]) -> bool:
+    """Whether everything that a report shows is there."""
+    ledger = manifest.get("ledger")
+    if not isinstance(ledger, dict) or not isinstance(manifest.get("details"), dict):
+        return False
+    lists = (manifest.get(name) for name in ("inputs", "ignored_inputs"))
+    counts = [ledger.get(name) for name in (*_COUNTS, *_TOKENS)]
+    reasons = [ledger.get(name) for name in _REASONS]
+    return (
+        all(isinstance(entries, list) for entries in lists)
+        and all(isinstance(count, int) for count in counts)
+        and all(isinstance(entry, dict) and all(isinstance(n, int) for n in entry.values()) for entry in reasons)
+        and all(isinstance(output.get("size"), int) for output in manifest["outputs"])
+        and all(isinstance(manifest.get(name), str) for name in ("fingerprint", "bloomdata_version"))
+    )
 
 
 class ShardReport(Report):
@@ -134,6 +218,11 @@ class PackReport(Report):
         if tokenizer := self.manifest["details"].get("tokenizer"):
             rows.append(("tokenizer", f"{tokenizer['backend']}, {tokenizer['vocab_size']:,} ids"))
         return rows
+
+    def _table(self) -> list[tuple[str, str]]:
+        config = self.manifest["config"]
+        is_plain = config.get("record") != "prompt_completion" and config.get("packing") == "full"
+        return [] if is_plain or not self.metrics else metrics_table(self.metrics)
 
 
 class MergeReport(PackReport):

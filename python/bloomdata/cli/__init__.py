@@ -4,6 +4,7 @@
 - `commands`: one function per verb.
 - `progress`: a bar on terminals, plain lines elsewhere.
 - `inspect`: documents and rows as text.
+- `gdp`: the flags of generative_data_prep.
 """
 
 from __future__ import annotations

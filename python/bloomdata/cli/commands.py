@@ -64,6 +64,18 @@ def _merge(options: argparse.Namespace) -> int:
     return _run(options, merge)
 
 
+def _gdp(options: argparse.Namespace) -> int:
+    from bloomdata.cli.gdp import run_gdp
+
+    with progress(f"gdp {options.command}", quiet=options.quiet or options.json) as on_progress:
+        report = run_gdp(options, on_progress)
+    if options.json:
+        _say(json.dumps(report.to_json()))
+    elif not options.quiet:
+        _say(str(report))
+    return 0
+
+
 def _verify(options: argparse.Namespace) -> int:
     from bloomdata.report import format_bytes
     from bloomdata.verbs.verify import verify
@@ -91,6 +103,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "pack": _pack,
     "plan": _plan,
     "merge": _merge,
+    "gdp": _gdp,
     "verify": _verify,
     "inspect": _inspect,
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from bloomdata.cli.gdp import add_gdp
+
 _FORMATS = ".jsonl .ndjson .json .txt (each plain, .gz or .zst), .parquet; files, folders or patterns"
 
 
@@ -30,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     _pack(_add(verbs, "pack", "tokenize documents into Megatron or HDF5 files"))
     _plan(_add(verbs, "plan", "predict what packings would do, from the lengths of documents"))
     _merge(_add(verbs, "merge", "join finished Megatron pairs"))
+    add_gdp(verbs, _Formatter)
     _verify(_add(verbs, "verify", "check every hash, size and count of a finished folder"))
     _inspect(_add(verbs, "inspect", "show documents and rows as text"))
     return parser

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bloomdata_core::packing::Packing;
 use bloomdata_core::packing::plan::{histogram, plan as core_plan};
 use bloomdata_core::pipeline::lengths::lengths as core_lengths;
+use bloomdata_core::pipeline::manifest::finish_folder as core_finish_folder;
 use bloomdata_core::pipeline::merge::merge as core_merge;
 use bloomdata_core::pipeline::pack::{PackConfig, pack as core_pack};
 use bloomdata_core::pipeline::run::{RunOptions, RunResult};
@@ -117,6 +118,17 @@ pub(crate) fn plan(
             .collect::<Result<Vec<_>>>()
     })?;
     Ok(serde_json::json!({"plans": plans, "histogram": histogram(&lengths)}).to_string())
+}
+
+/// Finishes a folder that was put together from finished runs; returns its manifest as JSON.
+#[pyfunction]
+pub(crate) fn finish_folder(
+    py: Python<'_>,
+    folder: PathBuf,
+    manifest: &str,
+) -> PyResult<String> {
+    let manifest = enter(py, None, |progress| core_finish_folder(&folder, manifest, progress))?;
+    manifest.to_json().map_err(to_python)
 }
 
 /// Merges finished Megatron pairs. Returns as `shard`.

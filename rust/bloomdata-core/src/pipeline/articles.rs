@@ -180,10 +180,10 @@ impl<'run> Worker<'run> {
         articles.ids.reserve(block.len());
         let mut outcomes = Vec::new();
         block.for_each(|record| {
-            let fate = if is_blank(record.bytes) {
-                Fate::Dropped("blank line")
-            } else if self.formats[block.file] == Format::Text {
+            let fate = if self.formats[block.file] == Format::Text {
                 self.line(record, &mut articles)?
+            } else if is_blank(record.bytes) {
+                Fate::Dropped("blank line")
             } else {
                 match reader.read(record.bytes) {
                     Ok(pairs) => self.record(&pairs, &mut articles)?,

@@ -83,6 +83,19 @@ pub struct Snapshot {
     pub ledger: Ledger,
     /// Bytes of the quarantine so far.
     pub quarantine_bytes: u64,
+    /// Documents kept and their tokens, of the input that is being read.
+    pub input: InputCounts,
+    /// Articles by length: entry i counts those of 2^i to 2^(i+1) - 1 tokens.
+    pub histogram: Vec<u64>,
+}
+
+/// What became of one input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputCounts {
+    /// Documents written.
+    pub documents_kept: u64,
+    /// Their tokens.
+    pub tokens: u64,
 }
 
 /// The open books of a run.
@@ -128,6 +141,20 @@ impl<'run> Books<'run> {
         &mut self.state.ledger
     }
 
+    /// Counts the articles of a kept record.
+    pub fn count_articles(&mut self, lengths: &[u32]) {
+        let tokens: u64 = lengths.iter().map(|&length| u64::from(length)).sum();
+        self.state.ledger.tokens_in += tokens;
+        self.state.input.tokens += tokens;
+        for bucket in lengths.iter().filter_map(|length| length.checked_ilog2()) {
+            let bucket = bucket as usize;
+            if self.state.histogram.len() <= bucket {
+                self.state.histogram.resize(bucket + 1, 0);
+            }
+            self.state.histogram[bucket] += 1;
+        }
+    }
+
     /// Inputs that ended since the last call.
     pub fn take_finished(&mut self) -> IndexedInputs {
         std::mem::take(&mut self.finished)
@@ -147,6 +174,7 @@ impl<'run> Books<'run> {
         match &outcome.fate {
             Fate::Kept { text_bytes, .. } => {
                 self.state.ledger.documents_kept += 1;
+                self.state.input.documents_kept += 1;
                 self.state.ledger.text_bytes += text_bytes;
             }
             Fate::Dropped(reason) => self.state.ledger.drop_documents(reason, outcome.records),
@@ -204,7 +232,7 @@ impl<'run> Books<'run> {
             return Err(changed(&input.path, "content", promised, &hash));
         }
         self.state.ledger.bytes_in += content_bytes;
-        self.finished.push((file, input_entry(input, hash, content_bytes)));
+        self.finished.push((file, input_entry(input, hash, content_bytes, std::mem::take(&mut self.state.input))));
         self.state.position = Position { file: file + 1, ..Position::default() };
         Ok(())
     }

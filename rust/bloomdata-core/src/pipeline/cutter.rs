@@ -13,6 +13,8 @@ use crate::rng;
 
 /// Use of the seed for splits (see [`rng::key`]).
 const SPLIT_STREAM: u64 = 1;
+/// Bytes of all frames that are open at once.
+const OPEN_FRAMES_BYTES: usize = 64 << 20;
 /// Names of splits, in the order in which lines are given to them.
 pub const SPLIT_NAMES: [&str; 3] = ["train", "dev", "test"];
 
@@ -24,6 +26,8 @@ pub enum Splits {
     Ratio([f64; 3]),
     /// The first lines go to test, the next to dev, the rest to train; counts of dev and test.
     Count([u64; 2]),
+    /// One file each, by turns: line k goes to file k modulo their number. Names without the compression's suffix.
+    Files(Vec<String>),
 }
 
 impl Splits {
@@ -32,10 +36,19 @@ impl Splits {
         match self {
             Self::Count([dev, test]) if line < test.saturating_add(*dev) => 1 + usize::from(line < *test),
             Self::Count(_) => 0,
+            Self::Files(names) => crate::token::index(line % names.len() as u64),
             Self::Ratio([train, dev, _]) => {
                 let draw = rng::unit_interval(rng::key(seed, SPLIT_STREAM, line));
                 usize::from(draw >= *train) + usize::from(draw >= train + dev)
             }
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Files(names) => names.len(),
+            _ => SPLIT_NAMES.len(),
         }
     }
 
@@ -44,6 +57,11 @@ impl Splits {
     /// # Errors
     /// Shares that are negative or do not sum up to one.
     pub fn validate(&self) -> Result<()> {
+        if let Self::Files(names) = self
+            && names.is_empty()
+        {
+            return Err(Error::config("splits", "no files named"));
+        }
         let Self::Ratio(shares) = self else { return Ok(()) };
         let sum: f64 = shares.iter().sum();
         if shares.iter().any(|share| !(0.0..=1.0).contains(share)) || (sum - 1.0).abs() > 1e-9 {
@@ -126,6 +144,7 @@ pub struct Cutter<Out> {
     seed: u64,
     series: Vec<Series>,
     split_lines: Vec<u64>,
+    frame_bytes: usize,
     inputs: IndexedInputs,
     sender: Sender<Frame, Out>,
 }
@@ -139,7 +158,9 @@ impl<Out> Cutter<Out> {
         checkpoint: &CutCheckpoint,
         sender: Sender<Frame, Out>,
     ) -> Self {
-        let count = if splits.is_some() { SPLIT_NAMES.len() } else { 1 };
+        let count = splits.as_ref().map_or(1, Splits::count);
+        // All of them are open at once.
+        let frame_bytes = (OPEN_FRAMES_BYTES / count).clamp(1 << 16, FRAME_BYTES);
         let at = |list: &[u64], split: usize| list.get(split).copied().unwrap_or_default();
         let series = (0..count)
             .map(|split| Series {
@@ -150,7 +171,7 @@ impl<Out> Cutter<Out> {
             })
             .collect();
         let split_lines = (0..count).map(|split| at(&checkpoint.state.split_lines, split)).collect();
-        Self { limits, splits, seed, series, split_lines, inputs: Vec::new(), sender }
+        Self { limits, splits, seed, series, split_lines, frame_bytes, inputs: Vec::new(), sender }
     }
 
     /// Takes a line without its newline; `before` are the books before it.
@@ -183,7 +204,7 @@ impl<Out> Cutter<Out> {
         series.frame_lines += 1;
         series.shard_lines += 1;
         series.shard_bytes += size;
-        if series.frame.len() >= FRAME_BYTES && series.shard_lines < self.limits.max_lines {
+        if series.frame.len() >= self.frame_bytes && series.shard_lines < self.limits.max_lines {
             self.send(split, None)?;
         }
         Ok(())
@@ -261,7 +282,7 @@ impl<Out> Cutter<Out> {
             num_lines: std::mem::take(&mut series.frame_lines),
             end,
         };
-        series.frame.reserve(FRAME_BYTES + (FRAME_BYTES >> 4));
+        series.frame.reserve(self.frame_bytes + (self.frame_bytes >> 4));
         self.sender.send(frame)
     }
 }

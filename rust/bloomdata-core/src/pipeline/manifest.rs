@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::books::InputCounts;
 use crate::error::{Error, Result};
-use crate::hash::hash_bytes;
+use crate::hash::{hash_bytes, hash_file};
 use crate::io::atomic::write_atomically;
 use crate::ledger::Ledger;
+use crate::progress::Progress;
 use crate::sources::{Format, Input};
 
 /// Version of the folder layout and of everything that decides output bytes.
@@ -29,6 +31,9 @@ pub struct InputEntry {
     pub hash: String,
     /// Decompressed bytes; rows for tables.
     pub content_bytes: u64,
+    /// Documents written, and their tokens.
+    #[serde(flatten)]
+    pub counts: InputCounts,
 }
 
 /// Inputs that were read to their end, each with its place in the list.
@@ -143,12 +148,35 @@ impl Manifest {
     }
 }
 
+/// Finishes a folder that was put together from finished runs: `manifest` (as JSON) says what is in it, sizes and hashes
+/// of its outputs are filled in here.
+///
+/// # Errors
+/// An output that cannot be read, books that do not balance, or the system's reason.
+pub fn finish_folder(folder: &Path, manifest: &str, progress: &Progress) -> Result<Manifest> {
+    let mut manifest: Value = serde_json::from_str(manifest).map_err(|error| Error::Internal(error.to_string()))?;
+    let outputs = manifest.get_mut("outputs").and_then(Value::as_array_mut);
+    for output in outputs.into_iter().flatten() {
+        let path = folder.join(output["path"].as_str().unwrap_or_default());
+        let (size, hasher) = hash_file(&path, None, progress)?;
+        (output["size"], output["hash"]) = (size.into(), hasher.hex().into());
+    }
+    manifest["format_version"] = FORMAT_VERSION.into();
+    manifest["fingerprint"] = "".into();
+    let mut manifest: Manifest =
+        serde_json::from_value(manifest).map_err(|error| Error::Internal(error.to_string()))?;
+    manifest.ledger.balance()?;
+    manifest.fingerprint = fingerprint(&manifest.outputs);
+    manifest.write(folder)?;
+    Ok(manifest)
+}
+
 /// What to say of a rerun that asks for something else.
 pub fn differs(what: &str) -> String {
     format!("the output folder belongs to another run (overwrite=True starts anew): {what}")
 }
 
 /// An input's entry, once it was read.
-pub fn input_entry(input: &Input, hash: String, content_bytes: u64) -> InputEntry {
-    InputEntry { path: input.path.clone(), format: input.format, size: input.size, hash, content_bytes }
+pub fn input_entry(input: &Input, hash: String, content_bytes: u64, counts: InputCounts) -> InputEntry {
+    InputEntry { path: input.path.clone(), format: input.format, size: input.size, hash, content_bytes, counts }
 }

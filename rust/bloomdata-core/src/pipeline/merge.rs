@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::books::InputCounts;
 use super::manifest::{InputEntry, Manifest, OutputEntry};
 use super::pack::TOKENIZER_PATH;
 use super::run::{Opened, Request, Run, RunOptions, RunResult};
@@ -76,6 +77,7 @@ pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Pr
     let mut details = Map::new();
     if let Some(Some(first)) = manifests.first() {
         details.clone_from(&first.details);
+        sum_counts(&mut details, &manifests);
         if let Some(source) = sources.first() {
             outputs.extend(copy_tokenizer(Path::new(source), folder, &details)?);
         }
@@ -83,6 +85,28 @@ pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Pr
     let inputs: BTreeMap<usize, InputEntry> = inputs.into_iter().enumerate().collect();
     let manifest = run.finish(inputs, outputs, ledger, details)?;
     Ok(RunResult { manifest, was_finished: false, was_resumed: false })
+}
+
+/// Counts of articles are those of all inputs; without them where one does not say.
+fn sum_counts(details: &mut Map<String, Value>, manifests: &[Option<Manifest>]) {
+    let of = |key: &str| -> Option<Vec<&Value>> {
+        manifests.iter().map(|manifest| manifest.as_ref()?.details.get(key)).collect()
+    };
+    let articles = of("articles").map(|counts| counts.into_iter().filter_map(Value::as_u64).sum::<u64>());
+    let histogram = of("length_histogram").map(|histograms| {
+        let mut sum: Vec<u64> = Vec::new();
+        for histogram in histograms.into_iter().filter_map(Value::as_array) {
+            sum.resize(sum.len().max(histogram.len()), 0);
+            for (total, count) in sum.iter_mut().zip(histogram) {
+                *total += count.as_u64().unwrap_or_default();
+            }
+        }
+        sum
+    });
+    details.remove("articles");
+    details.remove("length_histogram");
+    details.extend(articles.map(|articles| ("articles".to_owned(), articles.into())));
+    details.extend(histogram.map(|histogram| ("length_histogram".to_owned(), histogram.into())));
 }
 
 type Groups = BTreeMap<String, Vec<Pair>>;
@@ -204,6 +228,7 @@ fn merge_group(
             size,
             hash,
             content_bytes: size,
+            counts: InputCounts::default(),
         };
         inputs.push(entry(with_suffix(&pair.prefix, ".bin"), hash.0, hash.1));
         inputs.push(entry(path, size, hasher.hex()));

@@ -48,8 +48,8 @@ pub struct ShardConfig {
     pub digits: usize,
     /// Number of the first shard.
     pub first_index: u64,
-    /// Key under which the lines of `.txt` inputs are stored.
-    pub text_field: String,
+    /// Key under which the lines of `.txt` inputs are stored; `None` copies lines as they are, blank ones too.
+    pub text_field: Option<String>,
     /// Whether every line must be a JSON object.
     pub validate: bool,
     /// What to do with a line that is not.
@@ -229,14 +229,18 @@ impl ShardConfig {
         record: Record<'_>,
         out: &mut Vec<u8>,
     ) -> std::result::Result<Option<u64>, BadRecord> {
+        let before = out.len();
+        let Some(text_field) = &self.text_field else {
+            out.extend_from_slice(record.bytes);
+            return Ok(Some(record.bytes.len() as u64));
+        };
         if is_blank(record.bytes) {
             return Ok(None);
         }
-        let before = out.len();
         if format == Format::Text {
             let line = record.bytes.strip_suffix(b"\r").unwrap_or(record.bytes);
             let text = simdutf8::basic::from_utf8(line).map_err(|_| invalid_utf8(line))?;
-            let object = Map::from_iter([(self.text_field.clone(), text.into())]);
+            let object = Map::from_iter([(text_field.clone(), text.into())]);
             serde_json::to_writer(&mut *out, &object)
                 .map_err(|error| BadRecord::MalformedJson(error.to_string()))?;
         } else {

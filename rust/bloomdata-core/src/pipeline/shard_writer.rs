@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use serde_json::Map;
 
 use super::books::Snapshot;
-use super::cutter::{SPLIT_NAMES, ShardEnd};
+use super::cutter::{SPLIT_NAMES, ShardEnd, Splits};
 use super::manifest::OutputEntry;
 use super::sealer::Sealer;
 use super::shard::{Checkpoint, Compressed, ShardConfig};
@@ -36,7 +36,7 @@ pub(super) fn write<'run>(
     scattered: &OnceLock<(Scattered, Snapshot)>,
     progress: &Progress,
 ) -> Result<()> {
-    let mut open: Vec<Option<OpenShard>> = SPLIT_NAMES.iter().map(|_| None).collect();
+    let mut open: Vec<Option<OpenShard>> = (0..config.splits.as_ref().map_or(1, Splits::count)).map(|_| None).collect();
     let names = ShardNames {
         prefix: config.prefix.clone(),
         digits: config.digits,
@@ -47,6 +47,7 @@ pub(super) fn write<'run>(
         progress.check()?;
         let Compressed { split, shard, stored, content_bytes, num_lines, end } = frame?;
         let name = match &config.splits {
+            Some(Splits::Files(names)) => format!("{}{}", names[split], config.compression.suffix()),
             Some(_) => format!("{}/{}", SPLIT_NAMES[split], names.name(shard)),
             None => names.name(shard),
         };

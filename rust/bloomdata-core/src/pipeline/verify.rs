@@ -131,12 +131,18 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
         report(".", error.to_string());
         Vec::new()
     });
+    // Files that hold times, in layouts of others.
+    let unhashed: Vec<String> = manifest
+        .details
+        .get("unhashed_outputs")
+        .and_then(|names| serde_json::from_value(names.clone()).ok())
+        .unwrap_or_default();
     let known: BTreeSet<&str> = manifest.outputs.iter().map(|output| output.path.as_str()).collect();
     for path in files {
         let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
         if name.ends_with(TEMPORARY_SUFFIX) {
             report(&name, format!("an unfinished file ({TEMPORARY_SUFFIX}) in a finished folder"));
-        } else if name != MANIFEST_NAME && !known.contains(name.as_str()) {
+        } else if name != MANIFEST_NAME && !known.contains(name.as_str()) && !unhashed.contains(&name) {
             report(&name, "the manifest does not know it".into());
         }
     }

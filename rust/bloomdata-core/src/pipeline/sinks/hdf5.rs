@@ -8,7 +8,7 @@ use crossbeam_channel::Sender;
 use serde_json::{Map, Value, json};
 
 use super::rows::RowAssembler;
-use super::{Checkpoint, Finished, Resumed, Sink};
+use super::{Checkpoint, Finished, Resumed, Sink, histogram_fact};
 use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::{Hdf5Files, PartWriter, RowWrite, SealedPart};
 use crate::packing::packer::{Loss, Next, Packer, Rows};
@@ -19,6 +19,7 @@ use crate::pipeline::manifest::OutputEntry;
 use crate::pipeline::pack::{PackConfig, default_rows_per_file};
 use crate::pipeline::sealer::Sealer;
 use crate::progress::Progress;
+use crate::token::index;
 use crate::tokenizers::SpecialIds;
 
 /// Writes `<prefix>-00000.hdf5` and so on.
@@ -100,15 +101,15 @@ impl<'run> Sink<'run> for Hdf5Sink<'run> {
         sealer: &Sealer<'_, 'run>,
     ) -> Result<()> {
         let stream = Arc::new(std::mem::take(&mut packed.streams[0]));
-        let mut lengths = stream.lengths.iter().copied().map(u64::from);
-        let mut at = 0;
+        let (mut at, mut first) = (0, 0);
         for outcome in &packed.outcomes {
             if let Fate::Kept { articles, .. } = outcome.fate {
-                let mut tokens_in = 0;
                 self.files.record_start = self.packer.article() - self.skip_articles.min(articles);
-                for length in lengths.by_ref().take(crate::token::index(articles)) {
-                    let tokens = at..at + length;
-                    (at, tokens_in) = (tokens.end, tokens_in + length);
+                let lengths = &stream.lengths[first..first + index(articles)];
+                first += lengths.len();
+                for &length in lengths {
+                    let tokens = at..at + u64::from(length);
+                    at = tokens.end;
                     if self.skip_articles > 0 {
                         self.skip_articles -= 1;
                         continue;
@@ -119,9 +120,9 @@ impl<'run> Sink<'run> for Hdf5Sink<'run> {
                     }
                     self.files.rows.announce(&stream, tokens);
                     let mut writing = Writing { files: &mut self.files, books, sealer };
-                    self.packer.push(length, &mut writing)?;
+                    self.packer.push(u64::from(length), &mut writing)?;
                 }
-                books.ledger().tokens_in += tokens_in;
+                books.count_articles(lengths);
             }
             books.settle(packed.file, outcome)?;
         }
@@ -147,7 +148,7 @@ impl<'run> Sink<'run> for Hdf5Sink<'run> {
         ledger.tokens_truncated = metrics.truncated_tokens;
         ledger.tokens_dropped = metrics.dropped_tokens();
         let metrics = serde_json::to_value(metrics).map_err(|error| Error::Internal(error.to_string()))?;
-        Ok((Vec::new(), Map::from_iter([("metrics".to_owned(), metrics)])))
+        Ok((Vec::new(), Map::from_iter([("metrics".to_owned(), metrics), histogram_fact(books)])))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Map;
 
-use super::{Checkpoint, Finished, Sink, count_tokens};
+use super::{Checkpoint, Finished, Sink, count_tokens, histogram_fact};
 use crate::error::{Error, Result};
 use crate::formats::megatron::MegatronWriter;
 use crate::io::atomic::Sealed;
@@ -116,7 +116,7 @@ impl<'run> Sink<'run> for MegatronSink {
             ));
         }
         let articles = ("articles".to_owned(), self.num_articles.into());
-        Ok((outputs, Map::from_iter([articles])))
+        Ok((outputs, Map::from_iter([articles, histogram_fact(books)])))
     }
 }
 

@@ -63,10 +63,14 @@ pub trait Sink<'run> {
     fn finish(self: Box<Self>, books: &mut Books<'run>, sealer: &Sealer<'_, 'run>) -> Result<Finished>;
 }
 
+/// Articles by length, for the manifest.
+fn histogram_fact(books: &Books<'_>) -> (String, Value) {
+    ("length_histogram".to_owned(), books.snapshot().histogram.clone().into())
+}
+
 /// Counts the tokens of one kept record: those of its articles in every stream.
 fn count_tokens(packed: &Packed, articles: std::ops::Range<usize>, books: &mut Books<'_>) {
     for stream in &packed.streams {
-        let tokens: u64 = stream.lengths[articles.clone()].iter().map(|&length| u64::from(length)).sum();
-        books.ledger().tokens_in += tokens;
+        books.count_articles(&stream.lengths[articles.clone()]);
     }
 }

@@ -1,0 +1,15 @@
+"""The work of generative_data_prep with its own flags, file names and rows, by the same core as `bloomdata.pack`.
+
+- `pipeline`: shuffle, split, pack, balance, write; `data_prep`: one file into one HDF5 file.
+- `splits`: how many files, and what they are called.
+- `balance`: equal numbers of rows in all files of a split.
+- `folder`: `metadata.yaml`, checksums, the tokenizer beside the data.
+- `training`: split counts from the devices that will train.
+"""
+
+from __future__ import annotations
+
+from bloomdata.gdp.pipeline import data_prep, pipeline
+from bloomdata.gdp.training import run_with_training_args
+
+__all__ = ["data_prep", "pipeline", "run_with_training_args"]

@@ -1,0 +1,156 @@
+"""What stands beside the rows: `metadata.yaml`, checksums, the tokenizer (GD-21, GD-22, GD-27)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bloomdata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHECKSUMS = "sha256/files_metadata.json"
+_TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json"),
+    *("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "chat_template.jinja"),
+)
+# Where transformers has the configuration class of a model type.
+_CONFIG_CLASSES = {
+    "bloom": "bloom.configuration_bloom.BloomConfig",
+    "falcon": "falcon.configuration_falcon.FalconConfig",
+    "gemma": "gemma.configuration_gemma.GemmaConfig",
+    "gpt2": "gpt2.configuration_gpt2.GPT2Config",
+    "gpt_neox": "gpt_neox.configuration_gpt_neox.GPTNeoXConfig",
+    "llama": "llama.configuration_llama.LlamaConfig",
+    "mistral": "mistral.configuration_mistral.MistralConfig",
+    "mixtral": "mixtral.configuration_mixtral.MixtralConfig",
+    "opt": "opt.configuration_opt.OPTConfig",
+    "phi": "phi.configuration_phi.PhiConfig",
+    "qwen2": "qwen2.configuration_qwen2.Qwen2Config",
+}
+
+
+def find_tokenizer(name: str) -> str:
+    """A local tokenizer: a path as it is, else the name of a model of the Hugging Face hub.
+
+    Raises:
+        ConfigError: A name that is no path, and cannot be fetched.
+    """
+    if name == "bytes" or Path(name).exists():
+        return name
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        advice = "no such path; models of the Hugging Face hub need the package huggingface_hub"
+        raise ConfigError(f"pretrained_tokenizer: {name!r}: {advice}") from None
+    try:
+        folder: str = snapshot_download(name, allow_patterns=list(_TOKENIZER_FILES))
+    except Exception as error:  # the hub raises classes of five packages
+        raise ConfigError(f"pretrained_tokenizer: {name!r} cannot be fetched: {error}") from error
+    return folder
+
+
+def copy_tokenizer(used: Path | None, source: str, name: str, folder: Path) -> None:
+    """Puts the tokenizer beside the data: as it was used, and as the user gave it.
+
+    Args:
+        used: The `tokenizer.json` that made the rows; none for built-in ones.
+        source: Where it was found.
+        name: As the user named it.
+        folder: The output folder.
+    """
+    given = folder / "tokenizer" / "user_input_tokenizer"
+    given.mkdir(parents=True, exist_ok=True)
+    path = Path(source)
+    if source != name or used is None:
+        (given / "huggingface_model_id.txt").write_text(name + "\n", "utf-8")
+    if used is None:
+        return
+    beside = path if path.is_dir() else path.parent
+    for file in _TOKENIZER_FILES if path.is_dir() else ("tokenizer_config.json", "special_tokens_map.json"):
+        if (beside / file).is_file():
+            shutil.copyfile(beside / file, folder / "tokenizer" / file)
+            if source == name:
+                shutil.copyfile(beside / file, given / file)
+    if source == name and path.is_file():
+        shutil.copyfile(path, given / path.name)
+    shutil.copyfile(used, folder / "tokenizer" / "tokenizer.json")
+
+
+def model_type(source: str) -> str | None:
+    """The configuration class of the model that the tokenizer belongs to, as transformers prints it."""
+    path = Path(source) / "config.json"
+    if not path.is_file():
+        return None
+    try:
+        kind = json.loads(path.read_bytes()).get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(f"pretrained_tokenizer: {path}: {error}") from error
+    return f"<class 'transformers.models.{_CONFIG_CLASSES[kind]}'>" if kind in _CONFIG_CLASSES else kind
+
+
+def write_metadata(folder: Path, facts: dict[str, Any]) -> None:
+    """Writes `metadata.yaml`, its keys sorted."""
+    lines = [f"{key}: {_scalar(facts[key])}\n" for key in sorted(facts)]
+    (folder / "metadata.yaml").write_text("".join(lines), "utf-8")
+
+
+def _scalar(value: Any) -> str:
+    """A value as YAML, which has its own words for some of Python's."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def write_checksums(folder: Path) -> None:
+    """Writes sha256, size and time of last change of every file of the folder, but of logs."""
+    entries = {}
+    for path in files_of(folder):
+        name = path.relative_to(folder).as_posix()
+        if "logs" in name or name == CHECKSUMS:
+            continue
+        status = path.stat()
+        entries[name.replace("/", "_")] = {
+            "sha256": _sha256(path),
+            "size": status.st_size,
+            "modified_time": status.st_mtime,
+        }
+    target = folder / CHECKSUMS
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(entries, indent=2) + "\n", "utf-8")
+
+
+def check_checksums(folder: Path) -> list[str]:
+    """Names of files that are not as `files_metadata.json` says; equal size and time pass without reading."""
+    entries = json.loads((folder / CHECKSUMS).read_bytes())
+    found = {path.relative_to(folder).as_posix().replace("/", "_"): path for path in files_of(folder)}
+    wrong = []
+    for name, entry in entries.items():
+        path = found.get(name)
+        if path is None:
+            wrong.append(f"{name}: gone")
+            continue
+        status = path.stat()
+        if (status.st_size, status.st_mtime) == (entry["size"], entry["modified_time"]):
+            continue
+        if _sha256(path) != entry["sha256"]:
+            wrong.append(f"{name}: changed")
+    return wrong
+
+
+def files_of(folder: Path) -> Iterator[Path]:
+    """All files of a folder, sorted; hidden folders are work in progress."""
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            yield Path(root) / name
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,496 @@
+"""`pipeline` and `data_prep` of generative_data_prep: text files to balanced, compressed HDF5 files (GD-01 to GD-28).
+
+Made of finished runs of `shard` and `pack` in a work folder, `.gdp`, so that a run that was killed goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bloomdata import _core
+from bloomdata.datasets import read_manifest
+from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.gdp.folder import CHECKSUMS, copy_tokenizer, find_tokenizer, model_type, write_checksums, write_metadata
+from bloomdata.gdp.splits import split_counts
+from bloomdata.gdp.write import write_group
+from bloomdata.report import PackReport
+from bloomdata.verbs.pack import pack
+from bloomdata.verbs.run import check_choice, thread_count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bloomdata.verbs.run import OnProgress
+
+WORK = ".gdp"
+LOG = "logs.log"
+_SHUFFLES = ("False", "on_RAM", "large_file")
+
+
+def pipeline(
+    input_path: str | os.PathLike[str],
+    output_path: str | os.PathLike[str],
+    *,
+    pretrained_tokenizer: str | os.PathLike[str],
+    max_seq_length: int = 2048,
+    input_packing_config: str = "full",
+    packing_boundary: str = "jsonl",
+    attention_boundary: str = "jsonl",
+    prompt_keyword: str = "prompt",
+    completion_keyword: str = "completion",
+    disable_space_separator: bool = False,
+    keep_prompt_only_sequences: bool = False,
+    prompt_prefix: str | None = None,
+    prompt_postfix: str | None = None,
+    categories_path: str | os.PathLike[str] | None = None,
+    special_tokens: Sequence[str] | None = None,
+    eos_token: str | None = None,
+    pad_token: str | None = None,
+    num_training_splits: int | None = None,
+    num_dev_splits: int | None = None,
+    num_test_splits: int | None = None,
+    dev_ratio: float | None = None,
+    test_ratio: float | None = None,
+    shuffle: str = "False",
+    seed: int = 0,
+    do_not_balance_hdf5: bool = False,
+    keep_split_jsonls: bool = False,
+    ignore_input_format_error: bool = False,
+    num_workers: int | None = None,
+    overwrite_output_path: bool = False,
+    log_file_path: str | os.PathLike[str] | None = None,
+    on_progress: OnProgress = None,
+) -> PackReport:
+    """Shuffles, splits, tokenizes, packs and balances, with the file names of generative_data_prep.
+
+    Writes `train_1_of_32.hdf5` and so on, `dev_...`, `test_files/test_...` (text, never tokenized), `tokenizer/`,
+    `metadata.yaml`, `sha256/files_metadata.json`, `category_to_id.json` with categories, `logs.log`, and
+    `manifest.json` with the ledger. A run that was killed goes on when it is called again.
+
+    Where it differs on purpose: every shuffle is seeded, uniform, and works beyond memory; files are never joined
+    without a newline; bytes that are not UTF-8 are bad records and not U+FFFD; splits without rows get files of zero
+    rows; lines that cannot be read are kept in `quarantine.jsonl` with their reason.
+
+    Args:
+        input_path: A `.jsonl` or `.txt` file (also `.gz`, `.zst`), or a folder of `.jsonl` files, or else of `.txt`.
+        output_path: Folder to write.
+        pretrained_tokenizer: A `tokenizer.json`, a folder that holds one, or a name on the Hugging Face hub.
+        max_seq_length: Tokens in a row.
+        input_packing_config: As `packing` of `bloomdata.pack`.
+        packing_boundary: As in `bloomdata.pack`.
+        attention_boundary: As in `bloomdata.pack`.
+        prompt_keyword: Key of the prompt.
+        completion_keyword: Key of the completion.
+        disable_space_separator: Whether not to put a space between prompt and completion.
+        keep_prompt_only_sequences: As in `bloomdata.pack`.
+        prompt_prefix: In front of prompts.
+        prompt_postfix: Behind prompts.
+        categories_path: JSON list of the names of categories.
+        special_tokens: Tokens to add to the vocabulary.
+        eos_token: As in `bloomdata.pack`.
+        pad_token: As in `bloomdata.pack`.
+        num_training_splits: Training files; 32, 128 or 256 by the size of the input if not given.
+        num_dev_splits: Dev files.
+        num_test_splits: Test files.
+        dev_ratio: Share of dev files, instead of counts.
+        test_ratio: Share of test files, instead of counts.
+        shuffle: `"False"`, `"on_RAM"` or `"large_file"`; the last two are the same here.
+        seed: Of the shuffle.
+        do_not_balance_hdf5: Whether files keep the rows of their own text.
+        keep_split_jsonls: Whether to keep the texts of the splits, in `splits/`.
+        ignore_input_format_error: Whether to set bad lines aside instead of stopping.
+        num_workers: Threads; as many as processors by default.
+        overwrite_output_path: Whether to discard what an earlier run left.
+        log_file_path: Where to log; `logs.log` in the output folder by default.
+        on_progress: As for `bloomdata.pack`.
+
+    Returns:
+        The books; `manifest.json` in the folder says the same.
+
+    Raises:
+        ConfigError: An option that cannot work.
+        CorruptDataError: A damaged input, or a bad record.
+        MismatchError: The folder belongs to a call with other options or inputs.
+
+    Origin:
+        sambanova/generative_data_prep at 693d6e3, and at a85c4d7, which BLOOMChat used.
+    """
+    begin = time.monotonic()
+    check_choice("shuffle", shuffle, *_SHUFFLES)
+    inputs = find_inputs(Path(input_path))
+    source = find_tokenizer(os.fspath(pretrained_tokenizer))
+    counts = split_counts(
+        sum(path.stat().st_size for path in inputs),
+        num_training_splits=num_training_splits,
+        num_dev_splits=num_dev_splits,
+        num_test_splits=num_test_splits,
+        dev_ratio=dev_ratio,
+        test_ratio=test_ratio,
+    )
+    options = pack_options(
+        max_seq_length=max_seq_length,
+        input_packing_config=input_packing_config,
+        packing_boundary=packing_boundary,
+        attention_boundary=attention_boundary,
+        prompt_keyword=prompt_keyword,
+        completion_keyword=completion_keyword,
+        disable_space_separator=disable_space_separator,
+        keep_prompt_only_sequences=keep_prompt_only_sequences,
+        prompt_prefix=prompt_prefix,
+        prompt_postfix=prompt_postfix,
+        categories_path=categories_path,
+        special_tokens=special_tokens,
+        eos_token=eos_token,
+        pad_token=pad_token,
+        ignore_input_format_error=ignore_input_format_error,
+    )
+    config = {
+        **options,
+        "shuffle": shuffle,
+        "seed": seed,
+        "splits": [counts.train, counts.dev, counts.test],
+        "balance": not do_not_balance_hdf5,
+        "keep_split_jsonls": keep_split_jsonls,
+        "inputs": [[os.fspath(path), path.stat().st_size] for path in inputs],
+        "pretrained_tokenizer": os.fspath(pretrained_tokenizer),
+    }
+    folder = Path(output_path)
+    if (done := open_folder(folder, config, overwrite=overwrite_output_path)) is not None:
+        return report_of(folder, done, begin, was_finished=True)
+    work, threads = folder / WORK, thread_count(num_workers)
+    suffix = ".txt" if ".txt" in inputs[0].name else ".jsonl"
+    split = deal_lines(inputs, work, counts.names(suffix), shuffle != "False", seed, threads, on_progress)
+    if split["ledger"]["documents_kept"] < counts.total:
+        lines = split["ledger"]["documents_kept"]
+        raise ConfigError(f"num_training_splits: {lines} lines are too few for {counts.total} files")
+    manifests: dict[str, list[dict[str, Any]]] = {"train": [], "dev": []}
+    stems = {name: [n.removesuffix(suffix) for n in counts.names(suffix) if n.startswith(name)] for name in manifests}
+    for name, group in stems.items():
+        for stem in group:
+            report = pack(
+                work / "splits" / f"{stem}{suffix}",
+                work / "rows" / stem,
+                tokenizer=source,
+                num_threads=threads,
+                on_progress=on_progress,
+                **options,
+            )
+            manifests[name].append(report.manifest)
+    rows = {
+        name: write_group(
+            [work / "rows" / stem for stem in group],
+            [folder / f"{stem}.hdf5" for stem in group],
+            is_balanced=not do_not_balance_hdf5,
+        )
+        for name, group in stems.items()
+    }
+    _move_texts(work / "splits", folder, suffix, keep=keep_split_jsonls)
+    facts = _write_facts(folder, work, manifests, rows, options, (source, os.fspath(pretrained_tokenizer)))
+    log = folder / LOG if log_file_path is None else Path(log_file_path)
+    manifest = _manifest(folder, config, split, manifests, rows, facts)
+    _write_log(log, config, manifest["details"])
+    write_checksums(folder)
+    result = json.loads(_core.finish_folder(folder, json.dumps(manifest)))
+    shutil.rmtree(work)
+    return report_of(folder, result, begin, was_finished=False)
+
+
+def data_prep(
+    input_path: str | os.PathLike[str],
+    output_path: str | os.PathLike[str],
+    *,
+    pretrained_tokenizer: str | os.PathLike[str],
+    overwrite_output_path: bool = False,
+    num_workers: int | None = None,
+    on_progress: OnProgress = None,
+    **options: Any,
+) -> PackReport:
+    """One text file into one HDF5 file, without splits.
+
+    Args:
+        input_path: A `.jsonl` or `.txt` file.
+        output_path: The file to write; its name ends in `.hdf5`.
+        pretrained_tokenizer: As for `pipeline`.
+        overwrite_output_path: Whether to replace a file that is there.
+        num_workers: Threads.
+        on_progress: As for `bloomdata.pack`.
+        **options: Those of `pipeline` that say how records become rows: `max_seq_length`, `prompt_keyword`, ...
+
+    Returns:
+        The books.
+
+    Raises:
+        ConfigError: An option that cannot work, or a file that is there.
+    """
+    target = Path(output_path)
+    if target.suffix != ".hdf5":
+        raise ConfigError(f"output_path: {target} does not end in .hdf5")
+    if target.exists() and not overwrite_output_path:
+        raise ConfigError(f"output_path: {target} exists (--overwrite_output_path replaces it)")
+    work = target.with_name(f".{target.name}.gdp")
+    report = pack(
+        find_inputs(Path(input_path)),
+        work,
+        tokenizer=find_tokenizer(os.fspath(pretrained_tokenizer)),
+        num_threads=num_workers,
+        on_progress=on_progress,
+        **pack_options(**options),
+    )
+    quarantine = work / "quarantine.jsonl"
+    if quarantine.exists():
+        quarantine.replace(target.with_name(f"{target.stem}.quarantine.jsonl"))
+    write_group([work], [target], is_balanced=False)
+    shutil.rmtree(work)
+    return replace(report, folder=target)
+
+
+def pack_options(
+    *,
+    max_seq_length: int = 2048,
+    input_packing_config: str = "full",
+    disable_space_separator: bool = False,
+    categories_path: str | os.PathLike[str] | None = None,
+    special_tokens: Sequence[str] | None = None,
+    ignore_input_format_error: bool = False,
+    **options: Any,
+) -> dict[str, Any]:
+    """Options of `bloomdata.pack` for those of generative_data_prep; the others have the same names."""
+    categories = None
+    if categories_path is not None:
+        try:
+            categories = json.loads(Path(categories_path).read_bytes())
+        except ValueError as error:
+            raise ConfigError(f"categories_path: {os.fspath(categories_path)}: {error}") from error
+    return {
+        "record": "prompt_completion",
+        "sequence_length": max_seq_length,
+        "packing": input_packing_config,
+        "space_separator": not disable_space_separator,
+        "categories": categories,
+        "special_tokens": list(special_tokens or ()),
+        "on_bad_record": "quarantine" if ignore_input_format_error else "raise",
+        **options,
+    }
+
+
+def find_inputs(path: Path) -> list[Path]:
+    """The files that a path stands for: itself, or the `.jsonl` (else `.txt`) files of a folder (GD-04)."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    found = [path] if path.is_file() else sorted(path.iterdir())
+    for suffix in (".jsonl", ".txt"):
+        names = [file for file in found if file.name.removesuffix(".gz").removesuffix(".zst").endswith(suffix)]
+        if names:
+            return names
+    raise ConfigError(f"input_path: {path} is neither .jsonl nor .txt, and holds no such file")
+
+
+def open_folder(folder: Path, config: dict[str, Any], *, overwrite: bool) -> dict[str, Any] | None:
+    """Makes the folder ready; the manifest of a run that has finished with the same options."""
+    work = folder / WORK
+    is_ours = work.exists()
+    if (folder / "manifest.json").exists():
+        manifest = read_manifest(folder)
+        is_ours = manifest["verb"] == "gdp"
+        if is_ours and not overwrite:
+            _check_same(manifest["config"], config)
+            return manifest
+    if folder.exists() and any(folder.iterdir()):
+        if not is_ours:
+            raise ConfigError(f"output_path: {folder} is not empty, and no output of this command")
+        if overwrite:
+            shutil.rmtree(folder)
+    work.mkdir(parents=True, exist_ok=True)
+    kept = work / "config.json"
+    if kept.exists():
+        _check_same(json.loads(kept.read_bytes()), config)
+    temporary = kept.with_suffix(".tmp")
+    temporary.write_text(json.dumps(config), "utf-8")
+    temporary.replace(kept)
+    return None
+
+
+def _check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
+    for name in now:
+        if before.get(name) != now[name]:
+            raise MismatchError(
+                "the output folder belongs to another run (--overwrite_output_path starts anew): "
+                f"option {name}: expected {before.get(name)}, found {now[name]}"
+            )
+
+
+def deal_lines(
+    inputs: list[Path],
+    work: Path,
+    names: list[str],
+    is_shuffled: bool,
+    seed: int,
+    threads: int,
+    on_progress: OnProgress,
+) -> dict[str, Any]:
+    """Deals the lines of all inputs out to text files, line k to file k modulo their number; the books."""
+    config = {
+        **{"max_lines": (1 << 63) - 1, "max_bytes": None, "compression": "none", "level": 0},
+        **{"prefix": "part", "digits": 5, "first_index": 0, "text_field": None, "validate": False},
+        **{"on_bad_record": "raise", "shuffle": False, "seed": seed, "splits": None},
+    }
+    sources = [os.fspath(path) for path in inputs]
+    if is_shuffled:
+        shuffled = work / "shuffled"
+        _shard(sources, shuffled, {**config, "shuffle": True}, threads, on_progress)
+        sources = [os.fspath(shuffled)]
+    manifest = _shard(sources, work / "splits", {**config, "splits": {"files": names}}, threads, on_progress)
+    if is_shuffled:
+        manifest["inputs"] = read_manifest(work / "shuffled")["inputs"]
+    return manifest
+
+
+def _shard(
+    sources: list[str], output: Path, config: dict[str, Any], threads: int, on_progress: OnProgress
+) -> dict[str, Any]:
+    run = (os.fspath(output), threads, False, 10.0)
+    manifest: dict[str, Any] = json.loads(_core.shard(sources, [], json.dumps(config), run, on_progress)[0])
+    return manifest
+
+
+def _move_texts(splits: Path, folder: Path, suffix: str, *, keep: bool) -> None:
+    """Test files stay text; the others are kept only when asked for."""
+    for path in sorted(splits.glob(f"*{suffix}")):
+        if path.name.startswith("test_"):
+            target = folder / "test_files" / path.name
+        elif keep:
+            target = folder / "splits" / path.name
+        else:
+            continue
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def _write_facts(
+    folder: Path,
+    work: Path,
+    manifests: dict[str, list[dict[str, Any]]],
+    rows: dict[str, list[int]],
+    options: dict[str, Any],
+    tokenizer: tuple[str, str],
+) -> dict[str, Any]:
+    """Writes what stands beside the rows; facts for the manifest."""
+    first = manifests["train"][0]
+    used = first["details"]["tokenizer"]["path"]
+    stem = next(path for path in sorted((work / "rows").iterdir()) if path.name.startswith("train_"))
+    copy_tokenizer(None if used is None else stem / used, *tokenizer, folder)
+    if options["categories"] is not None:
+        ids = {name: number for number, name in enumerate(options["categories"])}
+        (folder / "category_to_id.json").write_text(json.dumps(ids) + "\n", "utf-8")
+    metrics = {name: _sum([manifest["details"]["metrics"] for manifest in group]) for name, group in manifests.items()}
+    metadata: dict[str, Any] = {
+        "max_seq_length": options["sequence_length"],
+        "token_type_ids": True,
+        "vocab_size": first["details"]["tokenizer"]["vocab_size"],
+        "tokenizer_model_type": model_type(tokenizer[0]),
+        "number_of_training_files": len(rows["train"]),
+        "number_of_dev_files": len(rows["dev"]),
+        "number_of_test_files": len(list((folder / "test_files").glob("*"))),
+    }
+    for name, counts in rows.items():
+        metadata[f"max_batch_size_{name}"] = min(counts) if counts else None
+        of = metrics[name]
+        lost = of.get("dropped_from_packing_tokens", 0) + of.get("dropped_from_all_prompt_tokens", 0)
+        kept = of.get("prompt_tokens", 0) + of.get("completion_tokens", 0)
+        metadata |= {
+            f"{name}_input_tokens": kept + lost,
+            f"{name}_output_tokens": of.get("output_tokens", 0),
+            f"{name}_tokens_dropped_from_packing": of.get("dropped_from_packing_tokens", 0),
+            f"{name}_tokens_dropped_from_all_prompt": of.get("dropped_from_all_prompt_tokens", 0),
+        }
+        for key in ("prompt_tokens", "completion_tokens", "padding_tokens", "sequences", "articles"):
+            metadata[f"{name}_{key}"] = of.get(key, 0)
+    write_metadata(folder, metadata)
+    total = _sum(list(metrics.values()))
+    return {"metrics": total, "metrics_by_split": metrics, "metadata": metadata}
+
+
+def _sum(counts: list[dict[str, int]]) -> dict[str, int]:
+    return {name: sum(of.get(name, 0) for of in counts) for name in sorted({name for of in counts for name in of})}
+
+
+def _manifest(
+    folder: Path,
+    config: dict[str, Any],
+    split: dict[str, Any],
+    manifests: dict[str, list[dict[str, Any]]],
+    rows: dict[str, list[int]],
+    facts: dict[str, Any],
+) -> dict[str, Any]:
+    """The books of all parts, put together."""
+    parts = [manifest for group in manifests.values() for manifest in group]
+    ledger: dict[str, Any] = {}
+    for name, value in parts[0]["ledger"].items():
+        of = [part["ledger"][name] for part in parts]
+        ledger[name] = _sum(of) if isinstance(value, dict) else sum(of)
+    ledger["bytes_in"] = split["ledger"]["bytes_in"]
+    left = split["ledger"]["documents_kept"] - ledger["documents_in"]
+    if left:
+        ledger["documents_in"] += left
+        ledger["documents_dropped"]["test, left as text"] = left
+    outputs = []
+    row_counts = {f"{name}_{n}_of_{len(of)}.hdf5": count for name, of in rows.items() for n, count in enumerate(of, 1)}
+    quarantine = _join_quarantines(folder)
+    if quarantine:
+        outputs.append({"path": "quarantine.jsonl", "records": quarantine})
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not name.startswith((f"{WORK}/", LOG, "sha256/", "quarantine.jsonl")):
+            outputs.append({"path": name, **({"rows": row_counts[name]} if name in row_counts else {})})
+    histograms = [part["details"]["length_histogram"] for part in parts]
+    longest = max(map(len, histograms))
+    return {
+        "bloomdata_version": _core.VERSION,
+        "verb": "gdp",
+        "config": config,
+        "inputs": split["inputs"],
+        "ignored_inputs": [],
+        "outputs": outputs,
+        "ledger": ledger,
+        "details": {
+            **parts[0]["details"],
+            **facts,
+            "length_histogram": [sum(h[i] for h in histograms if i < len(h)) for i in range(longest)],
+            "unhashed_outputs": [LOG, CHECKSUMS],
+        },
+    }
+
+
+def _join_quarantines(folder: Path) -> int:
+    """Puts the bad records of all parts into one file; how many there are."""
+    entries = []
+    for path in sorted((folder / WORK / "rows").glob("*/quarantine.jsonl")):
+        for line in path.read_text("utf-8").splitlines():
+            entry = json.loads(line)
+            entry["file"] = Path(entry["file"]).name
+            entries.append(json.dumps(entry, ensure_ascii=False) + "\n")
+    if entries:
+        (folder / "quarantine.jsonl").write_text("".join(entries), "utf-8")
+    return len(entries)
+
+
+def _write_log(path: Path, config: dict[str, Any], details: dict[str, Any]) -> None:
+    """Logs versions, options and metrics."""
+    lines = [f"bloomdata {_core.VERSION}", *(f"{name}: {config[name]}" for name in config)]
+    for name, metrics in details["metrics_by_split"].items():
+        lines += [f"{name} {key}: {value}" for key, value in metrics.items()]
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def report_of(folder: Path, manifest: dict[str, Any], begin: float, *, was_finished: bool) -> PackReport:
+    """The manifest as a report."""
+    seconds = time.monotonic() - begin
+    return PackReport(
+        folder=folder, manifest=manifest, seconds=seconds, was_finished=was_finished, was_resumed=False
+    )

@@ -1,0 +1,70 @@
+"""How many files of each split there are, and what they are called (GD-16)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bloomdata.errors import ConfigError
+
+_GIB = 1 << 30
+# Training files by bytes of input: below 10 GiB, below 100 GiB, else.
+_DEFAULTS = ((10 * _GIB, 32), (100 * _GIB, 128), (math.inf, 256))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitCounts:
+    """Files of each split."""
+
+    train: int
+    dev: int
+    test: int
+
+    @property
+    def total(self) -> int:
+        """All files."""
+        return self.train + self.dev + self.test
+
+    def names(self, suffix: str) -> list[str]:
+        """File names in the order in which lines are dealt out: train, test, dev; counted from 1."""
+        return [
+            f"{split}_{number}_of_{count}{suffix}"
+            for split, count in (("train", self.train), ("test", self.test), ("dev", self.dev))
+            for number in range(1, count + 1)
+        ]
+
+
+def split_counts(
+    input_bytes: int,
+    *,
+    num_training_splits: int | None = None,
+    num_dev_splits: int | None = None,
+    num_test_splits: int | None = None,
+    dev_ratio: float | None = None,
+    test_ratio: float | None = None,
+) -> SplitCounts:
+    """Counts of files, from counts, or from a count of training files and the ratios of the others.
+
+    Raises:
+        ConfigError: Counts and ratios together, or numbers that cannot be.
+    """
+    for name, ratio in (("dev_ratio", dev_ratio), ("test_ratio", test_ratio)):
+        if ratio is not None and not 0 <= ratio < 1:
+            raise ConfigError(f"{name}: {ratio} is not in [0, 1)")
+    if num_training_splits is not None and num_training_splits < 1:
+        raise ConfigError(f"num_training_splits: {num_training_splits} is less than 1")
+    if num_dev_splits is not None or num_test_splits is not None:
+        if dev_ratio is not None or test_ratio is not None:
+            raise ConfigError("dev_ratio: counts of dev and test files are given, so ratios cannot be")
+        if num_training_splits is None or num_dev_splits is None or num_test_splits is None:
+            raise ConfigError("num_training_splits: give all three counts, or ratios")
+        if min(num_dev_splits, num_test_splits) < 0:
+            raise ConfigError("num_dev_splits: counts cannot be negative")
+        return SplitCounts(train=num_training_splits, dev=num_dev_splits, test=num_test_splits)
+    train = num_training_splits or next(count for limit, count in _DEFAULTS if input_bytes < limit)
+    rest = 1 - (dev_ratio or 0.0) - (test_ratio or 0.0)
+    if rest <= 0:
+        raise ConfigError(f"dev_ratio: {dev_ratio} and test_ratio {test_ratio} leave nothing to train on")
+    total = math.floor(train / rest)
+    test = math.floor(total * (test_ratio or 0.0))
+    return SplitCounts(train=train, dev=total - test - train, test=test)

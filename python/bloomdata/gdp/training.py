@@ -1,0 +1,94 @@
+"""Splits that fit the devices which will train (GD-29)."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.gdp.pipeline import find_inputs, pipeline
+
+if TYPE_CHECKING:
+    from bloomdata.report import PackReport
+
+# Bytes of text for a token, at least.
+_BYTES_PER_TOKEN = 3
+_ON_RAM_BYTES = 2 << 30
+
+
+def run_with_training_args(
+    input_path: str | os.PathLike[str],
+    output_path: str | os.PathLike[str],
+    *,
+    checkpoint_path: str | os.PathLike[str],
+    number_of_rdus: int,
+    grad_accum_steps: int,
+    pef_batch_size: int,
+    max_seq_length: int | None = None,
+    evaluation_ratio: float = 0.0,
+    custom_tokenizer_path: str | os.PathLike[str] | None = None,
+    input_packing_config: str = "greedy::drop",
+    shuffle: str | None = None,
+    num_workers: int = 16,
+    **options: Any,
+) -> PackReport:
+    """Runs `pipeline` with as many files as the devices need.
+
+    Args:
+        input_path: As for `pipeline`.
+        output_path: As for `pipeline`.
+        checkpoint_path: Folder of the model that will be trained, with its `config.json` and tokenizer.
+        number_of_rdus: Devices that will train.
+        grad_accum_steps: Micro-batches in a step.
+        pef_batch_size: Rows in a micro-batch of a device.
+        max_seq_length: Tokens in a row; what the model's configuration says if not given.
+        evaluation_ratio: Share of dev files.
+        custom_tokenizer_path: Another tokenizer than the model's; its vocabulary must not be larger.
+        input_packing_config: As for `pipeline`.
+        shuffle: As for `pipeline`; `on_RAM` below 2 GiB of input, else `large_file`, if not given.
+        num_workers: As for `pipeline`.
+        **options: Further options of `pipeline`.
+
+    Raises:
+        ConfigError: A model without the facts that are needed, or too little text for the devices.
+        MismatchError: A tokenizer with more ids than the model has.
+    """
+    model = json.loads((Path(checkpoint_path) / "config.json").read_bytes())
+    length = max_seq_length or model.get("max_position_embeddings") or model.get("n_positions")
+    if not isinstance(length, int):
+        raise ConfigError(f"max_seq_length: {checkpoint_path}/config.json does not say it")
+    tokenizer = os.fspath(checkpoint_path if custom_tokenizer_path is None else custom_tokenizer_path)
+    input_bytes = sum(path.stat().st_size for path in find_inputs(Path(input_path)))
+    splits = _splits(input_bytes, number_of_rdus, grad_accum_steps * pef_batch_size * length)
+    report = pipeline(
+        input_path,
+        output_path,
+        pretrained_tokenizer=tokenizer,
+        max_seq_length=length,
+        input_packing_config=input_packing_config,
+        num_training_splits=splits,
+        dev_ratio=evaluation_ratio,
+        test_ratio=0.0,
+        shuffle=shuffle or ("on_RAM" if input_bytes < _ON_RAM_BYTES else "large_file"),
+        num_workers=num_workers,
+        **options,
+    )
+    vocab_size = report.manifest["details"]["tokenizer"]["vocab_size"]
+    if vocab_size > model.get("vocab_size", vocab_size):
+        raise MismatchError(f"vocab_size: expected at most {model['vocab_size']} of the model, found {vocab_size}")
+    return report
+
+
+def _splits(input_bytes: int, devices: int, tokens_per_split: int) -> int:
+    """Files for so many devices: a multiple of their number, each with a step's tokens at least."""
+    if devices < 1:
+        raise ConfigError(f"number_of_rdus: {devices} is less than 1")
+    gib = 1 << 30
+    default = 32 if input_bytes < 10 * gib else 128 if input_bytes < 100 * gib else 256
+    for count in (math.ceil(default / devices) * devices, 2 * devices):
+        if input_bytes >= count * tokens_per_split * _BYTES_PER_TOKEN:
+            return count
+    raise ConfigError(f"number_of_rdus: {input_bytes} bytes of text are too few for {devices} devices")

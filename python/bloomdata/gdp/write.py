@@ -1,0 +1,76 @@
+"""Rows of finished runs become HDF5 files as generative_data_prep writes them, balanced if asked (GD-19, GD-20)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bloomdata.datasets import PackedDataset
+from bloomdata.datasets import open as open_dataset
+from bloomdata.errors import ConfigError
+from bloomdata.gdp.balance import balance
+from bloomdata.hdf5 import fill
+
+if TYPE_CHECKING:
+    from bloomdata.gdp.balance import Stretch
+    from bloomdata.hdf5 import Rows
+
+
+def write_group(sources: list[Path], targets: list[Path], *, is_balanced: bool) -> list[int]:
+    """Writes one file for each source; returns the rows of each.
+
+    Args:
+        sources: Finished folders of `pack`.
+        targets: Files to write; those that are there already are written again.
+        is_balanced: Whether rows move until all files have the same number.
+    """
+    datasets = [_open(source) for source in sources]
+    counts = [len(dataset) for dataset in datasets]
+    plan = balance(counts) if is_balanced else [[(n, 0, count)] if count else [] for n, count in enumerate(counts)]
+    for target, stretches in zip(targets, plan, strict=True):
+        _write(target, datasets, stretches)
+    return [sum(stop - start for _, start, stop in stretches) for stretches in plan]
+
+
+def _open(folder: Path) -> PackedDataset:
+    dataset = open_dataset(folder)
+    if not isinstance(dataset, PackedDataset):
+        raise ConfigError(f"{folder}: holds no rows")
+    return dataset
+
+
+def _write(target: Path, datasets: list[PackedDataset], stretches: list[Stretch]) -> None:
+    import h5py
+    import numpy as np
+
+    length, columns = datasets[0].sequence_length, datasets[0].columns
+    num_rows = sum(stop - start for _, start, stop in stretches)
+
+    def rows_of(name: str) -> Rows:
+        def read(start: int, stop: int) -> np.ndarray:
+            parts, at = [np.empty((0, length), "<i4")], 0
+            for number, first, last in stretches:
+                low, high = max(start, at), min(stop, at + last - first)
+                if low < high:
+                    parts.append(datasets[number][first + low - at : first + high - at][name])
+                at += last - first
+            return np.concatenate(parts)
+
+        return read
+
+    temporary = target.with_name(f"{target.name}.tmp")
+    # The HDF5 library may crash on a disk that gets full: ask first. Compressed rows are hardly ever longer than rows.
+    needed = num_rows * length * 4 * len(columns)
+    if shutil.disk_usage(target.parent).free < needed // 50:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(temporary))
+    with h5py.File(temporary, "w", libver="earliest") as file:
+        fill(file, {name: rows_of(name) for name in columns}, num_rows, length)
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.replace(target)

@@ -1,0 +1,122 @@
+"""Bars and tables of the web page of a run: text in, HTML out, everything escaped here.
+
+Bars are SVG with widths in percent and without text, so that they fit any screen; all numbers are in the table
+beside them.
+"""
+
+from __future__ import annotations
+
+import html
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# Parts of a percent: a place on a bar is a whole number of them, so that all widths sum up to 100 %.
+_PARTS = 10_000
+
+
+class Segment(NamedTuple):
+    """Part of a bar: its name, what it counts, and its colour (a class in `html_style`)."""
+
+    name: str
+    count: int
+    colour: str
+
+
+class Cell(NamedTuple):
+    """A name with something small below it, or beside it: a note, a bar (of 0 to 1), a swatch."""
+
+    name: str
+    note: str = ""
+    bar: float | None = None
+    colour: str = ""
+    swatch: bool = False
+
+
+def escape(text: object) -> str:
+    """Text for any place in HTML; what cannot be seen (control characters, overrides of direction) as `\\x1b`."""
+    seen = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text))
+    return html.escape(seen)
+
+
+def share(part: int, whole: int) -> str:
+    """A share in percent, which is 0 or 100 only if it is exactly that."""
+    if not whole:
+        return "-"
+    if 0 < part * 20_000 < whole:
+        return "<0.01%"
+    if part < whole < part + whole / 20_000:
+        return ">99.99%"
+    return f"{part / whole:.2%}"
+
+
+def stacked_bar(identity: str, title: str, segments: Iterable[Segment], head: Sequence[str]) -> str:
+    """One bar of all segments that are not empty, and a table of them; nothing, if all of them are."""
+    found = [segment for segment in segments if segment.count]
+    total = sum(segment.count for segment in found)
+    if not total:
+        return ""
+    places = [100 * _PARTS * before // total for before in accumulate((s.count for s in found), initial=0)]
+    rects = []
+    for segment, (start, end) in zip(found, pairwise(places), strict=True):
+        hint = f"{segment.name}: {segment.count:,} ({share(segment.count, total)})"
+        place = f'x="{_percent(start)}" width="{_percent(end - start)}" height="100%"'
+        rects.append(f'<rect class="{segment.colour}" {place}><title>{escape(hint)}</title></rect>')
+    parts = ", ".join(f"{segment.name} {share(segment.count, total)}" for segment in found)
+    svg = (
+        f'<svg class="balance" width="100%" height="28" role="img" aria-labelledby="{identity}-t {identity}-d">'
+        f'<title id="{identity}-t">{escape(title)}</title><desc id="{identity}-d">{escape(parts)}</desc>'
+        f"{''.join(rects)}</svg>"
+    )
+    rows = [
+        (Cell(segment.name, colour=segment.colour, swatch=True), f"{segment.count:,}", share(segment.count, total))
+        for segment in found
+    ]
+    return f"<figure>{svg}{table(title, head, rows)}</figure>"
+
+
+def _percent(parts: int) -> str:
+    return f"{parts // _PARTS}.{parts % _PARTS:04}%"
+
+
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell | str]], *, kind: str = "") -> str:
+    """A table whose first column names its rows; the other columns are numbers.
+
+    Args:
+        caption: Read aloud, not shown: the heading above says the same.
+        head: Names of the columns.
+        rows: Cells; plain text is the same as a cell without more.
+        kind: A class for the table.
+    """
+    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    body = "".join(f"<tr>{_first(row[0])}{''.join(map(_other, row[1:]))}</tr>\n" for row in rows)
+    return (
+        f'<div class="scroll"><table class="{kind}">'
+        f"<caption>{escape(caption)}</caption>\n<thead><tr>{columns}</tr></thead>\n<tbody>\n{body}</tbody></table></div>"
+    )
+
+
+def _first(cell: Cell | str) -> str:
+    return f'<th scope="row">{_inside(cell)}</th>'
+
+
+def _other(cell: Cell | str) -> str:
+    has_bar = isinstance(cell, Cell) and cell.bar is not None
+    return f"<td{' class="bar"' if has_bar else ''}>{_inside(cell)}</td>"
+
+
+def _inside(cell: Cell | str) -> str:
+    if isinstance(cell, str):
+        return escape(cell)
+    swatch = ""
+    if cell.swatch:
+        rect = f'<rect class="{cell.colour}" width="100%" height="100%"/>'
+        swatch = f'<svg class="swatch" width="12" height="12" aria-hidden="true">{rect}</svg>'
+    note = f"<small>{escape(cell.note)}</small>" if cell.note else ""
+    bar = ""
+    if cell.bar is not None:
+        rect = f'<rect class="{cell.colour}" width="{_percent(int(100 * _PARTS * cell.bar))}" height="100%"/>'
+        bar = f'<svg class="part" width="100%" height="8" aria-hidden="true">{rect}</svg>'
+    return f"{swatch}{escape(cell.name)}{note}{bar}"

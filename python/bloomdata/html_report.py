@@ -1,0 +1,250 @@
+"""The books of a finished run as one web page: no scripts, nothing loaded, equal bytes for equal manifests."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from bloomdata.html_charts import Cell, Segment, escape, share, stacked_bar, table
+from bloomdata.html_style import STYLE
+from bloomdata.metrics import metrics_table
+from bloomdata.report import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Sources that are shown one by one.
+NUM_SOURCES = 20
+# Rows of a list of files; the manifest has all of them.
+MAX_FILES = 200
+HASH_CHARACTERS = 16
+_COUNTS = ("rows", "lines", "documents", "sequences", "tokens", "token_types", "records")
+# Formats whose `content_bytes` are rows.
+_TABLES = ("parquet", "arrow")
+
+
+def html_report(manifest: dict[str, Any], *, folder: str) -> str:
+    """The books of a finished run as one web page.
+
+    Args:
+        manifest: Contents of `manifest.json`.
+        folder: Name of the folder, to be shown.
+
+    Returns:
+        HTML with all styles and plots in it; sections without data are left out.
+
+    Example:
+        >>> report = bloomdata.shard("raw/*.jsonl", "shards")
+        >>> html_report(report.manifest, folder="shards").startswith("<!doctype html>")
+        True
+    """
+    sections = (
+        ("Key figures", _figures(manifest)),
+        ("Ledger", _ledger(manifest)),
+        ("Metrics", _metrics(manifest)),
+        ("Lengths of articles", _lengths(manifest)),
+        ("Tokens by source", _sources(manifest)),
+        ("Documents left out, by reason", _reasons(manifest)),
+        ("Padding", _padding(manifest)),
+        ("Outputs", _outputs(manifest)),
+        ("Inputs", _inputs(manifest)),
+        ("Ignored inputs", _ignored(manifest)),
+        ("Configuration", _configuration(manifest)),
+    )
+    body = "\n".join(f"<section>\n<h2>{title}</h2>\n{content}\n</section>" for title, content in sections if content)
+    title = f"{manifest['verb']}: {folder}"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{escape(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<main>
+{_header(manifest, folder)}
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def _header(manifest: dict[str, Any], folder: str) -> str:
+    facts = [("Fingerprint", manifest["fingerprint"]), ("Version", f"bloomdata {manifest['bloomdata_version']}")]
+    if tokenizer := manifest["details"].get("tokenizer"):
+        facts.append(("Tokenizer", f"{tokenizer['backend']}, {tokenizer['vocab_size']:,} ids"))
+    items = "\n".join(f"<dt>{name}</dt><dd><code>{escape(value)}</code></dd>" for name, value in facts)
+    title = f"{escape(manifest['verb'])} &rarr; {escape(folder)}"
+    return f'<header>\n<h1>{title}</h1>\n<dl class="facts">\n{items}\n</dl>\n</header>'
+
+
+def _figures(manifest: dict[str, Any]) -> str:
+    ledger = manifest["ledger"]
+    figures = [
+        ("Documents in", f"{ledger['documents_in']:,}"),
+        ("Documents kept", f"{ledger['documents_kept']:,}"),
+        ("Documents dropped", f"{sum(ledger['documents_dropped'].values()):,}"),
+        ("Documents quarantined", f"{sum(ledger['documents_quarantined'].values()):,}"),
+    ]
+    if ledger["tokens_in"] or ledger["tokens_out"]:
+        figures += [(f"Tokens {name}", f"{ledger[f'tokens_{name}']:,}") for name in ("in", "out")]
+        figures += [("Padding, of tokens out", share(ledger["tokens_padding"], ledger["tokens_out"]))]
+        figures += [(f"Tokens {name}", f"{ledger[f'tokens_{name}']:,}") for name in ("truncated", "dropped")]
+    figures.append(("Bytes in", format_bytes(ledger["bytes_in"])))
+    figures.append(("Bytes written", format_bytes(sum(output["size"] for output in manifest["outputs"]))))
+    items = "\n".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in figures)
+    return f'<dl class="figures">\n{items}\n</dl>'
+
+
+def _ledger(manifest: dict[str, Any]) -> str:
+    ledger = manifest["ledger"]
+    documents = [Segment("kept", ledger["documents_kept"], "kept")]
+    documents += [Segment(name, count, colour) for name, count, colour in _left_out(ledger)]
+    padding, out = ledger["tokens_padding"], ledger["tokens_out"]
+    tokens = [
+        Segment("text", out - padding, "kept"),
+        Segment("padding", padding, "padding"),
+        Segment("truncated", ledger["tokens_truncated"], "dropped"),
+        Segment("dropped", ledger["tokens_dropped"], "lost"),
+    ]
+    parts = []
+    if bar := stacked_bar("documents", "Where the documents went", documents, ("", "documents", "of all")):
+        dropped, bad = (sum(ledger[f"documents_{fate}"].values()) for fate in ("dropped", "quarantined"))
+        sums = f"= {ledger['documents_kept']:,} kept + {dropped:,} dropped + {bad:,} quarantined"
+        sums = _muted(f"{ledger['documents_in']:,} in {sums}")
+        parts.append(f"<h3>Documents</h3>\n{sums}\n{bar}")
+    if bar := stacked_bar("tokens", "Where the tokens went", tokens, ("", "tokens", "of all")):
+        sums = f"= {out:,} out + {ledger['tokens_truncated']:,} truncated + {ledger['tokens_dropped']:,} dropped"
+        sums = _muted(f"{ledger['tokens_in']:,} in + {padding:,} padding {sums}")
+        parts.append(f"<h3>Tokens</h3>\n{sums}\n{bar}")
+    return "\n".join(parts)
+
+
+def _left_out(ledger: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
+    """What became of documents that were not kept: fate and reason, count, colour. Neighbours differ in shade."""
+    shades = ("", " second", " third")
+    for fate, colour in (("dropped", "dropped"), ("quarantined", "bad")):
+        for number, (reason, count) in enumerate(ledger[f"documents_{fate}"].items()):
+            yield f"{fate}: {reason}", count, colour + shades[number % len(shades)]
+
+
+def _metrics(manifest: dict[str, Any]) -> str:
+    metrics = manifest["details"].get("metrics")
+    return table("Metrics", ("", "value"), metrics_table(metrics), kind="short") if metrics else ""
+
+
+def _lengths(manifest: dict[str, Any]) -> str:
+    histogram = manifest["details"].get("length_histogram") or []
+    first = next((power for power, count in enumerate(histogram) if count), None)
+    # A merge has the details of its first folder only.
+    if first is None or manifest["verb"] == "merge":
+        return ""
+    total, highest = sum(histogram), max(histogram)
+    rows = [
+        (f"{1 << power:,} to {(2 << power) - 1:,}", f"{count:,}", Cell("", bar=count / highest, colour="kept"))
+        for power, count in enumerate(histogram)
+        if power >= first
+    ]
+    text = _muted(f"{total:,} articles with tokens: what packing keeps together, before it cuts.")
+    return text + "\n" + table("Articles by length", ("tokens", "articles", ""), rows, kind="histogram")
+
+
+def _sources(manifest: dict[str, Any]) -> str:
+    counts = [(entry["path"], entry.get("tokens", 0), entry.get("documents_kept", 0)) for entry in manifest["inputs"]]
+    total = sum(tokens for _, tokens, _ in counts)
+    if not total:
+        return ""
+    counts.sort(key=lambda entry: -entry[1])
+    shown, rest = counts[:NUM_SOURCES], counts[NUM_SOURCES:]
+    if rest:
+        shown.append((f"{len(rest):,} more", sum(entry[1] for entry in rest), sum(entry[2] for entry in rest)))
+    highest = max(tokens for _, tokens, _ in shown)
+    rows = [
+        (Cell(path, bar=tokens / highest, colour="kept"), f"{documents:,}", f"{tokens:,}", share(tokens, total))
+        for path, tokens, documents in shown
+    ]
+    return table("Tokens by source", ("source", "documents", "tokens", "of all"), rows)
+
+
+def _reasons(manifest: dict[str, Any]) -> str:
+    ledger = manifest["ledger"]
+    found = sorted((entry for entry in _left_out(ledger) if entry[1]), key=lambda entry: -entry[1])
+    rows = [
+        (
+            Cell(name, bar=count / found[0][1], colour=colour.split()[0]),
+            f"{count:,}",
+            share(count, ledger["documents_in"]),
+        )
+        for name, count, colour in found
+    ]
+    return table("Documents left out", ("reason", "documents", "of all"), rows) if rows else ""
+
+
+def _padding(manifest: dict[str, Any]) -> str:
+    metrics = manifest["details"].get("metrics")
+    if not metrics or not metrics["output_tokens"]:
+        return ""
+    is_pairs = manifest["config"].get("record") == "prompt_completion"
+    segments = (
+        Segment("prompt", metrics["prompt_tokens"], "prompt"),
+        Segment("completion" if is_pairs else "text", metrics["completion_tokens"], "kept"),
+        Segment("padding", metrics["padding_tokens"], "padding"),
+    )
+    rows, length = metrics["sequences"], metrics["output_tokens"] // metrics["sequences"]
+    mean = metrics["padding_tokens"] / rows
+    text = _muted(f"{rows:,} rows of {length:,} tokens, of which {mean:,.1f} are padding on average.")
+    return text + "\n" + stacked_bar("padding", "What rows hold", segments, ("", "tokens", "of all"))
+
+
+def _outputs(manifest: dict[str, Any]) -> str:
+    rows = []
+    for output in manifest["outputs"]:
+        counts = [f"{output[name]:,} {name.replace('_', ' ')}" for name in _COUNTS if name in output]
+        cell = Cell(output["path"], note=f"BLAKE3 {output['hash'][:HASH_CHARACTERS]}")
+        rows.append((cell, ", ".join(counts), format_bytes(output["size"])))
+    return _files("Outputs", ("file", "holds", "size"), rows)
+
+
+def _inputs(manifest: dict[str, Any]) -> str:
+    with_tokens = any(entry.get("tokens") for entry in manifest["inputs"])
+    with_documents = any(entry.get("documents_kept") for entry in manifest["inputs"])
+    rows = []
+    for entry in manifest["inputs"]:
+        content = entry["content_bytes"]
+        row = [Cell(entry["path"], note=f"{entry['format']}, BLAKE3 {entry['hash'][:HASH_CHARACTERS]}")]
+        row += [format_bytes(entry["size"]), f"{content:,} rows" if entry["format"] in _TABLES else format_bytes(content)]
+        row += [f"{entry.get('documents_kept', 0):,}"] * with_documents + [f"{entry.get('tokens', 0):,}"] * with_tokens
+        rows.append(row)
+    head = ["file", "size", "content", *["documents"] * with_documents, *["tokens"] * with_tokens]
+    return _files("Inputs", head, rows)
+
+
+def _files(caption: str, head: Any, rows: list[Any]) -> str:
+    if not rows:
+        return ""
+    hidden = len(rows) - MAX_FILES
+    more = _muted(f"and {hidden:,} more, which manifest.json lists") if hidden > 0 else ""
+    return table(caption, head, rows[:MAX_FILES]) + more
+
+
+def _ignored(manifest: dict[str, Any]) -> str:
+    paths = manifest["ignored_inputs"]
+    if not paths:
+        return ""
+    items = "\n".join(f"<li><code>{escape(path)}</code></li>" for path in paths[:MAX_FILES])
+    hidden = len(paths) - MAX_FILES
+    more = _muted(f"and {hidden:,} more, which manifest.json lists") if hidden > 0 else ""
+    text = _muted(f"{len(paths):,} files were not read: hidden, set aside, or of no known format.")
+    return f"{text}\n<ul>\n{items}\n</ul>{more}"
+
+
+def _configuration(manifest: dict[str, Any]) -> str:
+    rows = [(name, json.dumps(value, ensure_ascii=False)) for name, value in manifest["config"].items()]
+    return table("Configuration", ("option", "value"), rows, kind="code settings") if rows else ""
+
+
+def _muted(text: str) -> str:
+    return f'<p class="muted">{escape(text)}</p>'

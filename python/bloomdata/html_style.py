@@ -1,0 +1,79 @@
+"""The style of the web page of a run: light and dark, wide and narrow, on paper; nothing is loaded."""
+
+from __future__ import annotations
+
+# Colours keep a contrast of 4.5 (text) and 3 (bars) to their background; no two neighbours differ in hue only.
+_LIGHT = """
+  --page: #ffffff; --card: #f3f5f8; --line: #d5d9e0; --text: #16181d; --muted: #565d6b;
+  --kept: #1f6fb5; --dropped: #bf6c00; --bad: #9b3f8f; --lost: #c23a22; --padding: #858c99; --prompt: #1b8577;
+"""
+_DARK = """
+  --page: #14161a; --card: #1f2329; --line: #3a3f48; --text: #e9ebef; --muted: #a7aebb;
+  --kept: #5aa9e6; --dropped: #e69f2e; --bad: #d58bc9; --lost: #f07a5f; --padding: #7d8594; --prompt: #4fc1ae;
+"""
+
+STYLE = f"""
+:root {{ color-scheme: light dark; {_LIGHT} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {_DARK} }} }}
+* {{ box-sizing: border-box; }}
+body {{ margin: 0; background: var(--page); color: var(--text);
+  font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }}
+main {{ max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }}
+h1 {{ font-size: 1.6rem; line-height: 1.25; margin: 0 0 .75rem; overflow-wrap: anywhere; }}
+h2 {{ font-size: 1.2rem; margin: 2.5rem 0 .75rem; padding-bottom: .25rem; border-bottom: 1px solid var(--line); }}
+h3 {{ font-size: 1rem; margin: 1.5rem 0 .25rem; }}
+p {{ margin: .25rem 0 .75rem; }}
+code, .code th, .code td {{ font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  font-size: .875rem; overflow-wrap: anywhere; }}
+.muted, small {{ color: var(--muted); }}
+small {{ display: block; font-size: .8rem; font-weight: normal; overflow-wrap: anywhere; }}
+figure {{ margin: .5rem 0 1.5rem; }}
+ul {{ margin: .5rem 0; padding-left: 1.25rem; }}
+.facts {{ display: grid; grid-template-columns: max-content 1fr; gap: .125rem 1rem; margin: 0; }}
+.facts dt {{ color: var(--muted); }}
+.facts dd {{ margin: 0; min-width: 0; overflow-wrap: anywhere; }}
+.figures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 11.5rem), 1fr)); gap: .5rem;
+  margin: 0; }}
+.figures div {{ background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .5rem .75rem; }}
+.figures dt {{ color: var(--muted); font-size: .875rem; }}
+.figures dd {{ margin: 0; font-size: 1.2rem; font-weight: 600; font-variant-numeric: tabular-nums; }}
+.scroll {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; width: 100%; }}
+caption {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }}
+th, td {{ padding: .3rem .5rem; text-align: right; vertical-align: top; white-space: nowrap;
+  font-variant-numeric: tabular-nums; border-bottom: 1px solid var(--line); }}
+thead th {{ color: var(--muted); font-size: .875rem; font-weight: normal; vertical-align: bottom; }}
+tbody th {{ font-weight: normal; }}
+th:first-child {{ text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 9rem; padding-left: 0; }}
+td:last-child, th:last-child {{ padding-right: 0; }}
+.short {{ width: auto; min-width: min(100%, 26rem); }}
+.histogram th:first-child {{ min-width: 0; white-space: nowrap; }}
+.histogram .bar {{ width: 60%; min-width: 4rem; vertical-align: middle; }}
+.settings td {{ text-align: left; white-space: normal; width: 65%; }}
+svg {{ display: block; }}
+.balance {{ border-radius: .25rem; margin-bottom: .5rem; }}
+.balance rect {{ stroke: var(--page); stroke-width: 1px; }}
+.swatch {{ display: inline-block; margin-right: .5rem; }}
+.part {{ margin-top: .25rem; border-radius: 2px; }}
+.bar .part {{ margin-top: 0; height: .8rem; }}
+.kept {{ fill: var(--kept); }} .dropped {{ fill: var(--dropped); }} .bad {{ fill: var(--bad); }}
+.lost {{ fill: var(--lost); }} .padding {{ fill: var(--padding); }} .prompt {{ fill: var(--prompt); }}
+.second {{ fill-opacity: .78; }} .third {{ fill-opacity: .6; }}
+@media (max-width: 40rem) {{
+  main {{ padding: 1rem .75rem 3rem; }}
+  h1 {{ font-size: 1.3rem; }}
+  .figures {{ grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.5rem), 1fr)); }}
+  .figures dd {{ font-size: 1.05rem; }}
+  .facts {{ grid-template-columns: 1fr; gap: 0; }}
+  .facts dd {{ margin-bottom: .375rem; }}
+  .settings td {{ width: 55%; }}
+}}
+@media print {{
+  :root {{ color-scheme: light; {_LIGHT} }}
+  main {{ max-width: none; padding: 0; }}
+  body {{ font-size: 10pt; }}
+  .scroll {{ overflow: visible; }}
+  h2, h3 {{ break-after: avoid; }}
+  tr, .figures div, .balance {{ break-inside: avoid; }}
+}}
+"""
