@@ -16,7 +16,7 @@ from pathlib import Path
 import make_corpus
 from measure import MB, refuse_debug_build
 
-BENCHMARKS = ["bench_import", "bench_shard", "bench_pack_bytes", "bench_pack_tokenizer", "bench_peers"]
+BENCHMARKS = ["bench_import", "bench_shard", "bench_pack_bytes", "bench_pack_tokenizer", "bench_packings", "bench_peers"]
 CORPUS_BYTES = 120 * MB
 
 
@@ -62,6 +62,7 @@ def run_all(options: argparse.Namespace, common: list[str]) -> None:
     special = {
         "bench_pack_bytes": ["--ten"] if options.ten else [],
         "bench_pack_tokenizer": [*tokenizer, *peers],
+        "bench_packings": [*tokenizer, *peers],
         "bench_peers": [*tokenizer, *peers],
     }
     failed, claims = [], []

@@ -23,6 +23,7 @@ SEED = 20_260
 QUARANTINE = ["--on-bad-record", "quarantine"]
 MEGATRON = ["pack", "--tokenizer", "bytes", "--format", "megatron", "--text-field", "text", "title", *QUARANTINE]
 HDF5 = ["pack", "--tokenizer", "bytes", *QUARANTINE]
+PAIRS = ["--record", "prompt_completion", "--prompt-keyword", "title", "--completion-keyword", "text"]
 
 # On about 10 MB, a second or less each.
 COMMANDS = {
@@ -32,6 +33,11 @@ COMMANDS = {
     "megatron": [*MEGATRON, "--checkpoint-seconds", "0"],
     "hdf5": [*HDF5, "--sequence-length", "512", "--rows-per-file", "600"],
     "hdf5-gzip": [*HDF5, "--sequence-length", "512", "--rows-per-file", "1500", "--compression", "gzip"],
+    "best-fit": [
+        *[*HDF5, "--sequence-length", "512", "--rows-per-file", "600"],
+        *["--packing", "best_fit", "--window-tokens", "700000"],
+    ],
+    "pairs": [*HDF5, *PAIRS, "--sequence-length", "512", "--rows-per-file", "600", "--packing", "greedy::truncate_left"],
 }
 
 # The same on some 20 kB: few enough system calls to stop at every one of them.
@@ -42,6 +48,15 @@ SMALL_COMMANDS = {
     "megatron": [*MEGATRON, "--checkpoint-seconds", "0"],
     "hdf5": [*HDF5, "--sequence-length", "64", "--rows-per-file", "200"],
     "hdf5-gzip": [*HDF5, "--sequence-length", "64", "--rows-per-file", "200", "--compression", "gzip"],
+    "best-fit": [
+        *[*HDF5, "--sequence-length", "64", "--rows-per-file", "50"],
+        *["--packing", "best_fit", "--window-tokens", "5000"],
+    ],
+    "pairs": [*HDF5, *PAIRS, "--sequence-length", "64", "--rows-per-file", "50", "--packing", "greedy"],
+    "pairs-megatron": [
+        *["pack", "--tokenizer", "bytes", "--format", "megatron", *PAIRS, *QUARANTINE],
+        *["--checkpoint-seconds", "0"],
+    ],
 }
 
 # Options of calls from Python.

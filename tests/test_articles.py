@@ -54,7 +54,7 @@ RECORDS = [
 ]
 TEXT_LINES = [
     (b"a b \n", "a1 _1 b1 _1 \n1 E3"),
-    (b" a\n\n \t\nb", "_1 a1 \n1 E3 | b1 E3"),
+    (b" a\n\n \t\nb", "_1 a1 \n1 E3 | \n1 E3 | _1 \t1 \n1 E3 | b1 E3"),
     (b"a\r\nb\r\n", "a1 \n1 E3 | b1 \n1 E3"),
     (b"", ""),
 ]

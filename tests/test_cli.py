@@ -13,7 +13,7 @@ import bloomdata
 from bloomdata.cli import main
 from bloomdata.cli.parser import build_parser
 
-OWN = {"help", "inputs", "output", "quiet", "json", "folder"}
+OWN = {"help", "inputs", "output", "quiet", "json", "html", "folder"}
 
 
 @pytest.mark.parametrize("verb", ["shard", "pack", "merge", "verify"])

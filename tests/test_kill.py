@@ -17,7 +17,10 @@ from faults import strike, wrong
 from runs import COMMANDS, SEED, SMALL_COMMANDS, finish, half_written, kill, running, wait_for
 
 # Kills of `test_a_run_killed_at_random_moments...`, per command; they sum up to 50.
-KILLS = {"shard": 9, "shuffle": 8, "splits": 8, "megatron": 9, "hdf5": 8, "hdf5-gzip": 8}
+KILLS = {
+    **{"shard": 7, "shuffle": 6, "splits": 6, "megatron": 7},
+    **{"hdf5": 7, "hdf5-gzip": 6, "best-fit": 6, "pairs": 5},
+}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from bloomdata.report import MergeReport, PackReport, Report, ShardReport
     from bloomdata.tokenizer import Tokenizer
+    from bloomdata.verbs.consumer import check_consumer
     from bloomdata.verbs.merge import merge
     from bloomdata.verbs.pack import pack
     from bloomdata.verbs.plan import PackingPlan, plan
@@ -44,6 +45,7 @@ __all__ = [
     "UnsupportedFormatError",
     "Verification",
     "__version__",
+    "check_consumer",
     "merge",
     "open",
     "pack",
@@ -67,6 +69,7 @@ _HOME = {
     "Tokenizer": "tokenizer",
     "UnsupportedFormatError": "errors",
     "Verification": "verbs.verify",
+    "check_consumer": "verbs.consumer",
     "merge": "verbs.merge",
     "open": "datasets",
     "pack": "verbs.pack",

@@ -18,10 +18,10 @@ _PARTS = 10_000
 
 
 class Segment(NamedTuple):
-    """Part of a bar: its name, what it counts, and its colour (a class in `html_style`)."""
+    """Part of a bar: its name, its size, and its colour (a class in `html_style`)."""
 
     name: str
-    count: int
+    size: int
     colour: str
 
 
@@ -36,7 +36,7 @@ class Cell(NamedTuple):
 
 
 def escape(text: object) -> str:
-    """Text for any place in HTML; what cannot be seen (control characters, overrides of direction) as `\\x1b`."""
+    r"""Text for any place in HTML; what cannot be seen (control characters, overrides of direction) as `\x1b`."""
     seen = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text))
     return html.escape(seen)
 
@@ -54,24 +54,24 @@ def share(part: int, whole: int) -> str:
 
 def stacked_bar(identity: str, title: str, segments: Iterable[Segment], head: Sequence[str]) -> str:
     """One bar of all segments that are not empty, and a table of them; nothing, if all of them are."""
-    found = [segment for segment in segments if segment.count]
-    total = sum(segment.count for segment in found)
+    found = [segment for segment in segments if segment.size]
+    total = sum(segment.size for segment in found)
     if not total:
         return ""
-    places = [100 * _PARTS * before // total for before in accumulate((s.count for s in found), initial=0)]
+    places = [100 * _PARTS * before // total for before in accumulate((s.size for s in found), initial=0)]
     rects = []
     for segment, (start, end) in zip(found, pairwise(places), strict=True):
-        hint = f"{segment.name}: {segment.count:,} ({share(segment.count, total)})"
+        hint = f"{segment.name}: {segment.size:,} ({share(segment.size, total)})"
         place = f'x="{_percent(start)}" width="{_percent(end - start)}" height="100%"'
         rects.append(f'<rect class="{segment.colour}" {place}><title>{escape(hint)}</title></rect>')
-    parts = ", ".join(f"{segment.name} {share(segment.count, total)}" for segment in found)
+    parts = ", ".join(f"{segment.name} {share(segment.size, total)}" for segment in found)
     svg = (
         f'<svg class="balance" width="100%" height="28" role="img" aria-labelledby="{identity}-t {identity}-d">'
         f'<title id="{identity}-t">{escape(title)}</title><desc id="{identity}-d">{escape(parts)}</desc>'
         f"{''.join(rects)}</svg>"
     )
     rows = [
-        (Cell(segment.name, colour=segment.colour, swatch=True), f"{segment.count:,}", share(segment.count, total))
+        (Cell(segment.name, colour=segment.colour, swatch=True), f"{segment.size:,}", share(segment.size, total))
         for segment in found
     ]
     return f"<figure>{svg}{table(title, head, rows)}</figure>"
@@ -86,25 +86,24 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell | str]
 
     Args:
         caption: Read aloud, not shown: the heading above says the same.
-        head: Names of the columns.
+        head: Names of the columns; none are shown if all are empty.
         rows: Cells; plain text is the same as a cell without more.
-        kind: A class for the table.
+        kind: Classes in `html_style`: `stack` for long names, which on narrow screens stand above their numbers.
     """
     columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    body = "".join(f"<tr>{_first(row[0])}{''.join(map(_other, row[1:]))}</tr>\n" for row in rows)
+    top = f"<thead><tr>{columns}</tr></thead>\n" if any(head) else ""
+    body = "".join(
+        f'<tr><th scope="row">{_inside(row[0])}</th>{"".join(map(_cell, head[1:], row[1:]))}</tr>\n' for row in rows
+    )
     return (
         f'<div class="scroll"><table class="{kind}">'
-        f"<caption>{escape(caption)}</caption>\n<thead><tr>{columns}</tr></thead>\n<tbody>\n{body}</tbody></table></div>"
+        f"<caption>{escape(caption)}</caption>\n{top}<tbody>\n{body}</tbody></table></div>"
     )
 
 
-def _first(cell: Cell | str) -> str:
-    return f'<th scope="row">{_inside(cell)}</th>'
-
-
-def _other(cell: Cell | str) -> str:
-    has_bar = isinstance(cell, Cell) and cell.bar is not None
-    return f"<td{' class="bar"' if has_bar else ''}>{_inside(cell)}</td>"
+def _cell(column: str, cell: Cell | str) -> str:
+    kind = ' class="bar"' if isinstance(cell, Cell) and cell.bar is not None else ""
+    return f'<td{kind} data-column="{escape(column)}">{_inside(cell)}</td>'
 
 
 def _inside(cell: Cell | str) -> str:

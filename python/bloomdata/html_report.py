@@ -125,26 +125,34 @@ def _ledger(manifest: dict[str, Any]) -> str:
 
 def _left_out(ledger: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
     """What became of documents that were not kept: fate and reason, count, colour. Neighbours differ in shade."""
-    shades = ("", " second", " third")
+    shades = ("", "-2", "-3")
     for fate, colour in (("dropped", "dropped"), ("quarantined", "bad")):
         for number, (reason, count) in enumerate(ledger[f"documents_{fate}"].items()):
             yield f"{fate}: {reason}", count, colour + shades[number % len(shades)]
 
 
 def _metrics(manifest: dict[str, Any]) -> str:
-    metrics = manifest["details"].get("metrics")
-    return table("Metrics", ("", "value"), metrics_table(metrics), kind="short") if metrics else ""
+    details = manifest["details"]
+    if not details.get("metrics"):
+        return ""
+    splits = details.get("metrics_by_split", {})
+    columns = [metrics_table(metrics) for metrics in (details["metrics"], *splits.values())]
+    rows = [(row[0][0], *(value for _, value in row)) for row in zip(*columns, strict=True)]
+    return table("Metrics", ("", "all" if splits else "", *splits), rows)
 
 
 def _lengths(manifest: dict[str, Any]) -> str:
     histogram = manifest["details"].get("length_histogram") or []
     first = next((power for power, count in enumerate(histogram) if count), None)
-    # A merge has the details of its first folder only.
-    if first is None or manifest["verb"] == "merge":
+    if first is None:
         return ""
     total, highest = sum(histogram), max(histogram)
     rows = [
-        (f"{1 << power:,} to {(2 << power) - 1:,}", f"{count:,}", Cell("", bar=count / highest, colour="kept"))
+        (
+            f"{1 << power:,} to {(2 << power) - 1:,}" if power else "1",
+            f"{count:,}",
+            Cell("", bar=count / highest, colour="kept"),
+        )
         for power, count in enumerate(histogram)
         if power >= first
     ]
@@ -166,7 +174,7 @@ def _sources(manifest: dict[str, Any]) -> str:
         (Cell(path, bar=tokens / highest, colour="kept"), f"{documents:,}", f"{tokens:,}", share(tokens, total))
         for path, tokens, documents in shown
     ]
-    return table("Tokens by source", ("source", "documents", "tokens", "of all"), rows)
+    return table("Tokens by source", ("source", "documents", "tokens", "of all"), rows, kind="stack")
 
 
 def _reasons(manifest: dict[str, Any]) -> str:
@@ -174,13 +182,13 @@ def _reasons(manifest: dict[str, Any]) -> str:
     found = sorted((entry for entry in _left_out(ledger) if entry[1]), key=lambda entry: -entry[1])
     rows = [
         (
-            Cell(name, bar=count / found[0][1], colour=colour.split()[0]),
+            Cell(name, bar=count / found[0][1], colour=colour),
             f"{count:,}",
             share(count, ledger["documents_in"]),
         )
         for name, count, colour in found
     ]
-    return table("Documents left out", ("reason", "documents", "of all"), rows) if rows else ""
+    return table("Documents left out", ("reason", "documents", "of all"), rows, kind="stack") if rows else ""
 
 
 def _padding(manifest: dict[str, Any]) -> str:
@@ -214,8 +222,13 @@ def _inputs(manifest: dict[str, Any]) -> str:
     rows = []
     for entry in manifest["inputs"]:
         content = entry["content_bytes"]
-        row = [Cell(entry["path"], note=f"{entry['format']}, BLAKE3 {entry['hash'][:HASH_CHARACTERS]}")]
-        row += [format_bytes(entry["size"]), f"{content:,} rows" if entry["format"] in _TABLES else format_bytes(content)]
+        row: list[Cell | str] = [
+            Cell(entry["path"], note=f"{entry['format']}, BLAKE3 {entry['hash'][:HASH_CHARACTERS]}")
+        ]
+        row += [
+            format_bytes(entry["size"]),
+            f"{content:,} rows" if entry["format"] in _TABLES else format_bytes(content),
+        ]
         row += [f"{entry.get('documents_kept', 0):,}"] * with_documents + [f"{entry.get('tokens', 0):,}"] * with_tokens
         rows.append(row)
     head = ["file", "size", "content", *["documents"] * with_documents, *["tokens"] * with_tokens]
@@ -227,7 +240,7 @@ def _files(caption: str, head: Any, rows: list[Any]) -> str:
         return ""
     hidden = len(rows) - MAX_FILES
     more = _muted(f"and {hidden:,} more, which manifest.json lists") if hidden > 0 else ""
-    return table(caption, head, rows[:MAX_FILES]) + more
+    return table(caption, head, rows[:MAX_FILES], kind="stack") + more
 
 
 def _ignored(manifest: dict[str, Any]) -> str:
@@ -243,7 +256,7 @@ def _ignored(manifest: dict[str, Any]) -> str:
 
 def _configuration(manifest: dict[str, Any]) -> str:
     rows = [(name, json.dumps(value, ensure_ascii=False)) for name, value in manifest["config"].items()]
-    return table("Configuration", ("option", "value"), rows, kind="code settings") if rows else ""
+    return table("Configuration", ("", ""), rows, kind="stack settings code") if rows else ""
 
 
 def _muted(text: str) -> str:

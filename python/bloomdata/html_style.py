@@ -5,11 +5,13 @@ from __future__ import annotations
 # Colours keep a contrast of 4.5 (text) and 3 (bars) to their background; no two neighbours differ in hue only.
 _LIGHT = """
   --page: #ffffff; --card: #f3f5f8; --line: #d5d9e0; --text: #16181d; --muted: #565d6b;
-  --kept: #1f6fb5; --dropped: #bf6c00; --bad: #9b3f8f; --lost: #c23a22; --padding: #858c99; --prompt: #1b8577;
+  --kept: #1f6fb5; --padding: #858c99; --prompt: #1b8577; --lost: #c23a22;
+  --dropped: #b86800; --dropped-2: #8a4e00; --dropped-3: #cc7d1c; --bad: #9b3f8f; --bad-2: #6f2a66; --bad-3: #bd63b1;
 """
 _DARK = """
   --page: #14161a; --card: #1f2329; --line: #3a3f48; --text: #e9ebef; --muted: #a7aebb;
-  --kept: #5aa9e6; --dropped: #e69f2e; --bad: #d58bc9; --lost: #f07a5f; --padding: #7d8594; --prompt: #4fc1ae;
+  --kept: #5aa9e6; --padding: #7d8594; --prompt: #4fc1ae; --lost: #f07a5f;
+  --dropped: #e69f2e; --dropped-2: #bd7d1c; --dropped-3: #f3c57a; --bad: #d58bc9; --bad-2: #ad69a2; --bad-3: #ebbbe3;
 """
 
 STYLE = f"""
@@ -32,11 +34,12 @@ ul {{ margin: .5rem 0; padding-left: 1.25rem; }}
 .facts {{ display: grid; grid-template-columns: max-content 1fr; gap: .125rem 1rem; margin: 0; }}
 .facts dt {{ color: var(--muted); }}
 .facts dd {{ margin: 0; min-width: 0; overflow-wrap: anywhere; }}
-.figures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 11.5rem), 1fr)); gap: .5rem;
+.figures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 13.5rem), 1fr)); gap: .5rem;
   margin: 0; }}
 .figures div {{ background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .5rem .75rem; }}
 .figures dt {{ color: var(--muted); font-size: .875rem; }}
-.figures dd {{ margin: 0; font-size: 1.2rem; font-weight: 600; font-variant-numeric: tabular-nums; }}
+.figures dd {{ margin: 0; font-size: 1.2rem; font-weight: 600; font-variant-numeric: tabular-nums;
+  overflow-wrap: anywhere; }}
 .scroll {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; width: 100%; }}
 caption {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }}
@@ -46,7 +49,7 @@ thead th {{ color: var(--muted); font-size: .875rem; font-weight: normal; vertic
 tbody th {{ font-weight: normal; }}
 th:first-child {{ text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 9rem; padding-left: 0; }}
 td:last-child, th:last-child {{ padding-right: 0; }}
-.short {{ width: auto; min-width: min(100%, 26rem); }}
+th:not(:first-child), td {{ width: 1%; }}
 .histogram th:first-child {{ min-width: 0; white-space: nowrap; }}
 .histogram .bar {{ width: 60%; min-width: 4rem; vertical-align: middle; }}
 .settings td {{ text-align: left; white-space: normal; width: 65%; }}
@@ -56,17 +59,28 @@ svg {{ display: block; }}
 .swatch {{ display: inline-block; margin-right: .5rem; }}
 .part {{ margin-top: .25rem; border-radius: 2px; }}
 .bar .part {{ margin-top: 0; height: .8rem; }}
-.kept {{ fill: var(--kept); }} .dropped {{ fill: var(--dropped); }} .bad {{ fill: var(--bad); }}
-.lost {{ fill: var(--lost); }} .padding {{ fill: var(--padding); }} .prompt {{ fill: var(--prompt); }}
-.second {{ fill-opacity: .78; }} .third {{ fill-opacity: .6; }}
+.kept {{ fill: var(--kept); }} .padding {{ fill: var(--padding); }}
+.prompt {{ fill: var(--prompt); }} .lost {{ fill: var(--lost); }}
+.dropped {{ fill: var(--dropped); }} .dropped-2 {{ fill: var(--dropped-2); }} .dropped-3 {{ fill: var(--dropped-3); }}
+.bad {{ fill: var(--bad); }} .bad-2 {{ fill: var(--bad-2); }} .bad-3 {{ fill: var(--bad-3); }}
 @media (max-width: 40rem) {{
   main {{ padding: 1rem .75rem 3rem; }}
   h1 {{ font-size: 1.3rem; }}
-  .figures {{ grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.5rem), 1fr)); }}
-  .figures dd {{ font-size: 1.05rem; }}
+  .figures {{ grid-template-columns: 1fr; gap: 0; }}
+  .figures div {{ display: flex; justify-content: space-between; gap: .5rem; padding: .25rem .5rem;
+    border-width: 0 0 1px; border-radius: 0; }}
+  .figures dd {{ font-size: 1rem; text-align: right; }}
+  table {{ font-size: .9rem; }}
+  th:first-child {{ min-width: 6rem; }}
+  .stack thead {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }}
+  .stack, .stack tbody {{ display: block; }}
+  .stack tr {{ display: flex; flex-wrap: wrap; gap: 0 1rem; padding: .35rem 0; border-bottom: 1px solid var(--line); }}
+  .stack th, .stack td {{ width: auto; padding: 0; border: 0; }}
+  .stack tbody th {{ flex: 1 0 100%; min-width: 0; }}
+  .stack td:empty {{ display: none; }}
+  .stack:not(.settings) td::before {{ content: attr(data-column) " "; color: var(--muted); }}
   .facts {{ grid-template-columns: 1fr; gap: 0; }}
   .facts dd {{ margin-bottom: .375rem; }}
-  .settings td {{ width: 55%; }}
 }}
 @media print {{
   :root {{ color-scheme: light; {_LIGHT} }}

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.metrics import metrics_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # What the books of every run hold.
 _COUNTS = ("documents_in", "documents_kept", "bytes_in", "text_bytes")
 _TOKENS = ("tokens_in", "tokens_out", "tokens_padding", "tokens_truncated", "tokens_dropped")
 _REASONS = ("documents_dropped", "documents_quarantined")
+_INPUT = {"path", "format", "size", "hash", "content_bytes"}
+_OUTPUT = {"path", "size", "hash"}
 
 
 def format_bytes(count: float) -> str:
@@ -70,8 +74,7 @@ class Report:
         manifest = read_manifest(Path(folder))
         if not _has_books(manifest):
             raise CorruptDataError(f"{Path(folder) / 'manifest.json'}: not the books of a finished run")
-        kinds = {"shard": ShardReport, "pack": PackReport, "merge": MergeReport}
-        kind = kinds.get(manifest["verb"], Report)
+        kind = {"shard": ShardReport, "merge": MergeReport}.get(manifest["verb"], PackReport)
         return kind(folder=Path(folder), manifest=manifest, seconds=None, was_finished=True, was_resumed=False)
 
     @property
@@ -115,14 +118,12 @@ class Report:
 
         check_outside(path, self.folder)
         page = html_report(self.manifest, folder=str(self.folder))
-        with tempfile.NamedTemporaryFile(dir=Path(path).parent, prefix=".", suffix=".html", delete=False) as file:
-            try:
-                file.write(page.encode())
-                file.close()
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        unfinished = Path(path).with_name(f".{Path(path).name}.part")
+        try:
+            unfinished.write_bytes(page.encode())
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def __str__(self) -> str:
         rows = [("documents in", f"{self.ledger['documents_in']:,}")]
@@ -135,7 +136,7 @@ class Report:
         rows += [("fingerprint", self.fingerprint[:16])]
         lines = [f"{self.manifest['verb']} -> {self.folder}: {self._state()}", *_aligned(rows)]
         if table := self._table():
-            lines += ["  in rows", *(f"  {line}" for line in _aligned(table))]
+            lines += ["  metrics", *(f"  {line}" for line in _aligned(table))]
         if ignored := self.manifest["ignored_inputs"]:
             lines.append(
                 f"  not read (hidden, set aside, or of no known format): {len(ignored)} file(s), e.g. {ignored[0]}"
@@ -176,17 +177,22 @@ def _aligned(rows: list[tuple[str, str]]) -> list[str]:
 
 def _has_books(manifest: dict[str, Any]) -> bool:
     """Whether everything that a report shows is there."""
-    ledger = manifest.get("ledger")
-    if not isinstance(ledger, dict) or not isinstance(manifest.get("details"), dict):
-        return False
-    lists = (manifest.get(name) for name in ("inputs", "ignored_inputs"))
-    counts = [ledger.get(name) for name in (*_COUNTS, *_TOKENS)]
-    reasons = [ledger.get(name) for name in _REASONS]
+
+    def entries(name: str, keys: set[str]) -> bool:
+        found = manifest.get(name)
+        return isinstance(found, list) and all(isinstance(entry, dict) and keys <= entry.keys() for entry in found)
+
+    def counts(found: Any, names: Iterable[str]) -> bool:
+        return isinstance(found, dict) and all(isinstance(found.get(name), int) for name in names)
+
+    ledger: Any = manifest.get("ledger")
     return (
-        all(isinstance(entries, list) for entries in lists)
-        and all(isinstance(count, int) for count in counts)
-        and all(isinstance(entry, dict) and all(isinstance(n, int) for n in entry.values()) for entry in reasons)
-        and all(isinstance(output.get("size"), int) for output in manifest["outputs"])
+        counts(ledger, (*_COUNTS, *_TOKENS))
+        and all(counts(reasons := ledger.get(name), reasons or ()) for name in _REASONS)
+        and entries("inputs", _INPUT)
+        and entries("outputs", _OUTPUT)
+        and isinstance(manifest.get("ignored_inputs"), list)
+        and isinstance(manifest.get("details"), dict)
         and all(isinstance(manifest.get(name), str) for name in ("fingerprint", "bloomdata_version"))
     )
 

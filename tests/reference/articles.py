@@ -132,7 +132,8 @@ def articles_of_files(files: Files, books: Books, *, record: str = "prompt_compl
         books.bytes_in += len(content)
         for item in records(name, content):
             books.documents_in += 1
-            if is_blank(item.raw):
+            is_line = ".txt" in name and record == "prompt_completion"
+            if is_blank(item.raw) and not is_line:
                 books.documents_dropped["blank line"] += 1
                 continue
             try:

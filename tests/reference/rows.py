@@ -18,7 +18,7 @@ def rows(
     pad: int,
     *,
     keep_prompt_only_sequences: bool = False,
-    window_tokens: int = 1 << 24,
+    window_tokens: int = 1 << 23,
 ) -> tuple[list[Article], dict[str, int]]:
     """The rows to write, and the metrics."""
     finished, lost = finish(articles, sequence_length, packing, pad, window_tokens)
@@ -37,7 +37,7 @@ def rows(
 
 
 def ledger(
-    articles, sequence_length, packing, pad, *, keep_prompt_only_sequences=False, window_tokens=1 << 24
+    articles, sequence_length, packing, pad, *, keep_prompt_only_sequences=False, window_tokens=1 << 23
 ) -> dict[str, int]:
     """Where every token went; padding of rows that are left out is counted nowhere."""
     finished, lost = finish(articles, sequence_length, packing, pad, window_tokens)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bloomdata.report import Report
 
 # Options of the program itself, which the Python functions do not have.
-_OWN = {"verb", "inputs", "output", "quiet", "json"}
+_OWN = {"verb", "inputs", "output", "quiet", "json", "html"}
 
 
 def _say(text: str) -> None:
@@ -23,9 +23,15 @@ def _say(text: str) -> None:
 
 
 def _run(options: argparse.Namespace, verb: Callable[..., Report]) -> int:
+    from bloomdata.report import check_outside
+
+    if options.html is not None:
+        check_outside(options.html, options.output)
     arguments = {name: value for name, value in vars(options).items() if name not in _OWN}
     with progress(options.verb, quiet=options.quiet or options.json) as on_progress:
         report = verb(options.inputs, options.output, **arguments, on_progress=on_progress)
+    if options.html is not None:
+        report.save_html(options.html)
     if options.json:
         _say(json.dumps(report.to_json()))
     elif not options.quiet:
@@ -81,12 +87,24 @@ def _verify(options: argparse.Namespace) -> int:
     from bloomdata.verbs.verify import verify
 
     with progress("verify", quiet=options.quiet or options.json) as on_progress:
-        checked = verify(options.folder, num_threads=options.num_threads, on_progress=on_progress)
+        arguments = {name: value for name, value in vars(options).items() if name not in {*_OWN, "folder"}}
+        checked = verify(options.folder, **arguments, on_progress=on_progress)
     result: dict[str, Any] = {"folder": options.folder, "files": checked.files, "bytes": checked.bytes}
     if options.json:
         _say(json.dumps(result))
     elif not options.quiet:
         _say(f"verify {options.folder}: {checked.files} files, {format_bytes(checked.bytes)}, all as written")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from bloomdata.report import Report
+
+    report = Report.open(options.folder)
+    if options.html is None:
+        _say(str(report))
+    else:
+        report.save_html(options.html)
     return 0
 
 
@@ -105,5 +123,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "merge": _merge,
     "gdp": _gdp,
     "verify": _verify,
+    "report": _report,
     "inspect": _inspect,
 }

@@ -16,7 +16,9 @@ def add_gdp(verbs: Any, formatter: type[argparse.HelpFormatter]) -> None:
     summary = "do the work of generative_data_prep, with its flags and file names"
     gdp = verbs.add_parser("gdp", help=summary, description=summary.capitalize() + ".", formatter_class=formatter)
     commands = gdp.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    pipeline = commands.add_parser("pipeline", help="shuffle, split, tokenize, pack, balance", formatter_class=formatter)
+    pipeline = commands.add_parser(
+        "pipeline", help="shuffle, split, tokenize, pack, balance", formatter_class=formatter
+    )
     _common(pipeline)
     counts = pipeline.add_argument_group("splits")
     for name in ("training", "dev", "test"):
@@ -45,7 +47,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--special_tokens_dict", help="JSON of tokens to add; single quotes will do")
     parser.add_argument("--max_seq_length", type=int, default=2048, help="tokens in a row")
-    parser.add_argument("--input_packing_config", default="full", help="full, greedy::drop, single::drop, best_fit, ...")
+    parser.add_argument(
+        "--input_packing_config", default="full", help="full, greedy::drop, single::drop, best_fit, ..."
+    )
     parser.add_argument("--packing_boundary", choices=_BOUNDARIES, default="jsonl", help="what packing keeps together")
     parser.add_argument("--attention_boundary", choices=_BOUNDARIES, default="jsonl", help="what ends with a separator")
     parser.add_argument("--prompt_keyword", default="prompt", help="key of the prompt")
@@ -92,10 +96,18 @@ def run_gdp(options: argparse.Namespace, on_progress: Any) -> Any:
     if options.apply_chat_template:
         raise ConfigError("apply_chat_template: chat templates are not supported yet")
     tokens, roles = special_tokens(options.special_tokens_dict)
-    own = {"verb", "command", "quiet", "json", "special_tokens_dict", "apply_chat_template", "input_path", "output_path"}
+    own = {
+        "verb",
+        "command",
+        "quiet",
+        "json",
+        "special_tokens_dict",
+        "apply_chat_template",
+        "input_path",
+        "output_path",
+    }
     arguments = {name: value for name, value in vars(options).items() if name not in own}
     arguments |= {"special_tokens": tokens, **roles, "on_progress": on_progress}
     if options.command == "pipeline":
         return pipeline(options.input_path, options.output_path, **arguments)
     return data_prep(options.input_path, options.output_path, **arguments)
-

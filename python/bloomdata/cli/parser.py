@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from bloomdata.cli.gdp import add_gdp
 
@@ -34,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     _merge(_add(verbs, "merge", "join finished Megatron pairs"))
     add_gdp(verbs, _Formatter)
     _verify(_add(verbs, "verify", "check every hash, size and count of a finished folder"))
+    _report(_add(verbs, "report", "show the books of a finished folder again"))
     _inspect(_add(verbs, "inspect", "show documents and rows as text"))
     return parser
 
@@ -82,7 +84,9 @@ def _bad_records(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _running(parser: argparse.ArgumentParser, *, threads: bool = True, overwrite: bool = True) -> None:
+def _running(
+    parser: argparse.ArgumentParser, *, threads: bool = True, overwrite: bool = True, html: bool = True
+) -> None:
     group = parser.add_argument_group("running")
     if threads:
         group.add_argument("--num-threads", type=int, help="threads; one per processor if not given")
@@ -90,6 +94,8 @@ def _running(parser: argparse.ArgumentParser, *, threads: bool = True, overwrite
         group.add_argument("--overwrite", action="store_true", help="discard what an earlier run left in the output")
     group.add_argument("--quiet", "-q", action="store_true", help="print errors only")
     group.add_argument("--json", action="store_true", help="print the report as one line of JSON")
+    if html:
+        group.add_argument("--html", metavar="FILE", help="write the report as a web page, too; not into the output")
 
 
 def _shard(parser: argparse.ArgumentParser) -> None:
@@ -143,7 +149,7 @@ def _pack(parser: argparse.ArgumentParser) -> None:
     )
     _pairs(parser)
     parser.add_argument(
-        "--window-tokens", type=int, default=1 << 24, help="tokens that packing best_fit looks at together"
+        "--window-tokens", type=int, default=1 << 23, help="tokens that packing best_fit looks at together"
     )
     parser.add_argument("--seed", type=int, default=0, help="of packing single::sample")
     parser.add_argument("--eos-token", help="token that ends a document, if the tokenizer's files do not say")
@@ -207,10 +213,10 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--on-bad-record", choices=("raise", "quarantine"), help="stop at bad ones, or leave them out")
     parser.add_argument(
-        "--window-tokens", type=int, default=1 << 24, help="tokens that packing best_fit looks at together"
+        "--window-tokens", type=int, default=1 << 23, help="tokens that packing best_fit looks at together"
     )
     parser.add_argument("--seed", type=int, default=0, help="of packing single::sample")
-    _running(parser, overwrite=False)
+    _running(parser, overwrite=False, html=False)
 
 
 def _merge(parser: argparse.ArgumentParser) -> None:
@@ -221,15 +227,48 @@ def _merge(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", help="written by shard, pack or merge")
-    _running(parser, overwrite=False)
+    parser.add_argument("folder", help="written by shard, pack, merge or gdp pipeline")
+    group = parser.add_argument_group("what a training run wants")
+    group.add_argument("--sequence-length", type=int, help="tokens in a row")
+    group.add_argument("--vocab-size", type=int, help="ids of the model")
+    group.add_argument("--num-workers", type=int, help="training workers; each needs a file")
+    group.add_argument("--batch-size", type=int, help="rows in a batch; no file may have fewer")
+    group.add_argument("--evaluate", action="store_true", help="dev files are needed, too")
+    _running(parser, overwrite=False, html=False)
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", help="written by shard, pack, merge or gdp pipeline")
+    group = parser.add_argument_group("what a training run wants")
+    group.add_argument("--sequence-length", type=int, help="tokens in a row")
+    group.add_argument("--vocab-size", type=int, help="ids of the model")
+    group.add_argument("--num-workers", type=int, help="training workers; each needs a file")
+    group.add_argument("--batch-size", type=int, help="rows in a batch; no file may have fewer")
+    group.add_argument("--evaluate", action="store_true", help="dev files are needed, too")
+    parser.add_argument("--html", metavar="FILE", help="write a web page instead; not into the folder")
+
+
+class _Row(argparse.Action):
+    """`--row N` is `--index N --count 1`."""
+
+    def __call__(self, _: object, namespace: argparse.Namespace, value: Any, *__: object) -> None:
+        namespace.index, namespace.count = value, 1
 
 
 def _inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", help="a folder of shard, pack or merge, a Megatron pair, or an HDF5 file")
     parser.add_argument("--index", type=int, default=0, help="first document, row or line, counted from 0")
     parser.add_argument("--count", type=int, default=3, help="how many")
+    parser.add_argument(
+        "--row", type=int, action=_Row, metavar="N", dest=argparse.SUPPRESS, help="the same as --index N --count 1"
+    )
     parser.add_argument("--field", help="which field of a folder that holds several")
     parser.add_argument("--tokenizer", help="if there is none beside the data")
     parser.add_argument("--max-characters", type=int, default=1000, help="of each; 0 for all")
     parser.add_argument("--ids", action="store_true", help="show token ids, too")
+    parser.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="colours for types of tokens; auto: on terminals, unless NO_COLOR is set",
+    )

@@ -84,7 +84,7 @@ def plan(
     *,
     sequence_length: int,
     packings: Sequence[str] | None = None,
-    window_tokens: int = 1 << 24,
+    window_tokens: int = 1 << 23,
     seed: int = 0,
     tokenizer: str | os.PathLike[str] | None = None,
     num_threads: int | None = None,

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.errors import CorruptDataError
@@ -27,14 +27,27 @@ class Verification:
 
 
 def verify(
-    folder: str | os.PathLike[str], *, num_threads: int | None = None, on_progress: OnProgress = None
+    folder: str | os.PathLike[str],
+    *,
+    sequence_length: int | None = None,
+    vocab_size: int | None = None,
+    num_workers: int | None = None,
+    batch_size: int | None = None,
+    evaluate: bool = False,
+    num_threads: int | None = None,
+    on_progress: OnProgress = None,
 ) -> Verification:
     """Checks a finished folder: every hash, size and count, every index, every token against the vocabulary.
 
     Memory: 4 bytes a document of the largest Megatron index.
 
     Args:
-        folder: Written by `shard`, `pack` or `merge`.
+        folder: Written by `shard`, `pack`, `merge` or `gdp pipeline`.
+        sequence_length: What a training run wants, as for `check_consumer`; nothing by default.
+        vocab_size: As for `check_consumer`.
+        num_workers: As for `check_consumer`.
+        batch_size: As for `check_consumer`.
+        evaluate: As for `check_consumer`.
         num_threads: Threads; as many as processors by default.
         on_progress: As for `pack`.
 
@@ -43,6 +56,7 @@ def verify(
 
     Raises:
         CorruptDataError: Names each file that is wrong, and how.
+        MismatchError: The data do not fit the training run.
         ConfigError: The folder is not finished, or not ours.
 
     Example:
@@ -55,6 +69,17 @@ def verify(
     if problems := problems or list(_compressed_problems(Path(folder))):
         lines = [f"{os.fspath(folder)}: {len(problems)} problem(s)", *problems]
         raise CorruptDataError("\n".join(lines))
+    wanted: dict[str, Any] = {
+        "sequence_length": sequence_length,
+        "vocab_size": vocab_size,
+        "num_workers": num_workers,
+        "batch_size": batch_size,
+        "evaluate": evaluate,
+    }
+    if any(wanted.values()):
+        from bloomdata.verbs.consumer import check_consumer
+
+        check_consumer(folder, **wanted)
     return Verification(files=result["files"], bytes=result["bytes"])
 
 

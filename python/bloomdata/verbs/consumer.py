@@ -1,0 +1,75 @@
+"""Whether packed data fits those who will train on it (GD-30)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from bloomdata.datasets import read_manifest
+from bloomdata.errors import ConfigError, MismatchError
+
+
+def check_consumer(
+    folder: str | os.PathLike[str],
+    *,
+    sequence_length: int | None = None,
+    vocab_size: int | None = None,
+    num_workers: int | None = None,
+    batch_size: int | None = None,
+    tokenizer_model_type: str | None = None,
+    evaluate: bool = False,
+) -> None:
+    """Compares a finished folder with what a training run wants; what is not given is not compared.
+
+    Args:
+        folder: Written by `pack` or by `bloomdata-cli gdp pipeline`.
+        sequence_length: Tokens in a row.
+        vocab_size: Ids of the model; the data's tokenizer must not have more.
+        num_workers: Training workers; each needs a file of its own.
+        batch_size: Rows that a worker takes from a file at once; no file may have fewer.
+        tokenizer_model_type: The model's kind, as in `metadata.yaml`.
+        evaluate: Whether dev files are needed, too.
+
+    Raises:
+        MismatchError: Names everything that does not fit.
+        ConfigError: The folder is not finished, or holds no tokens.
+
+    Example:
+        >>> _ = bloomdata.pack("raw/*.jsonl", "packed", tokenizer="bytes", sequence_length=16)
+        >>> bloomdata.check_consumer("packed", sequence_length=16, vocab_size=50_257, num_workers=1, batch_size=1)
+    """
+    manifest = read_manifest(Path(folder))
+    tokenizer = manifest.get("details", {}).get("tokenizer")
+    if tokenizer is None:
+        raise ConfigError(f"{os.fspath(folder)}: written by {manifest['verb']!r}, holds no tokens")
+    found = manifest["config"].get("sequence_length")
+    problems = []
+    if sequence_length is not None and found != sequence_length:
+        problems.append(f"sequence length: expected {sequence_length}, found {found}")
+    if vocab_size is not None and tokenizer["vocab_size"] > vocab_size:
+        problems.append(f"vocabulary: expected at most {vocab_size} ids, found {tokenizer['vocab_size']}")
+    kind = manifest["details"].get("metadata", {}).get("tokenizer_model_type")
+    if tokenizer_model_type is not None and kind != tokenizer_model_type:
+        problems.append(f"tokenizer model type: expected {tokenizer_model_type}, found {kind}")
+    for split in ("train", "dev") if evaluate else ("train",):
+        rows = _rows_of(manifest, split)
+        if not rows:
+            problems.append(f"{split} files: expected some, found none")
+            continue
+        if num_workers is not None and num_workers > len(rows):
+            problems.append(f"{split} files: expected at least {num_workers}, one for each worker, found {len(rows)}")
+        if batch_size is not None and batch_size > min(rows):
+            problems.append(f"rows in each {split} file: expected at least {batch_size}, found {min(rows)}")
+    if problems:
+        raise MismatchError("\n".join([f"{os.fspath(folder)}: {len(problems)} problem(s)", *problems]))
+
+
+def _rows_of(manifest: dict[str, Any], split: str) -> list[int]:
+    """Rows of each file of a split; a folder without splits is all for training."""
+    has_splits = manifest["verb"] == "gdp"
+    return [
+        output["rows"]
+        for output in manifest["outputs"]
+        if "rows" in output and (output["path"].startswith(f"{split}_") if has_splits else split == "train")
+    ]
