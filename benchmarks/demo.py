@@ -5,6 +5,7 @@ The text is the sources and documentation of Python's own standard library, plus
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import sys
@@ -38,6 +39,17 @@ def write_raw(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
+def write_instructions(path: Path) -> None:
+    """Writes functions of the standard library as instructions: the docstring asks, the code answers."""
+    with path.open("w", encoding="utf-8") as out:
+        for module in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
+            tree = ast.parse(module.read_text("utf-8", errors="replace"))
+            for node in ast.walk(tree):
+                if isinstance(node, ast.FunctionDef) and (asked := ast.get_docstring(node)):
+                    pair = {"prompt": f"# {asked}", "completion": ast.unparse(node)}
+                    out.write(json.dumps(pair, ensure_ascii=True) + "\n")
+
+
 def run(*arguments: str) -> None:
     """Runs `bloomdata-cli` and shows the command."""
     print(f"\n$ bloomdata-cli {' '.join(arguments)}", flush=True)
@@ -53,10 +65,16 @@ def demo() -> None:
     run("shard", raw, "--output", shards, "--max-lines", "1024")
     run("pack", shards, "--output", rows, "--tokenizer", "bytes", "--sequence-length", "2048")
     run("pack", shards, "--output", pair, "--tokenizer", "bytes", "--format", "megatron")
-    for folder in (shards, rows, pair):
+    instructions, chats = FOLDER / "instructions.jsonl", str(FOLDER / "instruction-rows")
+    write_instructions(instructions)
+    pairs = ["--tokenizer", "bytes", "--sequence-length", "2048", "--record", "prompt_completion"]
+    run("plan", str(instructions), *pairs)
+    run("pack", str(instructions), "--output", chats, *pairs, "--packing", "best_fit")
+    for folder in (shards, rows, pair, chats):
         run("verify", folder)
     run("inspect", rows, "--count", "1", "--max-characters", "300")
     run("inspect", pair, "--count", "2", "--max-characters", "300")
+    run("inspect", chats, "--count", "1", "--max-characters", "200")
     dataset = bloomdata.open(rows)
     print(f"\n>>> bloomdata.open({rows!r})[0]['input_ids']\n{dataset[0]['input_ids']}")
 

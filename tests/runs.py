@@ -37,7 +37,16 @@ COMMANDS = {
         *[*HDF5, "--sequence-length", "512", "--rows-per-file", "600"],
         *["--packing", "best_fit", "--window-tokens", "700000"],
     ],
-    "pairs": [*HDF5, *PAIRS, "--sequence-length", "512", "--rows-per-file", "600", "--packing", "greedy::truncate_left"],
+    "pairs": [
+        *HDF5,
+        *PAIRS,
+        "--sequence-length",
+        "512",
+        "--rows-per-file",
+        "600",
+        "--packing",
+        "greedy::truncate_left",
+    ],
 }
 
 # The same on some 20 kB: few enough system calls to stop at every one of them.

@@ -253,3 +253,14 @@ def test_merging_is_the_same_as_packing_everything_at_once(megatron, tmp_path):
         megatron, tmp_path / "theirs", np.uint16, [tmp_path / name / "data_text_document" for name in "ab"]
     )
     check_equal(tmp_path / "whole" / "data_text_document", theirs)
+
+
+def test_megatron_reads_the_token_types_of_pairs(megatron, tmp_path):
+    record = {"prompt": "ab", "completion": "c"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(record) + "\n" + json.dumps([record, record]) + "\n")
+    options = {"tokenizer": "bytes", "format": "megatron", "record": "prompt_completion"}
+    bloomdata.pack(tmp_path / "a.jsonl", tmp_path / "out", **options)
+    tokens = megatron.IndexedDataset(str(tmp_path / "out" / "data_text_document"))
+    types = megatron.IndexedDataset(str(tmp_path / "out" / "data_text_token_types"))
+    assert [document.tolist() for document in types] == [[0, 0, 1, 1, 3], [0, 0, 1, 1, 1, 0, 0, 1, 1, 3]]
+    assert [len(document) for document in tokens] == [5, 10]

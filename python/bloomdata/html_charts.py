@@ -45,11 +45,12 @@ def share(part: int, whole: int) -> str:
     """A share in percent, which is 0 or 100 only if it is exactly that."""
     if not whole:
         return "-"
-    if 0 < part * 20_000 < whole:
+    hundredths = (part * 20_000 + whole) // (2 * whole)
+    if hundredths == 0 < part:
         return "<0.01%"
-    if part < whole < part + whole / 20_000:
+    if hundredths == 10_000 and part < whole:
         return ">99.99%"
-    return f"{part / whole:.2%}"
+    return f"{hundredths // 100}.{hundredths % 100:02}%"
 
 
 def stacked_bar(identity: str, title: str, segments: Iterable[Segment], head: Sequence[str]) -> str:
@@ -96,8 +97,8 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell | str]
         f'<tr><th scope="row">{_inside(row[0])}</th>{"".join(map(_cell, head[1:], row[1:]))}</tr>\n' for row in rows
     )
     return (
-        f'<div class="scroll"><table class="{kind}">'
-        f"<caption>{escape(caption)}</caption>\n{top}<tbody>\n{body}</tbody></table></div>"
+        f'<div class="scroll"><table class="{kind}"><caption>{escape(caption)}</caption>\n'
+        f"{top}<tbody>\n{body}</tbody></table></div>"
     )
 
 

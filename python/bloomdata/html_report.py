@@ -181,11 +181,7 @@ def _reasons(manifest: dict[str, Any]) -> str:
     ledger = manifest["ledger"]
     found = sorted((entry for entry in _left_out(ledger) if entry[1]), key=lambda entry: -entry[1])
     rows = [
-        (
-            Cell(name, bar=count / found[0][1], colour=colour),
-            f"{count:,}",
-            share(count, ledger["documents_in"]),
-        )
+        (Cell(name, bar=count / found[0][1], colour=colour), f"{count:,}", share(count, ledger["documents_in"]))
         for name, count, colour in found
     ]
     return table("Documents left out", ("reason", "documents", "of all"), rows, kind="stack") if rows else ""
@@ -195,10 +191,10 @@ def _padding(manifest: dict[str, Any]) -> str:
     metrics = manifest["details"].get("metrics")
     if not metrics or not metrics["output_tokens"]:
         return ""
-    is_pairs = manifest["config"].get("record") == "prompt_completion"
+    is_text = manifest["config"].get("record") == "text"
     segments = (
         Segment("prompt", metrics["prompt_tokens"], "prompt"),
-        Segment("completion" if is_pairs else "text", metrics["completion_tokens"], "kept"),
+        Segment("text" if is_text else "completion", metrics["completion_tokens"], "kept"),
         Segment("padding", metrics["padding_tokens"], "padding"),
     )
     rows, length = metrics["sequences"], metrics["output_tokens"] // metrics["sequences"]
@@ -225,10 +221,8 @@ def _inputs(manifest: dict[str, Any]) -> str:
         row: list[Cell | str] = [
             Cell(entry["path"], note=f"{entry['format']}, BLAKE3 {entry['hash'][:HASH_CHARACTERS]}")
         ]
-        row += [
-            format_bytes(entry["size"]),
-            f"{content:,} rows" if entry["format"] in _TABLES else format_bytes(content),
-        ]
+        row.append(format_bytes(entry["size"]))
+        row.append(f"{content:,} rows" if entry["format"] in _TABLES else format_bytes(content))
         row += [f"{entry.get('documents_kept', 0):,}"] * with_documents + [f"{entry.get('tokens', 0):,}"] * with_tokens
         rows.append(row)
     head = ["file", "size", "content", *["documents"] * with_documents, *["tokens"] * with_tokens]

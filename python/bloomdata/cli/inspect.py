@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-PROMPT, TEXT, PADDING, SEPARATOR = range(4)
-TYPE_NAMES = {PROMPT: "PROMPT", TEXT: "TEXT", PADDING: "PADDING", SEPARATOR: "SEPARATOR"}
+PROMPT, COMPLETION, PADDING, SEPARATOR = range(4)
+TYPE_NAMES = {PROMPT: "PROMPT", COMPLETION: "COMPLETION", PADDING: "PADDING", SEPARATOR: "SEPARATOR"}
 # Cyan, green, grey, and bold magenta: readable on dark and on light terminals.
-_COLOURS = {PROMPT: "36", TEXT: "32", PADDING: "90", SEPARATOR: "1;35"}
+_COLOURS = {PROMPT: "36", COMPLETION: "32", PADDING: "90", SEPARATOR: "1;35"}
 _NO_CATEGORY = -1
 # Sent to a terminal, they would do something; they are shown as `\x1b`.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
@@ -109,8 +109,8 @@ class _Shown:
         config = manifest.get("config", {})
         self._categories: list[str] = config.get("categories") or []
         self._names = dict(TYPE_NAMES)
-        if config.get("record") == "prompt_completion":
-            self._names[TEXT] = "COMPLETION"
+        if config.get("record") == "text":
+            self._names[COMPLETION] = "TEXT"
         self._has_colours = options.color == "always" or (
             options.color == "auto" and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         )
