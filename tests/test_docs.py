@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import bloomdata
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", ["shard", "pack", "merge", "verify", "open", "Tokenizer"])
+@pytest.mark.parametrize("name", ["shard", "pack", "plan", "merge", "verify", "check_consumer", "open", "Tokenizer"])
 def test_every_example_of_a_docstring_runs(name, raw):
     thing = getattr(bloomdata, name)
     assert ">>>" in thing.__doc__, f"{name} has no example"
@@ -35,11 +36,13 @@ def test_the_python_example_of_the_readme_runs(raw, capsys):
 def test_every_command_of_the_readme_runs(raw, monkeypatch, capsys):
     from bloomdata.cli import main
 
-    text = (ROOT / "README.md").read_text("utf-8")
-    commands = [line.split()[2:] for line in text.splitlines() if line.startswith("$ bloomdata-cli ")]
-    assert len(commands) >= 6
-    for command in commands:
-        words = ["bytes" if word == "tokenizer.json" else word for word in command]
+    text = (ROOT / "README.md").read_text("utf-8").replace("\\\n", " ")
+    lines = [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ bloomdata-cli ")]
+    assert len(lines) >= 9
+    Path("chats.jsonl").write_text('{"prompt": "a", "completion": "b"}\n' * 8)
+    for line in lines:
+        command = shlex.split(line, comments=True)[1:]
+        words = ["bytes" if word in {"tokenizer.json", "bloom/"} else word for word in command]
         words = ["0" if words[i - 1] == "--index" else word for i, word in enumerate(words)]
         if words[0] == "merge":
             for number in ("1", "2"):

@@ -173,3 +173,15 @@ def test_an_option_that_cannot_work_is_refused_by_name(option, value, tmp_path):
     with pytest.raises(ConfigError, match=rf"\b{option}\b"):
         pack([("a.jsonl", line({"completion": "a"}))], tmp_path / "out", **options)
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_fixed_records_of_mindformers_are_single_rows_padded_with_the_end_token(word_tokenizers, tmp_path):
+    """MF-01, MF-03: cut without an end when too long, else ended and filled with ends; L + 1 tokens a record."""
+    path = word_tokenizers[65_499]
+    eos = 65_499 - 2
+    lines = [{"text": " ".join(f"w{number}" for number in range(count))} for count in (1, 3, 4, 6)]
+    (tmp_path / "a.jsonl").write_bytes(b"".join(map(line, lines)))
+    options = {"sequence_length": 4, "packing": "single::truncate_right", "pad_token": "</s>"}
+    bloomdata.pack(tmp_path / "a.jsonl", tmp_path / "out", tokenizer=path, **options)
+    rows = bloomdata.open(tmp_path / "out")[:]["input_ids"].tolist()
+    assert rows == [[0, eos, eos, eos], [0, 1, 2, eos], [0, 1, 2, 3], [0, 1, 2, 3]]
