@@ -18,8 +18,14 @@ from runs import COMMANDS, SEED, SMALL_COMMANDS, finish, half_written, kill, run
 
 # Kills of `test_a_run_killed_at_random_moments...`, per command; they sum up to 50.
 KILLS = {
-    **{"shard": 7, "shuffle": 6, "splits": 6, "megatron": 7},
-    **{"hdf5": 7, "hdf5-gzip": 6, "best-fit": 6, "pairs": 5},
+    "shard": 7,
+    "shuffle": 6,
+    "splits": 6,
+    "megatron": 7,
+    "hdf5": 7,
+    "hdf5-gzip": 6,
+    "best-fit": 6,
+    "pairs": 5,
 }
 
 

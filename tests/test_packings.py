@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import bloomdata
 from article_runs import PACKINGS, check, line, pack, rows_in, shown
 from bloomdata.errors import ConfigError
 from reference import rows as reference_rows
