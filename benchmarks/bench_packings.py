@@ -84,7 +84,11 @@ def plan_rate() -> float:
 def cases(run: Bench, tokenizer: str, size: str, content_bytes: int) -> list[Case]:
     """Text with `full`, text with `best_fit`, pairs with `greedy`; with bytes, which `greedy` would drop, `full`."""
     made = []
-    for kind, packing in (("text", "full"), ("text", "best_fit"), ("pairs", "full" if tokenizer == "bytes" else "greedy")):
+    for kind, packing in (
+        ("text", "full"),
+        ("text", "best_fit"),
+        ("pairs", "full" if tokenizer == "bytes" else "greedy"),
+    ):
         out = run.scratch / f"out-{kind}-{packing}"
         command = [CLI, "pack", str(run.scratch / f"{size}.{kind}.jsonl"), "-o", str(out), "--tokenizer", tokenizer]
         command += ["--sequence-length", "2048", "--packing", packing, "--json", "-q"]

@@ -16,7 +16,14 @@ from pathlib import Path
 import make_corpus
 from measure import MB, refuse_debug_build
 
-BENCHMARKS = ["bench_import", "bench_shard", "bench_pack_bytes", "bench_pack_tokenizer", "bench_packings", "bench_peers"]
+BENCHMARKS = [
+    "bench_import",
+    "bench_shard",
+    "bench_pack_bytes",
+    "bench_pack_tokenizer",
+    "bench_packings",
+    "bench_peers",
+]
 CORPUS_BYTES = 120 * MB
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
 
 _BOUNDARIES = ("jsonl", "prompt_completion_pair")
 

@@ -165,7 +165,15 @@ def pipeline(
         return report_of(folder, done, begin, was_finished=True)
     work, threads = folder / WORK, thread_count(num_workers)
     suffix = ".txt" if ".txt" in inputs[0].name else ".jsonl"
-    split = deal_lines(inputs, work, counts.names(suffix), shuffle != "False", seed, threads, on_progress)
+    split = deal_lines(
+        inputs,
+        work,
+        counts.names(suffix),
+        is_shuffled=shuffle != "False",
+        seed=seed,
+        threads=threads,
+        on_progress=on_progress,
+    )
     if split["ledger"]["documents_kept"] < counts.total:
         lines = split["ledger"]["documents_kept"]
         raise ConfigError(f"num_training_splits: {lines} lines are too few for {counts.total} files")
@@ -329,6 +337,7 @@ def deal_lines(
     inputs: list[Path],
     work: Path,
     names: list[str],
+    *,
     is_shuffled: bool,
     seed: int,
     threads: int,
@@ -336,9 +345,19 @@ def deal_lines(
 ) -> dict[str, Any]:
     """Deals the lines of all inputs out to text files, line k to file k modulo their number; the books."""
     config = {
-        **{"max_lines": (1 << 63) - 1, "max_bytes": None, "compression": "none", "level": 0},
-        **{"prefix": "part", "digits": 5, "first_index": 0, "text_field": None, "validate": False},
-        **{"on_bad_record": "raise", "shuffle": False, "seed": seed, "splits": None},
+        "max_lines": (1 << 63) - 1,
+        "max_bytes": None,
+        "compression": "none",
+        "level": 0,
+        "prefix": "part",
+        "digits": 5,
+        "first_index": 0,
+        "text_field": None,
+        "validate": False,
+        "on_bad_record": "raise",
+        "shuffle": False,
+        "seed": seed,
+        "splits": None,
     }
     sources = [os.fspath(path) for path in inputs]
     if is_shuffled:
@@ -491,6 +510,4 @@ def _write_log(path: Path, config: dict[str, Any], details: dict[str, Any]) -> N
 def report_of(folder: Path, manifest: dict[str, Any], begin: float, *, was_finished: bool) -> PackReport:
     """The manifest as a report."""
     seconds = time.monotonic() - begin
-    return PackReport(
-        folder=folder, manifest=manifest, seconds=seconds, was_finished=was_finished, was_resumed=False
-    )
+    return PackReport(folder=folder, manifest=manifest, seconds=seconds, was_finished=was_finished, was_resumed=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bloomdata.datasets import PackedDataset
@@ -15,6 +14,8 @@ from bloomdata.gdp.balance import balance
 from bloomdata.hdf5 import fill
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bloomdata.gdp.balance import Stretch
     from bloomdata.hdf5 import Rows
 
