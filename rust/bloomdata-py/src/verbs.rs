@@ -122,11 +122,7 @@ pub(crate) fn plan(
 
 /// Finishes a folder that was put together from finished runs; returns its manifest as JSON.
 #[pyfunction]
-pub(crate) fn finish_folder(
-    py: Python<'_>,
-    folder: PathBuf,
-    manifest: &str,
-) -> PyResult<String> {
+pub(crate) fn finish_folder(py: Python<'_>, folder: PathBuf, manifest: &str) -> PyResult<String> {
     let manifest = enter(py, None, |progress| core_finish_folder(&folder, manifest, progress))?;
     manifest.to_json().map_err(to_python)
 }

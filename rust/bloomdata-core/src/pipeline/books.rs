@@ -232,7 +232,8 @@ impl<'run> Books<'run> {
             return Err(changed(&input.path, "content", promised, &hash));
         }
         self.state.ledger.bytes_in += content_bytes;
-        self.finished.push((file, input_entry(input, hash, content_bytes, std::mem::take(&mut self.state.input))));
+        self.finished
+            .push((file, input_entry(input, hash, content_bytes, std::mem::take(&mut self.state.input))));
         self.state.position = Position { file: file + 1, ..Position::default() };
         Ok(())
     }

@@ -154,7 +154,8 @@ impl Manifest {
 /// # Errors
 /// An output that cannot be read, books that do not balance, or the system's reason.
 pub fn finish_folder(folder: &Path, manifest: &str, progress: &Progress) -> Result<Manifest> {
-    let mut manifest: Value = serde_json::from_str(manifest).map_err(|error| Error::Internal(error.to_string()))?;
+    let mut manifest: Value =
+        serde_json::from_str(manifest).map_err(|error| Error::Internal(error.to_string()))?;
     let outputs = manifest.get_mut("outputs").and_then(Value::as_array_mut);
     for output in outputs.into_iter().flatten() {
         let path = folder.join(output["path"].as_str().unwrap_or_default());
@@ -178,5 +179,12 @@ pub fn differs(what: &str) -> String {
 
 /// An input's entry, once it was read.
 pub fn input_entry(input: &Input, hash: String, content_bytes: u64, counts: InputCounts) -> InputEntry {
-    InputEntry { path: input.path.clone(), format: input.format, size: input.size, hash, content_bytes, counts }
+    InputEntry {
+        path: input.path.clone(),
+        format: input.format,
+        size: input.size,
+        hash,
+        content_bytes,
+        counts,
+    }
 }

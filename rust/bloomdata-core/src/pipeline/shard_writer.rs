@@ -36,7 +36,8 @@ pub(super) fn write<'run>(
     scattered: &OnceLock<(Scattered, Snapshot)>,
     progress: &Progress,
 ) -> Result<()> {
-    let mut open: Vec<Option<OpenShard>> = (0..config.splits.as_ref().map_or(1, Splits::count)).map(|_| None).collect();
+    let mut open: Vec<Option<OpenShard>> =
+        (0..config.splits.as_ref().map_or(1, Splits::count)).map(|_| None).collect();
     let names = ShardNames {
         prefix: config.prefix.clone(),
         digits: config.digits,

@@ -84,6 +84,17 @@ impl ReferenceTokenizer {
     }
 }
 
+impl ReferenceTokenizer {
+    /// Appends the ids of `text` alone, without what the post-processor adds.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_bare(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        ids.extend_from_slice(self.run(|inner| inner.encode_fast(text, false))?.get_ids());
+        Ok(())
+    }
+}
+
 impl Tokenizer for ReferenceTokenizer {
     fn vocab_size(&self) -> u64 {
         self.vocab_size
