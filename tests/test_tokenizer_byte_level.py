@@ -1,4 +1,4 @@
-"""Our byte-level BPE gives the ids of the `tokenizers` package for the families that it takes over; others it leaves."""
+"""Our byte-level BPE gives the ids of the `tokenizers` package for the families that it takes over."""
 
 from __future__ import annotations
 
@@ -191,17 +191,42 @@ def prefix_space(tokenizer):
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
 
 
-def digits(tokenizer):
+def starcoder(tokenizer):
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
 
 
-def another_pattern(tokenizer):
-    split = pre_tokenizers.Split(Regex(PATTERNS["gpt2"].replace("'s|", "'z|")), behavior="isolated")
+def falcon(tokenizer):
+    """Its digits are looked for behind `ByteLevel`, where some letters that stand for bytes are numbers."""
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [
+            pre_tokenizers.Punctuation(behavior="contiguous"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+            pre_tokenizers.Digits(individual_digits=False),
+            pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), behavior="isolated"),
+        ]
     )
+
+
+def deepseek(tokenizer):
+    patterns = ["[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+"]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            *(pre_tokenizers.Split(Regex(pattern), behavior="isolated") for pattern in patterns),
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+
+
+@pytest.mark.parametrize("change", [starcoder, falcon, deepseek], ids=lambda change: change.__name__)
+@settings(max_examples=150)
+@given(text=soups | anything)
+def test_pre_tokenizers_in_a_row_have_the_ids_of_the_package(change, both, text):
+    theirs, ours = both("byte_level", change)
+    assert ours.backend == "byte-level BPE"
+    assert ours.encode(text).tolist() == theirs.encode(text).ids
 
 
 def inverted(tokenizer):
@@ -217,21 +242,28 @@ def lowercase(tokenizer):
 
 @pytest.mark.parametrize(
     "change",
-    [stripping, single_word, prefix_space, digits, another_pattern, inverted, lowercase],
+    [stripping, single_word, prefix_space, inverted, lowercase],
     ids=lambda f: f.__name__,
 )
 def test_what_we_do_not_do_is_left_to_the_package(change, both):
     theirs, ours = both("byte_level", change)
     assert ours.backend == "tokenizers 0.23"
+    assert ours.backend_reason.startswith("its ")
     for text in TRAINING:
         assert ours.encode(text).tolist() == theirs.encode(text).ids
 
 
-def test_a_vocabulary_without_every_byte_is_left_to_the_package(tmp_path):
+@pytest.mark.parametrize("unknown", [None, "<pad>"])
+def test_bytes_that_the_vocabulary_lacks_are_left_out_or_left_to_the_package(unknown, tmp_path):
     theirs = train("byte_level")
     definition = json.loads(theirs.to_str())
     merged = {letter for merge in definition["model"]["merges"] for letter in "".join(merge)}
     unused = next(token for token in definition["model"]["vocab"] if len(token) == 1 and token not in merged)
     del definition["model"]["vocab"][unused]
+    definition["model"]["unk_token"] = unknown
     (tmp_path / "tokenizer.json").write_text(json.dumps(definition))
-    assert bloomdata.Tokenizer(tmp_path / "tokenizer.json", eos_token="</s>").backend == "tokenizers 0.23"
+    ours = bloomdata.Tokenizer(tmp_path / "tokenizer.json", eos_token="</s>")
+    assert ours.backend == ("byte-level BPE" if unknown is None else "tokenizers 0.23")
+    theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for text in ("\0a\0b", "".join(map(chr, range(300))), *TRAINING):
+        assert ours.encode(text).tolist() == theirs.encode(text).ids

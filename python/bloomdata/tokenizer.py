@@ -103,8 +103,13 @@ class Tokenizer:
 
     @property
     def backend(self) -> str:
-        """Which code runs: `bytes`, or `tokenizers 0.23`."""
+        """Which code runs: `bytes`, `byte-level BPE` (ours), or `tokenizers 0.23`; the ids are the same."""
         return self._core.backend
+
+    @property
+    def backend_reason(self) -> str | None:
+        """Why `tokenizers` runs, and nothing faster; `None` when something faster does."""
+        return self._core.backend_reason
 
     @property
     def fingerprint(self) -> str:

@@ -60,6 +60,12 @@ impl Tokenizer {
         self.inner.backend()
     }
 
+    /// Why no faster code runs.
+    #[getter]
+    fn backend_reason(&self) -> Option<&str> {
+        self.inner.backend_reason()
+    }
+
     /// BLAKE3 of the definition.
     #[getter]
     fn fingerprint(&self) -> &str {

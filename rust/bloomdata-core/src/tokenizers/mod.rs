@@ -60,6 +60,11 @@ pub trait Tokenizer: Send + Sync {
     /// Which code runs: `bytes`, `byte-level BPE`, or `tokenizers 0.23`.
     fn backend(&self) -> &'static str;
 
+    /// Why no faster backend runs; nothing when one does.
+    fn backend_reason(&self) -> Option<&str> {
+        None
+    }
+
     /// BLAKE3 of the definition: equal fingerprints mean equal ids.
     fn fingerprint(&self) -> &str;
 
@@ -103,7 +108,7 @@ impl TokenizerOptions {
         let reference = reference::ReferenceTokenizer::open(&file, self)?;
         Ok(match byte_level::ByteLevelTokenizer::take_over(reference)? {
             Ok(ours) => Box::new(ours),
-            Err((reference, _)) => Box::new(reference),
+            Err((reference, reason)) => Box::new(reference.because(reason)),
         })
     }
 }

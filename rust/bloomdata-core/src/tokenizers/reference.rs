@@ -20,6 +20,8 @@ pub struct ReferenceTokenizer {
     add_special_tokens: bool,
     /// Whether the post-processor ends every text with the end-of-document token.
     adds_eos: bool,
+    /// Why it is used.
+    reason: String,
 }
 
 impl ReferenceTokenizer {
@@ -61,6 +63,7 @@ impl ReferenceTokenizer {
             vocab_size: highest + 1,
             add_special_tokens: options.add_special_tokens,
             adds_eos: false,
+            reason: String::new(),
             inner,
             definition,
         };
@@ -85,6 +88,12 @@ impl ReferenceTokenizer {
 }
 
 impl ReferenceTokenizer {
+    /// The same, with the reason why it is used.
+    #[must_use]
+    pub fn because(self, reason: String) -> Self {
+        Self { reason, ..self }
+    }
+
     /// Appends the ids of `text` alone, without what the post-processor adds.
     ///
     /// # Errors
@@ -128,6 +137,10 @@ impl Tokenizer for ReferenceTokenizer {
 
     fn backend(&self) -> &'static str {
         "tokenizers 0.23"
+    }
+
+    fn backend_reason(&self) -> Option<&str> {
+        Some(&self.reason)
     }
 
     fn fingerprint(&self) -> &str {

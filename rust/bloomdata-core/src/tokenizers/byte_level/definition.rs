@@ -7,14 +7,16 @@ use std::collections::HashMap;
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde::Deserialize;
 use serde_json::Value;
+use tokenizers::utils::SysRegex;
 
-use super::merges::Merger;
+use super::merges::{Merger, NO_ID};
 use super::split::Splitter;
+use super::stages::{ByteStage, Stage, Stages};
 
 /// A definition that can be done exactly.
 pub(super) struct Definition {
     pub(super) merger: Merger,
-    pub(super) splitter: Splitter,
+    pub(super) stages: Stages,
     pub(super) is_nfc: bool,
     pub(super) added: Vec<(AhoCorasick, Vec<u32>)>,
 }
@@ -40,6 +42,8 @@ struct Model {
     continuing_subword_prefix: Option<String>,
     #[serde(default)]
     end_of_word_suffix: Option<String>,
+    #[serde(default)]
+    unk_token: Option<String>,
     #[serde(default)]
     byte_fallback: bool,
     #[serde(default)]
@@ -79,7 +83,7 @@ impl Definition {
             Some("NFC") => true,
             other => return Err(format!("its normalizer is {}", other.unwrap_or("unknown"))),
         };
-        let splitter = splitter(&file.pre_tokenizer)?;
+        let stages = stages(&file.pre_tokenizer)?;
         let added = added(file.added_tokens)?;
         let model: Model = serde_json::from_value(file.model).map_err(|error| error.to_string())?;
         let is_empty = |text: &Option<String>| text.as_deref().unwrap_or_default().is_empty();
@@ -90,35 +94,59 @@ impl Definition {
         {
             return Err("its BPE has dropout, byte fallback, prefixes or suffixes".into());
         }
-        Ok(Self { merger: merger(&model)?, splitter, is_nfc, added })
+        Ok(Self { merger: merger(&model)?, stages, is_nfc, added })
     }
 }
 
-fn splitter(json: &Value) -> Result<Splitter, String> {
-    let unknown = || "its pre-tokenizer is none of those that are known".to_owned();
-    let kind = |json: &Value| json.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let flag = |json: &Value, key: &str, default| json.get(key).and_then(Value::as_bool).unwrap_or(default);
-    let is_byte_level = |json: &Value, use_regex| {
-        kind(json) == "ByteLevel"
-            && !flag(json, "add_prefix_space", true)
-            && flag(json, "use_regex", true) == use_regex
+/// The pre-tokenizers, in their order.
+fn stages(json: &Value) -> Result<Stages, String> {
+    let is_sequence = json.get("type").and_then(Value::as_str) == Some("Sequence");
+    let list = match json.get("pretokenizers").and_then(Value::as_array) {
+        Some(list) if is_sequence => list.as_slice(),
+        _ => std::slice::from_ref(json),
     };
-    if is_byte_level(json, true) {
-        return Ok(Splitter::Gpt2);
+    let is_number = byte_letters().into_iter().map(char::is_numeric).collect();
+    let mut stages = Stages { text: Vec::new(), bytes: Vec::new(), is_number };
+    let mut is_bytes = false;
+    for json in list {
+        let kind = json.get("type").and_then(Value::as_str).unwrap_or("none");
+        let unknown = || format!("its pre-tokenizer {kind} is of a form that is not known");
+        let flag = |key: &str, default| json.get(key).and_then(Value::as_bool).unwrap_or(default);
+        match kind {
+            "ByteLevel" if !is_bytes && !flag("add_prefix_space", true) => {
+                is_bytes = true;
+                if flag("use_regex", true) {
+                    stages.text.push(Stage::Known(Splitter::Gpt2));
+                }
+            }
+            "Digits" if is_bytes => {
+                stages.bytes.push(ByteStage::Digits { individual: flag("individual_digits", false) });
+            }
+            "Digits" => stages.text.push(Stage::Digits { individual: flag("individual_digits", false) }),
+            "Punctuation" if !is_bytes && json.get("behavior").is_some_and(|name| name == "Contiguous") => {
+                stages.text.push(Stage::Punctuation);
+            }
+            "Split"
+                if json.get("behavior").is_some_and(|name| name == "Isolated") && !flag("invert", false) =>
+            {
+                let pattern = json.get("pattern").and_then(|pattern| pattern.get("Regex")?.as_str());
+                let pattern = pattern.ok_or_else(unknown)?;
+                if is_bytes {
+                    if pattern != "[0-9][0-9][0-9]" {
+                        return Err(unknown());
+                    }
+                    stages.bytes.push(ByteStage::ThreeDigits);
+                } else if let Some(splitter) = Splitter::of_pattern(pattern) {
+                    stages.text.push(Stage::Known(splitter));
+                } else {
+                    let regex = SysRegex::new(pattern).map_err(|error| error.to_string())?;
+                    stages.text.push(Stage::Pattern(regex));
+                }
+            }
+            _ => return Err(unknown()),
+        }
     }
-    let Some([split, byte_level]) = json.get("pretokenizers").and_then(Value::as_array).map(Vec::as_slice)
-    else {
-        return Err(unknown());
-    };
-    let is_plain_split = kind(json) == "Sequence"
-        && kind(split) == "Split"
-        && split.get("behavior").and_then(Value::as_str) == Some("Isolated")
-        && !flag(split, "invert", false);
-    if !is_plain_split || !is_byte_level(byte_level, false) {
-        return Err(unknown());
-    }
-    let pattern = split.get("pattern").and_then(|pattern| pattern.get("Regex")?.as_str()).unwrap_or_default();
-    Splitter::of_pattern(pattern).ok_or_else(unknown)
+    if is_bytes { Ok(stages) } else { Err("its pre-tokenizer does not make bytes".into()) }
 }
 
 /// Finders of added tokens: first those of raw text, then those of normalized text.
@@ -150,7 +178,13 @@ fn merger(model: &Model) -> Result<Merger, String> {
     let mut byte_ids = vec![0; 256];
     for (byte, letter) in letters.iter().enumerate() {
         let id = model.vocab.get(letter.encode_utf8(&mut [0; 4]) as &str);
-        byte_ids[byte] = *id.ok_or_else(|| format!("byte {byte} is not in its vocabulary"))?;
+        // Some bytes are in no text.
+        byte_ids[byte] = match id {
+            Some(&id) => id,
+            // Others are left out without a word, as the crate does.
+            None if matches!(byte, 0xc0 | 0xc1 | 0xf5..) || model.unk_token.is_none() => NO_ID,
+            None => return Err(format!("its vocabulary lacks byte {byte}")),
+        };
     }
     let mut merges = Vec::with_capacity(model.merges.len());
     for merge in &model.merges {

@@ -10,6 +10,8 @@ use std::collections::{BinaryHeap, HashMap};
 
 /// Symbols up to which scanning beats a heap.
 const SCANNED: usize = 96;
+/// Of bytes that are not in the vocabulary.
+pub(super) const NO_ID: u32 = u32::MAX;
 const NONE: u32 = u32::MAX;
 
 /// A merge table.
@@ -49,8 +51,12 @@ impl Merger {
             return;
         }
         space.ids.clear();
-        space.ids.extend(word.iter().map(|&byte| self.byte_ids[usize::from(byte)]));
-        if word.len() <= SCANNED {
+        let ids = word.iter().map(|&byte| self.byte_ids[usize::from(byte)]);
+        space.ids.extend(ids.filter(|&id| id != NO_ID));
+        if space.ids.is_empty() {
+            return;
+        }
+        if space.ids.len() <= SCANNED {
             self.scan(space);
         } else {
             self.heap(space);

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! - [`definition`]: what of a `tokenizer.json` it can do exactly; anything else is left to the `tokenizers` crate.
-//! - [`split`]: words, as the pattern of the family cuts them.
+//! - [`stages`]: pre-tokenizers in a row.
+//! - [`split`]: words, as the pattern of a family cuts them.
 //! - [`classes`]: letters, numbers and spaces, as the crate's regex engine has them.
 //! - [`merges`]: a word's bytes become ids.
 //! - [`cache`]: words that were seen before.
@@ -15,8 +16,10 @@ mod classes;
 mod definition;
 mod merges;
 mod split;
+mod stages;
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use aho_corasick::AhoCorasick;
@@ -28,7 +31,7 @@ use crate::error::Result;
 use cache::Cache;
 use definition::Definition;
 use merges::{MergeSpace, Merger};
-use split::Splitter;
+use stages::Stages;
 
 /// A byte-level BPE tokenizer, with the crate beside it for everything that is not encoding.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ pub struct ByteLevelTokenizer {
     /// Tells this tokenizer's words in a thread's cache from those of others.
     number: u64,
     merger: Merger,
-    splitter: Splitter,
+    stages: Stages,
     /// Whether texts are brought to NFC first.
     is_nfc: bool,
     /// Added tokens, found in this order: those of the raw text, then those of the normalized text.
@@ -95,9 +98,9 @@ impl ByteLevelTokenizer {
         let Some((prefix, suffix)) = surroundings(&reference)? else {
             return Ok(Err((reference, "its post-processor does more than add tokens at both ends".into())));
         };
-        let Definition { merger, splitter, is_nfc, added } = definition;
+        let Definition { merger, stages, is_nfc, added } = definition;
         let number = NEXT_NUMBER.fetch_add(1, Relaxed) + 1;
-        let ours = Self { reference, number, merger, splitter, is_nfc, added, prefix, suffix };
+        let ours = Self { reference, number, merger, stages, is_nfc, added, prefix, suffix };
         // A definition that means something else than we think must not give other ids, whatever it is.
         for text in PROBES {
             let (mut found, mut expected) = (Vec::new(), Vec::new());
@@ -114,7 +117,7 @@ impl ByteLevelTokenizer {
     fn encode_segment(&self, text: &str, level: usize, scratch: &mut Scratch, ids: &mut Vec<u32>) {
         let Some((finder, tokens)) = self.added.get(level) else {
             let Scratch { cache, space, .. } = scratch;
-            self.splitter.split(text, |word| {
+            self.stages.split(text, |word| {
                 cache.ids_of(word, ids, |word, ids| self.merger.merge(word, space, ids));
             });
             return;
@@ -165,20 +168,17 @@ impl Tokenizer for ByteLevelTokenizer {
         if self.is_nfc && !text.is_ascii() && is_nfc_quick(text.chars()) != IsNormalized::Yes {
             return self.reference.encode(text, ids);
         }
-        ids.extend_from_slice(&self.prefix);
-        SCRATCH.with_borrow_mut(|slot| {
-            let scratch = match slot {
-                Some(scratch) if scratch.number == self.number => scratch,
-                _ => slot.insert(Scratch {
-                    number: self.number,
-                    cache: Cache::default(),
-                    space: MergeSpace::default(),
-                }),
-            };
-            self.encode_segment(text, 0, scratch, ids);
-        });
-        ids.extend_from_slice(&self.suffix);
-        Ok(())
+        if !self.stages.may_fail() {
+            self.encode_all(text, ids);
+            return Ok(());
+        }
+        let before = ids.len();
+        let tried = catch_unwind(AssertUnwindSafe(|| self.encode_all(text, ids)));
+        tried.or_else(|_| {
+            // The regex engine gave up: the crate's own error says so.
+            ids.truncate(before);
+            self.reference.encode(text, ids)
+        })
     }
 
     fn adds_eos(&self) -> bool {
@@ -199,5 +199,23 @@ impl Tokenizer for ByteLevelTokenizer {
 
     fn definition(&self) -> Option<&[u8]> {
         self.reference.definition()
+    }
+}
+
+impl ByteLevelTokenizer {
+    fn encode_all(&self, text: &str, ids: &mut Vec<u32>) {
+        ids.extend_from_slice(&self.prefix);
+        SCRATCH.with_borrow_mut(|slot| {
+            let scratch = match slot {
+                Some(scratch) if scratch.number == self.number => scratch,
+                _ => slot.insert(Scratch {
+                    number: self.number,
+                    cache: Cache::default(),
+                    space: MergeSpace::default(),
+                }),
+            };
+            self.encode_segment(text, 0, scratch, ids);
+        });
+        ids.extend_from_slice(&self.suffix);
     }
 }

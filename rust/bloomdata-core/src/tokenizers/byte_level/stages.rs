@@ -1,0 +1,137 @@
+//! Pre-tokenizers in a row: each cuts the pieces of the one before. Words come out as bytes.
+//!
+//! Families that are common have a splitter of their own; any other pattern is run by the regex engine of the
+//! `tokenizers` crate, so that merging and remembering words are still ours.
+
+use tokenizers::utils::SysRegex;
+use unicode_categories::UnicodeCategories;
+
+use super::split::Splitter;
+
+/// A pre-tokenizer before text becomes bytes.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// A family's pattern.
+    Known(Splitter),
+    /// Any pattern: matches and what is between them.
+    Pattern(SysRegex),
+    /// Numbers apart, each digit by itself or in runs.
+    Digits {
+        /// Whether each digit stands alone.
+        individual: bool,
+    },
+    /// Runs of punctuation apart.
+    Punctuation,
+}
+
+/// A pre-tokenizer behind `ByteLevel`, which sees letters that stand for bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ByteStage {
+    /// Numbers apart. Some letters that stand for bytes of other characters are numbers, too (`²` is byte B2).
+    Digits {
+        /// Whether each digit stands alone.
+        individual: bool,
+    },
+    /// Three ASCII digits at a time.
+    ThreeDigits,
+}
+
+/// All pre-tokenizers of a definition.
+#[derive(Debug)]
+pub(super) struct Stages {
+    pub(super) text: Vec<Stage>,
+    pub(super) bytes: Vec<ByteStage>,
+    /// Whether the letter that stands for each byte is a number.
+    pub(super) is_number: Vec<bool>,
+}
+
+impl Stages {
+    /// Visits all words of a text in order; together they are the text.
+    pub(super) fn split(&self, text: &str, mut visit: impl FnMut(&[u8])) {
+        if let ([Stage::Known(splitter)], []) = (&self.text[..], &self.bytes[..]) {
+            splitter.split(text, visit);
+        } else if !text.is_empty() {
+            self.split_text(&self.text, text, &mut visit);
+        }
+    }
+
+    /// Whether a pattern is left to a regex engine, which may give up on a text.
+    pub(super) fn may_fail(&self) -> bool {
+        self.text.iter().any(|stage| matches!(stage, Stage::Pattern(_)))
+    }
+
+    fn split_text(&self, stages: &[Stage], text: &str, visit: &mut dyn FnMut(&[u8])) {
+        let Some((stage, rest)) = stages.split_first() else {
+            return self.split_bytes(&self.bytes, text.as_bytes(), visit);
+        };
+        let mut next = |piece: &str| {
+            if !piece.is_empty() {
+                self.split_text(rest, piece, visit);
+            }
+        };
+        match stage {
+            Stage::Known(splitter) => {
+                splitter.split(text, |word| next(std::str::from_utf8(word).unwrap_or_default()));
+            }
+            Stage::Pattern(regex) => {
+                let mut from = 0;
+                for (start, end) in regex.find_iter(text) {
+                    next(&text[from..start]);
+                    next(&text[start..end]);
+                    from = end;
+                }
+                next(&text[from..]);
+            }
+            Stage::Digits { individual } => split_by(text, char::is_numeric, *individual, next),
+            Stage::Punctuation => {
+                let is_punctuation = |letter: char| letter.is_ascii_punctuation() || letter.is_punctuation();
+                split_by(text, is_punctuation, false, next);
+            }
+        }
+    }
+
+    fn split_bytes(&self, stages: &[ByteStage], bytes: &[u8], visit: &mut dyn FnMut(&[u8])) {
+        let Some((stage, rest)) = stages.split_first() else { return visit(bytes) };
+        let mut from = 0;
+        while from < bytes.len() {
+            let end = match stage {
+                ByteStage::Digits { individual } => {
+                    let is_number = |at: usize| self.is_number[usize::from(bytes[at])];
+                    if *individual && is_number(from) {
+                        from + 1
+                    } else {
+                        (from..bytes.len())
+                            .find(|&at| is_number(at) != is_number(from))
+                            .unwrap_or(bytes.len())
+                    }
+                }
+                ByteStage::ThreeDigits => {
+                    let is_match = |at: usize| {
+                        bytes.get(at..at + 3).is_some_and(|three| three.iter().all(u8::is_ascii_digit))
+                    };
+                    if is_match(from) {
+                        from + 3
+                    } else {
+                        (from..bytes.len()).find(|&at| is_match(at)).unwrap_or(bytes.len())
+                    }
+                }
+            };
+            self.split_bytes(rest, &bytes[from..end], visit);
+            from = end;
+        }
+    }
+}
+
+/// Runs of letters that are of a kind, and runs of those that are not; letters of the kind one by one, if asked.
+fn split_by(text: &str, is_kind: impl Fn(char) -> bool, one_by_one: bool, mut next: impl FnMut(&str)) {
+    let (mut from, mut was) = (0, None);
+    for (at, letter) in text.char_indices() {
+        let is = is_kind(letter);
+        if was.is_some_and(|was| was != is || (is && one_by_one)) {
+            next(&text[from..at]);
+            from = at;
+        }
+        was = Some(is);
+    }
+    next(&text[from..]);
+}
