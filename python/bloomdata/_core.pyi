@@ -7,6 +7,7 @@ __all__ = [
     "VERSION",
     "Tokenizer",
     "finish_folder",
+    "hash_file",
     "lengths",
     "merge",
     "pack",
@@ -37,6 +38,7 @@ class Tokenizer:
     @property
     def fingerprint(self) -> str: ...
 
+def hash_file(path: str | PathLike[str]) -> tuple[int, str]: ...
 def finish_folder(folder: str | PathLike[str], manifest: str) -> str: ...
 def lengths(
     inputs: list[str],

@@ -81,9 +81,14 @@ def special_tokens(text: str | None) -> tuple[list[str], dict[str, str]]:
     if text is None:
         return [], {}
     try:
-        named = json.loads(text.replace("'", '"'))
+        try:
+            named = json.loads(text)
+        except ValueError:
+            named = json.loads(text.replace("'", '"'))
+        named = {role: value["content"] if isinstance(value, dict) else value for role, value in named.items()}
         tokens = [token for value in named.values() for token in ([value] if isinstance(value, str) else value)]
-    except (ValueError, AttributeError, TypeError) as error:
+        tokens = [token["content"] if isinstance(token, dict) else token for token in tokens]
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise ConfigError(f"special_tokens_dict: {text!r} is no JSON object of tokens") from error
     if not all(isinstance(token, str) for token in tokens):
         raise ConfigError(f"special_tokens_dict: {text!r} holds something else than tokens")

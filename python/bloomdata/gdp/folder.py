@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def find_tokenizer(name: str) -> str:
     return folder
 
 
-def copy_tokenizer(used: Path | None, source: str, name: str, folder: Path) -> None:
+def copy_tokenizer(used: Path | None, source: str, name: str, folder: Path, facts: dict[str, Any]) -> None:
     """Puts the tokenizer beside the data: as it was used, and as the user gave it.
 
     Args:
@@ -63,6 +64,7 @@ def copy_tokenizer(used: Path | None, source: str, name: str, folder: Path) -> N
         source: Where it was found.
         name: As the user named it.
         folder: The output folder.
+        facts: Which tokens end and pad.
     """
     given = folder / "tokenizer" / "user_input_tokenizer"
     given.mkdir(parents=True, exist_ok=True)
@@ -80,6 +82,14 @@ def copy_tokenizer(used: Path | None, source: str, name: str, folder: Path) -> N
     if source == name and path.is_file():
         shutil.copyfile(path, given / path.name)
     shutil.copyfile(used, folder / "tokenizer" / "tokenizer.json")
+    for file in ("tokenizer_config.json", "special_tokens_map.json"):
+        # What was used, whatever the files of the user say.
+        path = folder / "tokenizer" / file
+        if file == "special_tokens_map.json" and not path.exists():
+            continue
+        config = json.loads(path.read_bytes()) if path.exists() else {}
+        config |= {"eos_token": facts["eos_token"], "pad_token": facts["pad_token"]}
+        path.write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", "utf-8")
 
 
 def model_type(source: str) -> str | None:
@@ -104,7 +114,10 @@ def _scalar(value: Any) -> str:
     """A value as YAML, which has its own words for some of Python's."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
+    text = str(value)
+    is_plain = re.fullmatch(r"[A-Za-z<][\w.'<> /-]*", text) and text.strip() == text
+    is_word = text.lower() in {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+    return text if isinstance(value, int) or (is_plain and not is_word) else json.dumps(text)
 
 
 def write_checksums(folder: Path) -> None:

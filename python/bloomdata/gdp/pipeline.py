@@ -9,18 +9,20 @@ import json
 import os
 import shutil
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.datasets import read_manifest
-from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.errors import ConfigError
 from bloomdata.gdp.folder import CHECKSUMS, copy_tokenizer, find_tokenizer, model_type, write_checksums, write_metadata
-from bloomdata.gdp.splits import split_counts
+from bloomdata.gdp.opening import WORK, open_folder
+from bloomdata.gdp.splits import SplitCounts, split_counts
 from bloomdata.gdp.write import write_group
 from bloomdata.report import PackReport
-from bloomdata.verbs.pack import pack
+from bloomdata.tokenizer import Tokenizer
+from bloomdata.verbs.pack import pack, pack_config, read_categories
 from bloomdata.verbs.run import check_choice, thread_count
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
     from bloomdata.verbs.run import OnProgress
 
-WORK = ".gdp"
 LOG = "logs.log"
 _SHUFFLES = ("False", "on_RAM", "large_file")
 
@@ -150,8 +151,10 @@ def pipeline(
         pad_token=pad_token,
         ignore_input_format_error=ignore_input_format_error,
     )
+    tokenizer = check_options(source, options)
     config = {
         **options,
+        "tokenizer_fingerprint": tokenizer.fingerprint,
         "shuffle": shuffle,
         "seed": seed,
         "splits": [counts.train, counts.dev, counts.test],
@@ -161,52 +164,81 @@ def pipeline(
         "pretrained_tokenizer": os.fspath(pretrained_tokenizer),
     }
     folder = Path(output_path)
-    if (done := open_folder(folder, config, overwrite=overwrite_output_path)) is not None:
-        return report_of(folder, done, begin, was_finished=True)
-    work, threads = folder / WORK, thread_count(num_workers)
-    suffix = ".txt" if ".txt" in inputs[0].name else ".jsonl"
-    split = deal_lines(
-        inputs,
-        work,
-        counts.names(suffix),
-        is_shuffled=shuffle != "False",
-        seed=seed,
-        threads=threads,
-        on_progress=on_progress,
-    )
-    if split["ledger"]["documents_kept"] < counts.total:
-        lines = split["ledger"]["documents_kept"]
-        raise ConfigError(f"num_training_splits: {lines} lines are too few for {counts.total} files")
-    manifests: dict[str, list[dict[str, Any]]] = {"train": [], "dev": []}
-    stems = {name: [n.removesuffix(suffix) for n in counts.names(suffix) if n.startswith(name)] for name in manifests}
-    for name, group in stems.items():
-        for stem in group:
-            report = pack(
-                work / "splits" / f"{stem}{suffix}",
-                work / "rows" / stem,
-                tokenizer=source,
-                num_threads=threads,
-                on_progress=on_progress,
-                **options,
-            )
-            manifests[name].append(report.manifest)
-    rows = {
-        name: write_group(
-            [work / "rows" / stem for stem in group],
-            [folder / f"{stem}.hdf5" for stem in group],
-            is_balanced=not do_not_balance_hdf5,
+    threads = thread_count(num_workers)
+    with open_folder(folder, inputs, config, overwrite=overwrite_output_path) as (done, was_resumed):
+        if done is None:
+            suffix = _bare(inputs[0]).suffix
+            run = Run(folder, inputs, source, options, config, threads, suffix, counts, on_progress)
+            done = run.finish(None if log_file_path is None else Path(log_file_path))
+            return report_of(folder, done, begin, was_finished=False, was_resumed=was_resumed)
+        return report_of(folder, done, begin, was_finished=True, was_resumed=False)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run at work: its folder, its options, and what they mean."""
+
+    folder: Path
+    inputs: list[Path]
+    source: str
+    options: dict[str, Any]
+    config: dict[str, Any]
+    threads: int
+    suffix: str
+    counts: SplitCounts
+    on_progress: OnProgress
+
+    def finish(self, log: Path | None) -> dict[str, Any]:
+        """Does all the work that earlier attempts have not done; the manifest."""
+        folder, work, suffix = self.folder, self.folder / WORK, self.suffix
+        names = self.counts.names(suffix)
+        split = deal_lines(
+            self.inputs,
+            work,
+            names,
+            is_shuffled=self.config["shuffle"] != "False",
+            seed=self.config["seed"],
+            threads=self.threads,
+            on_progress=self.on_progress,
         )
-        for name, group in stems.items()
-    }
-    _move_texts(work / "splits", folder, suffix, keep=keep_split_jsonls)
-    facts = _write_facts(folder, work, manifests, rows, options, (source, os.fspath(pretrained_tokenizer)))
-    log = folder / LOG if log_file_path is None else Path(log_file_path)
-    manifest = _manifest(folder, config, split, manifests, rows, facts)
-    _write_log(log, config, manifest["details"])
-    write_checksums(folder)
-    result = json.loads(_core.finish_folder(folder, json.dumps(manifest)))
-    shutil.rmtree(work)
-    return report_of(folder, result, begin, was_finished=False)
+        if split["ledger"]["documents_kept"] < self.counts.total:
+            lines = split["ledger"]["documents_kept"]
+            raise ConfigError(f"num_training_splits: {lines} lines are too few for {self.counts.total} files")
+        stems = {
+            name: [file.removesuffix(suffix) for file in names if file.startswith(name)] for name in ("train", "dev")
+        }
+        manifests = {name: [self._pack(stem) for stem in group] for name, group in stems.items()}
+        rows = {
+            name: write_group(
+                [work / "rows" / stem for stem in group],
+                [folder / f"{stem}.hdf5" for stem in group],
+                is_balanced=self.config["balance"],
+            )
+            for name, group in stems.items()
+        }
+        _move_texts(work / "splits", folder, suffix, keep=self.config["keep_split_jsonls"])
+        named = (self.source, self.config["pretrained_tokenizer"])
+        facts = _write_facts(folder, work, manifests, rows, self.options, named)
+        log = folder / LOG if log is None else log
+        manifest = _manifest(folder, self.config, split, manifests, rows, facts, log)
+        _write_log(log, self.config, manifest["details"])
+        write_checksums(folder)
+        result: dict[str, Any] = json.loads(_core.finish_folder(folder, json.dumps(manifest)))
+        shutil.rmtree(work)
+        return result
+
+    def _pack(self, stem: str) -> dict[str, Any]:
+        """Packs one split file; its manifest."""
+        work = self.folder / WORK
+        report = pack(
+            work / "splits" / f"{stem}{self.suffix}",
+            work / "rows" / stem,
+            tokenizer=self.source,
+            num_threads=self.threads,
+            on_progress=self.on_progress,
+            **self.options,
+        )
+        return report.manifest
 
 
 def data_prep(
@@ -247,12 +279,13 @@ def data_prep(
         work,
         tokenizer=find_tokenizer(os.fspath(pretrained_tokenizer)),
         num_threads=num_workers,
+        overwrite=overwrite_output_path,
         on_progress=on_progress,
         **pack_options(**options),
     )
     quarantine = work / "quarantine.jsonl"
     if quarantine.exists():
-        quarantine.replace(target.with_name(f"{target.stem}.quarantine.jsonl"))
+        shutil.copyfile(quarantine, target.with_name(f"{target.stem}.quarantine.jsonl"))
     write_group([work], [target], is_balanced=False)
     shutil.rmtree(work)
     return replace(report, folder=target)
@@ -269,68 +302,50 @@ def pack_options(
     **options: Any,
 ) -> dict[str, Any]:
     """Options of `bloomdata.pack` for those of generative_data_prep; the others have the same names."""
-    categories = None
-    if categories_path is not None:
-        try:
-            categories = json.loads(Path(categories_path).read_bytes())
-        except ValueError as error:
-            raise ConfigError(f"categories_path: {os.fspath(categories_path)}: {error}") from error
     return {
         "record": "prompt_completion",
         "sequence_length": max_seq_length,
         "packing": input_packing_config,
         "space_separator": not disable_space_separator,
-        "categories": categories,
+        "categories": read_categories(categories_path, "categories_path"),
         "special_tokens": list(special_tokens or ()),
         "on_bad_record": "quarantine" if ignore_input_format_error else "raise",
         **options,
     }
 
 
+def check_options(source: str, options: dict[str, Any]) -> Tokenizer:
+    """Checks options before anything is written, with the names that they have here; the tokenizer."""
+    names = {"sequence_length": "max_seq_length", "packing": "input_packing_config", "eos_token": "special_tokens_dict"}
+    try:
+        pack_config(tokenizer=source, **options)
+        _core.plan(b"", options["sequence_length"], [options["packing"]], 0, 1)
+        return Tokenizer(
+            source,
+            eos_token=options.get("eos_token"),
+            pad_token=options.get("pad_token"),
+            special_tokens=options["special_tokens"],
+        )
+    except ConfigError as error:
+        name, colon, reason = str(error).partition(":")
+        raise ConfigError(f"{names.get(name, name)}{colon}{reason}") from error
+
+
 def find_inputs(path: Path) -> list[Path]:
     """The files that a path stands for: itself, or the `.jsonl` (else `.txt`) files of a folder (GD-04)."""
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder")
-    found = [path] if path.is_file() else sorted(path.iterdir())
+    found = [path] if path.is_file() else sorted(file for file in path.iterdir() if not file.name.startswith("."))
     for suffix in (".jsonl", ".txt"):
-        names = [file for file in found if file.name.removesuffix(".gz").removesuffix(".zst").endswith(suffix)]
+        names = [file for file in found if _bare(file).suffix == suffix]
         if names:
             return names
     raise ConfigError(f"input_path: {path} is neither .jsonl nor .txt, and holds no such file")
 
 
-def open_folder(folder: Path, config: dict[str, Any], *, overwrite: bool) -> dict[str, Any] | None:
-    """Makes the folder ready; the manifest of a run that has finished with the same options."""
-    work = folder / WORK
-    is_ours = work.exists()
-    if (folder / "manifest.json").exists():
-        manifest = read_manifest(folder)
-        is_ours = manifest["verb"] == "gdp"
-        if is_ours and not overwrite:
-            _check_same(manifest["config"], config)
-            return manifest
-    if folder.exists() and any(folder.iterdir()):
-        if not is_ours:
-            raise ConfigError(f"output_path: {folder} is not empty, and no output of this command")
-        if overwrite:
-            shutil.rmtree(folder)
-    work.mkdir(parents=True, exist_ok=True)
-    kept = work / "config.json"
-    if kept.exists():
-        _check_same(json.loads(kept.read_bytes()), config)
-    temporary = kept.with_suffix(".tmp")
-    temporary.write_text(json.dumps(config), "utf-8")
-    temporary.replace(kept)
-    return None
-
-
-def _check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
-    for name in now:
-        if before.get(name) != now[name]:
-            raise MismatchError(
-                "the output folder belongs to another run (--overwrite_output_path starts anew): "
-                f"option {name}: expected {before.get(name)}, found {now[name]}"
-            )
+def _bare(path: Path) -> Path:
+    """A path without the suffix of its compression."""
+    return path.with_suffix("") if path.suffix in {".gz", ".zst"} else path
 
 
 def deal_lines(
@@ -366,7 +381,9 @@ def deal_lines(
         sources = [os.fspath(shuffled)]
     manifest = _shard(sources, work / "splits", {**config, "splits": {"files": names}}, threads, on_progress)
     if is_shuffled:
-        manifest["inputs"] = read_manifest(work / "shuffled")["inputs"]
+        before = read_manifest(work / "shuffled")
+        manifest["inputs"] = before["inputs"]
+        manifest["ledger"]["bytes_in"] = before["ledger"]["bytes_in"]
     return manifest
 
 
@@ -403,7 +420,7 @@ def _write_facts(
     first = manifests["train"][0]
     used = first["details"]["tokenizer"]["path"]
     stem = next(path for path in sorted((work / "rows").iterdir()) if path.name.startswith("train_"))
-    copy_tokenizer(None if used is None else stem / used, *tokenizer, folder)
+    copy_tokenizer(None if used is None else stem / used, *tokenizer, folder, first["details"]["tokenizer"])
     if options["categories"] is not None:
         ids = {name: number for number, name in enumerate(options["categories"])}
         (folder / "category_to_id.json").write_text(json.dumps(ids) + "\n", "utf-8")
@@ -446,6 +463,7 @@ def _manifest(
     manifests: dict[str, list[dict[str, Any]]],
     rows: dict[str, list[int]],
     facts: dict[str, Any],
+    log: Path,
 ) -> dict[str, Any]:
     """The books of all parts, put together."""
     parts = [manifest for group in manifests.values() for manifest in group]
@@ -458,14 +476,18 @@ def _manifest(
     if left:
         ledger["documents_in"] += left
         ledger["documents_dropped"]["test, left as text"] = left
-    outputs = []
+    outputs: list[dict[str, Any]] = []
+    logs = [log.relative_to(folder).as_posix()] if log.is_relative_to(folder) else []
+    unhashed = [*logs, CHECKSUMS]
     row_counts = {f"{name}_{n}_of_{len(of)}.hdf5": count for name, of in rows.items() for n, count in enumerate(of, 1)}
     quarantine = _join_quarantines(folder)
     if quarantine:
         outputs.append({"path": "quarantine.jsonl", "records": quarantine})
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not name.startswith((f"{WORK}/", LOG, "sha256/", "quarantine.jsonl")):
+        if name.endswith(".tmp"):
+            path.unlink()
+        elif path.is_file() and not name.startswith(f"{WORK}/") and name not in {*unhashed, "quarantine.jsonl"}:
             outputs.append({"path": name, **({"rows": row_counts[name]} if name in row_counts else {})})
     histograms = [part["details"]["length_histogram"] for part in parts]
     longest = max(map(len, histograms))
@@ -481,7 +503,7 @@ def _manifest(
             **parts[0]["details"],
             **facts,
             "length_histogram": [sum(h[i] for h in histograms if i < len(h)) for i in range(longest)],
-            "unhashed_outputs": [LOG, CHECKSUMS],
+            "unhashed_outputs": unhashed,
         },
     }
 
@@ -490,7 +512,7 @@ def _join_quarantines(folder: Path) -> int:
     """Puts the bad records of all parts into one file; how many there are."""
     entries = []
     for path in sorted((folder / WORK / "rows").glob("*/quarantine.jsonl")):
-        for line in path.read_text("utf-8").splitlines():
+        for line in path.read_text("utf-8").split("\n")[:-1]:
             entry = json.loads(line)
             entry["file"] = Path(entry["file"]).name
             entries.append(json.dumps(entry, ensure_ascii=False) + "\n")
@@ -507,7 +529,11 @@ def _write_log(path: Path, config: dict[str, Any], details: dict[str, Any]) -> N
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def report_of(folder: Path, manifest: dict[str, Any], begin: float, *, was_finished: bool) -> PackReport:
+def report_of(
+    folder: Path, manifest: dict[str, Any], begin: float, *, was_finished: bool, was_resumed: bool
+) -> PackReport:
     """The manifest as a report."""
     seconds = time.monotonic() - begin
-    return PackReport(folder=folder, manifest=manifest, seconds=seconds, was_finished=was_finished, was_resumed=False)
+    return PackReport(
+        folder=folder, manifest=manifest, seconds=seconds, was_finished=was_finished, was_resumed=was_resumed
+    )

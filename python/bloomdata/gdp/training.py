@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.gdp.pipeline import find_inputs, pipeline
+from bloomdata.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from bloomdata.report import PackReport
@@ -56,14 +57,33 @@ def run_with_training_args(
         ConfigError: A model without the facts that are needed, or too little text for the devices.
         MismatchError: A tokenizer with more ids than the model has.
     """
-    model = json.loads((Path(checkpoint_path) / "config.json").read_bytes())
+    for name, number in (
+        ("number_of_rdus", number_of_rdus),
+        ("grad_accum_steps", grad_accum_steps),
+        ("pef_batch_size", pef_batch_size),
+        ("max_seq_length", 1 if max_seq_length is None else max_seq_length),
+    ):
+        if number < 1:
+            raise ConfigError(f"{name}: {number!r} is less than 1")
+    if options.pop("apply_chat_template", None):
+        raise ConfigError("apply_chat_template: chat templates are not supported yet")
+    path = Path(checkpoint_path) / "config.json"
+    try:
+        model = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"checkpoint_path: {path}: {error}") from error
+    if not isinstance(model, dict):
+        raise ConfigError(f"checkpoint_path: {path} holds no object")
     length = max_seq_length or model.get("max_position_embeddings") or model.get("n_positions")
     if not isinstance(length, int):
-        raise ConfigError(f"max_seq_length: {checkpoint_path}/config.json does not say it")
+        raise ConfigError(f"max_seq_length: {path} does not say it")
     tokenizer = os.fspath(checkpoint_path if custom_tokenizer_path is None else custom_tokenizer_path)
+    vocab_size = Tokenizer(tokenizer, eos_token=options.get("eos_token")).vocab_size
+    if isinstance(model.get("vocab_size"), int) and vocab_size > model["vocab_size"]:
+        raise MismatchError(f"vocab_size: expected at most {model['vocab_size']} of the model, found {vocab_size}")
     input_bytes = sum(path.stat().st_size for path in find_inputs(Path(input_path)))
     splits = _splits(input_bytes, number_of_rdus, grad_accum_steps * pef_batch_size * length)
-    report = pipeline(
+    return pipeline(
         input_path,
         output_path,
         pretrained_tokenizer=tokenizer,
@@ -76,10 +96,6 @@ def run_with_training_args(
         num_workers=num_workers,
         **options,
     )
-    vocab_size = report.manifest["details"]["tokenizer"]["vocab_size"]
-    if vocab_size > model.get("vocab_size", vocab_size):
-        raise MismatchError(f"vocab_size: expected at most {model['vocab_size']} of the model, found {vocab_size}")
-    return report
 
 
 def _splits(input_bytes: int, devices: int, tokens_per_split: int) -> int:

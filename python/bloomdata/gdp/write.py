@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 from bloomdata.datasets import PackedDataset
@@ -27,6 +25,8 @@ def write_group(sources: list[Path], targets: list[Path], *, is_balanced: bool) 
         sources: Finished folders of `pack`.
         targets: Files to write; those that are there already are written again.
         is_balanced: Whether rows move until all files have the same number.
+
+    Memory: twice the largest compressed file.
     """
     datasets = [_open(source) for source in sources]
     counts = [len(dataset) for dataset in datasets]
@@ -62,16 +62,14 @@ def _write(target: Path, datasets: list[PackedDataset], stretches: list[Stretch]
 
         return read
 
-    temporary = target.with_name(f"{target.name}.tmp")
-    # The HDF5 library may crash on a disk that gets full: ask first. Compressed rows are hardly ever longer than rows.
-    needed = num_rows * length * 4 * len(columns)
-    if shutil.disk_usage(target.parent).free < needed // 50:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(temporary))
-    with h5py.File(temporary, "w", libver="earliest") as file:
+    # In memory: on a disk that gets full, the HDF5 library may crash when it closes a file.
+    with h5py.File("rows", "w", libver="earliest", driver="core", backing_store=False) as file:
         fill(file, {name: rows_of(name) for name in columns}, num_rows, length)
-    descriptor = os.open(temporary, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        file.flush()
+        image: bytes = file.id.get_file_image()
+    temporary = target.with_name(f"{target.name}.tmp")
+    with temporary.open("wb") as out:
+        out.write(image)
+        out.flush()
+        os.fsync(out.fileno())
     temporary.replace(target)

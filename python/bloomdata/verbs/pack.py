@@ -223,7 +223,7 @@ def pack_config(
         "format": format,
         "packing": default_packing if packing is None else packing,
         "text_field": [text_field] if isinstance(text_field, str) else list(text_field),
-        "categories": _categories(categories),
+        "categories": read_categories(categories),
     }
 
 
@@ -250,7 +250,9 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-def _categories(categories: Sequence[str] | str | os.PathLike[str] | None) -> list[str] | None:
+def read_categories(
+    categories: Sequence[str] | str | os.PathLike[str] | None, option: str = "categories"
+) -> list[str] | None:
     """Names of categories, from a list or a file that holds one."""
     if categories is None:
         return None
@@ -259,9 +261,9 @@ def _categories(categories: Sequence[str] | str | os.PathLike[str] | None) -> li
         try:
             names = json.loads(Path(categories).read_bytes())
         except ValueError as error:
-            raise ConfigError(f"categories: {os.fspath(categories)}: {error}") from error
+            raise ConfigError(f"{option}: {os.fspath(categories)}: {error}") from error
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"categories: {names!r} is no list of names")
+        raise ConfigError(f"{option}: {names!r} is no list of names")
     if len(set(names)) != len(names):
-        raise ConfigError("categories: a name occurs twice")
+        raise ConfigError(f"{option}: a name occurs twice")
     return list(names)

@@ -25,7 +25,7 @@ mod _core {
     #[pymodule_export]
     use crate::tokenizer::Tokenizer;
     #[pymodule_export]
-    use crate::verbs::{finish_folder, lengths, merge, pack, plan, read_lines, shard, verify};
+    use crate::verbs::{finish_folder, hash_file, lengths, merge, pack, plan, read_lines, shard, verify};
 
     /// `release` or `debug`: benchmarks refuse a debug build.
     #[pymodule_export]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
+use bloomdata_core::hash::hash_file as core_hash_file;
 use bloomdata_core::packing::Packing;
 use bloomdata_core::packing::plan::{histogram, plan as core_plan};
 use bloomdata_core::pipeline::lengths::lengths as core_lengths;
@@ -118,6 +119,13 @@ pub(crate) fn plan(
             .collect::<Result<Vec<_>>>()
     })?;
     Ok(serde_json::json!({"plans": plans, "histogram": histogram(&lengths)}).to_string())
+}
+
+/// Size and BLAKE3 of a file.
+#[pyfunction]
+pub(crate) fn hash_file(py: Python<'_>, path: PathBuf) -> PyResult<(u64, String)> {
+    let (size, hasher) = enter(py, None, |progress| core_hash_file(&path, None, progress))?;
+    Ok((size, hasher.hex()))
 }
 
 /// Finishes a folder that was put together from finished runs; returns its manifest as JSON.

@@ -1,0 +1,137 @@
+"""Opening the output folder of `pipeline`: new, to be gone on with, or finished already."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from bloomdata import _core
+from bloomdata.datasets import read_manifest
+from bloomdata.errors import ConfigError, MismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WORK = ".gdp"
+
+
+@contextmanager
+def open_folder(
+    folder: Path, inputs: list[Path], config: dict[str, Any], *, overwrite: bool
+) -> Iterator[tuple[dict[str, Any] | None, bool]]:
+    """Makes the folder ready, and keeps others out while the block runs.
+
+    Yields:
+        The manifest of a run that has finished with the same options and inputs, or None; and whether there is an
+        earlier attempt to go on with.
+
+    Raises:
+        ConfigError: A folder that is not ours, holds an input, or in which another run is at work.
+        MismatchError: A folder of a run with other options or inputs.
+    """
+    for path in inputs:
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(f"output_path: {folder} holds the input {path}")
+    work = folder / WORK
+    manifest = _finished(folder)
+    is_ours = manifest is not None or (work / "lock").exists()
+    if not is_ours and folder.exists() and any(path != work for path in folder.iterdir()):
+        raise ConfigError(f"output_path: {folder} is not empty, and no output of this command")
+    if manifest is not None and not overwrite and not work.exists():
+        # Perhaps on a disk that cannot be written any more.
+        _check_finished(folder, manifest, config)
+        yield manifest, False
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    with _locked(work / "lock", folder):
+        kept = work / "config.json"
+        if overwrite:
+            # The manifest goes first: what is left must never look finished. `.gdp` says whose it is.
+            (folder / "manifest.json").unlink(missing_ok=True)
+            kept.unlink(missing_ok=True)
+        elif manifest is not None:
+            _check_finished(folder, manifest, config)
+            shutil.rmtree(work)
+            yield manifest, False
+            return
+        was_begun = kept.exists()
+        if was_begun:
+            _check_same(json.loads(kept.read_bytes()), config)
+        else:
+            _clear(folder)
+            temporary = kept.with_suffix(".tmp")
+            temporary.write_text(json.dumps(config), "utf-8")
+            temporary.replace(kept)
+        try:
+            yield None, was_begun
+        except ConfigError:
+            # Options that cannot work must not stand in the way of others.
+            if not was_begun:
+                _clear(folder)
+            raise
+
+
+def _finished(folder: Path) -> dict[str, Any] | None:
+    """The manifest, if it is one of this command."""
+    if not (folder / "manifest.json").exists():
+        return None
+    manifest = read_manifest(folder)
+    if manifest["verb"] != "gdp":
+        raise ConfigError(f"output_path: {folder} is the output of {manifest['verb']!r}")
+    return manifest
+
+
+@contextmanager
+def _locked(path: Path, folder: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"output_path: another run is at work in {folder}") from None
+        yield
+
+
+def _clear(folder: Path) -> None:
+    """Removes everything but the lock."""
+    for path in folder.iterdir():
+        if path.name == WORK:
+            for inner in path.iterdir():
+                if inner.name != "lock":
+                    _remove(inner)
+        else:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _check_finished(folder: Path, manifest: dict[str, Any], config: dict[str, Any]) -> None:
+    """A finished folder answers for the same options, the same content of inputs, and outputs that are still there."""
+    _check_same(manifest["config"], config)
+    for entry in manifest["inputs"]:
+        size, digest = _core.hash_file(entry["path"])
+        if (size, digest) != (entry["size"], entry["hash"]):
+            raise MismatchError(f"{_other_run()}: content of {entry['path']}: expected {entry['hash']}, found {digest}")
+    for output in manifest["outputs"]:
+        path = folder / output["path"]
+        size = path.stat().st_size
+        if size != output["size"]:
+            raise MismatchError(f"{path}: size in bytes: expected {output['size']}, found {size}")
+
+
+def _check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
+    for name in now:
+        if before.get(name) != now[name]:
+            raise MismatchError(f"{_other_run()}: option {name}: expected {before.get(name)}, found {now[name]}")
+
+
+def _other_run() -> str:
+    return "the output folder belongs to another run (--overwrite_output_path starts anew)"
