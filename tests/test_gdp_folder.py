@@ -274,6 +274,16 @@ def test_a_folder_that_happens_to_hold_a_work_folder_is_untouched(run, tmp_path)
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
 
 
+def test_files_put_where_a_call_was_refused_are_untouched(run, tmp_path):
+    with pytest.raises(ConfigError, match="too few"):
+        run(num_training_splits=10)
+    (tmp_path / "out").mkdir(exist_ok=True)
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    with pytest.raises(ConfigError):
+        run()
+    assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_the_output_of_another_verb_is_refused_and_untouched(overwrite, source, run, tmp_path):
     bloomdata.pack(source, tmp_path / "out", record="prompt_completion", tokenizer="bytes", sequence_length=8)

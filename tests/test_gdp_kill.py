@@ -121,6 +121,25 @@ def test_of_two_runs_at_once_one_is_refused_and_the_other_is_undisturbed(small_c
     bloomdata.verify(tmp_path / "out")
 
 
+def test_a_run_that_ends_while_another_opens_its_folder_is_not_removed(small_corpus, tmp_path, monkeypatch):
+    """The other one has other options, and starts just before the first one asks for the lock."""
+    module = sys.modules["bloomdata.gdp.opening"]
+    locked, results = module._locked, []
+
+    def late(path, folder):
+        if not results:
+            results.append(end(start(small_corpus, tmp_path / "out")))
+            path.parent.mkdir(exist_ok=True)
+        return locked(path, folder)
+
+    monkeypatch.setattr(module, "_locked", late)
+    from bloomdata.cli import main
+
+    assert main(words(small_corpus, tmp_path / "out", "--seed", "1")) == 1
+    assert results == [(0, "")]
+    bloomdata.verify(tmp_path / "out")
+
+
 # --- struck at every system call --------------------------------------------------------------------------------------
 
 

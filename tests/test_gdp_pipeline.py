@@ -176,14 +176,14 @@ def check_quarantine(out, books):
     assert sorted(raw) == sorted(entry.get("raw", entry.get("raw_hex")) for entry in books.quarantine)
 
 
-@settings(PROPERTY, max_examples=120)
+@settings(PROPERTY, max_examples=60)
 @given(run=runs())
 def test_every_file_of_any_input_with_any_options_is_that_of_the_reference(run):
     with tempfile.TemporaryDirectory() as name:
         check(run, Path(name))
 
 
-@settings(PROPERTY, max_examples=10)
+@settings(PROPERTY, max_examples=6)
 @given(values=st.lists(pairs, min_size=4, max_size=40), seed=st.integers(0, 9))
 def test_a_shuffle_keeps_all_articles_and_gives_the_same_bytes_for_any_number_of_workers(values, seed):
     run = Run([("a.jsonl", b"".join(map(line, values)))], (2, 1, 0), PLAIN | {"packing": "single::drop", "seed": seed})

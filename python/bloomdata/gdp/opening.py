@@ -49,13 +49,15 @@ def open_folder(
     work.mkdir(parents=True, exist_ok=True)
     with _locked(work / "lock", folder):
         kept = work / "config.json"
+        # Another run may have finished while this one came here.
+        manifest = _finished(folder)
         if overwrite:
             # The manifest goes first: what is left must never look finished. `.gdp` says whose it is.
             (folder / "manifest.json").unlink(missing_ok=True)
             kept.unlink(missing_ok=True)
         elif manifest is not None:
-            _check_finished(folder, manifest, config)
             shutil.rmtree(work)
+            _check_finished(folder, manifest, config)
             yield manifest, False
             return
         was_begun = kept.exists()
@@ -72,6 +74,7 @@ def open_folder(
             # Options that cannot work must not stand in the way of others.
             if not was_begun:
                 _clear(folder)
+                shutil.rmtree(work)
             raise
 
 
