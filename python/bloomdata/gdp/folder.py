@@ -101,6 +101,8 @@ def model_type(source: str) -> str | None:
         kind = json.loads(path.read_bytes()).get("model_type")
     except (ValueError, AttributeError) as error:
         raise ConfigError(f"pretrained_tokenizer: {path}: {error}") from error
+    if not isinstance(kind, str):
+        return None
     return f"<class 'transformers.models.{_CONFIG_CLASSES[kind]}'>" if kind in _CONFIG_CLASSES else kind
 
 

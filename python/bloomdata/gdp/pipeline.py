@@ -23,7 +23,7 @@ from bloomdata.gdp.write import write_group
 from bloomdata.report import PackReport
 from bloomdata.tokenizer import Tokenizer
 from bloomdata.verbs.pack import pack, pack_config, read_categories
-from bloomdata.verbs.run import check_choice, thread_count
+from bloomdata.verbs.run import check_choice, check_counts, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from bloomdata.verbs.run import OnProgress
 
 LOG = "logs.log"
+# All of them are open at once while lines are dealt out.
+_MAX_FILES = 10_000
 _SHUFFLES = ("False", "on_RAM", "large_file")
 
 
@@ -124,6 +126,7 @@ def pipeline(
     """
     begin = time.monotonic()
     check_choice("shuffle", shuffle, *_SHUFFLES)
+    check_counts(seed=seed)
     inputs = find_inputs(Path(input_path))
     source = find_tokenizer(os.fspath(pretrained_tokenizer))
     counts = split_counts(
@@ -134,6 +137,8 @@ def pipeline(
         dev_ratio=dev_ratio,
         test_ratio=test_ratio,
     )
+    if counts.total > _MAX_FILES:
+        raise ConfigError(f"num_training_splits: {counts.total} files are more than {_MAX_FILES}")
     options = pack_options(
         max_seq_length=max_seq_length,
         input_packing_config=input_packing_config,
