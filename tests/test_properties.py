@@ -290,7 +290,9 @@ def test_texts_come_back_from_shards_that_were_packed(soup, max_lines, compressi
         dataset = bloomdata.open(folder / "megatron")
         assert [tokenizer.decode(document[:-1]) for document in dataset] == expected
         assert [document[-1] for document in dataset] == [tokenizer.eos_token_id] * len(expected)
-        bloomdata.pack(str(folder / "shards"), folder / "hdf5", tokenizer="bytes", sequence_length=9)
+        # Also the last row, when it holds nothing but the end of the last text.
+        options = {"tokenizer": "bytes", "sequence_length": 9, "keep_prompt_only_sequences": True}
+        bloomdata.pack(str(folder / "shards"), folder / "hdf5", **options)
         rows = bloomdata.open(folder / "hdf5")[:]
         ids, types = rows["input_ids"].ravel(), rows["token_type_ids"].ravel()
         ends = [0, *(np.flatnonzero(types == reference_pack.LAST) + 1).tolist()]
