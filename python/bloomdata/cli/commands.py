@@ -32,11 +32,15 @@ def _run(options: argparse.Namespace, verb: Callable[..., Report]) -> int:
         report = verb(options.inputs, options.output, **arguments, on_progress=on_progress)
     if options.html is not None:
         report.save_html(options.html)
+    _show(report, options)
+    return 0
+
+
+def _show(report: Report, options: argparse.Namespace) -> None:
     if options.json:
         _say(json.dumps(report.to_json()))
     elif not options.quiet:
         _say(str(report))
-    return 0
 
 
 def _shard(options: argparse.Namespace) -> int:
@@ -75,10 +79,7 @@ def _gdp(options: argparse.Namespace) -> int:
 
     with progress(f"gdp {options.command}", quiet=options.quiet or options.json) as on_progress:
         report = run_gdp(options, on_progress)
-    if options.json:
-        _say(json.dumps(report.to_json()))
-    elif not options.quiet:
-        _say(str(report))
+    _show(report, options)
     return 0
 
 

@@ -239,12 +239,6 @@ def _verify(parser: argparse.ArgumentParser) -> None:
 
 def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help="written by shard, pack, merge or gdp pipeline")
-    group = parser.add_argument_group("what a training run wants")
-    group.add_argument("--sequence-length", type=int, help="tokens in a row")
-    group.add_argument("--vocab-size", type=int, help="ids of the model")
-    group.add_argument("--num-workers", type=int, help="training workers; each needs a file")
-    group.add_argument("--batch-size", type=int, help="rows in a batch; no file may have fewer")
-    group.add_argument("--evaluate", action="store_true", help="dev files are needed, too")
     parser.add_argument("--html", metavar="FILE", help="write a web page instead; not into the folder")
 
 
