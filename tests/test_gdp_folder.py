@@ -390,7 +390,7 @@ def rerun_is_undisturbed(run, tmp_path, **options):
 
 
 @pytest.mark.parametrize(
-    "step", ["deal_lines", "pack", "write_group", "_move_texts", "_write_facts", "_manifest", "write_checksums"]
+    "step", ["deal_lines", "pack", "write_group", "_move_texts", "write_facts", "build_manifest", "write_checksums"]
 )
 def test_a_run_killed_before_any_step_goes_on_to_the_same_bytes(step, run, tmp_path, monkeypatch):
     die_at(monkeypatch, step)

@@ -81,11 +81,7 @@ class Hdf5Files:
         return offset if offset is not None else PAGE_BYTES
 
     def compress(self, raw: str, offsets: list[int], num_rows: int) -> bytes:
-        """A chunked, gzip-compressed file of raw rows, made a megabyte at a time (as generative_data_prep).
-
-        It is made in memory: on a disk that gets full, the HDF5 library may crash when it closes a file.
-        """
-        import h5py
+        """A compressed file of raw rows, with a dataset at each of the offsets."""
         import numpy as np
 
         length = self._sequence_length
@@ -98,26 +94,29 @@ class Hdf5Files:
             return read
 
         columns = {name: rows_at(offset) for name, offset in zip(self._names, offsets, strict=True)}
-        with h5py.File("rows", "w", libver="earliest", driver="core", backing_store=False) as file:
-            fill(file, columns, num_rows, length)
-            file.flush()
-            image: bytes = file.id.get_file_image()
-            return image
+        return compressed_file(columns, num_rows, length)
 
 
-def fill(file: h5py.File, columns: dict[str, Rows], num_rows: int, length: int) -> None:
-    """Writes chunked, gzip-compressed datasets, a megabyte at a time (as generative_data_prep, GD-19).
+def compressed_file(columns: dict[str, Rows], num_rows: int, length: int) -> bytes:
+    """A file of chunked, gzip-compressed datasets, made a megabyte at a time (as generative_data_prep, GD-19).
+
+    It is made in memory: on a disk that gets full, the HDF5 library may crash when it closes a file.
 
     Args:
-        file: Open for writing.
         columns: A function for each dataset that gives the rows from `start` to `stop`, (stop - start, length) int32.
         num_rows: Rows of each.
         length: Tokens in a row.
     """
+    import h5py
+
     batch = max(1, (1 << 20) // (ITEM_BYTES * length))
-    for name, read in columns.items():
-        dataset = file.create_dataset(name, (0, length), maxshape=(None, length), dtype="<i4", compression="gzip")
-        for start in range(0, num_rows, batch):
-            stop = min(num_rows, start + batch)
-            dataset.resize(stop, axis=0)
-            dataset[start:stop] = read(start, stop)
+    with h5py.File("rows", "w", libver="earliest", driver="core", backing_store=False) as file:
+        for name, read in columns.items():
+            dataset = file.create_dataset(name, (0, length), maxshape=(None, length), dtype="<i4", compression="gzip")
+            for start in range(0, num_rows, batch):
+                stop = min(num_rows, start + batch)
+                dataset.resize(stop, axis=0)
+                dataset[start:stop] = read(start, stop)
+        file.flush()
+        image: bytes = file.id.get_file_image()
+        return image

@@ -140,24 +140,6 @@ def write_checksums(folder: Path) -> None:
     target.write_text(json.dumps(entries, indent=2) + "\n", "utf-8")
 
 
-def check_checksums(folder: Path) -> list[str]:
-    """Names of files that are not as `files_metadata.json` says; equal size and time pass without reading."""
-    entries = json.loads((folder / CHECKSUMS).read_bytes())
-    found = {path.relative_to(folder).as_posix().replace("/", "_"): path for path in files_of(folder)}
-    wrong = []
-    for name, entry in entries.items():
-        path = found.get(name)
-        if path is None:
-            wrong.append(f"{name}: gone")
-            continue
-        status = path.stat()
-        if (status.st_size, status.st_mtime) == (entry["size"], entry["modified_time"]):
-            continue
-        if _sha256(path) != entry["sha256"]:
-            wrong.append(f"{name}: changed")
-    return wrong
-
-
 def files_of(folder: Path) -> Iterator[Path]:
     """All files of a folder, sorted; hidden folders are work in progress."""
     for root, folders, names in os.walk(folder):

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from bloomdata import _core
 from bloomdata.datasets import read_manifest
 from bloomdata.errors import ConfigError
-from bloomdata.gdp.folder import CHECKSUMS, copy_tokenizer, find_tokenizer, model_type, write_checksums, write_metadata
+from bloomdata.gdp.books import build_manifest, write_facts, write_log
+from bloomdata.gdp.folder import find_tokenizer, write_checksums
 from bloomdata.gdp.opening import WORK, open_folder
+from bloomdata.gdp.options import bare, check_options, find_inputs, pack_options
 from bloomdata.gdp.splits import SplitCounts, split_counts
 from bloomdata.gdp.write import write_group
 from bloomdata.report import PackReport
-from bloomdata.tokenizer import Tokenizer
-from bloomdata.verbs.pack import pack, pack_config, read_categories
+from bloomdata.verbs.pack import pack
 from bloomdata.verbs.run import check_choice, check_counts, thread_count
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def pipeline(
     threads = thread_count(num_workers)
     with open_folder(folder, inputs, config, overwrite=overwrite_output_path) as (done, was_resumed):
         if done is None:
-            suffix = _bare(inputs[0]).suffix
+            suffix = bare(inputs[0]).suffix
             run = Run(folder, inputs, source, options, config, threads, suffix, counts, on_progress)
             done = run.finish(None if log_file_path is None else Path(log_file_path))
             return report_of(folder, done, begin, was_finished=False, was_resumed=was_resumed)
@@ -223,10 +224,10 @@ class Run:
         }
         _move_texts(work / "splits", folder, suffix, keep=self.config["keep_split_jsonls"])
         named = (self.source, self.config["pretrained_tokenizer"])
-        facts = _write_facts(folder, work, manifests, rows, self.options, named)
+        facts = write_facts(folder, manifests, rows, self.options, named)
         log = folder / LOG if log is None else log
-        manifest = _manifest(folder, self.config, split, manifests, rows, facts, log)
-        _write_log(log, self.config, manifest["details"])
+        manifest = build_manifest(folder, self.config, split, manifests, rows, facts, log)
+        write_log(log, self.config, manifest["details"])
         write_checksums(folder)
         result: dict[str, Any] = json.loads(_core.finish_folder(folder, json.dumps(manifest)))
         shutil.rmtree(work)
@@ -296,63 +297,6 @@ def data_prep(
     return replace(report, folder=target)
 
 
-def pack_options(
-    *,
-    max_seq_length: int = 2048,
-    input_packing_config: str = "full",
-    disable_space_separator: bool = False,
-    categories_path: str | os.PathLike[str] | None = None,
-    special_tokens: Sequence[str] | None = None,
-    ignore_input_format_error: bool = False,
-    **options: Any,
-) -> dict[str, Any]:
-    """Options of `bloomdata.pack` for those of generative_data_prep; the others have the same names."""
-    return {
-        "record": "prompt_completion",
-        "sequence_length": max_seq_length,
-        "packing": input_packing_config,
-        "space_separator": not disable_space_separator,
-        "categories": read_categories(categories_path, "categories_path"),
-        "special_tokens": list(special_tokens or ()),
-        "on_bad_record": "quarantine" if ignore_input_format_error else "raise",
-        **options,
-    }
-
-
-def check_options(source: str, options: dict[str, Any]) -> Tokenizer:
-    """Checks options before anything is written, with the names that they have here; the tokenizer."""
-    names = {"sequence_length": "max_seq_length", "packing": "input_packing_config", "eos_token": "special_tokens_dict"}
-    try:
-        pack_config(tokenizer=source, **options)
-        _core.plan(b"", options["sequence_length"], [options["packing"]], 0, 1)
-        return Tokenizer(
-            source,
-            eos_token=options.get("eos_token"),
-            pad_token=options.get("pad_token"),
-            special_tokens=options["special_tokens"],
-        )
-    except ConfigError as error:
-        name, colon, reason = str(error).partition(":")
-        raise ConfigError(f"{names.get(name, name)}{colon}{reason}") from error
-
-
-def find_inputs(path: Path) -> list[Path]:
-    """The files that a path stands for: itself, or the `.jsonl` (else `.txt`) files of a folder (GD-04)."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder")
-    found = [path] if path.is_file() else sorted(file for file in path.iterdir() if not file.name.startswith("."))
-    for suffix in (".jsonl", ".txt"):
-        names = [file for file in found if _bare(file).suffix == suffix]
-        if names:
-            return names
-    raise ConfigError(f"input_path: {path} is neither .jsonl nor .txt, and holds no such file")
-
-
-def _bare(path: Path) -> Path:
-    """A path without the suffix of its compression."""
-    return path.with_suffix("") if path.suffix in {".gz", ".zst"} else path
-
-
 def deal_lines(
     inputs: list[Path],
     work: Path,
@@ -411,127 +355,6 @@ def _move_texts(splits: Path, folder: Path, suffix: str, *, keep: bool) -> None:
             continue
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(path, target)
-
-
-def _write_facts(
-    folder: Path,
-    work: Path,
-    manifests: dict[str, list[dict[str, Any]]],
-    rows: dict[str, list[int]],
-    options: dict[str, Any],
-    tokenizer: tuple[str, str],
-) -> dict[str, Any]:
-    """Writes what stands beside the rows; facts for the manifest."""
-    first = manifests["train"][0]
-    used = first["details"]["tokenizer"]["path"]
-    stem = next(path for path in sorted((work / "rows").iterdir()) if path.name.startswith("train_"))
-    copy_tokenizer(None if used is None else stem / used, *tokenizer, folder, first["details"]["tokenizer"])
-    if options["categories"] is not None:
-        ids = {name: number for number, name in enumerate(options["categories"])}
-        (folder / "category_to_id.json").write_text(json.dumps(ids) + "\n", "utf-8")
-    metrics = {name: _sum([manifest["details"]["metrics"] for manifest in group]) for name, group in manifests.items()}
-    metadata: dict[str, Any] = {
-        "max_seq_length": options["sequence_length"],
-        "token_type_ids": True,
-        "vocab_size": first["details"]["tokenizer"]["vocab_size"],
-        "tokenizer_model_type": model_type(tokenizer[0]),
-        "number_of_training_files": len(rows["train"]),
-        "number_of_dev_files": len(rows["dev"]),
-        "number_of_test_files": len(list((folder / "test_files").glob("*"))),
-    }
-    for name, counts in rows.items():
-        metadata[f"max_batch_size_{name}"] = min(counts) if counts else None
-        of = metrics[name]
-        lost = of.get("dropped_from_packing_tokens", 0) + of.get("dropped_from_all_prompt_tokens", 0)
-        kept = of.get("prompt_tokens", 0) + of.get("completion_tokens", 0)
-        metadata |= {
-            f"{name}_input_tokens": kept + lost,
-            f"{name}_output_tokens": of.get("output_tokens", 0),
-            f"{name}_tokens_dropped_from_packing": of.get("dropped_from_packing_tokens", 0),
-            f"{name}_tokens_dropped_from_all_prompt": of.get("dropped_from_all_prompt_tokens", 0),
-        }
-        for key in ("prompt_tokens", "completion_tokens", "padding_tokens", "sequences", "articles"):
-            metadata[f"{name}_{key}"] = of.get(key, 0)
-    write_metadata(folder, metadata)
-    total = _sum(list(metrics.values()))
-    return {"metrics": total, "metrics_by_split": metrics, "metadata": metadata}
-
-
-def _sum(counts: list[dict[str, int]]) -> dict[str, int]:
-    return {name: sum(of.get(name, 0) for of in counts) for name in sorted({name for of in counts for name in of})}
-
-
-def _manifest(
-    folder: Path,
-    config: dict[str, Any],
-    split: dict[str, Any],
-    manifests: dict[str, list[dict[str, Any]]],
-    rows: dict[str, list[int]],
-    facts: dict[str, Any],
-    log: Path,
-) -> dict[str, Any]:
-    """The books of all parts, put together."""
-    parts = [manifest for group in manifests.values() for manifest in group]
-    ledger: dict[str, Any] = {}
-    for name, value in parts[0]["ledger"].items():
-        of = [part["ledger"][name] for part in parts]
-        ledger[name] = _sum(of) if isinstance(value, dict) else sum(of)
-    ledger["bytes_in"] = split["ledger"]["bytes_in"]
-    left = split["ledger"]["documents_kept"] - ledger["documents_in"]
-    if left:
-        ledger["documents_in"] += left
-        ledger["documents_dropped"]["test, left as text"] = left
-    outputs: list[dict[str, Any]] = []
-    logs = [log.relative_to(folder).as_posix()] if log.is_relative_to(folder) else []
-    unhashed = [*logs, CHECKSUMS]
-    row_counts = {f"{name}_{n}_of_{len(of)}.hdf5": count for name, of in rows.items() for n, count in enumerate(of, 1)}
-    quarantine = _join_quarantines(folder)
-    if quarantine:
-        outputs.append({"path": "quarantine.jsonl", "records": quarantine})
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if name.endswith(".tmp"):
-            path.unlink()
-        elif path.is_file() and not name.startswith(f"{WORK}/") and name not in {*unhashed, "quarantine.jsonl"}:
-            outputs.append({"path": name, **({"rows": row_counts[name]} if name in row_counts else {})})
-    histograms = [part["details"]["length_histogram"] for part in parts]
-    longest = max(map(len, histograms))
-    return {
-        "bloomdata_version": _core.VERSION,
-        "verb": "gdp",
-        "config": config,
-        "inputs": split["inputs"],
-        "ignored_inputs": [],
-        "outputs": outputs,
-        "ledger": ledger,
-        "details": {
-            **parts[0]["details"],
-            **facts,
-            "length_histogram": [sum(h[i] for h in histograms if i < len(h)) for i in range(longest)],
-            "unhashed_outputs": unhashed,
-        },
-    }
-
-
-def _join_quarantines(folder: Path) -> int:
-    """Puts the bad records of all parts into one file; how many there are."""
-    entries = []
-    for path in sorted((folder / WORK / "rows").glob("*/quarantine.jsonl")):
-        for line in path.read_text("utf-8").split("\n")[:-1]:
-            entry = json.loads(line)
-            entry["file"] = Path(entry["file"]).name
-            entries.append(json.dumps(entry, ensure_ascii=False) + "\n")
-    if entries:
-        (folder / "quarantine.jsonl").write_text("".join(entries), "utf-8")
-    return len(entries)
-
-
-def _write_log(path: Path, config: dict[str, Any], details: dict[str, Any]) -> None:
-    """Logs versions, options and metrics."""
-    lines = [f"bloomdata {_core.VERSION}", *(f"{name}: {config[name]}" for name in config)]
-    for name, metrics in details["metrics_by_split"].items():
-        lines += [f"{name} {key}: {value}" for key, value in metrics.items()]
-    path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def report_of(

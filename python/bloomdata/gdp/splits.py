@@ -34,6 +34,11 @@ class SplitCounts:
         ]
 
 
+def default_training_splits(input_bytes: int) -> int:
+    """Training files for so many bytes of input."""
+    return next(count for limit, count in _DEFAULTS if input_bytes < limit)
+
+
 def split_counts(
     input_bytes: int,
     *,
@@ -61,7 +66,7 @@ def split_counts(
         if min(num_dev_splits, num_test_splits) < 0:
             raise ConfigError("num_dev_splits: counts cannot be negative")
         return SplitCounts(train=num_training_splits, dev=num_dev_splits, test=num_test_splits)
-    train = num_training_splits or next(count for limit, count in _DEFAULTS if input_bytes < limit)
+    train = num_training_splits or default_training_splits(input_bytes)
     rest = 1 - (dev_ratio or 0.0) - (test_ratio or 0.0)
     if rest <= 0:
         raise ConfigError(f"dev_ratio: {dev_ratio} and test_ratio {test_ratio} leave nothing to train on")

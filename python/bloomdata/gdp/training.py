@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError, MismatchError
-from bloomdata.gdp.pipeline import find_inputs, pipeline
+from bloomdata.gdp.options import find_inputs
+from bloomdata.gdp.pipeline import pipeline
+from bloomdata.gdp.splits import default_training_splits
 from bloomdata.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -100,10 +102,7 @@ def run_with_training_args(
 
 def _splits(input_bytes: int, devices: int, tokens_per_split: int) -> int:
     """Files for so many devices: a multiple of their number, each with a step's tokens at least."""
-    if devices < 1:
-        raise ConfigError(f"number_of_rdus: {devices} is less than 1")
-    gib = 1 << 30
-    default = 32 if input_bytes < 10 * gib else 128 if input_bytes < 100 * gib else 256
+    default = default_training_splits(input_bytes)
     for count in (math.ceil(default / devices) * devices, 2 * devices):
         if input_bytes >= count * tokens_per_split * _BYTES_PER_TOKEN:
             return count

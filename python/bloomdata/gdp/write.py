@@ -9,7 +9,7 @@ from bloomdata.datasets import PackedDataset
 from bloomdata.datasets import open as open_dataset
 from bloomdata.errors import ConfigError
 from bloomdata.gdp.balance import balance
-from bloomdata.hdf5 import fill
+from bloomdata.hdf5 import compressed_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,6 @@ def _open(folder: Path) -> PackedDataset:
 
 
 def _write(target: Path, datasets: list[PackedDataset], stretches: list[Stretch]) -> None:
-    import h5py
     import numpy as np
 
     length, columns = datasets[0].sequence_length, datasets[0].columns
@@ -62,11 +61,7 @@ def _write(target: Path, datasets: list[PackedDataset], stretches: list[Stretch]
 
         return read
 
-    # In memory: on a disk that gets full, the HDF5 library may crash when it closes a file.
-    with h5py.File("rows", "w", libver="earliest", driver="core", backing_store=False) as file:
-        fill(file, {name: rows_of(name) for name in columns}, num_rows, length)
-        file.flush()
-        image: bytes = file.id.get_file_image()
+    image = compressed_file({name: rows_of(name) for name in columns}, num_rows, length)
     temporary = target.with_name(f"{target.name}.tmp")
     with temporary.open("wb") as out:
         out.write(image)

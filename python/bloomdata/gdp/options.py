@@ -1,0 +1,72 @@
+"""Options of generative_data_prep in the words of `bloomdata.pack`, and the files that a path stands for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bloomdata import _core
+from bloomdata.errors import ConfigError
+from bloomdata.tokenizer import Tokenizer
+from bloomdata.verbs.pack import pack_config, read_categories
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def pack_options(
+    *,
+    max_seq_length: int = 2048,
+    input_packing_config: str = "full",
+    disable_space_separator: bool = False,
+    categories_path: str | os.PathLike[str] | None = None,
+    special_tokens: Sequence[str] | None = None,
+    ignore_input_format_error: bool = False,
+    **options: Any,
+) -> dict[str, Any]:
+    """Options of `bloomdata.pack` for those of generative_data_prep; the others have the same names."""
+    return {
+        "record": "prompt_completion",
+        "sequence_length": max_seq_length,
+        "packing": input_packing_config,
+        "space_separator": not disable_space_separator,
+        "categories": read_categories(categories_path, "categories_path"),
+        "special_tokens": list(special_tokens or ()),
+        "on_bad_record": "quarantine" if ignore_input_format_error else "raise",
+        **options,
+    }
+
+
+def check_options(source: str, options: dict[str, Any]) -> Tokenizer:
+    """Checks options before anything is written, with the names that they have here; the tokenizer."""
+    names = {"sequence_length": "max_seq_length", "packing": "input_packing_config", "eos_token": "special_tokens_dict"}
+    try:
+        pack_config(tokenizer=source, **options)
+        _core.plan(b"", options["sequence_length"], [options["packing"]], 0, 1)
+        return Tokenizer(
+            source,
+            eos_token=options.get("eos_token"),
+            pad_token=options.get("pad_token"),
+            special_tokens=options["special_tokens"],
+        )
+    except ConfigError as error:
+        name, colon, reason = str(error).partition(":")
+        raise ConfigError(f"{names.get(name, name)}{colon}{reason}") from error
+
+
+def find_inputs(path: Path) -> list[Path]:
+    """The files that a path stands for: itself, or the `.jsonl` (else `.txt`) files of a folder (GD-04)."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    found = [path] if path.is_file() else sorted(file for file in path.iterdir() if not file.name.startswith("."))
+    for suffix in (".jsonl", ".txt"):
+        names = [file for file in found if bare(file).suffix == suffix]
+        if names:
+            return names
+    raise ConfigError(f"input_path: {path} is neither .jsonl nor .txt, and holds no such file")
+
+
+def bare(path: Path) -> Path:
+    """A path without the suffix of its compression."""
+    return path.with_suffix("") if path.suffix in {".gz", ".zst"} else path
