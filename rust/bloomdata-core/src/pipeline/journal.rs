@@ -13,12 +13,10 @@ use serde_json::Value;
 use super::manifest::{IndexedInputs, OutputEntry};
 use crate::error::{Error, Result};
 use crate::sources::Input;
+use crate::sources::folders::JOURNAL_START;
 
 /// Name in every unfinished folder.
 pub const JOURNAL_NAME: &str = "journal.jsonl";
-
-/// How every journal begins.
-const FIRST_BYTES: &[u8] = br#"{"kind":"start","verb":"#;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,8 +88,8 @@ impl Journal {
         }
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(Error::io(&path))?;
-        let compared = text.len().min(FIRST_BYTES.len());
-        if text[..compared] != FIRST_BYTES[..compared] {
+        let compared = text.len().min(JOURNAL_START.len());
+        if text[..compared] != JOURNAL_START[..compared] {
             let reason =
                 format!("{} is not its journal: the folder is no output of bloomdata", path.display());
             return Err(Error::config("output", reason));

@@ -16,7 +16,7 @@ use crate::io::atomic::TEMPORARY_SUFFIX;
 /// Files that our commands leave beside their outputs.
 const BOOKKEEPING: [&str; 3] = ["manifest.json", "journal.jsonl", "quarantine.jsonl"];
 /// How a journal of ours begins.
-const JOURNAL_START: &[u8] = br#"{"kind":"start","verb":"#;
+pub const JOURNAL_START: &[u8] = br#"{"kind":"start","verb":"#;
 
 /// As much of a manifest as is needed here.
 #[derive(Debug, Deserialize)]
@@ -26,9 +26,10 @@ struct Promises {
     outputs: Vec<Promise>,
 }
 
+/// What a manifest says of one output.
 #[derive(Debug, Deserialize)]
 struct Promise {
-    path: String,
+    path: PathBuf,
     size: u64,
     hash: String,
     lines: Option<u64>,
@@ -190,14 +191,16 @@ fn check_folder(folder: &Path, promises: Option<&Promises>) -> Result<()> {
 
 /// Compares inputs that `shard` wrote with what its manifest says of them.
 pub(super) fn note_promises(list: &mut InputList) -> Result<()> {
-    let mut read: BTreeMap<PathBuf, Option<Promises>> = BTreeMap::new();
+    let mut read: BTreeMap<PathBuf, BTreeMap<PathBuf, Promise>> = BTreeMap::new();
     for input in &mut list.inputs {
         // A shard lies in the folder of the manifest, or in that of its split.
         for folder in input.path.ancestors().skip(1).take(2) {
-            let promises = read.entry(folder.to_owned()).or_insert_with(|| Promises::read(folder));
+            let promises = read.entry(folder.to_owned()).or_insert_with(|| {
+                let outputs = Promises::read(folder).map(|promises| promises.outputs).unwrap_or_default();
+                outputs.into_iter().map(|promise| (promise.path.clone(), promise)).collect()
+            });
             let Ok(name) = input.path.strip_prefix(folder) else { continue };
-            let found = promises.iter().flat_map(|promises| &promises.outputs);
-            if let Some(promise) = found.into_iter().find(|output| Path::new(&output.path) == name) {
+            if let Some(promise) = promises.get(name) {
                 if promise.size != input.size {
                     return Err(changed(&input.path, "size in bytes", promise.size, input.size));
                 }

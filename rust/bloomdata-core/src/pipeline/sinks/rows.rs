@@ -42,20 +42,6 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Adds those of another file.
-    pub fn add(&mut self, other: &Self) {
-        self.sequences += other.sequences;
-        self.articles += other.articles;
-        self.prompt_tokens += other.prompt_tokens;
-        self.completion_tokens += other.completion_tokens;
-        self.padding_tokens += other.padding_tokens;
-        self.output_tokens += other.output_tokens;
-        self.dropped_from_packing_tokens += other.dropped_from_packing_tokens;
-        self.dropped_from_all_prompt_tokens += other.dropped_from_all_prompt_tokens;
-        self.truncated_tokens += other.truncated_tokens;
-        self.untrained_tokens += other.untrained_tokens;
-    }
-
     /// Tokens of articles and rows that were left out whole, as the ledger counts them.
     pub fn dropped_tokens(&self) -> u64 {
         self.dropped_from_packing_tokens - self.truncated_tokens + self.untrained_tokens

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokenizers::utils::SysRegex;
 
 use super::merges::{Merger, NO_ID};
@@ -22,14 +23,23 @@ pub(super) struct Definition {
 }
 
 #[derive(Deserialize)]
-struct File {
-    model: Value,
+struct File<'json> {
+    /// Parsed last: it is nearly all of the file.
+    #[serde(borrow)]
+    model: &'json RawValue,
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
     pre_tokenizer: Value,
     #[serde(default)]
     added_tokens: Vec<AddedToken>,
+}
+
+/// What kind a model is.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type")]
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -75,8 +85,9 @@ impl Definition {
     /// Why it cannot be done here.
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
         let file: File = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        if file.model.get("type").is_some_and(|kind| kind != "BPE") {
-            return Err(format!("its model is {}", file.model["type"]));
+        let kind: Kind = serde_json::from_str(file.model.get()).map_err(|error| error.to_string())?;
+        if let Some(name) = kind.name.filter(|name| name != "BPE") {
+            return Err(format!("its model is {name:?}"));
         }
         let is_nfc = match file.normalizer.get("type").and_then(Value::as_str) {
             None if file.normalizer.is_null() => false,
@@ -85,7 +96,7 @@ impl Definition {
         };
         let stages = stages(&file.pre_tokenizer)?;
         let added = added(file.added_tokens)?;
-        let model: Model = serde_json::from_value(file.model).map_err(|error| error.to_string())?;
+        let model: Model = serde_json::from_str(file.model.get()).map_err(|error| error.to_string())?;
         let is_empty = |text: &Option<String>| text.as_deref().unwrap_or_default().is_empty();
         if model.dropout.is_some_and(|dropout| dropout != 0.0)
             || model.byte_fallback

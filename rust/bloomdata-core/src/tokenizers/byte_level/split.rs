@@ -36,7 +36,7 @@ impl Splitter {
     }
 
     /// Visits all words of a text in order; together they are the text.
-    pub(super) fn split(self, text: &str, mut visit: impl FnMut(&[u8])) {
+    pub(super) fn split(self, text: &str, mut visit: impl FnMut(&str)) {
         let bytes = text.as_bytes();
         let mut from = 0;
         while from < bytes.len() {
@@ -45,7 +45,7 @@ impl Splitter {
                 Self::Gpt2 => gpt2_end(text, from),
                 Self::Cl100k { digits } => cl100k_end(text, from, digits),
             };
-            visit(&bytes[from..end]);
+            visit(&text[from..end]);
             from = end;
         }
     }
@@ -242,7 +242,7 @@ mod tests {
 
     fn by_us(splitter: Splitter, text: &str) -> Vec<String> {
         let mut words = Vec::new();
-        splitter.split(text, |word| words.push(String::from_utf8_lossy(word).into_owned()));
+        splitter.split(text, |word| words.push(word.to_owned()));
         words
     }
 

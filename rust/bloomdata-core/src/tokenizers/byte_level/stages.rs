@@ -49,7 +49,7 @@ impl Stages {
     /// Visits all words of a text in order; together they are the text.
     pub(super) fn split(&self, text: &str, mut visit: impl FnMut(&[u8])) {
         if let ([Stage::Known(splitter)], []) = (&self.text[..], &self.bytes[..]) {
-            splitter.split(text, visit);
+            splitter.split(text, |word| visit(word.as_bytes()));
         } else if !text.is_empty() {
             self.split_text(&self.text, text, &mut visit);
         }
@@ -70,9 +70,7 @@ impl Stages {
             }
         };
         match stage {
-            Stage::Known(splitter) => {
-                splitter.split(text, |word| next(std::str::from_utf8(word).unwrap_or_default()));
-            }
+            Stage::Known(splitter) => splitter.split(text, next),
             Stage::Pattern(regex) => {
                 let mut from = 0;
                 for (start, end) in regex.find_iter(text) {
