@@ -13,9 +13,9 @@ from hypothesis import settings
 # Before their import, so that a failed check in them says what it saw.
 pytest.register_assert_rewrite("article_runs", "faults", "hostile", "runs")
 
-from faults import build_shim  # noqa: E402
-from hostile import Worker  # noqa: E402
-from runs import COMMANDS, end, running, tree, wait_for, write_corpus  # noqa: E402
+from faults import build_shim  # noqa: E402 - after the line that rewrites their assertions
+from hostile import Worker  # noqa: E402 - after the line that rewrites their assertions
+from runs import COMMANDS, end, running, tree, wait_for, write_corpus  # noqa: E402 - after the line that rewrites their assertions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

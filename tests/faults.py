@@ -141,6 +141,11 @@ def strike(
         "how": how,
         "every": every,
     }
+    return strikes(shim, specification)
+
+
+def strikes(shim: Path, specification: dict) -> list[dict]:
+    """The results of a child that strikes as it is told."""
     process = subprocess.run(
         [sys.executable, __file__, json.dumps(specification)],
         env={**os.environ, "LD_PRELOAD": str(shim)},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import signal
 import subprocess
@@ -147,24 +145,13 @@ def strike(shim, source, folder, how, every):
     """As `faults.strike`, for this command; times of last changes are no difference."""
     command = words(source, folder / "output")
     specification = {"command": command, "then": command, "output": str(folder / "output"), "how": how, "every": every}
-    process = subprocess.run(
-        [sys.executable, faults.__file__, json.dumps(specification)],
-        env={**os.environ, "LD_PRELOAD": str(shim)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=280,
-    )
-    assert process.returncode == 0, process.stderr
-    results = [json.loads(result) for result in process.stdout.splitlines()]
-    assert results
+    results = faults.strikes(shim, specification)
     for result in results:
         result["half"] = []  # a work folder is half of everything
         result["differences"] = [text for text in result["differences"] if not text.startswith(("sha256/", "logs.log"))]
     return results
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [1, 2], ids=["before any call", "in the middle of any write"])
 def test_a_run_killed_at_every_change_of_its_folder_goes_on_to_the_same_files(how, shim, small_corpus, tmp_path):

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-import h5py
 import numpy as np
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bloomdata
+from files import everything_in
+from packing import rows_in
 from reference import jsonl
 from reference import pack as reference_pack
 from reference.shard import Books
@@ -134,18 +135,6 @@ def shards_in(folder):
         reader = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True)
         contents[name] = reader.read() if path.suffix == ".zst" else data
     return contents
-
-
-def everything_in(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def rows_in(folder):
-    found = []
-    for path in sorted(folder.glob("*.hdf5")):
-        with h5py.File(path, "r") as file:
-            found.append([file[name][:] for name in ("input_ids", "token_type_ids")])
-    return [np.concatenate(column) for column in zip(*found, strict=True)]
 
 
 def check_books(report, books, **tokens):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from reference.jsonl import BadRecordError, decode, is_blank, records, refuse, text_of
+from reference.jsonl import BadRecordError, decode, is_blank, records, refuse, string, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,16 +113,6 @@ def pair_of(
     if string(name) not in categories:
         raise BadRecordError("unknown category")
     return prompt, completion, categories.index(name)
-
-
-def string(value: object) -> str:
-    if not isinstance(value, str):
-        raise BadRecordError("field is not a string")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:  # half of a surrogate pair, escaped
-        raise BadRecordError("malformed JSON") from None
-    return value
 
 
 def articles_of_files(files: Files, books: Books, *, record: str = "prompt_completion", **options) -> list[Article]:

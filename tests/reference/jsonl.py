@@ -105,6 +105,10 @@ def text_of(name: str, raw: bytes, field: str) -> str:
         value = value[key]
     if value is None:
         raise BadRecordError("null field")
+    return string(value)
+
+
+def string(value: object) -> str:
     if not isinstance(value, str):
         raise BadRecordError("field is not a string")
     try:

@@ -188,7 +188,7 @@ def pack(
 def pack_config(
     *,
     tokenizer: str | os.PathLike[str],
-    format: str = "hdf5",  # noqa: A002
+    format: str = "hdf5",  # noqa: A002 - the name that every tool uses
     packing: str | None = None,
     text_field: str | Sequence[str] = "text",
     categories: Sequence[str] | str | os.PathLike[str] | None = None,
