@@ -7,7 +7,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
-from bloomdata.errors import MismatchError
+from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.verbs.run import thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,14 +36,16 @@ def tokenizer_options(
 
 
 class Tokenizer:
-    """A `tokenizer.json`, a folder that holds one, or `"bytes"`. Can be pickled; shared by threads.
+    """A `tokenizer.json`, a folder that holds one, or `"bytes"`. Can be pickled; shared by threads; survives a fork.
+
+    Ids are those of Hugging Face `tokenizers` 0.23 for every `tokenizer.json`; `backend` says which code makes them.
 
     Args:
         tokenizer: What to load; see `bloomdata.pack`.
         eos_token: The token that ends a document, when the tokenizer's files do not say.
         pad_token: The token that pads.
-        add_special_tokens: Whether `encode` keeps tokens that the tokenizer itself adds; an end token that it adds
-            at the very end is left to `eos_token_id`.
+        add_special_tokens: Whether tokens that the tokenizer itself puts around texts (a leading `<s>`, ...) are
+            ever added.
         special_tokens: Tokens to add to the vocabulary, each found whole in texts.
 
     Example:
@@ -51,6 +54,9 @@ class Tokenizer:
         [104, 105]
         >>> tokenizer.decode([104, 105])
         'hi'
+        >>> ids, offsets = tokenizer.encode_batch(["hi", "", "you"])
+        >>> offsets.tolist()
+        [0, 2, 2, 5]
     """
 
     def __init__(
@@ -68,11 +74,102 @@ class Tokenizer:
         self._options = json.dumps(options)
         self._core = _core.Tokenizer(self._options)
 
-    def encode(self, text: str) -> NDArray[np.uint32]:
-        """Ids of a text, (num_tokens,) uint32, read-only."""
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], **options: Any) -> Tokenizer:
+        """Loads a `tokenizer.json`.
+
+        Args:
+            path: The file, whatever its name.
+            **options: As for `Tokenizer`.
+        """
+        if not os.path.isfile(path):
+            raise ConfigError(f"path: {os.fspath(path)} is not a file")
+        return cls(path, **options)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str], **options: Any) -> Tokenizer:
+        """Loads the `tokenizer.json` of a model's folder, with the special tokens that its other files name.
+
+        Args:
+            folder: A local folder; nothing is fetched.
+            **options: As for `Tokenizer`.
+        """
+        if not os.path.isdir(folder):
+            raise ConfigError(f"folder: {os.fspath(folder)} is not a folder; only local ones are read")
+        return cls(folder, **options)
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> NDArray[np.uint32]:
+        """Ids of a text.
+
+        Args:
+            text: The text; may be empty.
+            add_special_tokens: Whether to add what the tokenizer puts around texts.
+
+        Returns:
+            (num_tokens,) uint32, read-only.
+
+        Raises:
+            UnicodeEncodeError: A text with half of a surrogate pair, which is not UTF-8.
+        """
         import numpy as np
 
-        return np.frombuffer(self._core.encode(text), dtype="<u4")
+        return np.frombuffer(self._core.encode(text, add_special_tokens), dtype="<u4")
+
+    def encode_batch(
+        self, texts: Sequence[str] | Any, *, add_special_tokens: bool = True, num_threads: int | None = None
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Ids of many texts in one array, on several threads.
+
+        Args:
+            texts: A list of `str`, or an Arrow array or chunked array of strings, which is read in place.
+            add_special_tokens: Whether to add what the tokenizer puts around texts.
+            num_threads: Threads; one per processor by default.
+
+        Returns:
+            ids: (num_tokens,) uint32, read-only, of all texts one behind the other.
+            offsets: (num_texts + 1,) int64; text `i` has `ids[offsets[i]:offsets[i + 1]]`.
+
+        Raises:
+            UnicodeEncodeError: A text with half of a surrogate pair, which is not UTF-8.
+            TypeError: Something that is not a text.
+            ValueError: An Arrow array with nulls, or one that is damaged.
+        """
+        import numpy as np
+
+        ids, counts = self._batch(texts, add_special_tokens=add_special_tokens, keeps_ids=True, threads=num_threads)
+        offsets = np.zeros(counts.size + 1, np.int64)
+        np.cumsum(counts, out=offsets[1:])
+        return np.frombuffer(ids, dtype="<u4"), offsets
+
+    def count_tokens(
+        self, texts: str | Sequence[str] | Any, *, add_special_tokens: bool = True, num_threads: int | None = None
+    ) -> Any:
+        """How many ids texts have, without keeping the ids.
+
+        Args:
+            texts: As for `encode_batch`, or one `str`.
+            add_special_tokens: Whether to count what the tokenizer puts around texts.
+            num_threads: As for `encode_batch`.
+
+        Returns:
+            (num_texts,) int64; an `int` for one `str`.
+        """
+        if isinstance(texts, str):
+            return int(self.encode(texts, add_special_tokens=add_special_tokens).size)
+        _, counts = self._batch(texts, add_special_tokens=add_special_tokens, keeps_ids=False, threads=num_threads)
+        return counts
+
+    def _batch(
+        self, texts: Any, *, add_special_tokens: bool, keeps_ids: bool, threads: int | None
+    ) -> tuple[bytes, NDArray[np.int64]]:
+        import numpy as np
+
+        if isinstance(texts, (str, bytes)):
+            raise TypeError("texts: expected a list of str, or Arrow strings")
+        if not hasattr(texts, "__arrow_c_array__") and not hasattr(texts, "chunks"):
+            texts = list(texts)
+        ids, counts = self._core.encode_batch(texts, add_special_tokens, keeps_ids, thread_count(threads))
+        return ids, np.frombuffer(counts, dtype="<i8")
 
     def decode(self, ids: Sequence[int] | NDArray[Any], *, skip_special_tokens: bool = False) -> str:
         """Text of ids; bytes that are no UTF-8 become U+FFFD.
@@ -86,6 +183,30 @@ class Tokenizer:
                 raise MismatchError(f"token id: expected 0 to {self.vocab_size - 1}, found {token}")
         return self._core.decode(numbers, skip_special_tokens)
 
+    def decode_batch(
+        self,
+        ids: Sequence[Sequence[int]] | NDArray[Any],
+        offsets: Sequence[int] | NDArray[Any] | None = None,
+        *,
+        skip_special_tokens: bool = False,
+    ) -> list[str]:
+        """Texts of ids: of what `encode_batch` returns, or of a list of ids for each text.
+
+        Raises:
+            MismatchError: An id outside the vocabulary, or offsets outside the ids.
+        """
+        if offsets is None:
+            return [self.decode(part, skip_special_tokens=skip_special_tokens) for part in ids]
+        bounds = [int(offset) for offset in offsets]
+        if bounds != sorted(bounds) or not bounds or bounds[0] < 0 or bounds[-1] > len(ids):
+            raise MismatchError(f"offsets: expected ascending numbers from 0 to {len(ids)}")
+        parts = zip(bounds, bounds[1:], strict=False)
+        return [self.decode(ids[start:end], skip_special_tokens=skip_special_tokens) for start, end in parts]
+
+    def id_to_token(self, token_id: int) -> str | None:
+        """Name of an id in the vocabulary; `None` for one that is not in it."""
+        return self._core.id_to_token(token_id) if 0 <= token_id < self.vocab_size else None
+
     @property
     def vocab_size(self) -> int:
         """One more than the highest id."""
@@ -93,17 +214,24 @@ class Tokenizer:
 
     @property
     def eos_token_id(self) -> int:
-        """Id that ends a document."""
+        """Id that ends a document.
+
+        Raises:
+            ConfigError: The tokenizer's files do not say which; name it by `eos_token`.
+        """
         return self._core.eos_token_id
 
     @property
     def pad_token_id(self) -> int:
-        """Id that fills up sequences."""
+        """Id that fills up sequences; that of the end of a document where there is no other."""
         return self._core.pad_token_id
 
     @property
     def backend(self) -> str:
-        """Which code runs: `bytes`, `byte-level BPE` (ours), or `tokenizers 0.23`; the ids are the same."""
+        """Which code runs; the ids are the same.
+
+        `bytes`, `byte-level BPE` and `byte-fallback BPE` are ours, `tokenizers 0.23` is the crate of that name.
+        """
         return self._core.backend
 
     @property

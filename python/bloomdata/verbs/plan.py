@@ -130,7 +130,7 @@ def plan(
             raise ConfigError("tokenizer: needed, since the inputs are not tokenized")
         config = pack_config(tokenizer=tokenizer, sequence_length=sequence_length, **options)
         paths, streams = split_inputs(inputs)
-        lengths = _core.lengths(paths, streams, json.dumps(config), thread_count(num_threads), on_progress)
+        lengths, _ = _core.lengths(paths, streams, json.dumps(config), thread_count(num_threads), on_progress)
     elif options:
         raise ConfigError(f"{sorted(options)[0]}: the inputs are tokenized already")
     names = list(PACKINGS if packings is None else packings)

@@ -13,6 +13,18 @@ pub const fn index(value: u64) -> usize {
     value as usize
 }
 
+/// The lowest 32 bits of an index.
+#[allow(clippy::cast_possible_truncation, reason = "that is what it is for")]
+pub(crate) const fn narrow(value: usize) -> u32 {
+    value as u32
+}
+
+/// The lowest byte of an index.
+#[allow(clippy::cast_possible_truncation, reason = "that is what it is for")]
+pub(crate) const fn low_byte(value: usize) -> u8 {
+    value as u8
+}
+
 /// Integer type of the tokens in a Megatron `.bin` file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

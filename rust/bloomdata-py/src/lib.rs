@@ -4,6 +4,7 @@
 //! - [`errors`]: the core's errors as the classes of `bloomdata.errors`.
 //! - [`hdf5`]: h5py, as the core needs it.
 //! - [`verbs`]: one function per verb.
+//! - [`streams`], [`texts`]: Arrow data, without copies.
 //! - [`tokenizer`]: tokenizers as objects.
 
 #![allow(clippy::needless_pass_by_value, reason = "PyO3 hands over owned arguments")]
@@ -16,6 +17,7 @@ mod enter;
 mod errors;
 mod hdf5;
 mod streams;
+mod texts;
 mod tokenizer;
 mod verbs;
 

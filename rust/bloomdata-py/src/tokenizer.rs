@@ -1,10 +1,13 @@
 //! Tokenizers as objects.
 
-use bloomdata_core::tokenizers::{Tokenizer as CoreTokenizer, TokenizerOptions};
+use bloomdata_core::tokenizers::batch::{Batch, encode_batch};
+use bloomdata_core::tokenizers::{SpecialIds, Tokenizer as CoreTokenizer, TokenizerOptions};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::enter::enter;
 use crate::errors::{config_error, to_python};
+use crate::texts::Texts;
 
 /// A loaded tokenizer. Args: options as JSON (see `bloomdata.tokenizer`).
 #[pyclass(frozen, module = "bloomdata._core")]
@@ -18,22 +21,49 @@ impl Tokenizer {
     fn new(py: Python<'_>, options: &str) -> PyResult<Self> {
         let options: TokenizerOptions =
             serde_json::from_str(options).map_err(|error| config_error(&error))?;
-        py.detach(|| options.build()).map(|inner| Self { inner }).map_err(to_python)
+        py.detach(|| options.open()).map(|inner| Self { inner }).map_err(to_python)
     }
 
     /// Ids of a text as little-endian uint32.
-    fn encode<'py>(&self, py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyBytes>> {
+    fn encode<'py>(&self, py: Python<'py>, text: &str, adds_special: bool) -> PyResult<Bound<'py, PyBytes>> {
         let ids = py.detach(|| {
             let mut ids = Vec::new();
-            self.inner.encode_open(text, &mut ids).map(|()| ids)
+            let done = if adds_special {
+                self.inner.encode(text, &mut ids)
+            } else {
+                self.inner.encode_bare(text, &mut ids)
+            };
+            done.map(|()| ids)
         });
-        let bytes: Vec<u8> = ids.map_err(to_python)?.into_iter().flat_map(u32::to_le_bytes).collect();
-        Ok(PyBytes::new(py, &bytes))
+        to_bytes(py, &[ids.map_err(to_python)?])
+    }
+
+    /// Ids of texts as little-endian uint32, or nothing if they are not kept; and how many ids each text has, as
+    /// little-endian uint64.
+    fn encode_batch<'py>(
+        &self,
+        py: Python<'py>,
+        texts: Texts,
+        adds_special: bool,
+        keeps_ids: bool,
+        num_threads: usize,
+    ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+        let texts = texts.all()?;
+        let Batch { parts, lengths } = enter(py, None, |progress| {
+            encode_batch(self.inner.as_ref(), &texts, adds_special, keeps_ids, num_threads, progress)
+        })?;
+        let lengths: Vec<u8> = lengths.into_iter().flat_map(u64::to_le_bytes).collect();
+        Ok((to_bytes(py, &parts)?, PyBytes::new(py, &lengths)))
     }
 
     /// Text of ids.
     fn decode(&self, py: Python<'_>, ids: Vec<u32>, skip_special_tokens: bool) -> PyResult<String> {
         py.detach(|| self.inner.decode(&ids, skip_special_tokens)).map_err(to_python)
+    }
+
+    /// Name of an id.
+    fn id_to_token(&self, id: u32) -> Option<String> {
+        self.inner.token(id)
     }
 
     /// One more than the highest id.
@@ -44,14 +74,14 @@ impl Tokenizer {
 
     /// Id that ends a document.
     #[getter]
-    fn eos_token_id(&self) -> u32 {
-        self.inner.special().eos
+    fn eos_token_id(&self) -> PyResult<u32> {
+        self.special().map(|special| special.eos)
     }
 
     /// Id that fills up sequences.
     #[getter]
-    fn pad_token_id(&self) -> u32 {
-        self.inner.special().pad
+    fn pad_token_id(&self) -> PyResult<u32> {
+        self.special().map(|special| special.pad)
     }
 
     /// Which code runs.
@@ -71,4 +101,25 @@ impl Tokenizer {
     fn fingerprint(&self) -> &str {
         self.inner.fingerprint()
     }
+}
+
+impl Tokenizer {
+    fn special(&self) -> PyResult<SpecialIds> {
+        self.inner.special().map_err(to_python)
+    }
+}
+
+/// Ids one part after the other, written once into the object that Python gets.
+fn to_bytes<'py>(py: Python<'py>, parts: &[Vec<u32>]) -> PyResult<Bound<'py, PyBytes>> {
+    let size = 4 * parts.iter().map(Vec::len).sum::<usize>();
+    PyBytes::new_with(py, size, |mut buffer| {
+        for part in parts {
+            let (here, rest) = buffer.split_at_mut(4 * part.len());
+            for (bytes, id) in here.as_chunks_mut::<4>().0.iter_mut().zip(part) {
+                *bytes = id.to_le_bytes();
+            }
+            buffer = rest;
+        }
+        Ok(())
+    })
 }

@@ -76,7 +76,7 @@ pub(crate) fn pack(
     report(&result)
 }
 
-/// Tokens of each article of the inputs, little-endian uint32.
+/// Tokens of each article of the inputs (little-endian uint32), and what each input holds as JSON.
 #[pyfunction]
 pub(crate) fn lengths<'py>(
     py: Python<'py>,
@@ -85,7 +85,7 @@ pub(crate) fn lengths<'py>(
     config: &str,
     num_threads: usize,
     on_progress: Option<Bound<'_, PyAny>>,
-) -> PyResult<Bound<'py, PyBytes>> {
+) -> PyResult<(Bound<'py, PyBytes>, String)> {
     let config: PackConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let streams = take_streams(&streams)?;
     let lengths = enter(py, on_progress.as_ref(), |progress| {
@@ -93,8 +93,9 @@ pub(crate) fn lengths<'py>(
         let tables = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         core_lengths(&config, num_threads.max(1), &inputs, &tables, progress)
     })?;
-    let bytes: Vec<u8> = lengths.into_iter().flat_map(u32::to_le_bytes).collect();
-    Ok(PyBytes::new(py, &bytes))
+    let bytes: Vec<u8> = lengths.articles.into_iter().flat_map(u32::to_le_bytes).collect();
+    let counts = serde_json::to_string(&lengths.inputs).map_err(|error| config_error(&error))?;
+    Ok((PyBytes::new(py, &bytes), counts))
 }
 
 /// What packings would do to documents of these lengths (little-endian uint32); returns plans and a histogram as JSON.

@@ -167,7 +167,7 @@ impl<'run> Worker<'run> {
         for ((ids, before), stream) in ids.iter_mut().zip(&before).zip(streams) {
             // Megatron's tools leave a document of no tokens without an end, too.
             if self.append_eos && ids.len() > *before {
-                ids.push(self.tokenizer.special().eos);
+                ids.push(self.tokenizer.special()?.eos);
             }
             stream.lengths.push(length(ids.len() - before)?);
         }
@@ -239,7 +239,7 @@ impl<'run> Worker<'run> {
     }
 
     fn pair(&self, pair: &Pair<'_>, articles: &mut Articles) -> Result<()> {
-        let special = self.tokenizer.special();
+        let special = self.tokenizer.special()?;
         let start = articles.ids.len();
         let ids = &mut articles.ids;
         if !pair.prompt.is_empty() {

@@ -1,6 +1,8 @@
-//! Tokens of each article of the inputs, without writing anything: what a plan needs.
+//! Tokens of each article of the inputs, and of each input, without writing anything: what plans and counts need.
 
 use std::thread::scope;
+
+use serde::Serialize;
 
 use super::articles::{Packed, Worker};
 use super::books::{Fate, OnBadRecord, Outcome};
@@ -16,7 +18,33 @@ use crate::sources::inputs::InputList;
 use crate::sources::{Source, SourceOptions};
 use crate::token::TokenDtype;
 
-/// Tokenizes all inputs; the lengths of all articles, in order, at 4 bytes each.
+/// Tokens of all articles in order, at 4 bytes each, and what each input holds.
+#[derive(Debug, Default)]
+pub struct Lengths {
+    /// Tokens of each article.
+    pub articles: Vec<u32>,
+    /// One for each input.
+    pub inputs: Vec<Counts>,
+}
+
+/// What an input holds.
+#[derive(Debug, Default, Clone, Serialize)]
+pub struct Counts {
+    /// The file.
+    pub path: String,
+    /// Records that were kept.
+    pub documents: u64,
+    /// Bytes of their text.
+    pub text_bytes: u64,
+    /// Their tokens, with those that end documents.
+    pub tokens: u64,
+    /// Records left out that are fine, as empty ones.
+    pub dropped: u64,
+    /// Records that cannot become documents.
+    pub bad: u64,
+}
+
+/// Tokenizes all inputs.
 ///
 /// # Errors
 /// As [`pack`](super::pack::pack), but for outputs. Bad records are left out when they would be quarantined.
@@ -26,7 +54,7 @@ pub fn lengths(
     inputs: &InputList,
     custom: &CustomReader<'_>,
     progress: &Progress,
-) -> Result<Vec<u32>> {
+) -> Result<Lengths> {
     let fields = config.fields()?;
     let tokenizer = config.tokenizer.build()?;
     let formats = inputs.inputs.iter().map(|input| input.format).collect();
@@ -54,8 +82,10 @@ fn gather(
     on_bad_record: OnBadRecord,
     inputs: &InputList,
     progress: &Progress,
-) -> Result<Vec<u32>> {
-    let (mut lengths, mut line) = (Vec::new(), 0);
+) -> Result<Lengths> {
+    let paths = inputs.inputs.iter().map(|input| input.path.display().to_string());
+    let counts = paths.map(|path| Counts { path, ..Counts::default() }).collect();
+    let (mut lengths, mut line) = (Lengths { articles: Vec::new(), inputs: counts }, 0);
     for item in results {
         progress.check()?;
         let Item::Block(Packed { file, outcomes, streams }) = item? else {
@@ -63,14 +93,25 @@ fn gather(
             continue;
         };
         Progress::add(&progress.documents, Outcome::count(&outcomes));
+        let counts = &mut lengths.inputs[file];
         for outcome in &outcomes {
             line += outcome.records;
+            match &outcome.fate {
+                Fate::Kept { text_bytes, .. } => {
+                    counts.documents += outcome.records;
+                    counts.text_bytes += text_bytes;
+                }
+                Fate::Dropped(_) => counts.dropped += outcome.records,
+                Fate::Bad(..) => counts.bad += outcome.records,
+            }
             if let (Fate::Bad(reason, offset, _), OnBadRecord::Raise) = (&outcome.fate, on_bad_record) {
                 let path = inputs.inputs[file].path.clone();
                 return Err(Error::BadRecord { path, line, offset: *offset, reason: reason.to_string() });
             }
         }
-        lengths.extend(streams.iter().flat_map(|stream| &stream.lengths));
+        counts.tokens +=
+            streams.iter().flat_map(|stream| &stream.lengths).copied().map(u64::from).sum::<u64>();
+        lengths.articles.extend(streams.iter().flat_map(|stream| &stream.lengths));
     }
     Ok(lengths)
 }

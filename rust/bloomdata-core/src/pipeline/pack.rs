@@ -208,7 +208,7 @@ pub fn pack(
         Opened::Ready(run) => run,
     };
     let (checkpoint, was_resumed): (Checkpoint, bool) = run.checkpoint()?;
-    let mut details = details(config, tokenizer.as_ref());
+    let mut details = details(config, tokenizer.as_ref())?;
     let copied = copy_tokenizer(tokenizer.as_ref(), run.folder())?;
     let dtype = dtype(config, tokenizer.as_ref());
     let formats = inputs.inputs.iter().map(|input| input.format).collect();
@@ -225,7 +225,7 @@ pub fn pack(
         PackFormat::Hdf5 => {
             let done = &run.done.outputs;
             let tools = (writes, progress);
-            Box::new(Hdf5Sink::open(config, folder, tokenizer.special(), hdf5, &checkpoint, done, tools)?)
+            Box::new(Hdf5Sink::open(config, folder, tokenizer.special()?, hdf5, &checkpoint, done, tools)?)
         }
     };
     let done = std::mem::take(&mut run.done);
@@ -292,8 +292,8 @@ fn dtype(config: &PackConfig, tokenizer: &dyn Tokenizer) -> TokenDtype {
     }
 }
 
-fn details(config: &PackConfig, tokenizer: &dyn Tokenizer) -> Map<String, Value> {
-    let special = tokenizer.special();
+fn details(config: &PackConfig, tokenizer: &dyn Tokenizer) -> Result<Map<String, Value>> {
+    let special = tokenizer.special()?;
     let facts = json!({
         "tokenizer": {
             "backend": tokenizer.backend(),
@@ -307,7 +307,7 @@ fn details(config: &PackConfig, tokenizer: &dyn Tokenizer) -> Map<String, Value>
         },
         "token_dtype": dtype(config, tokenizer),
     });
-    facts.as_object().cloned().unwrap_or_default()
+    Ok(facts.as_object().cloned().unwrap_or_default())
 }
 
 /// What is there once everything is written.

@@ -34,8 +34,8 @@ impl Tokenizer for BytesTokenizer {
         256 + SPECIAL.len() as u64
     }
 
-    fn special(&self) -> SpecialIds {
-        SpecialIds { eos: EOS, pad: PAD, bos: Some(BOS) }
+    fn special(&self) -> Result<SpecialIds> {
+        Ok(SpecialIds { eos: EOS, pad: PAD, bos: Some(BOS) })
     }
 
     fn token(&self, id: u32) -> Option<String> {
@@ -46,6 +46,10 @@ impl Tokenizer for BytesTokenizer {
     fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         ids.extend(text.bytes().map(u32::from));
         Ok(())
+    }
+
+    fn encode_bare(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        self.encode(text, ids)
     }
 
     fn adds_eos(&self) -> bool {

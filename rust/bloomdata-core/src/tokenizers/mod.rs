@@ -1,11 +1,13 @@
 //! Text becomes token ids: one trait, and the backends behind it.
 //!
+//! - [`batch`]: many texts at once.
 //! - [`bytes`]: one id per byte, built in, for tests and for measuring the rest of the pipeline.
-//! - [`byte_level`]: byte-level BPE of the families that we do ourselves, many times faster.
+//! - [`bpe`]: byte pair encoding of the families that we do ourselves, many times faster.
 //! - [`reference`]: the `tokenizers` crate, exact for every `tokenizer.json`.
 //! - [`special`]: which ids end and pad a document.
 
-pub mod byte_level;
+pub mod batch;
+pub mod bpe;
 pub mod bytes;
 pub mod reference;
 pub mod special;
@@ -23,7 +25,10 @@ pub trait Tokenizer: Send + Sync {
     fn vocab_size(&self) -> u64;
 
     /// Ids that mark documents.
-    fn special(&self) -> SpecialIds;
+    ///
+    /// # Errors
+    /// The tokenizer's files do not say which; never after [`TokenizerOptions::build`].
+    fn special(&self) -> Result<SpecialIds>;
 
     /// Name of an id in the vocabulary.
     fn token(&self, id: u32) -> Option<String>;
@@ -33,6 +38,12 @@ pub trait Tokenizer: Send + Sync {
     /// # Errors
     /// What the backend reports.
     fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<()>;
+
+    /// The same without what the tokenizer puts around texts.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    fn encode_bare(&self, text: &str, ids: &mut Vec<u32>) -> Result<()>;
 
     /// Whether the tokenizer itself ends every text with the end-of-document token.
     fn adds_eos(&self) -> bool;
@@ -45,7 +56,7 @@ pub trait Tokenizer: Send + Sync {
     fn encode_open(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         let before = ids.len();
         self.encode(text, ids)?;
-        if self.adds_eos() && ids.len() > before && ids.last() == Some(&self.special().eos) {
+        if self.adds_eos() && ids.len() > before && ids.last() == Some(&self.special()?.eos) {
             ids.pop();
         }
         Ok(())
@@ -57,7 +68,7 @@ pub trait Tokenizer: Send + Sync {
     /// An id outside the vocabulary.
     fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String>;
 
-    /// Which code runs: `bytes`, `byte-level BPE`, or `tokenizers 0.23`.
+    /// Which code runs: `bytes`, `byte-level BPE`, `byte-fallback BPE`, or `tokenizers 0.23`.
     fn backend(&self) -> &'static str;
 
     /// Why no faster backend runs; nothing when one does.
@@ -88,11 +99,21 @@ pub struct TokenizerOptions {
 }
 
 impl TokenizerOptions {
-    /// Loads the tokenizer.
+    /// Loads the tokenizer for documents, which need an end.
     ///
     /// # Errors
     /// A file that cannot be read or used, or special tokens that cannot be determined.
     pub fn build(&self) -> Result<Box<dyn Tokenizer>> {
+        let tokenizer = self.open()?;
+        tokenizer.special()?;
+        Ok(tokenizer)
+    }
+
+    /// Loads the tokenizer; its special tokens may stay unknown.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used, or a special token that it does not have.
+    pub fn open(&self) -> Result<Box<dyn Tokenizer>> {
         if self.tokenizer == "bytes" {
             if self.eos_token.is_some() || self.pad_token.is_some() || !self.special_tokens.is_empty() {
                 return Err(Error::config("eos_token", "the \"bytes\" tokenizer has its own special tokens"));
@@ -106,7 +127,7 @@ impl TokenizerOptions {
             return Err(Error::config("tokenizer", format!("{} does not exist; {expected}", file.display())));
         }
         let reference = reference::ReferenceTokenizer::open(&file, self)?;
-        Ok(match byte_level::ByteLevelTokenizer::take_over(reference)? {
+        Ok(match bpe::BpeTokenizer::take_over(reference)? {
             Ok(ours) => Box::new(ours),
             Err((reference, reason)) => Box::new(reference.because(reason)),
         })

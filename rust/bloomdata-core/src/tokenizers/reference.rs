@@ -15,7 +15,8 @@ pub struct ReferenceTokenizer {
     inner: tokenizers::Tokenizer,
     definition: Vec<u8>,
     fingerprint: String,
-    special: SpecialIds,
+    /// Or why they are not known.
+    special: std::result::Result<SpecialIds, String>,
     vocab_size: u64,
     add_special_tokens: bool,
     /// Whether the post-processor ends every text with the end-of-document token.
@@ -72,7 +73,8 @@ impl ReferenceTokenizer {
             let added =
                 tokenizer.run(|inner| inner.encode_fast("", true)).map_err(|error| refused(&error))?;
             tokenizer.add_special_tokens = !added.get_ids().is_empty();
-            tokenizer.adds_eos = added.get_ids().last() == Some(&special.eos);
+            let last = added.get_ids().last();
+            tokenizer.adds_eos = tokenizer.special.as_ref().is_ok_and(|special| last == Some(&special.eos));
         }
         Ok(tokenizer)
     }
@@ -93,15 +95,6 @@ impl ReferenceTokenizer {
     pub fn because(self, reason: String) -> Self {
         Self { reason, ..self }
     }
-
-    /// Appends the ids of `text` alone, without what the post-processor adds.
-    ///
-    /// # Errors
-    /// As [`Tokenizer::encode`].
-    pub fn encode_bare(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
-        ids.extend_from_slice(self.run(|inner| inner.encode_fast(text, false))?.get_ids());
-        Ok(())
-    }
 }
 
 impl Tokenizer for ReferenceTokenizer {
@@ -109,8 +102,8 @@ impl Tokenizer for ReferenceTokenizer {
         self.vocab_size
     }
 
-    fn special(&self) -> SpecialIds {
-        self.special
+    fn special(&self) -> Result<SpecialIds> {
+        self.special.clone().map_err(|reason| Error::config("eos_token", reason))
     }
 
     fn token(&self, id: u32) -> Option<String> {
@@ -121,6 +114,11 @@ impl Tokenizer for ReferenceTokenizer {
         let encoding = self.run(|inner| inner.encode_fast(text, self.add_special_tokens))?;
         let found = encoding.get_ids();
         ids.extend_from_slice(found);
+        Ok(())
+    }
+
+    fn encode_bare(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        ids.extend_from_slice(self.run(|inner| inner.encode_fast(text, false))?.get_ids());
         Ok(())
     }
 

@@ -32,14 +32,16 @@ const FILES: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
 
 /// Finds the ids: from the caller's names, else the files beside the tokenizer, else by known names.
 ///
+/// Ids, or why it cannot be known which token ends a document: guessing would end documents wrongly.
+///
 /// # Errors
-/// A token that is not in the vocabulary, or none that could be meant: guessing would end documents wrongly.
+/// A token that is not in the vocabulary.
 pub fn resolve(
     file: &Path,
     eos_token: Option<&str>,
     pad_token: Option<&str>,
     id_of: impl Fn(&str) -> Option<u32>,
-) -> Result<SpecialIds> {
+) -> Result<std::result::Result<SpecialIds, String>> {
     let named = |option: &str, token: Option<String>| match token {
         None => Ok(None),
         Some(token) => match id_of(&token) {
@@ -56,26 +58,26 @@ pub fn resolve(
         None => configured(file, "pad_token")?,
     };
     let eos = match named("eos_token", eos_name)? {
-        Some(id) => id,
-        None => known_eos(file, &id_of)?,
+        Some(id) => Ok(id),
+        None => known_eos(file, &id_of),
     };
     let bos = configured(file, "bos_token")?.and_then(|token| id_of(&token));
-    Ok(SpecialIds { eos, pad: named("pad_token", pad_name)?.unwrap_or(eos), bos })
+    let pad = named("pad_token", pad_name)?;
+    Ok(eos.map(|eos| SpecialIds { eos, pad: pad.unwrap_or(eos), bos }))
 }
 
-fn known_eos(file: &Path, id_of: &impl Fn(&str) -> Option<u32>) -> Result<u32> {
+fn known_eos(file: &Path, id_of: &impl Fn(&str) -> Option<u32>) -> std::result::Result<u32, String> {
     let candidates: Vec<(&str, u32)> =
         KNOWN_EOS.into_iter().filter_map(|token| id_of(token).map(|id| (token, id))).collect();
     if let [(_, id)] = candidates[..] {
         return Ok(id);
     }
     let names: Vec<&str> = candidates.iter().map(|(token, _)| *token).collect();
-    let reason = format!(
+    Err(format!(
         "{} does not say which token ends a document (no {} beside it); candidates: {names:?}",
         file.display(),
         FILES.join(" or ")
-    );
-    Err(Error::config("eos_token", reason))
+    ))
 }
 
 /// A token named in a configuration file: a string, or an object with the string under `content`.

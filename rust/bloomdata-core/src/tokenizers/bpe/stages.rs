@@ -3,6 +3,8 @@
 //! Families that are common have a splitter of their own; any other pattern is run by the regex engine of the
 //! `tokenizers` crate, so that merging and remembering words are still ours.
 
+use std::borrow::Cow;
+
 use tokenizers::utils::SysRegex;
 use unicode_categories::UnicodeCategories;
 
@@ -43,15 +45,24 @@ pub(super) struct Stages {
     pub(super) bytes: Vec<ByteStage>,
     /// Whether the letter that stands for each byte is a number.
     pub(super) is_number: Vec<bool>,
+    /// Whether a space is put in front of every text that has none.
+    pub(super) adds_space: bool,
 }
 
 impl Stages {
-    /// Visits all words of a text in order; together they are the text.
-    pub(super) fn split(&self, text: &str, mut visit: impl FnMut(&[u8])) {
+    /// The text with the space that may be put in front.
+    pub(super) fn apply<'text>(&self, text: &'text str) -> Cow<'text, str> {
+        if self.adds_space && !text.starts_with(' ') { format!(" {text}").into() } else { text.into() }
+    }
+
+    /// Visits where all words of a text start and end, in order; together they are the text.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "`visit` is the hottest call of all")]
+    pub(super) fn split(&self, text: &str, mut visit: impl FnMut(usize, usize)) {
         if let ([Stage::Known(splitter)], []) = (&self.text[..], &self.bytes[..]) {
-            splitter.split(text, |word| visit(word.as_bytes()));
+            splitter.split(text, visit);
         } else if !text.is_empty() {
-            self.split_text(&self.text, text, &mut visit);
+            self.split_text(&self.text, text, 0, &mut visit);
         }
     }
 
@@ -60,13 +71,14 @@ impl Stages {
         self.text.iter().any(|stage| matches!(stage, Stage::Pattern(_)))
     }
 
-    fn split_text(&self, stages: &[Stage], text: &str, visit: &mut dyn FnMut(&[u8])) {
+    /// `start` is where the piece `text` stands.
+    fn split_text(&self, stages: &[Stage], text: &str, start: usize, visit: &mut dyn FnMut(usize, usize)) {
         let Some((stage, rest)) = stages.split_first() else {
-            return self.split_bytes(&self.bytes, text.as_bytes(), visit);
+            return self.split_bytes(&self.bytes, text.as_bytes(), start, visit);
         };
-        let mut next = |piece: &str| {
-            if !piece.is_empty() {
-                self.split_text(rest, piece, visit);
+        let mut next = |from: usize, end: usize| {
+            if from < end {
+                self.split_text(rest, &text[from..end], start + from, visit);
             }
         };
         match stage {
@@ -74,11 +86,11 @@ impl Stages {
             Stage::Pattern(regex) => {
                 let mut from = 0;
                 for (start, end) in regex.find_iter(text) {
-                    next(&text[from..start]);
-                    next(&text[start..end]);
+                    next(from, start);
+                    next(start, end);
                     from = end;
                 }
-                next(&text[from..]);
+                next(from, text.len());
             }
             Stage::Digits { individual } => split_by(text, char::is_numeric, *individual, next),
             Stage::Punctuation => {
@@ -88,8 +100,14 @@ impl Stages {
         }
     }
 
-    fn split_bytes(&self, stages: &[ByteStage], bytes: &[u8], visit: &mut dyn FnMut(&[u8])) {
-        let Some((stage, rest)) = stages.split_first() else { return visit(bytes) };
+    fn split_bytes(
+        &self,
+        stages: &[ByteStage],
+        bytes: &[u8],
+        start: usize,
+        visit: &mut dyn FnMut(usize, usize),
+    ) {
+        let Some((stage, rest)) = stages.split_first() else { return visit(start, start + bytes.len()) };
         let mut from = 0;
         while from < bytes.len() {
             let end = match stage {
@@ -114,22 +132,27 @@ impl Stages {
                     }
                 }
             };
-            self.split_bytes(rest, &bytes[from..end], visit);
+            self.split_bytes(rest, &bytes[from..end], start + from, visit);
             from = end;
         }
     }
 }
 
 /// Runs of letters that are of a kind, and runs of those that are not; letters of the kind one by one, if asked.
-fn split_by(text: &str, is_kind: impl Fn(char) -> bool, one_by_one: bool, mut next: impl FnMut(&str)) {
+fn split_by(
+    text: &str,
+    is_kind: impl Fn(char) -> bool,
+    one_by_one: bool,
+    mut next: impl FnMut(usize, usize),
+) {
     let (mut from, mut was) = (0, None);
     for (at, letter) in text.char_indices() {
         let is = is_kind(letter);
         if was.is_some_and(|was| was != is || (is && one_by_one)) {
-            next(&text[from..at]);
+            next(from, at);
             from = at;
         }
         was = Some(is);
     }
-    next(&text[from..]);
+    next(from, text.len());
 }

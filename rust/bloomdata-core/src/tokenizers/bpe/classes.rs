@@ -38,8 +38,13 @@ impl Classes {
         })
     }
 
-    /// The class of a character.
-    pub(super) fn of(&self, letter: char) -> u8 {
-        self.0[letter as usize]
+    /// Whether a character is white space.
+    pub(super) fn is_space(&self, letter: char) -> bool {
+        self.of(letter.into()) == SPACE
+    }
+
+    /// The class of a code point.
+    pub(super) fn of(&self, code: u32) -> u8 {
+        self.0[code as usize]
     }
 }

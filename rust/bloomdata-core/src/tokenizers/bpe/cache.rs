@@ -1,0 +1,276 @@
+//! Ids of words that were seen before, in bounded memory, one cache a thread: no locks.
+//!
+//! Words of up to 15 bytes have slots of 32 bytes, up to 31 bytes slots of 64, longer ones are in a hash map. Keys are
+//! compared whole: a hash alone would not be exact. Tables start small enough for the nearest cache and double as long
+//! as new words keep coming, up to their bound; then a new word takes the place of the oldest one of its four slots.
+
+#![allow(clippy::disallowed_types, reason = "maps are looked up, their order is never seen")]
+
+use std::collections::HashMap;
+
+/// Slots at first, and at most: 32 MiB of short words, 16 MiB of medium ones.
+const FIRST_SLOTS: usize = 1 << 12;
+const MAX_SHORT: usize = 1 << 20;
+const MAX_MEDIUM: usize = 1 << 18;
+/// Ids in the arena, at most, before everything is forgotten: 16 MiB.
+const MAX_ARENA: usize = 1 << 22;
+/// Bytes of a word that is kept, at most, and bytes of all long ones.
+pub(super) const MAX_WORD: usize = 256;
+const MAX_LONG_BYTES: usize = 8 << 20;
+
+/// Words and their ids.
+#[derive(Debug)]
+pub(super) struct Cache {
+    short: Table<2, 4>,
+    medium: Table<4, 8>,
+    long: HashMap<Box<[u8]>, (u32, u32)>,
+    long_bytes: usize,
+    /// Ids of words that have more than a slot takes.
+    arena: Vec<u32>,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            short: Table::new(MAX_SHORT),
+            medium: Table::new(MAX_MEDIUM),
+            long: HashMap::new(),
+            long_bytes: 0,
+            arena: Vec::new(),
+        }
+    }
+}
+
+/// A word that the cache does not have, and where it belongs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Missing {
+    Short(ShortKey),
+    Medium([u64; 4]),
+    Long,
+    /// Too long to be kept.
+    Never,
+}
+
+impl Cache {
+    /// The key of the word at `from..end` of a text, if it is short; what it needs is on its way from memory then.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "one of the two hottest calls: one a word")]
+    pub(super) fn prepare(&self, text: &[u8], from: usize, end: usize) -> ShortKey {
+        if end - from >= 16 {
+            return ShortKey { key: [0; 2], hash: 0 };
+        }
+        let key = short_key(text, from, end - from);
+        let hash = hash(key);
+        prefetch(&self.short.slots[hash & (self.short.slots.len() - 1)]);
+        ShortKey { key, hash }
+    }
+
+    /// Appends the ids of a word, if they are known; `short` is what [`Self::prepare`] gave.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "one of the two hottest calls: one a word")]
+    pub(super) fn find(&self, short: ShortKey, word: &[u8], out: &mut Vec<u32>) -> Result<(), Missing> {
+        if short.key[1] != 0 {
+            let found = self.short.find(short.key, short.hash, &self.arena, out);
+            return found.map_err(|()| Missing::Short(short));
+        }
+        self.find_longer(word, out)
+    }
+
+    fn find_longer(&self, word: &[u8], out: &mut Vec<u32>) -> Result<(), Missing> {
+        if word.len() < 32 {
+            let key = medium_key(word);
+            return self.medium.find(key, hash(key), &self.arena, out).map_err(|()| Missing::Medium(key));
+        }
+        if word.len() > MAX_WORD {
+            return Err(Missing::Never);
+        }
+        let &(start, count) = self.long.get(word).ok_or(Missing::Long)?;
+        out.extend_from_slice(&self.arena[start as usize..(start + count) as usize]);
+        Ok(())
+    }
+
+    /// Keeps the ids of a word that was missing.
+    pub(super) fn keep(&mut self, missing: Missing, word: &[u8], ids: &[u32]) {
+        if self.arena.len() + ids.len() > MAX_ARENA {
+            *self = Self::default();
+        }
+        match missing {
+            Missing::Never => {}
+            Missing::Short(short) => self.short.keep(short.key, ids, &mut self.arena),
+            Missing::Medium(key) => self.medium.keep(key, ids, &mut self.arena),
+            Missing::Long => {
+                if self.long_bytes + word.len() > MAX_LONG_BYTES {
+                    self.long.clear();
+                    self.long_bytes = 0;
+                }
+                self.long_bytes += word.len();
+                self.long.insert(word.into(), push(&mut self.arena, ids));
+            }
+        }
+    }
+}
+
+/// Of a word of up to 15 bytes; all zero for a longer one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ShortKey {
+    key: [u64; 2],
+    hash: usize,
+}
+
+/// Asks for memory that is needed soon.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "one instruction")]
+fn prefetch<T>(value: &T) {
+    #[cfg(target_arch = "x86_64")]
+    #[allow(unsafe_code, reason = "there is no safe way to say it")]
+    // SAFETY: a prefetch reads nothing, and the address is that of a reference.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch(std::ptr::from_ref(value).cast(), std::arch::x86_64::_MM_HINT_T0);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = value;
+}
+
+fn push(arena: &mut Vec<u32>, ids: &[u32]) -> (u32, u32) {
+    let start = u32::try_from(arena.len()).unwrap_or(0);
+    arena.extend_from_slice(ids);
+    (start, u32::try_from(ids.len()).unwrap_or(0))
+}
+
+/// The highest byte of a key: the word's size in its lower bits, above them how many ids a slot has.
+const COUNT_SHIFT: [u32; 2] = [60, 61];
+/// The count that stands for "in the arena": the first two ids are its start and its number.
+const ELSEWHERE: [u64; 2] = [15, 7];
+
+/// Slots for words of `8 * K - 1` bytes and up to `I` ids.
+#[derive(Debug)]
+struct Table<const K: usize, const I: usize> {
+    slots: Vec<Slot<K, I>>,
+    used: usize,
+    max: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(align(32))]
+struct Slot<const K: usize, const I: usize> {
+    key: [u64; K],
+    ids: [u32; I],
+}
+
+impl<const K: usize, const I: usize> Table<K, I> {
+    const SHIFT: u32 = COUNT_SHIFT[K / 4];
+    const ELSEWHERE: u64 = ELSEWHERE[K / 4];
+    const EMPTY: Slot<K, I> = Slot { key: [0; K], ids: [0; I] };
+
+    fn new(max: usize) -> Self {
+        Self { slots: vec![Self::EMPTY; FIRST_SLOTS.min(max)], used: 0, max }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+    fn find(&self, key: [u64; K], hash: usize, arena: &[u32], out: &mut Vec<u32>) -> Result<(), ()> {
+        let at = hash & (self.slots.len() - 1);
+        for at in [at, at ^ 1, at ^ 2, at ^ 3] {
+            let slot = &self.slots[at];
+            let top = slot.key[K - 1];
+            let mut is_same = (top << (64 - Self::SHIFT)) == (key[K - 1] << (64 - Self::SHIFT));
+            for (found, wanted) in slot.key[..K - 1].iter().zip(&key) {
+                is_same &= found == wanted;
+            }
+            if is_same {
+                let count = top >> Self::SHIFT;
+                if count == Self::ELSEWHERE {
+                    let start = slot.ids[0] as usize;
+                    out.extend_from_slice(&arena[start..start + slot.ids[1] as usize]);
+                } else {
+                    // All at once, then cut back: cheaper than a copy of unknown size.
+                    let before = out.len();
+                    out.extend_from_slice(&slot.ids);
+                    out.truncate(before + crate::token::index(count));
+                }
+                return Ok(());
+            }
+        }
+        Err(())
+    }
+
+    fn keep(&mut self, key: [u64; K], ids: &[u32], arena: &mut Vec<u32>) {
+        if self.used * 2 > self.slots.len() && self.slots.len() < self.max {
+            self.grow();
+        }
+        let mut slot = Slot { key, ids: [0; I] };
+        let count = if ids.len() <= I.min(crate::token::index(Self::ELSEWHERE) - 1) {
+            slot.ids[..ids.len()].copy_from_slice(ids);
+            ids.len() as u64
+        } else {
+            (slot.ids[0], slot.ids[1]) = push(arena, ids);
+            Self::ELSEWHERE
+        };
+        slot.key[K - 1] |= count << Self::SHIFT;
+        self.put(slot, hash(key));
+    }
+
+    /// The newest of four stands first; the others move on by one, and the last is lost.
+    fn put(&mut self, slot: Slot<K, I>, hash: usize) {
+        let at = hash & (self.slots.len() - 1);
+        let mut moved = slot;
+        for at in [at, at ^ 1, at ^ 2, at ^ 3] {
+            std::mem::swap(&mut self.slots[at], &mut moved);
+            if moved.key[K - 1] == 0 {
+                self.used += 1;
+                return;
+            }
+        }
+    }
+
+    fn grow(&mut self) {
+        let size = self.slots.len() * 2;
+        let old = std::mem::replace(&mut self.slots, vec![Self::EMPTY; size]);
+        self.used = 0;
+        for slot in old {
+            if slot.key[K - 1] != 0 {
+                let mut key = slot.key;
+                key[K - 1] = key[K - 1] << (64 - Self::SHIFT) >> (64 - Self::SHIFT);
+                self.put(slot, hash(key));
+            }
+        }
+    }
+}
+
+/// Up to 15 bytes and their number.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+fn short_key(text: &[u8], from: usize, size: usize) -> [u64; 2] {
+    let whole = if let Some(bytes) = text.get(from..from + 16) {
+        u128::from_le_bytes(std::array::from_fn(|at| bytes[at]))
+    } else {
+        let mut bytes = [0; 16];
+        bytes[..size].copy_from_slice(&text[from..from + size]);
+        u128::from_le_bytes(bytes)
+    };
+    let key = whole & ((1 << (8 * size)) - 1) | (size as u128) << 120;
+    let bytes = key.to_le_bytes();
+    [0, 8].map(|from| u64::from_le_bytes(std::array::from_fn(|at| bytes[from + at])))
+}
+
+/// 16 to 31 bytes and their number.
+fn medium_key(word: &[u8]) -> [u64; 4] {
+    let mut bytes = [0; 32];
+    bytes[..word.len()].copy_from_slice(word);
+    bytes[31] = u8::try_from(word.len()).unwrap_or(0);
+    [0, 8, 16, 24].map(|from| u64::from_le_bytes(std::array::from_fn(|at| bytes[from + at])))
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+fn hash<const K: usize>(key: [u64; K]) -> usize {
+    let mut all = 0;
+    for pair in key.chunks_exact(2) {
+        let product =
+            u128::from(pair[0] ^ 0x9E37_79B9_7F4A_7C15 ^ all) * u128::from(pair[1] ^ 0xD1B5_4A32_D192_ED03);
+        let bytes = product.to_le_bytes();
+        let [low, high] = [0, 8].map(|from| u64::from_le_bytes(std::array::from_fn(|at| bytes[from + at])));
+        all = low ^ high;
+    }
+    crate::token::index(all)
+}

@@ -1,0 +1,335 @@
+//! Where words may be cut, and which characters may be merged before all else.
+//!
+//! Both follow from which tokens lie across the boundary of two neighbours `a|b`, found when a tokenizer is loaded:
+//!
+//! - No token at all: nothing is ever merged across, so the word may be cut there. A long run of Chinese falls into
+//!   parts of two characters, and parts are in the cache far more often than runs.
+//! - Only tokens with the whole of `a` and the whole of `b`: then `a` and `b` become whole by themselves, so their own
+//!   merges may be done first, once for all. That leaves a fourth of the merges.
+//! - Tokens with a piece of a character (`…\xe4`): bytes are merged one by one.
+//!
+//! This needs an id for every byte, and characters whose own merges come before those with neighbours; the caller sees
+//! to that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::merges::NO_ID;
+
+/// Bits of a set of boundaries. Two boundaries may share a bit; then one is taken for less free than it is, and
+/// nothing else happens.
+const SET_BITS: u32 = 20;
+/// Characters in the table: all of up to three bytes.
+const NUM_CHARS: u32 = 1 << 16;
+/// Instead of a symbol: a character that becomes several, or one that is not in the table.
+const SEVERAL: u32 = u32::MAX;
+/// Classes of pieces are told from characters by these bits.
+const TAIL: u32 = 1 << 24;
+const HEAD: u32 = 1 << 25;
+
+/// What lies across a boundary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Boundary {
+    Closed,
+    Whole,
+    Pieces,
+}
+
+/// What is known about characters; nothing for a tokenizer that may not use it.
+#[derive(Debug)]
+pub(super) struct Chars {
+    table: Vec<Known>,
+    /// Longer characters, where symbols are characters.
+    longer: Option<BTreeMap<u32, u32>>,
+    whole: BitSet,
+    pieces: BitSet,
+    /// Pairs of ASCII that stand in a token.
+    ascii: Vec<bool>,
+}
+
+/// A character by itself: its symbol, and which ends and starts of characters in tokens it may complete, as the number
+/// of a class; 0 for none.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    symbol: u32,
+    tails: u16,
+    heads: u16,
+}
+
+/// A character in a word, or a byte that belongs to none.
+#[derive(Clone, Copy)]
+struct Letter {
+    code: u32,
+    size: usize,
+    known: Option<Known>,
+}
+
+impl Chars {
+    /// Nothing: words start as bytes and are not cut.
+    pub(super) fn none() -> Self {
+        Self {
+            table: Vec::new(),
+            longer: None,
+            whole: BitSet::default(),
+            pieces: BitSet::default(),
+            ascii: vec![true; 1 << 14],
+        }
+    }
+
+    /// From the bytes of all tokens that merges make, and the symbol that a character by itself becomes.
+    pub(super) fn new(texts: &[Vec<u8>], symbol_of: impl Fn(&[u8]) -> Option<u32>) -> Self {
+        let tokens: Vec<Token> = texts.iter().map(|text| Token::of(text)).collect();
+        let mut tails =
+            Pieces::new(tokens.iter().filter(|token| !token.whole.is_empty()).map(|token| token.tail));
+        let mut heads =
+            Pieces::new(tokens.iter().filter(|token| !token.whole.is_empty()).map(|token| token.head));
+        for Token { tail, whole, head } in &tokens {
+            if whole.is_empty() && !tail.is_empty() && !head.is_empty() {
+                tails.all.insert(tail);
+                heads.all.insert(head);
+            }
+        }
+        let mut known = |code: u32| {
+            let mut buffer = [0; 4];
+            let letter = char::from_u32(code).unwrap_or_default();
+            let bytes = letter.encode_utf8(&mut buffer).as_bytes();
+            let symbol = symbol_of(bytes).unwrap_or(SEVERAL);
+            let tails = tails.class_of((1..bytes.len()).map(|at| &bytes[at..]))?;
+            let heads = heads.class_of((1..bytes.len()).map(|at| &bytes[..at]))?;
+            Some(Known { symbol, tails, heads })
+        };
+        let Some(table) = (0..NUM_CHARS).map(&mut known).collect() else { return Self::none() };
+        let (mut inside, mut pieces) = (BitSet::new(), BitSet::new());
+        for Token { tail, whole, head } in &tokens {
+            for (left, right) in whole.chars().zip(whole.chars().skip(1)) {
+                inside.insert(left.into(), right.into());
+            }
+            let tails = tails.classes_with(tail);
+            let heads = heads.classes_with(head);
+            if let (Some(first), Some(last)) = (whole.chars().next(), whole.chars().next_back()) {
+                for class in tails {
+                    pieces.insert(TAIL | class, first.into());
+                }
+                for class in heads {
+                    pieces.insert(last.into(), HEAD | class);
+                }
+            } else {
+                for tail in tails {
+                    for head in &heads {
+                        pieces.insert(TAIL | tail, HEAD | head);
+                    }
+                }
+            }
+        }
+        Self { table, longer: None, ascii: inside.ascii(), whole: inside, pieces }
+    }
+
+    /// Where symbols are characters: those that have one, and all tokens.
+    pub(super) fn of_letters<'a>(letters: &[(char, u32)], tokens: impl Iterator<Item = &'a String>) -> Self {
+        let mut table = vec![Known { symbol: SEVERAL, tails: 0, heads: 0 }; NUM_CHARS as usize];
+        let mut longer = BTreeMap::new();
+        for &(letter, symbol) in letters {
+            match table.get_mut(letter as usize) {
+                Some(known) => known.symbol = symbol,
+                None => drop(longer.insert(letter.into(), symbol)),
+            }
+        }
+        let mut whole = BitSet::new();
+        for token in tokens {
+            for (left, right) in token.chars().zip(token.chars().skip(1)) {
+                whole.insert(left.into(), right.into());
+            }
+        }
+        Self { table, longer: Some(longer), ascii: whole.ascii(), whole, pieces: BitSet::new() }
+    }
+
+    /// Whether no token lies across the boundary at `at`.
+    pub(super) fn is_closed(&self, text: &[u8], at: usize) -> bool {
+        let start = text[..at].iter().rposition(|&byte| !is_continuation(byte));
+        match start {
+            Some(start) if !self.table.is_empty() && at < text.len() => {
+                self.boundary(self.letter(text, start), self.letter(text, at)) == Boundary::Closed
+            }
+            _ => false,
+        }
+    }
+
+    /// The same for two bytes, if both are ASCII.
+    #[inline]
+    pub(super) fn is_closed_ascii(&self, left: u8, right: u8) -> bool {
+        left < 0x80 && right < 0x80 && !self.ascii[usize::from(left) << 7 | usize::from(right)]
+    }
+
+    /// Visits the symbols that a word starts with; `ids` tells which bytes have one.
+    pub(super) fn start(&self, word: &[u8], ids: &[u32], mut visit: impl FnMut(u32)) {
+        if self.table.is_empty() {
+            let known = word.iter().filter(|&&byte| ids[usize::from(byte)] != NO_ID);
+            return known.for_each(|&byte| visit(byte.into()));
+        }
+        if word.is_ascii() {
+            return word.iter().for_each(|&byte| visit(byte.into()));
+        }
+        let (mut at, mut before) = (0, Boundary::Closed);
+        let mut letter = self.letter(word, 0);
+        while at < word.len() {
+            let end = at + letter.size;
+            let next = if end < word.len() { Some(self.letter(word, end)) } else { None };
+            let after = next.map_or(Boundary::Closed, |next| self.boundary(letter, next));
+            match letter.known {
+                Some(Known { symbol, .. })
+                    if symbol != SEVERAL && before != Boundary::Pieces && after != Boundary::Pieces =>
+                {
+                    visit(symbol);
+                }
+                _ => word[at..end].iter().for_each(|&byte| visit(byte.into())),
+            }
+            (at, before, letter) = (end, after, next.unwrap_or(letter));
+        }
+    }
+
+    /// The end of the part of a word that begins at `from` and that no token leaves.
+    pub(super) fn part_end(&self, word: &[u8], from: usize) -> usize {
+        if self.table.is_empty() || from >= word.len() {
+            return word.len();
+        }
+        let mut at = from;
+        let mut letter = self.letter(word, at);
+        loop {
+            at += letter.size;
+            if at >= word.len() {
+                return word.len();
+            }
+            let next = self.letter(word, at);
+            if self.boundary(letter, next) == Boundary::Closed {
+                return at;
+            }
+            letter = next;
+        }
+    }
+
+    fn boundary(&self, left: Letter, right: Letter) -> Boundary {
+        if left.code < 0x80 && right.code < 0x80 {
+            return if self.ascii[(left.code << 7 | right.code) as usize] {
+                Boundary::Whole
+            } else {
+                Boundary::Closed
+            };
+        }
+        let (Some(a), Some(b)) = (left.known, right.known) else { return Boundary::Pieces };
+        let (tails, heads) = (u32::from(a.tails), u32::from(b.heads));
+        let has_pieces = (tails != 0 && self.pieces.contains(TAIL | tails, right.code))
+            || (heads != 0 && self.pieces.contains(left.code, HEAD | heads))
+            || (tails != 0 && heads != 0 && self.pieces.contains(TAIL | tails, HEAD | heads));
+        if has_pieces {
+            Boundary::Pieces
+        } else if self.whole.contains(left.code, right.code) {
+            Boundary::Whole
+        } else {
+            Boundary::Closed
+        }
+    }
+
+    /// The character at `at`. Words may begin and end inside one: stages behind `ByteLevel` cut bytes.
+    fn letter(&self, word: &[u8], at: usize) -> Letter {
+        let low = |byte: u8| u32::from(byte & 0x3f);
+        let (code, size) = match word[at..] {
+            [first @ ..0x80, ..] => (u32::from(first), 1),
+            [first @ 0xc2..=0xdf, second, ..] if is_continuation(second) => {
+                (u32::from(first & 0x1f) << 6 | low(second), 2)
+            }
+            [first @ 0xe0..=0xef, second, third, ..] if is_continuation(second) && is_continuation(third) => {
+                (u32::from(first & 0x0f) << 12 | low(second) << 6 | low(third), 3)
+            }
+            [first @ 0xf0..=0xf4, a, b, c, ..] if [a, b, c].into_iter().all(is_continuation) => {
+                let code = u32::from(first & 7) << 18 | low(a) << 12 | low(b) << 6 | low(c);
+                let symbol = |longer: &BTreeMap<u32, u32>| longer.get(&code).copied().unwrap_or(SEVERAL);
+                let known =
+                    self.longer.as_ref().map(|longer| Known { symbol: symbol(longer), tails: 0, heads: 0 });
+                return Letter { code, size: 4, known };
+            }
+            _ => return Letter { code: u32::MAX, size: 1, known: None },
+        };
+        Letter { code, size, known: Some(self.table[code as usize]) }
+    }
+}
+
+/// A token as the end of a character, whole characters, and the start of one. All that is not valid UTF-8 otherwise can
+/// be in no text.
+struct Token<'text> {
+    tail: &'text [u8],
+    whole: &'text str,
+    head: &'text [u8],
+}
+
+impl<'text> Token<'text> {
+    fn of(text: &'text [u8]) -> Self {
+        let size = text.iter().take_while(|&&byte| is_continuation(byte)).count();
+        let (tail, rest) = text.split_at(size);
+        let size = std::str::from_utf8(rest).map_or_else(|error| error.valid_up_to(), str::len);
+        let (whole, head) = rest.split_at(size);
+        Self { tail, whole: std::str::from_utf8(whole).unwrap_or_default(), head }
+    }
+}
+
+/// Ends, or starts, of characters in tokens; a class is a set of them that one character has.
+struct Pieces<'text> {
+    all: BTreeSet<&'text [u8]>,
+    classes: BTreeMap<Vec<Vec<u8>>, u16>,
+}
+
+impl<'text> Pieces<'text> {
+    fn new(all: impl Iterator<Item = &'text [u8]>) -> Self {
+        Self { all: all.filter(|piece| !piece.is_empty()).collect(), classes: BTreeMap::new() }
+    }
+
+    /// The class of a character with these pieces; none when there are too many classes.
+    fn class_of<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>) -> Option<u16> {
+        let found: Vec<Vec<u8>> =
+            pieces.filter(|piece| self.all.contains(piece)).map(<[u8]>::to_vec).collect();
+        if found.is_empty() {
+            return Some(0);
+        }
+        let next = u16::try_from(self.classes.len() + 1).ok()?;
+        Some(*self.classes.entry(found).or_insert(next))
+    }
+
+    fn classes_with(&self, piece: &[u8]) -> Vec<u32> {
+        let has = |(pieces, &class): (&Vec<Vec<u8>>, &u16)| {
+            pieces.iter().any(|other| other == piece).then_some(u32::from(class))
+        };
+        self.classes.iter().filter_map(has).collect()
+    }
+}
+
+/// A set of pairs by their hash.
+#[derive(Debug, Default)]
+struct BitSet(Vec<u64>);
+
+impl BitSet {
+    fn new() -> Self {
+        Self(vec![0; 1 << (SET_BITS - 6)])
+    }
+
+    fn bit(left: u32, right: u32) -> (usize, u32) {
+        let mixed = (u64::from(left) << 32 | u64::from(right)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (mixed ^ mixed >> 32).wrapping_mul(0xD1B5_4A32_D192_ED03) >> (64 - SET_BITS);
+        (crate::token::index(mixed >> 6), crate::token::narrow(crate::token::index(mixed & 63)))
+    }
+
+    fn ascii(&self) -> Vec<bool> {
+        (0..1 << 14).map(|pair| self.contains(pair >> 7, pair & 0x7f)).collect()
+    }
+
+    fn insert(&mut self, left: u32, right: u32) {
+        let (word, bit) = Self::bit(left, right);
+        self.0[word] |= 1 << bit;
+    }
+
+    fn contains(&self, left: u32, right: u32) -> bool {
+        let (word, bit) = Self::bit(left, right);
+        self.0[word] >> bit & 1 == 1
+    }
+}
+
+fn is_continuation(byte: u8) -> bool {
+    byte & 0xc0 == 0x80
+}

@@ -1,0 +1,264 @@
+//! The model of a byte-level BPE tokenizer: words become ids.
+
+#![allow(clippy::disallowed_types, reason = "maps are looked up, their order is never seen")]
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use super::cache::{Cache, MAX_WORD, Missing, ShortKey};
+use super::merges::{MergeSpace, Merger, NO_ID};
+use super::pairs::MAX_SYMBOLS;
+
+/// Words whose memory is asked for before the first of them is looked up.
+pub(super) const BATCH: usize = 32;
+
+/// Merges, and words that are tokens although merges do not make them.
+#[derive(Debug)]
+pub(super) struct Model {
+    merger: Merger,
+    /// With `ignore_merges`, tokens that their own merges would not give.
+    whole: HashMap<Box<[u8]>, u32>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct File {
+    pub(super) vocab: HashMap<String, u32>,
+    pub(super) merges: Vec<Merge>,
+    #[serde(default)]
+    dropout: Option<f64>,
+    #[serde(default)]
+    continuing_subword_prefix: Option<String>,
+    #[serde(default)]
+    end_of_word_suffix: Option<String>,
+    #[serde(default)]
+    unk_token: Option<String>,
+    #[serde(default)]
+    pub(super) byte_fallback: bool,
+    #[serde(default)]
+    pub(super) ignore_merges: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Merge {
+    Text(String),
+    Pair(String, String),
+}
+
+/// A token that bytes and merges make.
+struct Made {
+    symbol: u32,
+    bytes: Vec<u8>,
+}
+
+/// What no model here may have.
+///
+/// # Errors
+/// Which of it the model has.
+pub(super) fn check(file: &File) -> Result<(), String> {
+    let is_empty = |text: &Option<String>| text.as_deref().unwrap_or_default().is_empty();
+    if file.dropout.is_some_and(|dropout| dropout != 0.0)
+        || !is_empty(&file.continuing_subword_prefix)
+        || !is_empty(&file.end_of_word_suffix)
+    {
+        return Err("its BPE has dropout, prefixes or suffixes".into());
+    }
+    let mut ids: Vec<u32> = file.vocab.values().copied().collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|two| two[0] == two[1]) {
+        return Err("two of its tokens have one id".into());
+    }
+    Ok(())
+}
+
+impl Model {
+    /// A model of merges alone.
+    pub(super) fn new(merger: Merger) -> Self {
+        Self { merger, whole: HashMap::new() }
+    }
+
+    /// Whether no token lies across the boundary at `at`, if that is one of ASCII, or of any characters.
+    #[inline]
+    pub(super) fn may_cut(&self, text: &[u8], at: usize, is_any: bool) -> bool {
+        self.merger.may_cut(text, at, is_any)
+    }
+
+    /// Parses the `model` of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// Why it cannot be done here.
+    pub(super) fn parse(json: &str) -> Result<Self, String> {
+        let file: File = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        check(&file)?;
+        if file.byte_fallback {
+            return Err("its BPE falls back to bytes, which are all that it has".into());
+        }
+        if file.merges.len() + 256 > MAX_SYMBOLS {
+            return Err(format!("it has more than {} merges", MAX_SYMBOLS - 256));
+        }
+        let letters = byte_letters();
+        let mut ids = byte_ids(&file, &letters)?;
+        let pairs: Vec<(&str, &str)> = file.merges.iter().map(Merge::pair).collect::<Result<_, _>>()?;
+
+        // Every token that is a byte or made by a merge, wherever the merge stands in the list.
+        let mut made: HashMap<String, Made> = HashMap::with_capacity(pairs.len() + 256);
+        for (byte, letter) in (0_u8..).zip(&letters) {
+            made.insert(letter.to_string(), Made { symbol: byte.into(), bytes: vec![byte] });
+        }
+        let bytes: HashMap<char, u8> = letters.iter().copied().zip(0..=u8::MAX).collect();
+        for (symbol, (left, right)) in (256..).zip(&pairs) {
+            let name = [*left, *right].concat();
+            for part in [left, right] {
+                if part.is_empty() || !file.vocab.contains_key(*part) {
+                    return Err(format!("merge {} has a part that is not in its vocabulary", symbol - 256));
+                }
+            }
+            let id = file.vocab.get(&name);
+            ids.push(*id.ok_or_else(|| format!("merge {} makes no token", symbol - 256))?);
+            // A token that is no bytes cannot be in a text of bytes.
+            if let Some(bytes) = name.chars().map(|letter| bytes.get(&letter).copied()).collect() {
+                made.insert(name, Made { symbol, bytes });
+            }
+        }
+        let merges: Vec<_> = pairs
+            .iter()
+            .map(|(left, right)| {
+                let result = made.get(&[*left, *right].concat())?;
+                Some((made.get(*left)?.symbol, made.get(*right)?.symbol, result.symbol))
+            })
+            .collect();
+        let texts: Vec<Vec<u8>> = made.into_values().map(|made| made.bytes).collect();
+        let mut model = Self::new(Merger::of_bytes(ids, &merges, &texts));
+        if file.ignore_merges {
+            model.whole = model.unlike_merges(file.vocab, &bytes);
+        }
+        Ok(model)
+    }
+
+    /// Tokens that differ from what merges make of their text.
+    fn unlike_merges(
+        &self,
+        vocab: HashMap<String, u32>,
+        bytes: &HashMap<char, u8>,
+    ) -> HashMap<Box<[u8]>, u32> {
+        let (mut space, mut ids) = (MergeSpace::default(), Vec::new());
+        let mut unlike = HashMap::new();
+        #[allow(clippy::iter_over_hash_type, reason = "each entry by itself")]
+        for (token, id) in vocab {
+            let text: Option<Vec<u8>> = token.chars().map(|letter| bytes.get(&letter).copied()).collect();
+            let Some(text) = text else { continue };
+            ids.clear();
+            self.merger.merge(&text, &mut space, &mut ids);
+            if ids != [id] {
+                unlike.insert(text.into_boxed_slice(), id);
+            }
+        }
+        unlike
+    }
+
+    /// Appends the ids of words of a text, given by where each starts and ends.
+    pub(super) fn words(
+        &self,
+        text: &[u8],
+        words: &[(usize, usize)],
+        memory: &mut Memory,
+        out: &mut Vec<u32>,
+    ) {
+        for words in words.chunks(BATCH) {
+            let mut keys = [ShortKey::default(); BATCH];
+            for (key, &(from, end)) in keys.iter_mut().zip(words) {
+                *key = memory.cache.prepare(text, from, end);
+            }
+            for (&key, &(from, end)) in keys.iter().zip(words) {
+                let word = &text[from..end];
+                if let Err(missing) = memory.cache.find(key, word, out) {
+                    self.miss(word, missing, memory, out);
+                }
+            }
+        }
+    }
+
+    /// A word that is not in the cache: its parts may be.
+    #[cold]
+    fn miss(&self, word: &[u8], missing: Missing, memory: &mut Memory, out: &mut Vec<u32>) {
+        let before = out.len();
+        if let Some(&id) = self.whole.get(word) {
+            out.push(id);
+            return memory.cache.keep(missing, word, &[id]);
+        }
+        let mut end = self.merger.part_end(word, 0);
+        if end == word.len() {
+            self.merger.merge(word, &mut memory.space, out);
+            return memory.cache.keep(missing, word, &out[before..]);
+        }
+        let mut from = 0;
+        while from < word.len() {
+            self.part(&word[from..end], memory, out);
+            (from, end) = (end, self.merger.part_end(word, end));
+        }
+        // Long words that have parts are put together again faster than they are looked up.
+        if !matches!(missing, Missing::Long) {
+            memory.cache.keep(missing, word, &out[before..]);
+        }
+    }
+
+    fn part(&self, part: &[u8], memory: &mut Memory, out: &mut Vec<u32>) {
+        // What a word of these bytes would be is not what a part is.
+        if part.len() > MAX_WORD || self.whole.contains_key(part) {
+            return self.merger.merge(part, &mut memory.space, out);
+        }
+        let key = memory.cache.prepare(part, 0, part.len());
+        if let Err(missing) = memory.cache.find(key, part, out) {
+            let before = out.len();
+            self.merger.merge(part, &mut memory.space, out);
+            memory.cache.keep(missing, part, &out[before..]);
+        }
+    }
+}
+
+/// What a thread keeps between words.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    cache: Cache,
+    space: MergeSpace,
+}
+
+impl Merge {
+    pub(super) fn pair(&self) -> Result<(&str, &str), String> {
+        match self {
+            Self::Pair(left, right) => Ok((left, right)),
+            Self::Text(text) => text.split_once(' ').ok_or_else(|| "a merge is not two tokens".into()),
+        }
+    }
+}
+
+fn byte_ids(file: &File, letters: &[char]) -> Result<Vec<u32>, String> {
+    let mut ids = Vec::with_capacity(256 + file.merges.len());
+    for (byte, letter) in letters.iter().enumerate() {
+        let id = file.vocab.get(letter.encode_utf8(&mut [0; 4]) as &str);
+        ids.push(match id {
+            Some(&id) => id,
+            // Some bytes are in no text; others are left out without a word, as the crate does.
+            None if matches!(byte, 0xc0 | 0xc1 | 0xf5..) || file.unk_token.is_none() => NO_ID,
+            None => return Err(format!("its vocabulary lacks byte {byte}")),
+        });
+    }
+    Ok(ids)
+}
+
+/// GPT-2's letters for bytes: printable ones stand for themselves, the others follow from U+0100 on.
+pub(super) fn byte_letters() -> Vec<char> {
+    let mut next = 0x100;
+    (0..=u8::MAX)
+        .map(|byte| {
+            let is_printable = matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+            if is_printable {
+                char::from(byte)
+            } else {
+                next += 1;
+                char::from_u32(next - 1).unwrap_or_default()
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,112 @@
+//! Normalizers: those that leave most text as it is have a quick check, all others are the crate's own.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+use tokenizers::{NormalizedString, Normalizer as _, NormalizerWrapper};
+use unicode_normalization_alignments::{IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfkc_quick};
+
+/// What a tokenizer does to text before words are cut.
+#[derive(Debug)]
+pub(super) enum Normalizer {
+    /// Nothing.
+    None,
+    /// Canonical composition.
+    Nfc,
+    /// Compatibility composition.
+    Nfkc,
+    /// Marks of `SentencePiece`: spaces become one text, another is put in front.
+    Spaces { prepend: String, space: String },
+    /// Anything else.
+    Other(Box<NormalizerWrapper>),
+}
+
+impl Normalizer {
+    /// From the `normalizer` of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// One that the crate does not know.
+    pub(super) fn parse(json: &Value) -> Result<Self, String> {
+        let kind = json.get("type").and_then(Value::as_str);
+        Ok(match kind {
+            None if json.is_null() => Self::None,
+            Some("NFC") => Self::Nfc,
+            Some("NFKC") => Self::Nfkc,
+            _ => match spaces(json) {
+                Some((prepend, space)) => Self::Spaces { prepend, space },
+                None => Self::Other(serde_json::from_value(json.clone()).map_err(|error| error.to_string())?),
+            },
+        })
+    }
+
+    /// The normalized text.
+    ///
+    /// # Errors
+    /// What the crate's normalizer reports.
+    pub(super) fn apply<'text>(&self, text: &'text str) -> Result<Cow<'text, str>, String> {
+        Ok(match self {
+            Self::None => text.into(),
+            Self::Nfc if is_simple(text) || is_nfc_quick(marks(text)) == IsNormalized::Yes => text.into(),
+            Self::Nfc => text.nfc().map(|(letter, _)| letter).collect(),
+            Self::Nfkc if text.is_ascii() || is_nfkc_quick(text.chars()) == IsNormalized::Yes => text.into(),
+            Self::Nfkc => text.nfkc().map(|(letter, _)| letter).collect(),
+            Self::Spaces { .. } if text.is_empty() => text.into(),
+            Self::Spaces { prepend, space } => {
+                let mut marked = String::with_capacity(text.len() + text.len() / 2 + prepend.len());
+                marked.push_str(prepend);
+                replace_spaces(text, space, &mut marked);
+                marked.into()
+            }
+            Self::Other(normalizer) => {
+                let mut normalized = NormalizedString::from(text);
+                normalizer.normalize(&mut normalized).map_err(|error| error.to_string())?;
+                normalized.get().to_owned().into()
+            }
+        })
+    }
+}
+
+/// Appends a text with another in place of each space.
+pub(super) fn replace_spaces(text: &str, space: &str, out: &mut String) {
+    let mut from = 0;
+    for at in memchr::memchr_iter(b' ', text.as_bytes()) {
+        out.push_str(&text[from..at]);
+        out.push_str(space);
+        from = at + 1;
+    }
+    out.push_str(&text[from..]);
+}
+
+/// `Prepend` and `Replace` of spaces, in this order, each at most once.
+fn spaces(json: &Value) -> Option<(String, String)> {
+    let list = match json.get("normalizers").and_then(Value::as_array) {
+        Some(list) if json.get("type").is_some_and(|kind| kind == "Sequence") => list.as_slice(),
+        _ => std::slice::from_ref(json),
+    };
+    let text = |json: &Value, key: &str| Some(json.get(key)?.as_str()?.to_owned());
+    let replace = |json: &Value| {
+        let is_space = json.get("type")? == "Replace" && json.get("pattern")?.get("String")? == " ";
+        if is_space { text(json, "content") } else { None }
+    };
+    match list {
+        [one] => Some((String::new(), replace(one)?)),
+        [first, second] if first.get("type")? == "Prepend" => {
+            let prepend = text(first, "prepend")?;
+            // A space that is put in front would be replaced, too.
+            (!prepend.contains(' ')).then_some((prepend, replace(second)?))
+        }
+        _ => None,
+    }
+}
+
+/// Whether all characters are below U+0300, which composition leaves alone.
+fn is_simple(text: &str) -> bool {
+    text.bytes().all(|byte| byte < 0xcc)
+}
+
+/// Without ideographs and syllables, which are most of their texts and are never changed; what is left may only look less
+/// normalized than it is.
+fn marks(text: &str) -> impl Iterator<Item = char> {
+    let is_plain = |letter: &char| matches!(letter, '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}');
+    text.chars().filter(move |letter| !is_plain(letter))
+}

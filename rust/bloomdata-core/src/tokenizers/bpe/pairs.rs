@@ -1,0 +1,66 @@
+//! Pairs of symbols to the rank of their merge: a table with open addressing, at most half full, 8 bytes a slot.
+
+/// Of pairs that are never merged.
+pub(super) const NONE: u32 = u32::MAX;
+/// Bits of a symbol and of a rank.
+const BITS: u32 = 21;
+/// Symbols and ranks are below this.
+pub(super) const MAX_SYMBOLS: usize = (1 << BITS) - 1;
+const EMPTY: u64 = u64::MAX;
+
+/// The table; a slot holds left, right and rank in 21 bits each.
+#[derive(Debug)]
+pub(super) struct Pairs {
+    slots: Vec<u64>,
+    shift: u32,
+    /// Ranks of pairs of bytes, which are half of all look-ups.
+    bytes: Vec<u32>,
+}
+
+impl Pairs {
+    /// From (left, right, rank); of equal pairs the last counts.
+    pub(super) fn new(pairs: &[(u32, u32, u32)]) -> Self {
+        let size = (2 * pairs.len() + 2).next_power_of_two();
+        let mut table =
+            Self { slots: vec![EMPTY; size], shift: 64 - size.trailing_zeros(), bytes: vec![NONE; 1 << 16] };
+        for &(left, right, rank) in pairs {
+            let key = key(left, right);
+            let at = table.find(key);
+            table.slots[at] = key << BITS | u64::from(rank);
+            if left < 256 && right < 256 {
+                table.bytes[(left << 8 | right) as usize] = rank;
+            }
+        }
+        table
+    }
+
+    /// The rank of a pair, or [`NONE`].
+    #[inline]
+    pub(super) fn get(&self, left: u32, right: u32) -> u32 {
+        if left < 256 && right < 256 {
+            return self.bytes[(left << 8 | right) as usize];
+        }
+        let slot = self.slots[self.find(key(left, right))];
+        if slot == EMPTY { NONE } else { rank_of(slot) }
+    }
+
+    fn find(&self, key: u64) -> usize {
+        let mut at = crate::token::index(key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift);
+        loop {
+            let slot = self.slots[at];
+            if slot == EMPTY || slot >> BITS == key {
+                return at;
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "masked")]
+fn rank_of(slot: u64) -> u32 {
+    (slot & ((1 << BITS) - 1)) as u32
+}
+
+fn key(left: u32, right: u32) -> u64 {
+    u64::from(left) << BITS | u64::from(right)
+}

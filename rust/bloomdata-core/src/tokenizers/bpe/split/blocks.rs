@@ -1,0 +1,151 @@
+//! What the bytes of a block belong to, one bit a byte.
+
+use super::super::classes::{Classes, LETTER, NUMBER, SPACE};
+
+/// 64 bytes of a text; bits behind its end are those of [`Block::end`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Block {
+    /// Where the block starts in the text.
+    pub(super) at: usize,
+    pub(super) letter: u64,
+    pub(super) number: u64,
+    pub(super) space: u64,
+    /// U+0020.
+    pub(super) blank: u64,
+    /// CR and LF.
+    pub(super) newline: u64,
+    pub(super) apostrophe: u64,
+    /// First bytes of characters of several, and their other bytes.
+    pub(super) lead: u64,
+    pub(super) inside: u64,
+    /// BLOOM's marks.
+    pub(super) mark: u64,
+    /// Behind the end of the text.
+    pub(super) end: u64,
+}
+
+/// Makes the blocks of a text, one after the other.
+pub(super) struct Blocks<'text> {
+    pub(super) text: &'text [u8],
+    classes: &'static Classes,
+    /// Bytes of the last block's last character that are in the next block, and its class.
+    pub(super) rest: usize,
+    pub(super) rest_class: u8,
+}
+
+impl<'text> Blocks<'text> {
+    pub(super) fn new(text: &'text [u8]) -> Self {
+        Self { text, classes: Classes::get(), rest: 0, rest_class: 0 }
+    }
+
+    /// The bytes at `at`, and bits of those behind the end.
+    #[inline]
+    pub(super) fn bytes(&self, at: usize) -> ([u8; 64], u64) {
+        if let Some(bytes) = self.text.get(at..at + 64) {
+            return (std::array::from_fn(|at| bytes[at]), 0);
+        }
+        let rest = self.text.get(at..).unwrap_or_default();
+        let mut bytes = [0; 64];
+        bytes[..rest.len()].copy_from_slice(rest);
+        (bytes, u64::MAX << rest.len())
+    }
+
+    /// The block at `at` with classes of characters.
+    #[inline]
+    pub(super) fn class_block(&mut self, at: usize) -> Block {
+        let (bytes, end) = self.bytes(at);
+        let mut block = Block {
+            at,
+            letter: bits(&bytes, |byte| (byte | 0x20).wrapping_sub(b'a') < 26),
+            number: bits(&bytes, |byte| byte.wrapping_sub(b'0') < 10),
+            space: bits(&bytes, |byte| byte == b' ' || byte.wrapping_sub(9) < 5),
+            blank: bits(&bytes, |byte| byte == b' '),
+            newline: bits(&bytes, |byte| byte == b'\n' || byte == b'\r'),
+            apostrophe: bits(&bytes, |byte| byte == b'\''),
+            end,
+            ..Block::default()
+        };
+        let high = bits(&bytes, |byte| byte >= 0x80);
+        if high != 0 {
+            self.add_longer(&mut block, bits(&bytes, |byte| byte >= 0xc0), high);
+        }
+        block
+    }
+
+    /// Adds the characters of more than one byte.
+    fn add_longer(&mut self, block: &mut Block, mut leads: u64, high: u64) {
+        (block.lead, block.inside) = (leads, high & !leads);
+        if self.rest > 0 {
+            add(block, self.rest_class, (1 << self.rest) - 1);
+            self.rest = 0;
+        }
+        while leads != 0 {
+            let at = leads.trailing_zeros() as usize;
+            leads &= leads - 1;
+            let (class, size) = self.class_at(block.at + at);
+            add(block, class, ((1 << size) - 1) << at);
+            if at + size > 64 {
+                (self.rest, self.rest_class) = (at + size - 64, class);
+            }
+        }
+    }
+
+    /// The class of the character of several bytes at `at`, and how many.
+    fn class_at(&self, at: usize) -> (u8, usize) {
+        let low = |at: usize| u32::from(self.text[at] & 0x3f);
+        let first = u32::from(self.text[at]);
+        let (code, size) = match first {
+            0..0xe0 => ((first & 0x1f) << 6 | low(at + 1), 2),
+            0xe0..0xf0 => ((first & 0x0f) << 12 | low(at + 1) << 6 | low(at + 2), 3),
+            _ => ((first & 7) << 18 | low(at + 1) << 12 | low(at + 2) << 6 | low(at + 3), 4),
+        };
+        (self.classes.of(code), size)
+    }
+}
+
+fn add(block: &mut Block, class: u8, bits: u64) {
+    match class {
+        LETTER => block.letter |= bits,
+        NUMBER => block.number |= bits,
+        SPACE => block.space |= bits,
+        _ => {}
+    }
+}
+
+/// One bit for each byte that is of a kind.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "a handful of instructions, for each block several times")]
+pub(super) fn bits(bytes: &[u8; 64], is_kind: impl Fn(u8) -> bool) -> u64 {
+    let flags: [u8; 64] = std::array::from_fn(|at| u8::from(is_kind(bytes[at])));
+    let mut bits = 0;
+    for (part, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
+        // Gathers the lowest bits of eight bytes in the highest byte.
+        bits |= u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * part);
+    }
+    bits
+}
+
+impl Block {
+    /// Neither letter, number nor white space.
+    pub(super) fn other(&self) -> u64 {
+        !(self.letter | self.number | self.space | self.end)
+    }
+}
+
+/// The bits of a kind one byte later: bit i tells about byte i - 1.
+#[inline]
+pub(super) fn before(last: u64, bits: u64) -> u64 {
+    bits << 1 | last >> 63
+}
+
+/// The bits of a kind one byte earlier: bit i tells about byte i + 1.
+#[inline]
+pub(super) fn behind(bits: u64, next: u64) -> u64 {
+    bits >> 1 | next << 63
+}
+
+/// Where runs of a kind start.
+#[inline]
+pub(super) fn run_starts(last: u64, bits: u64) -> u64 {
+    bits & !before(last, bits)
+}

@@ -1,0 +1,169 @@
+//! Words of a text, as the pattern of a tokenizer family cuts them, without a regex engine.
+//!
+//! Text is taken in blocks of 64 bytes. For each block one bit a byte says what the byte belongs to (a letter, white
+//! space, …), and where words start follows from these bits by a few operations on 64 bytes at once.
+//!
+//! - [`blocks`]: the bits of a block.
+//! - [`bloom`], [`gpt2`], [`cl100k`]: where words start.
+
+mod blocks;
+mod bloom;
+mod cl100k;
+mod gpt2;
+
+use blocks::{Block, Blocks};
+
+/// BLOOM's pattern. Under the crate's regex engine the inner `[` opens a nested class: parentheses and bar are members
+/// of the class, brackets are not.
+const BLOOM: &str = " ?[^(\\s|[.,!?…。，、।۔،])]+";
+const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// How a family cuts words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Splitter {
+    /// BLOOM: words between a few punctuation marks.
+    Bloom,
+    /// GPT-2, and `ByteLevel` by itself.
+    Gpt2,
+    /// Llama-3 and cl100k (three digits a word), Qwen2 (one).
+    Cl100k {
+        /// Digits in a word, at most.
+        digits: usize,
+    },
+}
+
+/// Where words start in one block after the other.
+trait Rule {
+    /// The block at `at`, with the bits that the rule needs.
+    #[inline]
+    fn block(blocks: &mut Blocks<'_>, at: usize) -> Block {
+        blocks.class_block(at)
+    }
+
+    /// One bit for each byte of `block` that starts a word. `last` is the block before, `next` the one behind.
+    fn starts(&mut self, text: &str, last: &Block, block: &Block, next: &Block) -> u64;
+}
+
+impl Splitter {
+    /// The splitter that does exactly what a pattern does.
+    pub(super) fn of_pattern(pattern: &str) -> Option<Self> {
+        match pattern {
+            BLOOM => Some(Self::Bloom),
+            GPT2 => Some(Self::Gpt2),
+            LLAMA3 => Some(Self::Cl100k { digits: 3 }),
+            QWEN2 => Some(Self::Cl100k { digits: 1 }),
+            _ => None,
+        }
+    }
+
+    /// Visits where all words of a text start and end, in order; together they are the text.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "`visit` is the hottest call of all")]
+    pub(super) fn split(self, text: &str, visit: impl FnMut(usize, usize)) {
+        match self {
+            Self::Bloom => each_word(text, bloom::Bloom, visit),
+            Self::Gpt2 => each_word(text, gpt2::Gpt2::default(), visit),
+            Self::Cl100k { digits } => each_word(text, cl100k::Cl100k::new(digits), visit),
+        }
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "`visit` is the hottest call of all")]
+fn each_word<R: Rule>(text: &str, mut rule: R, mut visit: impl FnMut(usize, usize)) {
+    let bytes = text.as_bytes();
+    let mut blocks = Blocks::new(bytes);
+    let (mut last, mut block, mut from) = (Block::default(), R::block(&mut blocks, 0), 0);
+    for start in (0..bytes.len()).step_by(64) {
+        let next = R::block(&mut blocks, start + 64);
+        let mut starts = rule.starts(text, &last, &block, &next);
+        while starts != 0 {
+            let at = start + starts.trailing_zeros() as usize;
+            starts &= starts - 1;
+            if at > from && at < bytes.len() {
+                visit(from, at);
+                from = at;
+            }
+        }
+        (last, block) = (block, next);
+    }
+    if from < bytes.len() {
+        visit(from, bytes.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tokenizers::utils::SysRegex;
+
+    /// What the crate's regex engine cuts, with what is between two matches as a word of its own.
+    fn by_regex(regex: &SysRegex, text: &str) -> Vec<String> {
+        let (mut words, mut from) = (Vec::new(), 0);
+        for (start, end) in regex.find_iter(text) {
+            if from < start {
+                words.push(text[from..start].to_owned());
+            }
+            words.push(text[start..end].to_owned());
+            from = end;
+        }
+        if from < text.len() {
+            words.push(text[from..].to_owned());
+        }
+        words
+    }
+
+    fn by_us(splitter: Splitter, text: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        splitter.split(text, |from, end| words.push(text[from..end].to_owned()));
+        words
+    }
+
+    fn check(text: &str) {
+        for pattern in [BLOOM, GPT2, LLAMA3, QWEN2] {
+            let regex = SysRegex::new(pattern).unwrap();
+            let splitter = Splitter::of_pattern(pattern).unwrap();
+            assert_eq!(by_us(splitter, text), by_regex(&regex, text), "{pattern}: {text:?}");
+        }
+    }
+
+    #[test]
+    fn every_character_is_cut_as_the_regex_engine_cuts_it() {
+        for pattern in [BLOOM, GPT2, LLAMA3, QWEN2] {
+            let regex = SysRegex::new(pattern).unwrap();
+            let splitter = Splitter::of_pattern(pattern).unwrap();
+            for around in [["a", "b"], [" ", "a"], ["1", "1"], ["!", "!"], ["\n", " "], ["'", "s"]] {
+                for start in (0..=u32::from(char::MAX)).step_by(4096) {
+                    let letters = (start..start + 4096).filter_map(char::from_u32);
+                    let text: String = letters
+                        .flat_map(|letter| {
+                            [around[0], letter.encode_utf8(&mut [0; 4]), around[1]]
+                                .concat()
+                                .chars()
+                                .collect::<Vec<_>>()
+                        })
+                        .collect();
+                    assert_eq!(by_us(splitter, &text), by_regex(&regex, &text), "{pattern} from {start:x}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+        #[test]
+        fn texts_are_cut_as_the_regex_engine_cuts_them(
+            text in "([a-zA-Z' \t\r\n\u{a0}\u{85}\u{3000}.,!?()|\\[\\]0-9²½éſßΩж字。，、।۔،…\u{200b}\u{301}😀\u{e000}]|'(s|t|re|VE|m|Ll|d|ſ)){0,160}"
+        ) {
+            check(&text);
+        }
+
+        #[test]
+        fn any_text_is_cut_as_the_regex_engine_cuts_it(text in "\\PC{0,120}") {
+            check(&text);
+        }
+    }
+}
