@@ -1,7 +1,8 @@
 """bloomdata turns raw text into files that a language model can train on.
 
 files -> `shard` -> `.jsonl.zst` shards -> `pack` -> Megatron or HDF5 files -> `open` -> NumPy views of tokens.
-`plan` compares packings beforehand, `merge` joins packed files, `verify` checks every byte of a finished folder.
+`count` says how many tokens there are, `plan` compares packings beforehand, `merge` joins packed files, `verify` checks
+every byte of a finished folder.
 
 Imports are lazy: `import bloomdata` loads neither NumPy nor h5py.
 """
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
     from bloomdata.report import MergeReport, PackReport, Report, ShardReport
     from bloomdata.tokenizer import Tokenizer
     from bloomdata.verbs.consumer import check_consumer
+    from bloomdata.verbs.count import TokenCounts, count
     from bloomdata.verbs.merge import merge
     from bloomdata.verbs.pack import pack
     from bloomdata.verbs.plan import PackingPlan, plan
     from bloomdata.verbs.shard import shard
+    from bloomdata.verbs.train_tokenizer import TrainReport, train_tokenizer
     from bloomdata.verbs.verify import Verification, verify
 
 __all__ = [
@@ -41,16 +44,20 @@ __all__ = [
     "PackingPlan",
     "Report",
     "ShardReport",
+    "TokenCounts",
     "Tokenizer",
+    "TrainReport",
     "UnsupportedFormatError",
     "Verification",
     "__version__",
     "check_consumer",
+    "count",
     "merge",
     "open",
     "pack",
     "plan",
     "shard",
+    "train_tokenizer",
     "verify",
 ]
 
@@ -66,15 +73,19 @@ _HOME = {
     "PackingPlan": "verbs.plan",
     "Report": "report",
     "ShardReport": "report",
+    "TokenCounts": "verbs.count",
     "Tokenizer": "tokenizer",
+    "TrainReport": "verbs.train_tokenizer",
     "UnsupportedFormatError": "errors",
     "Verification": "verbs.verify",
     "check_consumer": "verbs.consumer",
+    "count": "verbs.count",
     "merge": "verbs.merge",
     "open": "datasets",
     "pack": "verbs.pack",
     "plan": "verbs.plan",
     "shard": "verbs.shard",
+    "train_tokenizer": "verbs.train_tokenizer",
     "verify": "verbs.verify",
 }
 

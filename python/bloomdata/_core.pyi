@@ -14,6 +14,7 @@ __all__ = [
     "plan",
     "read_lines",
     "shard",
+    "train_tokenizer",
     "verify",
 ]
 
@@ -52,6 +53,13 @@ def lengths(
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[bytes, str]: ...
 def plan(lengths: bytes, sequence_length: int, packings: list[str], seed: int, window_tokens: int) -> str: ...
+def train_tokenizer(
+    inputs: list[str],
+    streams: list[tuple[str, Any]],
+    config: str,
+    num_threads: int,
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> str: ...
 def read_lines(path: str | PathLike[str], first: int, count: int) -> list[str]: ...
 def shard(
     inputs: list[str],

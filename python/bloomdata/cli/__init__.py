@@ -1,9 +1,10 @@
 """The program `bloomdata-cli`: `bloomdata-cli VERB`, with the names and defaults of the Python functions.
 
-- `parser`: all options; argparse, since it starts ten times faster than its successors.
+- `parser`: all options; argparse, since it starts ten times faster than its successors. `options`: shared ones.
 - `commands`: one function per verb.
 - `progress`: a bar on terminals, plain lines elsewhere.
 - `inspect`: documents and rows as text.
+- `tokenize`: texts as ids, ids as texts; `texts` reads them, line by line.
 - `gdp`: the flags of generative_data_prep.
 """
 
@@ -14,13 +15,14 @@ import os
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_INTERRUPTED = "interrupted; the same command goes on from here"
+# Verbs whose work is kept when they are interrupted.
+_RESUMABLE = {"shard", "pack", "merge", "gdp"}
 # After Ctrl-C: for a run to stop by itself.
 _GRACE_SECONDS = 0.8
 
@@ -33,13 +35,17 @@ def main(arguments: list[str] | None = None) -> int:
     from bloomdata.cli.commands import COMMANDS
     from bloomdata.errors import BloomdataError
 
+    interrupted = "interrupted" + "; the same command goes on from here" * (options.verb in _RESUMABLE)
     try:
-        with _ends_when_interrupted():
-            return COMMANDS[options.verb](options)
+        with _ends_when_interrupted(interrupted):
+            status = COMMANDS[options.verb](options)
+            sys.stdout.flush()
+            return status
     except KeyboardInterrupt:
-        print(_INTERRUPTED, file=sys.stderr)  # noqa: T201 - a program prints
+        print(interrupted, file=sys.stderr)  # noqa: T201 - a program prints
         return 130
     except BrokenPipeError:
+        _discard_output()
         return 1
     except (BloomdataError, OSError) as error:
         if getattr(options, "json", False):
@@ -48,8 +54,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
+def _discard_output() -> None:
+    """Nobody reads any more: what is still to be written must not fail again when the interpreter ends."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 @contextmanager
-def _ends_when_interrupted() -> Iterator[None]:
+def _ends_when_interrupted(message: str) -> Iterator[None]:
     """Ctrl-C ends the program within a second, also while a library computes that cannot be stopped.
 
     Every output survives a kill at any moment, so this is safe.
@@ -57,7 +71,7 @@ def _ends_when_interrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    timer = threading.Timer(_GRACE_SECONDS, _end)
+    timer = threading.Timer(_GRACE_SECONDS, _end, [message])
     timer.daemon = True
 
     def interrupt(*_: object) -> None:
@@ -73,6 +87,6 @@ def _ends_when_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _end() -> None:
-    print(_INTERRUPTED, file=sys.stderr, flush=True)  # noqa: T201 - a program prints
+def _end(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201 - a program prints
     os._exit(130)

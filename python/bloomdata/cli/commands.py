@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bloomdata.report import Report
 
 # Options of the program itself, which the Python functions do not have.
-_OWN = {"verb", "inputs", "output", "quiet", "json", "html"}
+_OWN = {"verb", "inputs", "output", "quiet", "json", "html", "by"}
 
 
 def _say(text: str) -> None:
@@ -55,6 +55,24 @@ def _pack(options: argparse.Namespace) -> int:
     # argparse extends its default instead of replacing it.
     options.text_field = options.text_field[1:] or ["text"]
     return _run(options, pack)
+
+
+def _count(options: argparse.Namespace) -> int:
+    from bloomdata.verbs.count import count
+
+    options.text_field = options.text_field[1:] or ["text"]
+    arguments = {name: value for name, value in vars(options).items() if name not in _OWN}
+    with progress(options.verb, quiet=options.quiet or options.json) as on_progress:
+        counts = count(options.inputs, **arguments, on_progress=on_progress)
+    _say(json.dumps(counts.to_json()) if options.json else counts.table(options.by))
+    return 0
+
+
+def _tokenize(options: argparse.Namespace) -> int:
+    from bloomdata.cli.tokenize import tokenize
+
+    tokenize(options, sys.stdout.buffer)
+    return 0
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -120,6 +138,8 @@ def _inspect(options: argparse.Namespace) -> int:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "shard": _shard,
     "pack": _pack,
+    "count": _count,
+    "tokenize": _tokenize,
     "plan": _plan,
     "merge": _merge,
     "gdp": _gdp,

@@ -7,15 +7,25 @@ import sys
 from typing import Any
 
 from bloomdata.cli.gdp import add_gdp
+from bloomdata.cli.options import (
+    FORMATS,
+    add_bad_records,
+    add_inputs,
+    add_pairs,
+    add_records,
+    add_rows_of_pairs,
+    add_running,
+    add_special_tokens,
+    add_tokenizer,
+    parse_splits,
+)
 
-_FORMATS = ".jsonl .ndjson .json .txt (each plain, .gz or .zst), .parquet; files, folders or patterns"
 
-
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, but not those that say nothing."""
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults, but not those that say nothing; leaves the lines of examples as they are."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, argparse.SUPPRESS):
+        if action.default in (None, False, argparse.SUPPRESS) or action.const is False:
             return action.help
         return super()._get_help_string(action)
 
@@ -31,6 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     _shard(_add(verbs, "shard", "copy lines into compressed shards of at most so many lines"))
     _pack(_add(verbs, "pack", "tokenize documents into Megatron or HDF5 files"))
+    _count(_add(verbs, "count", "count the tokens of each input, without writing anything", _COUNT_EXAMPLES))
+    _tokenize(_add(verbs, "tokenize", "turn texts into token ids on the standard output, or back", _TOKENIZE_EXAMPLES))
     _plan(_add(verbs, "plan", "predict what packings would do, from the lengths of documents"))
     _merge(_add(verbs, "merge", "join finished Megatron pairs"))
     add_gdp(verbs, _Formatter)
@@ -51,55 +63,14 @@ class _Version(argparse.Action):
 
 
 def _add(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, examples: str | None = None
 ) -> argparse.ArgumentParser:
-    return verbs.add_parser(name, help=summary, description=summary.capitalize() + ".", formatter_class=_Formatter)
-
-
-def _splits(text: str) -> dict[str, float]:
-    """`train=0.98,dev=0.01,test=0.01` or `dev=1000,test=1000`."""
-    splits: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, share = part.partition("=")
-        try:
-            splits[name] = int(share) if share.isdigit() else float(share)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{part!r} is not NAME=SHARE") from None
-    if any(isinstance(share, float) for share in splits.values()):
-        return {name: float(share) for name, share in splits.items()}
-    return splits
-
-
-def _inputs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", help=_FORMATS)
-    parser.add_argument("--output", "-o", required=True, help="folder to write; new, empty, or of an earlier run")
-
-
-def _bad_records(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--on-bad-record",
-        choices=("raise", "quarantine"),
-        default="raise",
-        help="stop at the first bad record, or keep bad records in quarantine.jsonl and count them",
-    )
-
-
-def _running(
-    parser: argparse.ArgumentParser, *, threads: bool = True, overwrite: bool = True, html: bool = True
-) -> None:
-    group = parser.add_argument_group("running")
-    if threads:
-        group.add_argument("--num-threads", type=int, help="threads; one per processor if not given")
-    if overwrite:
-        group.add_argument("--overwrite", action="store_true", help="discard what an earlier run left in the output")
-    group.add_argument("--quiet", "-q", action="store_true", help="print errors only")
-    group.add_argument("--json", action="store_true", help="print the report as one line of JSON")
-    if html:
-        group.add_argument("--html", metavar="FILE", help="write the report as a web page, too; not into the output")
+    description = summary.capitalize() + "."
+    return verbs.add_parser(name, help=summary, description=description, epilog=examples, formatter_class=_Formatter)
 
 
 def _shard(parser: argparse.ArgumentParser) -> None:
-    _inputs(parser)
+    add_inputs(parser)
     parser.add_argument("--max-lines", type=int, default=16_384, help="lines in a shard")
     parser.add_argument("--max-bytes", type=int, help="decompressed bytes in a shard")
     parser.add_argument("--compression", choices=("zstd", "gzip", "none"), default="zstd", help="of the shards")
@@ -114,95 +85,122 @@ def _shard(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="check that every line is a JSON object",
     )
-    _bad_records(parser)
+    add_bad_records(parser)
     parser.add_argument("--shuffle", action="store_true", help="shuffle all lines, in bounded memory")
     parser.add_argument("--seed", type=int, default=0, help="of the shuffle and of splits by ratio")
     parser.add_argument(
         "--splits",
-        type=_splits,
+        type=parse_splits,
         help="shares (train=0.98,dev=0.01,test=0.01) or numbers of lines (dev=1000,test=1000)",
     )
-    _running(parser)
+    add_running(parser)
 
 
 def _pack(parser: argparse.ArgumentParser) -> None:
-    _inputs(parser)
-    parser.add_argument("--tokenizer", required=True, help="a tokenizer.json, a folder that holds one, or 'bytes'")
+    add_inputs(parser)
+    add_tokenizer(parser)
     parser.add_argument("--format", choices=("hdf5", "megatron"), default="hdf5", help="kind of the output files")
     parser.add_argument("--sequence-length", type=int, help="tokens in a row (hdf5)")
     parser.add_argument(
         "--packing",
         help="how articles become rows (hdf5): full, greedy, best_fit, single::truncate_right, ...; full if not given",
     )
-    parser.add_argument(
-        "--record",
-        choices=("text", "prompt_completion"),
-        default="text",
-        help="what a record is: an object with text, or pairs of prompt and completion",
-    )
-    parser.add_argument(
-        "--text-field",
-        default=["text"],
-        action="extend",
-        nargs="+",
-        help="field that holds the text, a.b for one inside another; several make one Megatron pair each",
-    )
-    _pairs(parser)
+    add_records(parser, several="make one Megatron pair each")
+    add_rows_of_pairs(add_pairs(parser))
     parser.add_argument(
         "--window-tokens", type=int, default=1 << 23, help="tokens that packing best_fit looks at together"
     )
     parser.add_argument("--seed", type=int, default=0, help="of packing single::sample")
-    parser.add_argument("--eos-token", help="token that ends a document, if the tokenizer's files do not say")
     parser.add_argument("--pad-token", help="token that pads the last row")
-    parser.add_argument(
-        "--add-special-tokens",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="keep tokens that the tokenizer adds itself (a leading <s>)",
-    )
-    parser.add_argument("--special-tokens", nargs="+", metavar="TOKEN", help="tokens to add to the vocabulary")
-    parser.add_argument(
-        "--append-eos",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="end every document with the end token",
-    )
+    add_special_tokens(parser, append_eos=True)
     parser.add_argument("--compression", choices=("gzip",), help="chunked, compressed HDF5")
     parser.add_argument("--rows-per-file", type=int, help="rows in an HDF5 file; 256 MiB of them if not given")
     parser.add_argument("--prefix", default="data", help="first part of file names")
-    _bad_records(parser)
+    add_bad_records(parser)
     parser.add_argument(
         "--checkpoint-seconds", type=float, default=10.0, help="a killed run loses about this much work"
     )
-    _running(parser)
+    add_running(parser)
 
 
-def _pairs(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("pairs of prompt and completion")
-    group.add_argument("--prompt-keyword", default="prompt", help="key of the prompt")
-    group.add_argument("--completion-keyword", default="completion", help="key of the completion")
-    group.add_argument("--category-keyword", default="category", help="key of the category")
-    group.add_argument("--categories", metavar="FILE", help="JSON list of names; adds category_ids to the rows")
-    group.add_argument(
-        "--space-separator",
-        action=argparse.BooleanOptionalAction,
+_COUNT_EXAMPLES = """\
+examples:
+  bloomdata-cli count raw/ --tokenizer tokenizer.json
+  bloomdata-cli count wiki/ 'web/*.jsonl.zst' --tokenizer tokenizer.json --by-source
+  bloomdata-cli count chats.jsonl --tokenizer bytes --record prompt_completion --append-eos --json
+"""
+
+
+def _count(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="+", help=FORMATS)
+    add_tokenizer(parser)
+    add_records(parser, several="are added up")
+    add_pairs(parser)
+    add_special_tokens(parser, append_eos=False)
+    parser.add_argument(
+        "--on-bad-record",
+        choices=("raise", "quarantine"),
+        default="raise",
+        help="stop at the first bad record, or leave bad records out and count them",
+    )
+    by = parser.add_mutually_exclusive_group()
+    by.add_argument("--by-file", dest="by", action="store_const", const="file", help="show a line for each file")
+    by.add_argument(
+        "--by-source",
+        dest="by",
+        action="store_const",
+        const="source",
+        help="show a line for each of the inputs as they are named here; so it is for more than 20 files",
+    )
+    add_running(parser, overwrite=False, html=False, prints=True)
+
+
+_TOKENIZE_EXAMPLES = """\
+examples:
+  echo 'Hello world' | bloomdata-cli tokenize --tokenizer tokenizer.json
+  bloomdata-cli tokenize raw/a.jsonl --tokenizer tokenizer.json --format counts
+  bloomdata-cli tokenize notes.txt --whole --tokenizer tokenizer.json --format tokens
+  bloomdata-cli tokenize notes.txt --tokenizer bytes | bloomdata-cli tokenize --decode --tokenizer bytes
+"""
+
+
+def _tokenize(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="plain, .gz or .zst; - or none for the standard input. Every line without its \\n is a document; "
+        "of .jsonl and .ndjson, the text of every record",
+    )
+    add_tokenizer(parser)
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--whole", action="store_true", help="every file is one document")
+    kind.add_argument("--jsonl", action="store_true", help="records of JSON, whatever the names; so on standard input")
+    parser.add_argument("--text-field", default="text", help="field that holds the text, a.b for one inside another")
+    parser.add_argument(
+        "--format",
+        choices=("ids", "json", "tokens", "counts"),
+        default="ids",
+        help="a line of ids; a JSON array of ids, or of the tokens' names; or how many ids there are",
+    )
+    parser.add_argument(
+        "--no-special-tokens",
+        "--no-add-special-tokens",
+        dest="add_special_tokens",
+        action="store_false",
         default=True,
-        help="put one space in front of completions, and none behind prompts",
+        help="add none that the tokenizer adds itself (a leading <s>); with --decode, leave special tokens out",
     )
-    group.add_argument("--prompt-prefix", help="in front of prompts that are not empty")
-    group.add_argument("--prompt-postfix", help="behind prompts that are not empty")
-    boundaries = ("jsonl", "prompt_completion_pair")
-    group.add_argument(
-        "--attention-boundary", choices=boundaries, default="jsonl", help="what ends with a token of type 3"
+    parser.add_argument(
+        "--decode",
+        action="store_true",
+        help="lines of ids become texts: a JSON string a line, or with --whole the bare text of all lines of a file",
     )
-    group.add_argument("--packing-boundary", choices=boundaries, default="jsonl", help="what packing keeps together")
-    group.add_argument(
-        "--keep-prompt-only-sequences", action="store_true", help="keep pairs and rows on which nothing is trained"
-    )
+    parser.add_argument("--num-threads", type=int, help="threads; one per processor if not given")
 
 
 def _plan(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", help=f"{_FORMATS}; or one folder or pair that pack has written")
+    parser.add_argument("inputs", nargs="+", help=f"{FORMATS}; or one folder or pair that pack has written")
     parser.add_argument("--sequence-length", type=int, required=True, help="tokens in a row")
     parser.add_argument("--packings", nargs="+", metavar="PACKING", help="to compare; the common ones if not given")
     parser.add_argument("--tokenizer", help="for inputs that are not tokenized")
@@ -216,14 +214,14 @@ def _plan(parser: argparse.ArgumentParser) -> None:
         "--window-tokens", type=int, default=1 << 23, help="tokens that packing best_fit looks at together"
     )
     parser.add_argument("--seed", type=int, default=0, help="of packing single::sample")
-    _running(parser, overwrite=False, html=False)
+    add_running(parser, overwrite=False, html=False, prints=True)
 
 
 def _merge(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", help="folders of pack or merge, or pairs without .bin and .idx")
     parser.add_argument("--output", "-o", required=True, help="folder to write; new, empty, or of an earlier run")
     parser.add_argument("--prefix", default="merged_document", help="name of the pair when inputs are bare pairs")
-    _running(parser, threads=False)
+    add_running(parser, threads=False)
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
@@ -234,7 +232,7 @@ def _verify(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--num-workers", type=int, help="training workers; each needs a file")
     group.add_argument("--batch-size", type=int, help="rows in a batch; no file may have fewer")
     group.add_argument("--evaluate", action="store_true", help="dev files are needed, too")
-    _running(parser, overwrite=False, html=False)
+    add_running(parser, overwrite=False, html=False)
 
 
 def _report(parser: argparse.ArgumentParser) -> None:

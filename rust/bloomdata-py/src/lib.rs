@@ -27,7 +27,9 @@ mod _core {
     #[pymodule_export]
     use crate::tokenizer::Tokenizer;
     #[pymodule_export]
-    use crate::verbs::{finish_folder, hash_file, lengths, merge, pack, plan, read_lines, shard, verify};
+    use crate::verbs::{
+        finish_folder, hash_file, lengths, merge, pack, plan, read_lines, shard, train_tokenizer, verify,
+    };
 
     /// `release` or `debug`: benchmarks refuse a debug build.
     #[pymodule_export]

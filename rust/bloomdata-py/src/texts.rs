@@ -25,7 +25,7 @@ impl<'py> FromPyObject<'_, 'py> for Texts {
                         return PyTypeError::new_err(format!("text {at}: {error}"));
                     }
                     // Half of a surrogate pair: the error says which, and now also where.
-                    let _ = error.add_note(object.py(), &format!("text {at}"));
+                    let _ = error.add_note(object.py(), format!("text {at}"));
                     error
                 })
             };

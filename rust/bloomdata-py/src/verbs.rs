@@ -12,6 +12,7 @@ use bloomdata_core::pipeline::merge::merge as core_merge;
 use bloomdata_core::pipeline::pack::{PackConfig, pack as core_pack};
 use bloomdata_core::pipeline::run::{RunOptions, RunResult};
 use bloomdata_core::pipeline::shard::{ShardConfig, shard as core_shard};
+use bloomdata_core::pipeline::train::{TrainConfig, train_tokenizer as core_train};
 use bloomdata_core::pipeline::verify::verify as core_verify;
 use bloomdata_core::progress::Progress;
 use bloomdata_core::sources::inputs::{InputList, expand as core_expand};
@@ -96,6 +97,26 @@ pub(crate) fn lengths<'py>(
     let bytes: Vec<u8> = lengths.articles.into_iter().flat_map(u32::to_le_bytes).collect();
     let counts = serde_json::to_string(&lengths.inputs).map_err(|error| config_error(&error))?;
     Ok((PyBytes::new(py, &bytes), counts))
+}
+
+/// A vocabulary from the texts of all inputs, as JSON.
+#[pyfunction]
+pub(crate) fn train_tokenizer(
+    py: Python<'_>,
+    inputs: Vec<String>,
+    streams: Vec<(String, Bound<'_, PyAny>)>,
+    config: &str,
+    num_threads: usize,
+    on_progress: Option<Bound<'_, PyAny>>,
+) -> PyResult<String> {
+    let config: TrainConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
+    let streams = take_streams(&streams)?;
+    let vocabulary = enter(py, on_progress.as_ref(), |progress| {
+        let (inputs, tables) = list_inputs(&inputs, None, streams, config.texts.columns()?, progress)?;
+        let tables = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
+        core_train(&config, num_threads.max(1), &inputs, &tables, progress)
+    })?;
+    serde_json::to_string(&vocabulary).map_err(|error| config_error(&error))
 }
 
 /// What packings would do to documents of these lengths (little-endian uint32); returns plans and a histogram as JSON.

@@ -17,6 +17,7 @@ use crate::progress::Progress;
 use crate::sources::inputs::InputList;
 use crate::sources::{Source, SourceOptions};
 use crate::token::TokenDtype;
+use crate::tokenizers::Tokenizer;
 
 /// Tokens of all articles in order, at 4 bytes each, and what each input holds.
 #[derive(Debug, Default)]
@@ -55,10 +56,25 @@ pub fn lengths(
     custom: &CustomReader<'_>,
     progress: &Progress,
 ) -> Result<Lengths> {
-    let fields = config.fields()?;
     let tokenizer = config.tokenizer.build()?;
+    lengths_by(config, tokenizer.as_ref(), num_threads, inputs, custom, progress)
+}
+
+/// The same with a tokenizer that is there already.
+///
+/// # Errors
+/// As [`lengths`].
+pub fn lengths_by(
+    config: &PackConfig,
+    tokenizer: &dyn Tokenizer,
+    num_threads: usize,
+    inputs: &InputList,
+    custom: &CustomReader<'_>,
+    progress: &Progress,
+) -> Result<Lengths> {
+    let fields = config.fields()?;
     let formats = inputs.inputs.iter().map(|input| input.format).collect();
-    let worker = Worker::new(config, tokenizer.as_ref(), &fields, formats, TokenDtype::Int32);
+    let worker = Worker::new(config, tokenizer, &fields, formats, TokenDtype::Int32);
     let options = SourceOptions { num_threads, start: Position::default() };
     scope(|scope| {
         let source = Source::start(scope, &inputs.inputs, options, progress, custom);

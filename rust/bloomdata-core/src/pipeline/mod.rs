@@ -6,6 +6,7 @@
 //! - [`books`]: the ledger, the quarantine and the place in the inputs, settled record by record.
 //! - [`articles`]: records become token ids and what each token is.
 //! - [`lengths`]: tokens of each article, for plans.
+//! - [`train`]: a vocabulary from the words of all texts.
 //! - [`feed`]: blocks of the inputs to a pool of workers.
 //! - [`sealer`]: a thread that syncs, renames and journals finished outputs in order.
 //! - [`shard`] (with `conductor`, [`cutter`], [`shuffle`] and `shard_writer`), [`pack`] (with [`sinks`]), [`merge`], [`verify`]: the verbs.
@@ -26,4 +27,5 @@ pub mod shard;
 mod shard_writer;
 pub mod shuffle;
 pub mod sinks;
+pub mod train;
 pub mod verify;

@@ -5,12 +5,14 @@
 //! - [`bpe`]: byte pair encoding of the families that we do ourselves, many times faster.
 //! - [`reference`]: the `tokenizers` crate, exact for every `tokenizer.json`.
 //! - [`special`]: which ids end and pad a document.
+//! - [`training`]: a vocabulary from texts.
 
 pub mod batch;
 pub mod bpe;
 pub mod bytes;
 pub mod reference;
 pub mod special;
+pub mod training;
 
 use std::path::Path;
 

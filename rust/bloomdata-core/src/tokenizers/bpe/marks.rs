@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::model::Model;
 use super::normalize::replace_spaces;
+use super::stages::split_by;
 
 /// When a mark is put in front of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,23 +20,34 @@ enum Prepend {
 
 /// What is done with marks.
 #[derive(Debug)]
-pub(super) struct Marks {
+pub(in super::super) struct Marks {
     mark: String,
     /// Whether spaces become marks here, as `Metaspace` does, and when one is put in front.
     metaspace: Option<Prepend>,
     /// Whether every mark starts a word.
     splits: bool,
+    /// Whether numbers stand apart, and if so, whether each digit does.
+    digits: Option<bool>,
 }
 
 impl Marks {
-    /// From a `pre_tokenizer` that is `Metaspace` or nothing.
+    /// From pre-tokenizers that are nothing, or `Metaspace`, or `Metaspace` and `Digits`.
     ///
     /// # Errors
     /// Why it cannot be done here.
-    pub(super) fn parse(json: &Value) -> Result<Self, String> {
+    pub(super) fn parse(list: &[Value]) -> Result<Self, String> {
+        let unknown = || "its pre-tokenizers are of a form that is not known".to_owned();
+        let json = list.first().ok_or_else(unknown)?;
         if json.is_null() {
-            return Ok(Self { mark: "\u{2581}".into(), metaspace: None, splits: false });
+            return Ok(Self { mark: "\u{2581}".into(), metaspace: None, splits: false, digits: None });
         }
+        let digits = match list {
+            [_] => None,
+            [_, digits] if digits.get("type").is_some_and(|kind| kind == "Digits") => {
+                Some(digits.get("individual_digits").and_then(Value::as_bool).unwrap_or(false))
+            }
+            _ => return Err(unknown()),
+        };
         let text = |key: &str| json.get(key).and_then(Value::as_str);
         let mark = text("replacement").filter(|mark| !mark.is_empty() && *mark != " ");
         let prepend = match text("prepend_scheme") {
@@ -48,7 +59,7 @@ impl Marks {
         let splits = json.get("split").and_then(Value::as_bool).unwrap_or(true);
         match (text("type"), mark) {
             (Some("Metaspace"), Some(mark)) => {
-                Ok(Self { mark: mark.into(), metaspace: Some(prepend), splits })
+                Ok(Self { mark: mark.into(), metaspace: Some(prepend), splits, digits })
             }
             (kind, _) => Err(format!("its pre-tokenizer is {}", kind.unwrap_or("unknown"))),
         }
@@ -67,14 +78,38 @@ impl Marks {
     }
 
     /// Visits where all words of a text with marks start and end.
-    pub(super) fn split(&self, text: &str, model: &Model, mut visit: impl FnMut(usize, usize)) {
+    pub(super) fn split(
+        &self,
+        text: &str,
+        may_cut: impl Fn(&[u8], usize, bool) -> bool,
+        mut visit: impl FnMut(usize, usize),
+    ) {
+        let Some(individual) = self.digits else { return self.split_marks(text, may_cut, visit) };
+        // Where a number ends, a piece ends: nothing may be cut before that is known.
+        self.split_marks(
+            text,
+            |_, _, _| false,
+            |start, end| {
+                split_by(&text[start..end], char::is_numeric, individual, |from, end| {
+                    visit(start + from, start + end);
+                });
+            },
+        );
+    }
+
+    fn split_marks(
+        &self,
+        text: &str,
+        may_cut: impl Fn(&[u8], usize, bool) -> bool,
+        mut visit: impl FnMut(usize, usize),
+    ) {
         let bytes = text.as_bytes();
         let mark = self.mark.as_bytes();
         let (mut from, mut at) = (0, 1);
         while at < bytes.len() {
             let is_mark = bytes[at] == mark[0] && bytes[at..].starts_with(mark);
             // No token lies across, which is as good as a mark.
-            if at > from && ((is_mark && self.splits) || model.may_cut(bytes, at, is_mark)) {
+            if at > from && ((is_mark && self.splits) || may_cut(bytes, at, is_mark)) {
                 visit(from, at);
                 from = at;
             }

@@ -8,7 +8,7 @@
 //! - [`definition`]: what of a `tokenizer.json` it can do exactly; anything else is left to the `tokenizers` crate.
 //! - [`added`], [`normalize`]: what happens before words are cut.
 //! - [`marks`], [`pieces`]: words and model of SentencePiece-like tokenizers.
-//! - [`stages`]: pre-tokenizers in a row.
+//! - [`words`], [`stages`]: pre-tokenizers in a row.
 //! - [`split`]: words, as the pattern of a family cuts them.
 //! - [`classes`]: letters, numbers and spaces, as the crate's regex engine has them.
 //! - [`model`]: a word becomes ids.
@@ -29,6 +29,7 @@ mod pairs;
 mod pieces;
 mod split;
 mod stages;
+mod words;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,9 +39,11 @@ use super::reference::ReferenceTokenizer;
 use super::{SpecialIds, Tokenizer};
 use crate::error::Result;
 use added::Finder;
-use definition::{Definition, Words};
+use definition::Definition;
+pub(super) use model::byte_letters;
 use model::{BATCH, Memory, Model};
-use normalize::Normalizer;
+pub(super) use normalize::Normalizer;
+pub(super) use words::Words;
 
 /// A BPE tokenizer, with the crate beside it for everything that is not encoding.
 #[derive(Debug)]
@@ -167,10 +170,7 @@ impl BpeTokenizer {
 
     /// Encodes text between added tokens.
     fn encode_words(&self, text: &str, is_first: bool, memory: &mut Memory, ids: &mut Vec<u32>) {
-        let text = match &self.words {
-            Words::Stages(stages) => stages.apply(text),
-            Words::Marks(marks) => marks.apply(text, is_first),
-        };
+        let text = self.words.apply(text, is_first);
         let bytes = text.as_bytes();
         let mut batch = [(0, 0); BATCH];
         let mut count = 0;
@@ -182,10 +182,7 @@ impl BpeTokenizer {
                 count = 0;
             }
         };
-        match &self.words {
-            Words::Stages(stages) => stages.split(&text, visit),
-            Words::Marks(marks) => marks.split(&text, &self.model, visit),
-        }
+        self.words.split(&text, |text, at, is_any| self.model.may_cut(text, at, is_any), visit);
         self.model.words(bytes, &batch[..count], memory, ids);
     }
 

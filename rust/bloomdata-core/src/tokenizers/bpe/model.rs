@@ -248,7 +248,7 @@ fn byte_ids(file: &File, letters: &[char]) -> Result<Vec<u32>, String> {
 }
 
 /// GPT-2's letters for bytes: printable ones stand for themselves, the others follow from U+0100 on.
-pub(super) fn byte_letters() -> Vec<char> {
+pub(in super::super) fn byte_letters() -> Vec<char> {
     let mut next = 0x100;
     (0..=u8::MAX)
         .map(|byte| {

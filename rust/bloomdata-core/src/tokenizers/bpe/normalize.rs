@@ -8,7 +8,7 @@ use unicode_normalization_alignments::{IsNormalized, UnicodeNormalization, is_nf
 
 /// What a tokenizer does to text before words are cut.
 #[derive(Debug)]
-pub(super) enum Normalizer {
+pub(in super::super) enum Normalizer {
     /// Nothing.
     None,
     /// Canonical composition.
@@ -26,7 +26,7 @@ impl Normalizer {
     ///
     /// # Errors
     /// One that the crate does not know.
-    pub(super) fn parse(json: &Value) -> Result<Self, String> {
+    pub(in super::super) fn parse(json: &Value) -> Result<Self, String> {
         let kind = json.get("type").and_then(Value::as_str);
         Ok(match kind {
             None if json.is_null() => Self::None,
@@ -43,7 +43,7 @@ impl Normalizer {
     ///
     /// # Errors
     /// What the crate's normalizer reports.
-    pub(super) fn apply<'text>(&self, text: &'text str) -> Result<Cow<'text, str>, String> {
+    pub(in super::super) fn apply<'text>(&self, text: &'text str) -> Result<Cow<'text, str>, String> {
         Ok(match self {
             Self::None => text.into(),
             Self::Nfc if is_simple(text) || is_nfc_quick(marks(text)) == IsNormalized::Yes => text.into(),

@@ -40,7 +40,7 @@ pub(super) enum ByteStage {
 
 /// All pre-tokenizers of a definition.
 #[derive(Debug)]
-pub(super) struct Stages {
+pub(in super::super) struct Stages {
     pub(super) text: Vec<Stage>,
     pub(super) bytes: Vec<ByteStage>,
     /// Whether the letter that stands for each byte is a number.
@@ -139,7 +139,7 @@ impl Stages {
 }
 
 /// Runs of letters that are of a kind, and runs of those that are not; letters of the kind one by one, if asked.
-fn split_by(
+pub(super) fn split_by(
     text: &str,
     is_kind: impl Fn(char) -> bool,
     one_by_one: bool,

@@ -1,0 +1,128 @@
+"""Options that several verbs share, and values that need parsing."""
+
+from __future__ import annotations
+
+import argparse
+
+FORMATS = ".jsonl .ndjson .json .txt (each plain, .gz or .zst), .parquet; files, folders or patterns"
+
+
+def parse_splits(text: str) -> dict[str, float]:
+    """`train=0.98,dev=0.01,test=0.01` or `dev=1000,test=1000`."""
+    splits: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, share = part.partition("=")
+        try:
+            splits[name] = int(share) if share.isdigit() else float(share)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{part!r} is not NAME=SHARE") from None
+    if any(isinstance(share, float) for share in splits.values()):
+        return {name: float(share) for name, share in splits.items()}
+    return splits
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """What is read, and where it goes."""
+    parser.add_argument("inputs", nargs="+", help=FORMATS)
+    parser.add_argument("--output", "-o", required=True, help="folder to write; new, empty, or of an earlier run")
+
+
+def add_bad_records(parser: argparse.ArgumentParser) -> None:
+    """What a record does that cannot become a document."""
+    parser.add_argument(
+        "--on-bad-record",
+        choices=("raise", "quarantine"),
+        default="raise",
+        help="stop at the first bad record, or keep bad records in quarantine.jsonl and count them",
+    )
+
+
+def add_running(
+    parser: argparse.ArgumentParser,
+    *,
+    threads: bool = True,
+    overwrite: bool = True,
+    html: bool = True,
+    prints: bool = False,
+) -> None:
+    """How the program runs; nothing that changes outputs."""
+    group = parser.add_argument_group("running")
+    if threads:
+        group.add_argument("--num-threads", type=int, help="threads; one per processor if not given")
+    if overwrite:
+        group.add_argument("--overwrite", action="store_true", help="discard what an earlier run left in the output")
+    quiet = "show no progress" if prints else "print errors only"
+    group.add_argument("--quiet", "-q", action="store_true", help=quiet)
+    group.add_argument("--json", action="store_true", help="print the report as one line of JSON")
+    if html:
+        group.add_argument("--html", metavar="FILE", help="write the report as a web page, too; not into the output")
+
+
+def add_tokenizer(parser: argparse.ArgumentParser) -> None:
+    """Which tokenizer."""
+    parser.add_argument("--tokenizer", required=True, help="a tokenizer.json, a folder that holds one, or 'bytes'")
+
+
+def add_records(parser: argparse.ArgumentParser, *, several: str) -> None:
+    """What a record is, and where its text."""
+    parser.add_argument(
+        "--record",
+        choices=("text", "prompt_completion"),
+        default="text",
+        help="what a record is: an object with text, or pairs of prompt and completion",
+    )
+    parser.add_argument(
+        "--text-field",
+        default=["text"],
+        action="extend",
+        nargs="+",
+        help=f"field that holds the text, a.b for one inside another; several {several}",
+    )
+
+
+def add_special_tokens(parser: argparse.ArgumentParser, *, append_eos: bool) -> None:
+    """Tokens around texts."""
+    parser.add_argument("--eos-token", help="token that ends a document, if the tokenizer's files do not say")
+    parser.add_argument(
+        "--add-special-tokens",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep tokens that the tokenizer adds itself (a leading <s>)",
+    )
+    parser.add_argument("--special-tokens", nargs="+", metavar="TOKEN", help="tokens to add to the vocabulary")
+    parser.add_argument(
+        "--append-eos",
+        action=argparse.BooleanOptionalAction,
+        default=append_eos,
+        help="end every document with the end token",
+    )
+
+
+def add_pairs(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """How pairs of prompt and completion are read."""
+    group = parser.add_argument_group("pairs of prompt and completion")
+    group.add_argument("--prompt-keyword", default="prompt", help="key of the prompt")
+    group.add_argument("--completion-keyword", default="completion", help="key of the completion")
+    group.add_argument(
+        "--space-separator",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="put one space in front of completions, and none behind prompts",
+    )
+    group.add_argument("--prompt-prefix", help="in front of prompts that are not empty")
+    group.add_argument("--prompt-postfix", help="behind prompts that are not empty")
+    group.add_argument(
+        "--keep-prompt-only-sequences", action="store_true", help="keep pairs and rows on which nothing is trained"
+    )
+    return group
+
+
+def add_rows_of_pairs(group: argparse._ArgumentGroup) -> None:
+    """What rows of pairs hold besides."""
+    group.add_argument("--category-keyword", default="category", help="key of the category")
+    group.add_argument("--categories", metavar="FILE", help="JSON list of names; adds category_ids to the rows")
+    boundaries = ("jsonl", "prompt_completion_pair")
+    group.add_argument(
+        "--attention-boundary", choices=boundaries, default="jsonl", help="what ends with a token of type 3"
+    )
+    group.add_argument("--packing-boundary", choices=boundaries, default="jsonl", help="what packing keeps together")

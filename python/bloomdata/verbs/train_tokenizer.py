@@ -1,0 +1,244 @@
+"""The verb `train_tokenizer`: a vocabulary from texts."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bloomdata import _core
+from bloomdata.errors import ConfigError, CorruptDataError
+from bloomdata.families import PIPELINES, SPECIAL_TOKENS
+from bloomdata.verbs.pack import pack_config
+from bloomdata.verbs.run import check_choice, check_counts, split_inputs, thread_count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bloomdata.verbs.run import Inputs, OnProgress
+
+_BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+_ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainReport:
+    """What `train_tokenizer` made.
+
+    Attributes:
+        path: The `tokenizer.json`.
+        vocab_size: Tokens in it; fewer than asked for when no pair was frequent enough.
+        num_merges: Merges.
+        num_words: Words in the texts.
+        distinct_words: Different words.
+        inputs: For each input `path`, `documents`, `text_bytes`, `dropped` and `bad` records.
+    """
+
+    path: Path
+    vocab_size: int
+    num_merges: int
+    num_words: int
+    distinct_words: int
+    inputs: list[dict[str, Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {**vars(self), "path": str(self.path)}
+
+    def __str__(self) -> str:
+        documents = sum(counts["documents"] for counts in self.inputs)
+        size = sum(counts["text_bytes"] for counts in self.inputs)
+        left_out = sum(counts["dropped"] + counts["bad"] for counts in self.inputs)
+        return (
+            f"{self.vocab_size:,} tokens, {self.num_merges:,} merges in {self.path}\n"
+            f"from {documents:,} documents, {size:,} bytes, {self.num_words:,} words ({self.distinct_words:,} different)"
+            + (f"; {left_out:,} records left out" if left_out else "")
+        )
+
+
+def train_tokenizer(
+    inputs: Inputs,
+    output: str | os.PathLike[str],
+    *,
+    vocab_size: int,
+    family: str = "bloom",
+    definition: str | os.PathLike[str] | None = None,
+    min_frequency: int = 2,
+    special_tokens: Sequence[str] | None = None,
+    eos_token: str | None = None,
+    limit_alphabet: int | None = None,
+    max_token_length: int | None = None,
+    text_field: str = "text",
+    on_bad_record: str = "raise",
+    num_threads: int | None = None,
+    overwrite: bool = False,
+    on_progress: OnProgress = None,
+) -> TrainReport:
+    """Trains a BPE tokenizer and writes a folder that `tokenizers`, `transformers` and `pack` load.
+
+    The merges are those of `tokenizers`' `BpeTrainer` for the same words, whatever the number of threads or the order
+    of documents. Every different word is held in memory, the texts are not.
+
+    Args:
+        inputs: As for `pack`.
+        output: Folder for `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`.
+        vocab_size: Tokens in the vocabulary, with special tokens and letters.
+        family: How words are cut and what tokens are made of: `bloom`, `gpt2`, `llama3`, `qwen2`, `starcoder` (bytes),
+            or `llama` (characters, and bytes of those that are too rare; each digit by itself).
+        definition: A `tokenizer.json` whose normalizer, pre-tokenizer, post-processor and decoder are taken over
+            instead of a family's; its vocabulary and its added tokens are not.
+        min_frequency: The least count of a pair that is merged.
+        special_tokens: Tokens with the lowest ids, in this order; those of the family by default.
+        eos_token: Which of them ends a document; by default that of the family.
+        limit_alphabet: Most characters that have a token of their own (`llama`); a quarter of `vocab_size` by default.
+        max_token_length: Tokens have fewer letters than this, or two; letters are bytes but for `llama`.
+        text_field: Field that holds the text, `a.b` for one inside another.
+        on_bad_record: `"raise"`, or `"quarantine"` to leave bad records out and count them.
+        num_threads: Threads; one per processor by default.
+        overwrite: Replace a tokenizer that is in the folder.
+        on_progress: As for `pack`.
+
+    Raises:
+        ConfigError: An option that cannot work, or a folder that holds a tokenizer.
+        CorruptDataError: A damaged input, or a bad record.
+
+    Example:
+        >>> report = bloomdata.train_tokenizer("corpus/*.jsonl.zst", "my-tokenizer", vocab_size=32_000)
+        ... # doctest: +SKIP
+    """
+    check_counts(vocab_size=vocab_size, min_frequency=min_frequency, limit_alphabet=limit_alphabet)
+    check_counts(max_token_length=max_token_length)
+    check_choice("family", family, *PIPELINES)
+    pipeline = PIPELINES[family] if definition is None else _pipeline_of(Path(definition))
+    has_bytes = definition is None and family == "llama" or _falls_back(definition)
+    roles = dict(SPECIAL_TOKENS[family]) if special_tokens is None else {}
+    specials = list(dict.fromkeys(roles.values() if special_tokens is None else special_tokens))
+    if eos_token is not None:
+        roles["eos_token"] = eos_token
+    if "eos_token" not in roles:
+        raise ConfigError("eos_token: needed with special_tokens, to know which of them ends a document")
+    if roles["eos_token"] not in specials:
+        raise ConfigError(f"eos_token: {roles['eos_token']!r} is none of the special tokens {specials}")
+    folder = _prepare(output, overwrite=overwrite)
+    letters = [] if has_bytes else _byte_letters()
+    options = {
+        "vocab_size": vocab_size,
+        "min_frequency": min_frequency,
+        "special_tokens": [*specials, *(_BYTES if has_bytes else [])],
+        "initial_alphabet": letters,
+        "limit_alphabet": (vocab_size // 4 if limit_alphabet is None else limit_alphabet) if has_bytes else None,
+        "max_token_length": max_token_length,
+    }
+    least = len(options["special_tokens"]) + len(letters)
+    if vocab_size < least:
+        raise ConfigError(f"vocab_size: {vocab_size} is less than the {least} special tokens and bytes")
+    texts = pack_config(tokenizer="bytes", format="megatron", text_field=text_field, on_bad_record=on_bad_record)
+    paths, streams = split_inputs(inputs)
+    config = json.dumps({"texts": texts, "definition": pipeline, "options": options})
+    made = json.loads(_core.train_tokenizer(paths, streams, config, thread_count(num_threads), on_progress))
+    model = _model(made, roles.get("unk_token") if has_bytes else None, has_bytes=has_bytes)
+    path = _write(folder, pipeline, model, specials, roles)
+    return TrainReport(
+        path=path,
+        vocab_size=len(made["tokens"]),
+        num_merges=len(made["merges"]),
+        num_words=made["num_words"],
+        distinct_words=made["distinct_words"],
+        inputs=made["inputs"],
+    )
+
+
+def _definition(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"definition: {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise CorruptDataError(f"{path}: not a tokenizer: {error}") from None
+    if not isinstance(found, dict) or not isinstance(found.get("model"), dict):
+        raise CorruptDataError(f"{path}: not a tokenizer: it has no model")
+    return found
+
+
+def _pipeline_of(path: Path) -> dict[str, Any]:
+    found = _definition(path)
+    return {name: found.get(name) for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder")}
+
+
+def _falls_back(definition: str | os.PathLike[str] | None) -> bool:
+    return definition is not None and bool(_definition(Path(definition))["model"].get("byte_fallback"))
+
+
+def _byte_letters() -> list[str]:
+    """GPT-2's letters for bytes."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    return [chr(byte) for byte in printable] + [chr(0x100 + place) for place in range(256 - len(printable))]
+
+
+def _model(made: dict[str, Any], unk_token: str | None, *, has_bytes: bool) -> dict[str, Any]:
+    tokens = made["tokens"]
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": unk_token,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": has_bytes,
+        "byte_fallback": has_bytes,
+        "ignore_merges": False,
+        "vocab": {token: number for number, token in enumerate(tokens)},
+        "merges": [[tokens[left], tokens[right]] for left, right in made["merges"]],
+    }
+
+
+def _prepare(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Before hours of work: can the folder be written?"""
+    folder = Path(output)
+    if (folder / "tokenizer.json").exists() and not overwrite:
+        raise ConfigError(f"output: {folder} holds a tokenizer; overwrite=True replaces it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"output: {folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"output: {folder} cannot be written")
+    return folder
+
+
+def _write(
+    folder: Path, pipeline: dict[str, Any], model: dict[str, Any], specials: list[str], roles: dict[str, str]
+) -> Path:
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    added = [{"id": number, "content": token, **flags} for number, token in enumerate(specials)]
+    parts = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+    definition = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        **{name: pipeline.get(name) for name in parts},
+        "model": model,
+    }
+    names = {role: roles[role] for role in _ROLES if role in roles}
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **names}
+    # The vocabulary last: a folder with one is complete.
+    _replace(folder / "special_tokens_map.json", names, indent=2)
+    _replace(folder / "tokenizer_config.json", config, indent=2)
+    _replace(folder / "tokenizer.json", definition, indent=2)
+    return folder / "tokenizer.json"
+
+
+def _replace(path: Path, value: Any, indent: int) -> None:
+    """Writes a file as a whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            json.dump(value, file, ensure_ascii=False, indent=indent)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,143 @@
+//! Counts words of texts. It stands where a tokenizer stands, so that everything that reads texts can count them.
+
+use std::sync::{Mutex, PoisonError};
+
+use hashbrown::HashMap;
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::tokenizers::bpe::{Normalizer, Words};
+use crate::tokenizers::{SpecialIds, Tokenizer};
+
+/// Words that a thread counts by itself before it adds them to all.
+const OWN_WORDS: usize = 1 << 18;
+/// Parts of the common counts, each with a lock of its own.
+const PARTS: usize = 64;
+
+type Counts = HashMap<Box<[u8]>, u64>;
+
+/// Counts the words of all texts that it is asked to encode.
+#[derive(Debug)]
+pub struct WordCounter {
+    normalizer: Normalizer,
+    words: Words,
+    /// Counts that no thread is using right now.
+    own: Mutex<Vec<Counts>>,
+    all: Vec<Mutex<Counts>>,
+}
+
+impl WordCounter {
+    /// With the normalizer and the pre-tokenizer of a definition.
+    ///
+    /// # Errors
+    /// A pipeline that is not done here.
+    pub fn new(definition: &Value) -> Result<Self> {
+        let refused = |reason: String| Error::config("definition", format!("cannot be trained: {reason}"));
+        let part = |name: &str| definition.get(name).unwrap_or(&Value::Null);
+        Ok(Self {
+            normalizer: Normalizer::parse(part("normalizer")).map_err(refused)?,
+            words: Words::parse(part("pre_tokenizer")).map_err(refused)?,
+            own: Mutex::default(),
+            all: (0..PARTS).map(|_| Mutex::default()).collect(),
+        })
+    }
+
+    /// Whether letters of words are bytes.
+    pub fn has_bytes(&self) -> bool {
+        self.words.are_bytes()
+    }
+
+    /// All words and their counts.
+    pub fn into_counts(self) -> Vec<(Box<[u8]>, u64)> {
+        let own = std::mem::take(&mut *lock(&self.own));
+        for counts in own {
+            self.add(counts);
+        }
+        self.all
+            .into_iter()
+            .flat_map(|part| part.into_inner().unwrap_or_else(PoisonError::into_inner))
+            .collect()
+    }
+
+    fn count(&self, text: &str, own: &mut Counts) -> std::result::Result<(), String> {
+        let text = self.normalizer.apply(text)?;
+        let text = self.words.apply(&text, true);
+        let bytes = text.as_bytes();
+        let never = |_: &[u8], _: usize, _: bool| false;
+        self.words.split(&text, never, |from, end| match own.get_mut(&bytes[from..end]) {
+            Some(count) => *count += 1,
+            None => drop(own.insert(bytes[from..end].into(), 1)),
+        });
+        Ok(())
+    }
+
+    fn add(&self, counts: Counts) {
+        let mut parts: Vec<Vec<(Box<[u8]>, u64)>> = (0..PARTS).map(|_| Vec::new()).collect();
+        for (word, count) in counts {
+            let place =
+                word.iter().fold(word.len(), |hash, &byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+            parts[place % PARTS].push((word, count));
+        }
+        for (part, words) in self.all.iter().zip(parts) {
+            let mut part = lock(part);
+            for (word, count) in words {
+                *part.entry(word).or_insert(0) += count;
+            }
+        }
+    }
+}
+
+/// Counts stay right when a thread panics: it was not counting with the lock held.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Tokenizer for WordCounter {
+    fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        let mut own = lock(&self.own).pop().unwrap_or_default();
+        let counted = self.count(text, &mut own);
+        if own.len() > OWN_WORDS {
+            self.add(std::mem::take(&mut own));
+        }
+        lock(&self.own).push(own);
+        // One id, so that the text is a document.
+        ids.push(0);
+        counted.map_err(|reason| Error::config("definition", reason))
+    }
+
+    fn encode_bare(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        self.encode(text, ids)
+    }
+
+    fn vocab_size(&self) -> u64 {
+        1
+    }
+
+    fn special(&self) -> Result<SpecialIds> {
+        Ok(SpecialIds { eos: 0, pad: 0, bos: None })
+    }
+
+    fn token(&self, _: u32) -> Option<String> {
+        None
+    }
+
+    fn adds_eos(&self) -> bool {
+        false
+    }
+
+    fn decode(&self, _: &[u32], _: bool) -> Result<String> {
+        Ok(String::new())
+    }
+
+    fn backend(&self) -> &'static str {
+        "counting"
+    }
+
+    fn fingerprint(&self) -> &'static str {
+        ""
+    }
+
+    fn definition(&self) -> Option<&[u8]> {
+        None
+    }
+}

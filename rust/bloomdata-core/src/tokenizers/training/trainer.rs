@@ -1,0 +1,246 @@
+//! Merges the most frequent pair until the vocabulary is full.
+//!
+//! Origin: R. Sennrich et al., arXiv 1508.07909; ties, the alphabet and all limits are those of `BpeTrainer` of
+//! `tokenizers` 0.23, so the merges are the same. Counts are of 64 bits (there 32, which wrap around), and letters at the
+//! cut of `limit_alphabet` are chosen by code point (there at random).
+//!
+//! A pair gains occurrences only in the step that makes the younger of its two symbols, and loses them afterwards. So a
+//! queue with counts that may be too high, but never too low, gives the most frequent pair: what is too high goes back.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use hashbrown::HashMap;
+use serde::Deserialize;
+
+use super::alphabet::alphabet;
+use super::table::PairTable;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::tokenizers::bpe::byte_letters;
+
+/// What a vocabulary shall be.
+#[derive(Debug, Clone, Deserialize)]
+pub struct TrainOptions {
+    /// Tokens, with special ones and letters.
+    pub vocab_size: usize,
+    /// The least count of a pair that is merged; 0 and 1 are equal.
+    pub min_frequency: u64,
+    /// Tokens with the lowest ids; not looked for in texts.
+    pub special_tokens: Vec<String>,
+    /// Letters that are there even if no text has them.
+    pub initial_alphabet: Vec<char>,
+    /// Letters, at most; others vanish from words.
+    pub limit_alphabet: Option<usize>,
+    /// A token has fewer letters than this, or two.
+    pub max_token_length: Option<usize>,
+}
+
+/// A vocabulary.
+#[derive(Debug, Default)]
+pub struct Trained {
+    /// Tokens by id.
+    pub tokens: Vec<String>,
+    /// Ids of left and right, in order.
+    pub merges: Vec<(u32, u32)>,
+}
+
+/// Words as symbols, one behind the other; a word keeps its place and gets shorter.
+struct Texts {
+    symbols: Vec<u32>,
+    /// Start, length and count of each word.
+    words: Vec<(usize, u32, i64)>,
+}
+
+struct Trainer<'run> {
+    options: &'run TrainOptions,
+    texts: Texts,
+    table: PairTable,
+    trained: Trained,
+    /// Letters of each token.
+    lengths: Vec<usize>,
+}
+
+/// A pair in the queue: the highest count first, then the lowest ids.
+type Entry = (i64, Reverse<(u32, u32)>, u32);
+
+/// Trains on words and their counts. `has_bytes`: letters of words are bytes, which tokens write as GPT-2 does.
+///
+/// # Errors
+/// More words or tokens than 32 bits number; a stop that was asked for.
+pub fn train(
+    words: &[(Box<[u8]>, u64)],
+    has_bytes: bool,
+    options: &TrainOptions,
+    progress: &Progress,
+) -> Result<Trained> {
+    let mut trainer = Trainer {
+        options,
+        texts: Texts { symbols: Vec::new(), words: Vec::new() },
+        table: PairTable::default(),
+        trained: Trained::default(),
+        lengths: Vec::new(),
+    };
+    let ids = trainer.start(words, has_bytes);
+    trainer.spell(words, has_bytes, &ids)?;
+    trainer.merge(progress)?;
+    Ok(trainer.trained)
+}
+
+impl Trainer<'_> {
+    /// Special tokens and letters; ids of letters.
+    fn start(&mut self, words: &[(Box<[u8]>, u64)], has_bytes: bool) -> HashMap<char, u32> {
+        let mut frequencies = BTreeMap::new();
+        let mut buffer = Vec::new();
+        let mut dense = vec![0; if has_bytes { 256 } else { 0 }];
+        for (word, count) in words {
+            if has_bytes {
+                for &byte in word {
+                    dense[usize::from(byte)] += count;
+                }
+            } else {
+                letters_of(word, &mut buffer);
+                for &letter in &buffer {
+                    *frequencies.entry(letter).or_insert(0) += count;
+                }
+            }
+        }
+        let seen = byte_letters().into_iter().zip(dense).filter(|&(_, count)| count > 0);
+        frequencies.extend(seen);
+        let letters = alphabet(&frequencies, &self.options.initial_alphabet, self.options.limit_alphabet);
+        let mut known: HashMap<String, u32> = HashMap::new();
+        let specials = self.options.special_tokens.iter().cloned();
+        for token in specials.chain(letters.iter().map(char::to_string)) {
+            let next = crate::token::narrow(self.trained.tokens.len());
+            known.entry(token).or_insert_with_key(|token| {
+                self.lengths.push(token.chars().count());
+                self.trained.tokens.push(token.clone());
+                next
+            });
+        }
+        let letter = |token: &String| {
+            let mut letters = token.chars();
+            letters.next().filter(|_| letters.next().is_none())
+        };
+        known.iter().filter_map(|(token, &id)| Some((letter(token)?, id))).collect()
+    }
+
+    /// Words as symbols, and all pairs.
+    fn spell(&mut self, words: &[(Box<[u8]>, u64)], has_bytes: bool, ids: &HashMap<char, u32>) -> Result<()> {
+        let bytes: Vec<Option<u32>> = byte_letters().iter().map(|letter| ids.get(letter).copied()).collect();
+        let mut buffer = Vec::new();
+        for (word, count) in words {
+            let start = self.texts.symbols.len();
+            if has_bytes {
+                self.texts.symbols.extend(word.iter().filter_map(|&byte| bytes[usize::from(byte)]));
+            } else {
+                letters_of(word, &mut buffer);
+                self.texts.symbols.extend(buffer.iter().filter_map(|letter| ids.get(letter)));
+            }
+            let size = self.texts.symbols.len() - start;
+            if size < 2 {
+                self.texts.symbols.truncate(start);
+                continue;
+            }
+            let too_many = || Error::config("inputs", "more words, or longer ones, than training can number");
+            let number = u32::try_from(self.texts.words.len()).map_err(|_| too_many())?;
+            let count = i64::try_from(*count).map_err(|_| too_many())?;
+            self.texts.words.push((start, u32::try_from(size).map_err(|_| too_many())?, count));
+            for pair in self.texts.symbols[start..].windows(2) {
+                if is_allowed(&self.lengths, self.options, pair[0], pair[1]) {
+                    self.table.add(pair[0], pair[1], count, number);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, progress: &Progress) -> Result<()> {
+        let least = i64::try_from(self.options.min_frequency.max(1)).unwrap_or(i64::MAX);
+        let mut queue: BinaryHeap<Entry> =
+            (0..crate::token::narrow(self.table.pairs.len())).filter_map(|place| self.entry(place)).collect();
+        // Only a special token can be what a merge makes, too: no two pairs make one text.
+        let specials: HashMap<String, u32> = self
+            .trained
+            .tokens
+            .iter()
+            .cloned()
+            .zip(0..)
+            .filter(|(token, _)| token.chars().nth(1).is_some())
+            .collect();
+        let mut made = Vec::new();
+        while self.trained.tokens.len() < self.options.vocab_size {
+            let Some((count, _, place)) = queue.pop() else { break };
+            let pair = &mut self.table.pairs[place as usize];
+            if pair.count != count {
+                queue.extend(self.entry(place));
+                continue;
+            }
+            if count < least {
+                break;
+            }
+            progress.check()?;
+            let (left, right) = (pair.left, pair.right);
+            let words = std::mem::take(&mut pair.words);
+            let token = [left, right].map(|id| self.trained.tokens[id as usize].as_str()).concat();
+            self.trained.merges.push((left, right));
+            let id = specials.get(&token).copied().unwrap_or_else(|| {
+                self.lengths.push(self.lengths[left as usize] + self.lengths[right as usize]);
+                self.trained.tokens.push(token);
+                crate::token::narrow(self.trained.tokens.len() - 1)
+            });
+            made.clear();
+            for word in words {
+                self.merge_in(word, (left, right), id, &mut made);
+            }
+            queue.extend(made.iter().filter_map(|&place| self.entry(place)));
+        }
+        Ok(())
+    }
+
+    fn entry(&self, place: u32) -> Option<Entry> {
+        let pair = &self.table.pairs[place as usize];
+        (pair.count > 0).then_some((pair.count, Reverse((pair.left, pair.right)), place))
+    }
+
+    /// Merges a pair in one word, from the left; `made` gets the places of pairs that are new.
+    fn merge_in(&mut self, number: u32, (left, right): (u32, u32), id: u32, made: &mut Vec<u32>) {
+        let (start, size, count) = self.texts.words[number as usize];
+        let symbols = &mut self.texts.symbols[start..start + size as usize];
+        let (mut at, mut end) = (0, 0);
+        while at < symbols.len() {
+            if symbols[at] != left || symbols.get(at + 1) != Some(&right) {
+                symbols[end] = symbols[at];
+                (at, end) = (at + 1, end + 1);
+                continue;
+            }
+            if end > 0 {
+                let before = symbols[end - 1];
+                self.table.take(before, left, count);
+                if is_allowed(&self.lengths, self.options, before, id) {
+                    made.extend(self.table.add(before, id, count, number));
+                }
+            }
+            if let Some(&after) = symbols.get(at + 2) {
+                self.table.take(right, after, count);
+                if is_allowed(&self.lengths, self.options, id, after) {
+                    made.extend(self.table.add(id, after, count, number));
+                }
+            }
+            symbols[end] = id;
+            (at, end) = (at + 2, end + 1);
+        }
+        self.texts.words[number as usize].1 = crate::token::narrow(end);
+    }
+}
+
+fn is_allowed(lengths: &[usize], options: &TrainOptions, left: u32, right: u32) -> bool {
+    let length = lengths[left as usize] + lengths[right as usize];
+    options.max_token_length.is_none_or(|max| length < max || length == 2)
+}
+
+/// Characters of a word.
+fn letters_of(word: &[u8], letters: &mut Vec<char>) {
+    letters.clear();
+    letters.extend(std::str::from_utf8(word).unwrap_or_default().chars());
+}
