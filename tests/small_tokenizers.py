@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 PRINTABLE = {*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
 # Printable bytes stand for themselves, the others are U+0100 and on.
-LETTERS = [
-    chr(byte if byte in PRINTABLE else 0x100 + sum(b not in PRINTABLE for b in range(byte))) for byte in range(256)
-]
+LETTERS = [chr(b if b in PRINTABLE else 0x100 + b - sum(other < b for other in PRINTABLE)) for b in range(256)]
 BYTES = {letter: byte for byte, letter in enumerate(LETTERS)}
 # Characters of one to four bytes with bytes in common: 中 and 丹 start alike, 中 and ⸭ end alike, so do ☀ and 😀. The
 # last bytes of ò and 丹 are letters that are numbers, at which `Digits` cuts.

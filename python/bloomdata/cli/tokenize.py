@@ -137,17 +137,15 @@ def _ids(path: str, number: int, offset: int, line: bytes, vocab_size: int) -> l
     words = line.split()
     if line.lstrip().startswith(b"["):
         try:
-            found = json.loads(line)
+            words = [str(token).encode() for token in json.loads(line)]
         except ValueError as error:
             refuse(path, number, offset, f"malformed JSON: {error}")
-        words = [str(token).encode() for token in found]
-    ids: list[int] = []
     for word in words:
         # Longer numbers are no ids, and slow to read.
         if not word.isdigit() or len(word) > _ID_DIGITS:
             refuse(path, number, offset, f"{word.decode(errors='replace')[:20]!r} is no token id")
-        ids.append(int(word))
-        if ids[-1] >= vocab_size:
-            place = f"{shown(path)}: line {number}: offset {offset}"
-            raise MismatchError(f"{place}: token id: expected 0 to {vocab_size - 1}, found {ids[-1]}")
+    ids = list(map(int, words))
+    if ids and max(ids) >= vocab_size:
+        place = f"{shown(path)}: line {number}: offset {offset}"
+        raise MismatchError(f"{place}: token id: expected 0 to {vocab_size - 1}, found {max(ids)}")
     return ids

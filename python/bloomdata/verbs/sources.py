@@ -58,14 +58,16 @@ def _matcher(argument: str) -> Callable[[str], bool]:
     rest = parts[len(literal) :]
     shows_hidden = any(part.startswith(".") for part in rest)
     try:
-        expression = re.compile(_expression("/".join(rest)), re.DOTALL)
+        matches = re.compile(_expression("/".join(rest)), re.DOTALL).fullmatch
     except re.error:
         return lambda _: False
 
     def gives(file: str) -> bool:
-        inner = file.removeprefix(base)
-        is_listed = _is_listed(inner, shows_hidden=shows_hidden)
-        return file.startswith(base) and is_listed and expression.fullmatch(inner) is not None
+        inner = PurePosixPath(file.removeprefix(base))
+        is_listed = file.startswith(base) and _is_listed(str(inner), shows_hidden=shows_hidden)
+        # A folder that matches is named, and not looked into.
+        is_inside = any(matches(str(parent)) for parent in inner.parents if parent.name)
+        return is_listed and matches(str(inner)) is not None and not is_inside
 
     return gives
 
@@ -79,9 +81,9 @@ def _is_listed(inner: str, *, is_folder: bool = False, shows_hidden: bool = Fals
     *folders, name = inner.split("/")
     if name in _BOOKKEEPING or name.endswith(".tmp"):
         return False
-    if not shows_hidden and any(part.startswith(".") for part in (*folders, name)):
+    if (name.startswith(".") and not shows_hidden) or any(folder.startswith(".") for folder in folders):
         return False
-    return not (is_folder and any(part.startswith("_") for part in folders))
+    return not (is_folder and any(folder.startswith("_") for folder in folders))
 
 
 def _expression(pattern: str) -> str:

@@ -53,12 +53,13 @@ pub fn train_tokenizer(
     let has_bytes = counter.has_bytes();
     let lengths = lengths_by(&config.texts, &counter, num_threads, inputs, custom, progress)?;
     let words = counter.into_counts();
-    let trained = train(&words, has_bytes, &config.options, progress)?;
+    let (distinct_words, num_words) = (words.len() as u64, words.iter().map(|(_, count)| count).sum());
+    let trained = train(words, has_bytes, &config.options, progress)?;
     Ok(Vocabulary {
         tokens: trained.tokens,
         merges: trained.merges,
-        distinct_words: words.len() as u64,
-        num_words: words.iter().map(|(_, count)| count).sum(),
+        distinct_words,
+        num_words,
         inputs: lengths.inputs,
     })
 }

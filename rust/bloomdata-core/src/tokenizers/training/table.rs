@@ -1,6 +1,7 @@
 //! Pairs of symbols, how often each occurs, and in which words.
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 /// A pair and where it may be.
 #[derive(Debug)]
@@ -18,23 +19,41 @@ pub(super) struct Pair {
 pub(super) struct PairTable {
     places: HashMap<u64, u32>,
     pub(super) pairs: Vec<Pair>,
+    /// Places of pairs that were removed.
+    free: Vec<u32>,
 }
 
 impl PairTable {
     /// Adds occurrences of a pair in a word; the pair's place, if it is new.
     pub(super) fn add(&mut self, left: u32, right: u32, count: i64, word: u32) -> Option<u32> {
-        let next = u32::try_from(self.pairs.len()).unwrap_or(u32::MAX);
-        let place = *self.places.entry(key(left, right)).or_insert(next);
-        if place == next {
-            self.pairs.push(Pair { left, right, count, words: vec![word] });
-            return Some(place);
-        }
+        let entry = match self.places.entry(key(left, right)) {
+            Entry::Vacant(entry) => entry,
+            Entry::Occupied(entry) => {
+                let pair = &mut self.pairs[*entry.get() as usize];
+                pair.count += count;
+                if pair.words.last() != Some(&word) {
+                    pair.words.push(word);
+                }
+                return None;
+            }
+        };
+        let pair = Pair { left, right, count, words: vec![word] };
+        let place = if let Some(place) = self.free.pop() {
+            self.pairs[place as usize] = pair;
+            place
+        } else {
+            self.pairs.push(pair);
+            crate::token::narrow(self.pairs.len() - 1)
+        };
+        Some(*entry.insert(place))
+    }
+
+    /// Forgets a pair.
+    pub(super) fn remove(&mut self, place: u32) {
         let pair = &mut self.pairs[place as usize];
-        pair.count += count;
-        if pair.words.last() != Some(&word) {
-            pair.words.push(word);
-        }
-        None
+        pair.words = Vec::new();
+        self.places.remove(&key(pair.left, pair.right));
+        self.free.push(place);
     }
 
     /// Takes occurrences of a pair away; pairs that are not counted stay so.

@@ -69,7 +69,7 @@ type Entry = (i64, Reverse<(u32, u32)>, u32);
 /// # Errors
 /// More words or tokens than 32 bits number; a stop that was asked for.
 pub fn train(
-    words: &[(Box<[u8]>, u64)],
+    mut words: Vec<(Box<[u8]>, u64)>,
     has_bytes: bool,
     options: &TrainOptions,
     progress: &Progress,
@@ -81,8 +81,11 @@ pub fn train(
         trained: Trained::default(),
         lengths: Vec::new(),
     };
-    let ids = trainer.start(words, has_bytes);
-    trainer.spell(words, has_bytes, &ids)?;
+    // Words that are alike stand together: they are merged together.
+    words.sort_unstable();
+    let ids = trainer.start(&words, has_bytes);
+    trainer.spell(&words, has_bytes, &ids)?;
+    drop(words);
     trainer.merge(progress)?;
     Ok(trainer.trained)
 }
@@ -129,6 +132,7 @@ impl Trainer<'_> {
     fn spell(&mut self, words: &[(Box<[u8]>, u64)], has_bytes: bool, ids: &HashMap<char, u32>) -> Result<()> {
         let bytes: Vec<Option<u32>> = byte_letters().iter().map(|letter| ids.get(letter).copied()).collect();
         let mut buffer = Vec::new();
+        self.texts.symbols.reserve_exact(words.iter().map(|(word, _)| word.len()).sum());
         for (word, count) in words {
             let start = self.texts.symbols.len();
             if has_bytes {
@@ -157,27 +161,18 @@ impl Trainer<'_> {
 
     fn merge(&mut self, progress: &Progress) -> Result<()> {
         let least = i64::try_from(self.options.min_frequency.max(1)).unwrap_or(i64::MAX);
-        let mut queue: BinaryHeap<Entry> =
-            (0..crate::token::narrow(self.table.pairs.len())).filter_map(|place| self.entry(place)).collect();
         // Only a special token can be what a merge makes, too: no two pairs make one text.
-        let specials: HashMap<String, u32> = self
-            .trained
-            .tokens
-            .iter()
-            .cloned()
-            .zip(0..)
-            .filter(|(token, _)| token.chars().nth(1).is_some())
-            .collect();
+        let is_long = |(token, _): &(String, u32)| token.chars().nth(1).is_some();
+        let specials: HashMap<String, u32> = self.trained.tokens.iter().cloned().zip(0..).filter(is_long).collect();
+        let all = 0..crate::token::narrow(self.table.pairs.len());
+        let mut queue: BinaryHeap<Entry> = all.filter_map(|place| self.entry(place, least)).collect();
         let mut made = Vec::new();
         while self.trained.tokens.len() < self.options.vocab_size {
             let Some((count, _, place)) = queue.pop() else { break };
             let pair = &mut self.table.pairs[place as usize];
             if pair.count != count {
-                queue.extend(self.entry(place));
+                queue.extend(self.entry(place, least));
                 continue;
-            }
-            if count < least {
-                break;
             }
             progress.check()?;
             let (left, right) = (pair.left, pair.right);
@@ -193,14 +188,22 @@ impl Trainer<'_> {
             for word in words {
                 self.merge_in(word, (left, right), id, &mut made);
             }
-            queue.extend(made.iter().filter_map(|&place| self.entry(place)));
+            self.table.remove(place);
+            for &place in &made {
+                queue.extend(self.entry(place, least));
+            }
         }
         Ok(())
     }
 
-    fn entry(&self, place: u32) -> Option<Entry> {
+    /// What is queued for a pair. One that is too rare is forgotten: it only gets rarer.
+    fn entry(&mut self, place: u32, least: i64) -> Option<Entry> {
         let pair = &self.table.pairs[place as usize];
-        (pair.count > 0).then_some((pair.count, Reverse((pair.left, pair.right)), place))
+        if pair.count < least {
+            self.table.remove(place);
+            return None;
+        }
+        Some((pair.count, Reverse((pair.left, pair.right)), place))
     }
 
     /// Merges a pair in one word, from the left; `made` gets the places of pairs that are new.
