@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
+
+from tokenizers import Tokenizer
 
 from small_tokenizers import (
     ALPHABET,
@@ -84,18 +87,21 @@ MARKERS = [
 ]
 
 
-def random_added_tokens(rng: random.Random, vocab: dict[str, int], alphabet: str) -> list[Definition]:
+def random_added_tokens(rng: random.Random, definition: Definition, alphabet: str) -> list[Definition]:
     """Added tokens with any flags; ids are those that a saved file would have."""
+    vocab, normalizer = definition["model"]["vocab"], Tokenizer.from_str(json.dumps(definition)).normalizer
     tokens: dict[str, Definition] = {}
     next_id = len(vocab)
     for _ in range(rng.choice([0, 0, 1, 2, 4, 8])):
         content = "".join(rng.choices([*alphabet, *WHITE, "<s>", "İ", "É", "a", "b"], k=rng.choice([1, 1, 2, 3])))
-        if content in tokens:
+        text = normalizer.normalize_str(content) if normalizer else content
+        # Which of two tokens of one text is found is left to chance, and nothing panics.
+        if not text or text in tokens or content in tokens:
             continue
         flags = {name: rng.random() < 0.3 for name in ("single_word", "lstrip", "rstrip", "normalized", "special")}
         token_id = vocab.get(content, next_id)
         next_id += token_id == next_id
-        tokens[content] = added_token(token_id, content, **flags)
+        tokens[text if flags["normalized"] else content] = added_token(token_id, content, **flags)
     return list(tokens.values())
 
 
@@ -125,7 +131,7 @@ def random_tokenizer(rng: random.Random) -> tuple[Definition, list[str]]:
         known = "".join(rng.sample(alphabet, rng.randint(0, len(alphabet)))) + MARK * (rng.random() < 0.9)
         definition = byte_fallback_bpe(joins if known else [], known=known, shuffle=rng.randint(0, 1), **parts | marked)
         texts = [token.replace(MARK, " ") for token in definition["model"]["vocab"]]
-    added = random_added_tokens(rng, definition["model"]["vocab"], alphabet)
+    added = random_added_tokens(rng, definition, alphabet)
     pieces = [*alphabet, *texts, *WHITE, *EXTRAS]
     # Two groups, so that half of a text are letters that merge.
     return definition | {"added_tokens": added}, [*alphabet, *texts] * 3 + pieces + [t["content"] for t in added] * 9

@@ -13,10 +13,10 @@ import bloomdata
 from bloomdata.cli import main
 from bloomdata.cli.parser import build_parser
 
-OWN = {"help", "inputs", "output", "quiet", "json", "html", "folder"}
+OWN = {"help", "inputs", "output", "quiet", "json", "html", "folder", "by"}
 
 
-@pytest.mark.parametrize("verb", ["shard", "pack", "merge", "verify"])
+@pytest.mark.parametrize("verb", ["shard", "pack", "count", "merge", "verify"])
 def test_options_and_defaults_are_those_of_the_python_function(verb):
     parser = next(action for action in build_parser()._actions if action.dest == "verb").choices[verb]
     options = {action.dest: action.default for action in parser._actions if action.dest not in OWN}
@@ -26,7 +26,7 @@ def test_options_and_defaults_are_those_of_the_python_function(verb):
         for name, parameter in parameters.items()
         if name not in {"inputs", "output", "folder", "on_progress"}
     }
-    if verb == "pack":
+    if verb in {"pack", "count"}:
         expected["tokenizer"] = None  # required in both
         expected["text_field"] = [expected["text_field"]]
     assert options == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import gzip
 import json
 from collections import Counter
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 import bloomdata
 from bloomdata.cli import main
+from bloomdata.verbs import sources
 from bloomdata.verbs.sources import sources_of
 from files import write
 from runs import write_corpus
@@ -180,6 +182,11 @@ def test_each_file_belongs_to_the_argument_that_lists_it_alone(arguments, many):
             (argument, len(alone[argument].inputs)) for argument in arguments
         ]
     assert Path.cwd() == before
+
+
+def test_the_example_of_sources_runs():
+    result = doctest.testmod(sources)
+    assert (result.attempted > 0, result.failed) == (True, 0)
 
 
 def test_folders_are_the_sources_where_arguments_cannot_be_told():

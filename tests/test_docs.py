@@ -15,7 +15,10 @@ import bloomdata
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", ["shard", "pack", "plan", "merge", "verify", "check_consumer", "open", "Tokenizer"])
+NAMES = ["shard", "pack", "count", "plan", "merge", "verify", "check_consumer", "open", "Tokenizer"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_example_of_a_docstring_runs(name, raw):
     thing = getattr(bloomdata, name)
     assert ">>>" in thing.__doc__, f"{name} has no example"

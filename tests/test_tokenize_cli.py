@@ -212,6 +212,7 @@ def test_decode_shows_special_tokens_unless_asked_otherwise(tokenize, model):
         (b"9" * 5000, "CorruptDataError", "is no token id"),
         (b"[1, true]\n", "CorruptDataError", "'True' is no token id"),
         (b"[1, 2\n", "CorruptDataError", "line 1: offset 0: malformed JSON"),
+        (b"[" * 100_000, "CorruptDataError", "line 1: offset 0: malformed JSON"),
         (b"1\n259\n", "MismatchError", "line 2: offset 2: token id: expected 0 to 258, found 259"),
     ],
     ids=repr,
@@ -308,15 +309,26 @@ def test_a_pipe_that_is_closed_before_a_short_output_is_quiet_too():
     assert (process.returncode, process.stderr) == (1, b"")
 
 
-def test_ctrl_c_ends_the_program_and_promises_nothing():
-    with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdin.write(b"x\n" * 2_000_000)
+def test_ctrl_c_ends_the_program_and_promises_nothing(tmp_path):
+    with (
+        (tmp_path / "out").open("wb") as out,
+        subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.PIPE) as process,
+    ):
+        # More than a batch; then it waits for more.
+        process.stdin.write(b"x\n" * 100_000)
         process.stdin.flush()
-        assert process.stdout.read(1)
-        time.sleep(0.2)
+        while not (tmp_path / "out").stat().st_size and process.poll() is None:
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
-    assert (process.returncode, errors) == (130, b"interrupted\n")
+        begin = time.monotonic()
+        assert (process.wait(30), process.stderr.read()) == (130, b"interrupted\n")
+        assert time.monotonic() - begin < 2
+
+
+def test_a_missing_standard_input_is_an_error():
+    done = subprocess.run([*COMMAND], capture_output=True, text=True, check=False, preexec_fn=lambda: os.close(0))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "ConfigError: files" in done.stderr
 
 
 def test_who_types_gets_an_answer_to_each_line():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
@@ -82,7 +84,7 @@ class Tokenizer:
             path: The file, whatever its name.
             **options: As for `Tokenizer`.
         """
-        if not os.path.isfile(path):
+        if not Path(path).is_file():
             raise ConfigError(f"path: {os.fspath(path)} is not a file")
         return cls(path, **options)
 
@@ -94,7 +96,7 @@ class Tokenizer:
             folder: A local folder; nothing is fetched.
             **options: As for `Tokenizer`.
         """
-        if not os.path.isdir(folder):
+        if not Path(folder).is_dir():
             raise ConfigError(f"folder: {os.fspath(folder)} is not a folder; only local ones are read")
         return cls(folder, **options)
 
@@ -185,7 +187,7 @@ class Tokenizer:
 
     def decode_batch(
         self,
-        ids: Sequence[Sequence[int]] | NDArray[Any],
+        ids: Any,
         offsets: Sequence[int] | NDArray[Any] | None = None,
         *,
         skip_special_tokens: bool = False,
@@ -200,7 +202,7 @@ class Tokenizer:
         bounds = [int(offset) for offset in offsets]
         if bounds != sorted(bounds) or not bounds or bounds[0] < 0 or bounds[-1] > len(ids):
             raise MismatchError(f"offsets: expected ascending numbers from 0 to {len(ids)}")
-        parts = zip(bounds, bounds[1:], strict=False)
+        parts = pairwise(bounds)
         return [self.decode(ids[start:end], skip_special_tokens=skip_special_tokens) for start, end in parts]
 
     def id_to_token(self, token_id: int) -> str | None:

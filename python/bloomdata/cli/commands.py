@@ -135,11 +135,18 @@ def _inspect(options: argparse.Namespace) -> int:
     return 0
 
 
+def _train(options: argparse.Namespace) -> int:
+    from bloomdata.cli.train import run_train
+
+    return run_train(options)
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "shard": _shard,
     "pack": _pack,
     "count": _count,
     "tokenize": _tokenize,
+    "train-tokenizer": _train,
     "plan": _plan,
     "merge": _merge,
     "gdp": _gdp,

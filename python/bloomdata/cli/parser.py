@@ -19,6 +19,7 @@ from bloomdata.cli.options import (
     add_tokenizer,
     parse_splits,
 )
+from bloomdata.cli.train import TRAIN_EXAMPLES, add_train
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _pack(_add(verbs, "pack", "tokenize documents into Megatron or HDF5 files"))
     _count(_add(verbs, "count", "count the tokens of each input, without writing anything", _COUNT_EXAMPLES))
     _tokenize(_add(verbs, "tokenize", "turn texts into token ids on the standard output, or back", _TOKENIZE_EXAMPLES))
+    add_train(_add(verbs, "train-tokenizer", "train a BPE tokenizer on texts", TRAIN_EXAMPLES))
     _plan(_add(verbs, "plan", "predict what packings would do, from the lengths of documents"))
     _merge(_add(verbs, "merge", "join finished Megatron pairs"))
     add_gdp(verbs, _Formatter)

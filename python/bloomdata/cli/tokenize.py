@@ -36,6 +36,8 @@ def tokenize(options: argparse.Namespace, out: BinaryIO) -> None:
     files = options.files or [STDIN]
     if files.count(STDIN) > 1:
         raise ConfigError("files: - is named twice; the standard input can be read only once")
+    if STDIN in files and sys.stdin is None:
+        raise ConfigError("files: - is to be read, but there is no standard input")
     if options.decode and (options.format in {"tokens", "counts"} or options.jsonl):
         raise ConfigError("decode: reads lines of ids, as formats ids and json write them, and nothing else")
     tokenizer = Tokenizer(options.tokenizer)
@@ -45,7 +47,6 @@ def tokenize(options: argparse.Namespace, out: BinaryIO) -> None:
     else:
         kind: Literal["auto", "whole", "jsonl"] = "whole" if options.whole else "jsonl" if options.jsonl else "auto"
         texts = (text for path in files for text in read_texts(path, kind, options.text_field))
-        # Who types wants an answer to each line.
         words = _Words(_token_name(tokenizer) if options.format == "tokens" else str)
         for batch in _batches(texts, 0 if _is_typed(files) else _BATCH_BYTES):
             for piece in _lines(batch, tokenizer, words, options):
@@ -55,6 +56,7 @@ def tokenize(options: argparse.Namespace, out: BinaryIO) -> None:
 
 
 def _is_typed(files: list[str]) -> bool:
+    """Whether a person types, who wants an answer to each line."""
     return STDIN in files and sys.stdin.isatty()
 
 
@@ -138,7 +140,7 @@ def _ids(path: str, number: int, offset: int, line: bytes, vocab_size: int) -> l
     if line.lstrip().startswith(b"["):
         try:
             words = [str(token).encode() for token in json.loads(line)]
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             refuse(path, number, offset, f"malformed JSON: {error}")
     for word in words:
         # Longer numbers are no ids, and slow to read.

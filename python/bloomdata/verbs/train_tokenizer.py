@@ -53,7 +53,8 @@ class TrainReport:
         left_out = sum(counts["dropped"] + counts["bad"] for counts in self.inputs)
         return (
             f"{self.vocab_size:,} tokens, {self.num_merges:,} merges in {self.path}\n"
-            f"from {documents:,} documents, {size:,} bytes, {self.num_words:,} words ({self.distinct_words:,} different)"
+            f"from {documents:,} documents, {size:,} bytes, "
+            f"{self.num_words:,} words ({self.distinct_words:,} different)"
             + (f"; {left_out:,} records left out" if left_out else "")
         )
 
@@ -112,7 +113,7 @@ def train_tokenizer(
     check_counts(max_token_length=max_token_length)
     check_choice("family", family, *PIPELINES)
     pipeline = PIPELINES[family] if definition is None else _pipeline_of(Path(definition))
-    has_bytes = definition is None and family == "llama" or _falls_back(definition)
+    has_bytes = (definition is None and family == "llama") or _falls_back(definition)
     roles = dict(SPECIAL_TOKENS[family]) if special_tokens is None else {}
     specials = list(dict.fromkeys(roles.values() if special_tokens is None else special_tokens))
     if eos_token is not None:
@@ -123,7 +124,7 @@ def train_tokenizer(
         raise ConfigError(f"eos_token: {roles['eos_token']!r} is none of the special tokens {specials}")
     folder = _prepare(output, overwrite=overwrite)
     letters = [] if has_bytes else _byte_letters()
-    options = {
+    options: dict[str, Any] = {
         "vocab_size": vocab_size,
         "min_frequency": min_frequency,
         "special_tokens": [*specials, *(_BYTES if has_bytes else [])],

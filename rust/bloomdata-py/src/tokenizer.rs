@@ -62,8 +62,8 @@ impl Tokenizer {
     }
 
     /// Name of an id.
-    fn id_to_token(&self, id: u32) -> Option<String> {
-        self.inner.token(id)
+    fn id_to_token(&self, token_id: u32) -> Option<String> {
+        self.inner.token(token_id)
     }
 
     /// One more than the highest id.
