@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tokenizers import Tokenizer
+
     from hostile import Outcome
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -52,6 +54,27 @@ def word_tokenizers(tmp_path_factory):
         paths[vocab_size] = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
         paths[vocab_size].write_text(json.dumps(definition))
     return paths
+
+
+@pytest.fixture(scope="session")
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], tuple[Tokenizer, Path]]:
+    """A tokenizer of a family with a template, and the folder that holds it."""
+    from tokenizer_families import FAMILIES, TEMPLATES, with_template
+
+    trained: dict[str, Tokenizer] = {}
+    folders: dict[tuple[str, str], tuple[Tokenizer, Path]] = {}
+
+    def make(family: str, template: str) -> tuple[Tokenizer, Path]:
+        if family not in trained:
+            trained[family] = FAMILIES[family]()
+        if (family, template) not in folders:
+            tokenizer = with_template(trained[family], TEMPLATES[template])
+            folder = tmp_path_factory.mktemp("tokenizer")
+            tokenizer.save(str(folder / "tokenizer.json"))
+            folders[family, template] = (tokenizer, folder)
+        return folders[family, template]
+
+    return make
 
 
 # --- runs that are disturbed -----------------------------------------------------------------------------------

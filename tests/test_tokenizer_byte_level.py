@@ -5,25 +5,15 @@ from __future__ import annotations
 import json
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import bloomdata
+from random_tokenizers import PATTERNS
 
-PATTERNS = {
-    "bloom": " ?[^(\\s|[.,!?…。，、।۔،])]+",
-    "gpt2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
-    "llama3": (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
-        r"\s+(?!\S)|\s+"
-    ),
-    "qwen2": (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
-        r"\s+(?!\S)|\s+"
-    ),
-}
 TRAINING = [
     "the quick brown fox jumps over the lazy dog, isn't it? " * 3,
     "L'été à Zürich — naïve façade; они говорят по-русски и по-українськи",
@@ -67,7 +57,7 @@ def both(tmp_path_factory):
                 change(theirs)
             path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
             theirs.save(str(path))
-            pairs[key] = theirs, bloomdata.Tokenizer(path, eos_token="</s>")
+            pairs[key] = theirs, bloomdata.Tokenizer(path)
         return pairs[key]
 
     return make
@@ -75,46 +65,62 @@ def both(tmp_path_factory):
 
 FAMILIES = ["byte_level", *PATTERNS]
 PIECES = [
-    *(["'s", "'T", "'Re", "'ve", "'M", "'ll", "'D", "'ſ", "'t's"]),
-    *(" ", "  ", "\t", "\n", "\r\n", "\n\n ", "\u00a0", "\u3000", "\u0085", "\u2028", "\u200b", "\ufeff", "\0", "\x7f"),
-    *("the", " quick", "THE", "isn't", "12345", "²½", "Ⅻ", "٣", "été", "e\u0301", "ß", "Zürich", "говорят"),
-    *(
-        "今天",
-        "。",
-        "，",
-        "、",
-        "猫である",
-        "안녕",
-        "مرحبا",
-        "،",
-        "दुनिया",
-        "।",
-        "😀",
-        "👩\u200d💻",
-        "\ue000",
-        "\U0010ffff",
-    ),
-    *(
-        "(",
-        ")",
-        "[1]",
-        "|",
-        "{",
-        ".",
-        "...",
-        "…",
-        "!",
-        "?",
-        "->",
-        "__",
-        "=" * 9,
-        "<s>",
-        "</s>",
-        "<s",
-        "s>",
-        "<pad><pad>",
-    ),
+    "'s",
+    "'T",
+    "'Re",
+    "'ve",
+    "'M",
+    "'ll",
+    "'D",
+    "'ſ",
+    "'t's",
+    " ",
+    "  ",
+    "\t",
+    "\n",
+    "\r\n",
+    "\n\n ",
+    "\xa0",
+    "\u3000",
 ]
+PIECES += ["\x85", "\u2028", "\u200b", "\ufeff", "\0", "\x7f", "the", " quick", "THE", "isn't", "12345", "²½", "Ⅻ", "٣"]
+PIECES += [
+    "été",
+    "e\u0301",
+    "ß",
+    "Zürich",
+    "говорят",
+    "今天",
+    "。",
+    "，",
+    "、",
+    "猫である",
+    "안녕",
+    "مرحبا",
+    "،",
+    "दुनिया",
+    "।",
+]
+PIECES += [
+    "😀",
+    "👩\u200d💻",
+    "\ue000",
+    "\U0010ffff",
+    "(",
+    ")",
+    "[1]",
+    "|",
+    "{",
+    ".",
+    "...",
+    "…",
+    "!",
+    "?",
+    "->",
+    "__",
+    "=" * 9,
+]
+PIECES += ["<s>", "</s>", "<s", "s>", "<pad><pad>"]
 soups = st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=25).map("".join)
 anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
@@ -134,6 +140,33 @@ def test_texts_that_are_not_nfc_have_the_ids_of_the_package(both, text):
     theirs, ours = both("qwen2", normalizer=normalizers.NFC())
     assert ours.backend == "byte-level BPE"
     assert ours.encode(text).tolist() == theirs.encode(text).ids
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_texts_around_the_border_of_a_block_have_the_ids_of_the_package(family, both):
+    """Words are cut in blocks of 64 bytes."""
+    theirs, ours = both(family)
+    for filler in ("a", " ", "中", "1", "'", "\n"):
+        for size in range(56, 68):
+            before = filler * (size // len(filler.encode()))
+            texts = [before + piece + behind for piece in PIECES for behind in ("", "a", " a", "1", "'s", "\n")]
+            ids, offsets = ours.encode_batch(texts, num_threads=1)
+            found = [part.tolist() for part in np.split(ids, offsets[1:-1])]
+            assert found == [encoding.ids for encoding in theirs.encode_batch(texts)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("around", [("a", "b "), (" ", "1"), ("\n", "!"), ("the", "'s")])
+@pytest.mark.parametrize("family", [*FAMILIES, "starcoder", "falcon", "deepseek", "single_word", "stripping"])
+def test_every_character_has_the_ids_of_the_package(family, around, both):
+    change = {of.__name__: of for of in (starcoder, falcon, deepseek, single_word, stripping)}.get(family)
+    theirs, ours = both("byte_level", change) if change else both(family)
+    assert ours.backend == "byte-level BPE"
+    letters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    texts = ["".join(around[0] + letter + around[1] for letter in letters[at : at + 4096])
+             for at in range(0, len(letters), 4096)]  # fmt: skip
+    for text in texts:
+        assert ours.encode(text).tolist() == theirs.encode(text).ids, hex(ord(text[len(around[0])]))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -167,28 +200,38 @@ def overlapping_tokens(tokenizer):
     tokenizer.add_tokens([AddedToken("quick", normalized=True), AddedToken(" quick b", normalized=False)])
 
 
-@pytest.mark.parametrize("change", [ignore_merges, bos_and_eos, overlapping_tokens])
+def stripping(tokenizer):
+    tokenizer.add_tokens([AddedToken("the", lstrip=True), AddedToken("(", rstrip=True)])
+
+
+def single_word(tokenizer):
+    tokenizer.add_tokens([AddedToken("the", single_word=True), AddedToken("猫", single_word=True)])
+
+
+def prefix_space(tokenizer):
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+
+
+def lowercase(tokenizer):
+    tokenizer.normalizer = normalizers.Lowercase()
+
+
+def accents(tokenizer):
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFKD(), normalizers.StripAccents(), normalizers.Replace(Regex("[ \t]+"), " ")]
+    )
+
+
+CHANGES = [ignore_merges, bos_and_eos, overlapping_tokens, stripping, single_word, prefix_space, lowercase, accents]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 @settings(max_examples=80)
 @given(text=soups)
 def test_variants_have_the_ids_of_the_package(change, both, text):
     theirs, ours = both("llama3", change)
     assert ours.backend == "byte-level BPE"
-    expected = theirs.encode(text).ids
-    if change is bos_and_eos:
-        expected = expected[:-1]  # the end is left to whoever ends documents
-    assert ours.encode(text).tolist() == expected
-
-
-def stripping(tokenizer):
-    tokenizer.add_tokens([AddedToken("fox", lstrip=True)])
-
-
-def single_word(tokenizer):
-    tokenizer.add_tokens([AddedToken("fox", single_word=True)])
-
-
-def prefix_space(tokenizer):
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    assert ours.encode(text).tolist() == theirs.encode(text).ids
 
 
 def starcoder(tokenizer):
@@ -229,22 +272,22 @@ def test_pre_tokenizers_in_a_row_have_the_ids_of_the_package(change, both, text)
     assert ours.encode(text).tolist() == theirs.encode(text).ids
 
 
-def inverted(tokenizer):
+def removed(tokenizer):
     split = pre_tokenizers.Split(Regex(PATTERNS["gpt2"]), behavior="removed")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
 
 
-def lowercase(tokenizer):
-    tokenizer.normalizer = normalizers.Lowercase()
+def words_end_in_a_suffix(tokenizer):
+    tokenizer.model.end_of_word_suffix = "</w>"
 
 
-@pytest.mark.parametrize(
-    "change",
-    [stripping, single_word, prefix_space, inverted, lowercase],
-    ids=lambda f: f.__name__,
-)
+def no_bytes(tokenizer):
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+
+
+@pytest.mark.parametrize("change", [removed, words_end_in_a_suffix, no_bytes], ids=lambda change: change.__name__)
 def test_what_we_do_not_do_is_left_to_the_package(change, both):
     theirs, ours = both("byte_level", change)
     assert ours.backend == "tokenizers 0.23"
@@ -262,7 +305,7 @@ def test_bytes_that_the_vocabulary_lacks_are_left_out_or_left_to_the_package(unk
     del definition["model"]["vocab"][unused]
     definition["model"]["unk_token"] = unknown
     (tmp_path / "tokenizer.json").write_text(json.dumps(definition))
-    ours = bloomdata.Tokenizer(tmp_path / "tokenizer.json", eos_token="</s>")
+    ours = bloomdata.Tokenizer(tmp_path / "tokenizer.json")
     assert ours.backend == ("byte-level BPE" if unknown is None else "tokenizers 0.23")
     theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     for text in ("\0a\0b", "".join(map(chr, range(300))), *TRAINING):

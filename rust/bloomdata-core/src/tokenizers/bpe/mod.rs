@@ -10,6 +10,7 @@
 //! - [`marks`], [`pieces`]: words and model of SentencePiece-like tokenizers.
 //! - [`words`], [`stages`]: pre-tokenizers in a row.
 //! - [`split`]: words, as the pattern of a family cuts them.
+//! - [`pattern`], [`charsets`]: the same for patterns of sets of characters.
 //! - [`classes`]: letters, numbers and spaces, as the crate's regex engine has them.
 //! - [`model`]: a word becomes ids.
 //! - [`cache`]: words that were seen before.
@@ -19,6 +20,7 @@
 mod added;
 mod cache;
 mod chars;
+mod charsets;
 mod classes;
 mod definition;
 mod marks;
@@ -26,6 +28,7 @@ mod merges;
 mod model;
 mod normalize;
 mod pairs;
+mod pattern;
 mod pieces;
 mod split;
 mod stages;

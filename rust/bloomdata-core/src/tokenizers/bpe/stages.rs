@@ -1,13 +1,14 @@
 //! Pre-tokenizers in a row: each cuts the pieces of the one before. Words come out as bytes.
 //!
-//! Families that are common have a splitter of their own; any other pattern is run by the regex engine of the
-//! `tokenizers` crate, so that merging and remembering words are still ours.
+//! Families that are common have a splitter of their own, most other patterns are matched by [`super::pattern`]; the
+//! rest is run by the regex engine of the `tokenizers` crate, so that merging and remembering words are still ours.
 
 use std::borrow::Cow;
 
 use tokenizers::utils::SysRegex;
 use unicode_categories::UnicodeCategories;
 
+use super::pattern::Pattern;
 use super::split::Splitter;
 
 /// A pre-tokenizer before text becomes bytes.
@@ -15,8 +16,10 @@ use super::split::Splitter;
 pub(super) enum Stage {
     /// A family's pattern.
     Known(Splitter),
-    /// Any pattern: matches and what is between them.
-    Pattern(SysRegex),
+    /// A pattern of sets of characters.
+    Pattern(Box<Pattern>),
+    /// Any other pattern: matches and what is between them.
+    Regex(SysRegex),
     /// Numbers apart, each digit by itself or in runs.
     Digits {
         /// Whether each digit stands alone.
@@ -68,7 +71,7 @@ impl Stages {
 
     /// Whether a pattern is left to a regex engine, which may give up on a text.
     pub(super) fn may_fail(&self) -> bool {
-        self.text.iter().any(|stage| matches!(stage, Stage::Pattern(_)))
+        self.text.iter().any(|stage| matches!(stage, Stage::Regex(_)))
     }
 
     /// `start` is where the piece `text` stands.
@@ -83,7 +86,8 @@ impl Stages {
         };
         match stage {
             Stage::Known(splitter) => splitter.split(text, next),
-            Stage::Pattern(regex) => {
+            Stage::Pattern(pattern) => pattern.split(text, next),
+            Stage::Regex(regex) => {
                 let mut from = 0;
                 for (start, end) in regex.find_iter(text) {
                     next(from, start);

@@ -7,6 +7,7 @@ use tokenizers::utils::SysRegex;
 
 use super::marks::Marks;
 use super::model::byte_letters;
+use super::pattern::Pattern;
 use super::split::Splitter;
 use super::stages::{ByteStage, Stage, Stages};
 
@@ -105,9 +106,11 @@ fn stages(list: &[Value]) -> Result<Stages, String> {
                     stages.bytes.push(ByteStage::ThreeDigits);
                 } else if let Some(splitter) = Splitter::of_pattern(pattern) {
                     stages.text.push(Stage::Known(splitter));
+                } else if let Ok(pattern) = Pattern::new(pattern) {
+                    stages.text.push(Stage::Pattern(Box::new(pattern)));
                 } else {
                     let regex = SysRegex::new(pattern).map_err(|error| error.to_string())?;
-                    stages.text.push(Stage::Pattern(regex));
+                    stages.text.push(Stage::Regex(regex));
                 }
             }
             _ => return Err(unknown()),

@@ -163,7 +163,8 @@ impl Trainer<'_> {
         let least = i64::try_from(self.options.min_frequency.max(1)).unwrap_or(i64::MAX);
         // Only a special token can be what a merge makes, too: no two pairs make one text.
         let is_long = |(token, _): &(String, u32)| token.chars().nth(1).is_some();
-        let specials: HashMap<String, u32> = self.trained.tokens.iter().cloned().zip(0..).filter(is_long).collect();
+        let specials: HashMap<String, u32> =
+            self.trained.tokens.iter().cloned().zip(0..).filter(is_long).collect();
         let all = 0..crate::token::narrow(self.table.pairs.len());
         let mut queue: BinaryHeap<Entry> = all.filter_map(|place| self.entry(place, least)).collect();
         let mut made = Vec::new();
