@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from bloomdata.report import MergeReport, PackReport, Report, ShardReport
     from bloomdata.tokenizer import Tokenizer
     from bloomdata.verbs.consumer import check_consumer
+    from bloomdata.verbs.convert_sentencepiece import ConvertReport, convert_sentencepiece
     from bloomdata.verbs.count import TokenCounts, count
+    from bloomdata.verbs.extend_vocabulary import ExtendReport, extend_vocabulary
     from bloomdata.verbs.merge import merge
     from bloomdata.verbs.pack import pack
     from bloomdata.verbs.plan import PackingPlan, plan
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
 __all__ = [
     "BloomdataError",
     "ConfigError",
+    "ConvertReport",
     "CorruptDataError",
+    "ExtendReport",
     "IndexedDataset",
     "MergeReport",
     "MismatchError",
@@ -51,7 +55,9 @@ __all__ = [
     "Verification",
     "__version__",
     "check_consumer",
+    "convert_sentencepiece",
     "count",
+    "extend_vocabulary",
     "merge",
     "open",
     "pack",
@@ -62,6 +68,10 @@ __all__ = [
 ]
 
 _HOME = {
+    "ConvertReport": "verbs.convert_sentencepiece",
+    "ExtendReport": "verbs.extend_vocabulary",
+    "convert_sentencepiece": "verbs.convert_sentencepiece",
+    "extend_vocabulary": "verbs.extend_vocabulary",
     "BloomdataError": "errors",
     "ConfigError": "errors",
     "CorruptDataError": "errors",

@@ -141,12 +141,26 @@ def _train(options: argparse.Namespace) -> int:
     return run_train(options)
 
 
+def _extend(options: argparse.Namespace) -> int:
+    from bloomdata.cli.train import run_extend
+
+    return run_extend(options)
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from bloomdata.cli.train import run_convert
+
+    return run_convert(options)
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "shard": _shard,
     "pack": _pack,
     "count": _count,
     "tokenize": _tokenize,
     "train-tokenizer": _train,
+    "extend-vocabulary": _extend,
+    "convert-sentencepiece": _convert,
     "plan": _plan,
     "merge": _merge,
     "gdp": _gdp,

@@ -19,7 +19,7 @@ from bloomdata.cli.options import (
     add_tokenizer,
     parse_splits,
 )
-from bloomdata.cli.train import TRAIN_EXAMPLES, add_train
+from bloomdata.cli.train import TRAIN_EXAMPLES, add_convert, add_extend, add_train
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -45,6 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
     _count(_add(verbs, "count", "count the tokens of each input, without writing anything", _COUNT_EXAMPLES))
     _tokenize(_add(verbs, "tokenize", "turn texts into token ids on the standard output, or back", _TOKENIZE_EXAMPLES))
     add_train(_add(verbs, "train-tokenizer", "train a BPE tokenizer on texts", TRAIN_EXAMPLES))
+    add_extend(_add(verbs, "extend-vocabulary", "put the tokens of one vocabulary behind those of another"))
+    add_convert(_add(verbs, "convert-sentencepiece", "make a tokenizer.json of a SentencePiece model"))
     _plan(_add(verbs, "plan", "predict what packings would do, from the lengths of documents"))
     _merge(_add(verbs, "merge", "join finished Megatron pairs"))
     add_gdp(verbs, _Formatter)

@@ -1,10 +1,10 @@
-"""`bloomdata-cli train-tokenizer`: its options, and what it does."""
+"""Verbs that make tokenizers: `train-tokenizer`, `extend-vocabulary`, `convert-sentencepiece`."""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bloomdata.cli.options import add_bad_records, add_running
 from bloomdata.cli.progress import progress
@@ -36,6 +36,45 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     add_running(parser, html=False)
 
 
+def add_extend(parser: argparse.ArgumentParser) -> None:
+    """Options of `extend-vocabulary`."""
+    parser.add_argument("base", help="a .model or tokenizer.json; its ids stay")
+    parser.add_argument("extra", help="one of the same kind, whose tokens are added")
+    parser.add_argument("--output", "-o", required=True, help="a .model, or a folder for tokenizer.json")
+    _making(parser)
+
+
+def add_convert(parser: argparse.ArgumentParser) -> None:
+    """Options of `convert-sentencepiece`."""
+    parser.add_argument("model", help="a SentencePiece BPE .model")
+    parser.add_argument("--output", "-o", required=True, help="folder for tokenizer.json and what belongs to it")
+    parser.add_argument(
+        "--allow-inexact", action="store_true", help="also with rules for characters that are not done exactly"
+    )
+    _making(parser)
+
+
+def _making(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace a tokenizer that is there")
+    parser.add_argument("--quiet", "-q", action="store_true", help="print errors only")
+    parser.add_argument("--json", action="store_true", help="print the report as one line of JSON")
+
+
+def run_extend(options: argparse.Namespace) -> int:
+    """Extends; prints the report."""
+    from bloomdata.verbs.extend_vocabulary import extend_vocabulary
+
+    return _show(extend_vocabulary(options.base, options.extra, options.output, overwrite=options.overwrite), options)
+
+
+def run_convert(options: argparse.Namespace) -> int:
+    """Converts; prints the report."""
+    from bloomdata.verbs.convert_sentencepiece import convert_sentencepiece
+
+    switches = {"allow_inexact": options.allow_inexact, "overwrite": options.overwrite}
+    return _show(convert_sentencepiece(options.model, options.output, **switches), options)
+
+
 def run_train(options: argparse.Namespace) -> int:
     """Trains; prints the report."""
     from bloomdata.verbs.train_tokenizer import train_tokenizer
@@ -44,6 +83,10 @@ def run_train(options: argparse.Namespace) -> int:
     arguments = {name: value for name, value in vars(options).items() if name not in own}
     with progress("train-tokenizer", quiet=options.quiet or options.json) as on_progress:
         report = train_tokenizer(options.inputs, options.output, **arguments, on_progress=on_progress)
+    return _show(report, options)
+
+
+def _show(report: Any, options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(json.dumps(report.to_json()) + "\n")
     elif not options.quiet:

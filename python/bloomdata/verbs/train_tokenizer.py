@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from bloomdata import _core
 from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.families import PIPELINES, SPECIAL_TOKENS
+from bloomdata.tokenizer_folder import ADDED_TOKEN, prepare_folder, write_folder
 from bloomdata.verbs.pack import pack_config
 from bloomdata.verbs.run import check_choice, check_counts, split_inputs, thread_count
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from bloomdata.verbs.run import Inputs, OnProgress
@@ -122,7 +123,7 @@ def train_tokenizer(
         raise ConfigError("eos_token: needed with special_tokens, to know which of them ends a document")
     if roles["eos_token"] not in specials:
         raise ConfigError(f"eos_token: {roles['eos_token']!r} is none of the special tokens {specials}")
-    folder = _prepare(output, overwrite=overwrite)
+    folder = prepare_folder(output, overwrite=overwrite)
     letters = [] if has_bytes else _byte_letters()
     options: dict[str, Any] = {
         "vocab_size": vocab_size,
@@ -194,25 +195,10 @@ def _model(made: dict[str, Any], unk_token: str | None, *, has_bytes: bool) -> d
     }
 
 
-def _prepare(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    """Before hours of work: can the folder be written?"""
-    folder = Path(output)
-    if (folder / "tokenizer.json").exists() and not overwrite:
-        raise ConfigError(f"output: {folder} holds a tokenizer; overwrite=True replaces it")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"output: {folder}: {error.strerror}") from None
-    if not os.access(folder, os.W_OK):
-        raise ConfigError(f"output: {folder} cannot be written")
-    return folder
-
-
 def _write(
     folder: Path, pipeline: dict[str, Any], model: dict[str, Any], specials: list[str], roles: dict[str, str]
 ) -> Path:
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    added = [{"id": number, "content": token, **flags} for number, token in enumerate(specials)]
+    added = [{"id": number, "content": token, **ADDED_TOKEN} for number, token in enumerate(specials)]
     parts = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
     definition = {
         "version": "1.0",
@@ -224,22 +210,4 @@ def _write(
     }
     names = {role: roles[role] for role in _ROLES if role in roles}
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **names}
-    # The vocabulary last: a folder with one is complete.
-    _replace(folder / "special_tokens_map.json", names, indent=2)
-    _replace(folder / "tokenizer_config.json", config, indent=2)
-    _replace(folder / "tokenizer.json", definition, indent=2)
-    return folder / "tokenizer.json"
-
-
-def _replace(path: Path, value: Any, indent: int) -> None:
-    """Writes a file as a whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            json.dump(value, file, ensure_ascii=False, indent=indent)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    return write_folder(folder, definition, {"special_tokens_map.json": names, "tokenizer_config.json": config})
