@@ -33,6 +33,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 from tokenizers import Tokenizer
 
 from random_tokenizers import random_tokenizer
+from small_tokenizers import ids_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -92,20 +93,10 @@ def documents_of(folder: Path) -> list[str]:
     return found
 
 
-def ids_of(tokenizer: Tokenizer, text: str, *, special: bool) -> list[int] | None:
-    """Nothing where `tokenizers` panics."""
-    try:
-        return tokenizer.encode(text, add_special_tokens=special).ids
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # a panic is no Exception
-        return None
-
-
 def differs(pair: Pair, text: str) -> bool:
     """Whether ids are not the same; `tokenizers` may panic, we may not give other ids."""
     for special in (False, True):
-        expected = ids_of(pair.theirs, text, special=special)
+        expected = ids_of(pair.theirs, text, add_special_tokens=special)
         if expected is not None and pair.ours.encode(text, add_special_tokens=special).tolist() != expected:
             return True
     return False
@@ -182,7 +173,7 @@ def show(pair: Pair, text: str, folder: Path) -> None:
     print(f"\nMISMATCH {name} ({pair.ours.backend}): {text!r}")
     for special in (False, True):
         print(f"  special={special}: ours {pair.ours.encode(text, add_special_tokens=special).tolist()}")
-        print(f"  special={special}: right {ids_of(pair.theirs, text, special=special)}")
+        print(f"  special={special}: right {ids_of(pair.theirs, text, add_special_tokens=special)}")
     if pair.definition:
         model = pair.definition["model"]
         vocab = [token for token in model["vocab"] if len(token) > 1 and not token.startswith("<0x")]

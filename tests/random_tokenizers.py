@@ -127,7 +127,11 @@ def random_tokenizer(rng: random.Random) -> tuple[Definition, list[str]]:
         definition = byte_level_bpe(joins, alphabet=alphabet + "z", missing=missing, shuffle=rng.randint(0, 1), **parts)
         texts = [text for token in definition["model"]["vocab"] if len(token) > 1 for text in texts_with(token)]
     else:
-        marked = rng.choice([{"normalizer": rng.choice(MARKERS)}, {"pre_tokenizer": rng.choice(METASPACES)}])
+        marked: Definition = {}
+        if (kind := rng.randrange(5)) < 3:
+            marked["normalizer"] = rng.choice(MARKERS)
+        if kind > 1:
+            marked["pre_tokenizer"] = rng.choice(METASPACES)
         known = "".join(rng.sample(alphabet, rng.randint(0, len(alphabet)))) + MARK * (rng.random() < 0.9)
         definition = byte_fallback_bpe(joins if known else [], known=known, shuffle=rng.randint(0, 1), **parts | marked)
         texts = [token.replace(MARK, " ") for token in definition["model"]["vocab"]]

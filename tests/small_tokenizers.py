@@ -183,3 +183,13 @@ def both(definition: Definition, folder: Path) -> tuple[Tokenizer, bloomdata.Tok
     path = folder / "tokenizer.json"
     path.write_text(json.dumps(definition))
     return Tokenizer.from_file(str(path)), bloomdata.Tokenizer(path)
+
+
+def ids_of(theirs: Tokenizer, text: str, *, add_special_tokens: bool = True) -> list[int] | None:
+    """The ids of the package; nothing where it panics."""
+    try:
+        return theirs.encode(text, add_special_tokens=add_special_tokens).ids
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        return None

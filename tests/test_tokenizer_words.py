@@ -195,6 +195,16 @@ def test_a_legacy_merge_list_reads_the_same(folder):
     check(definition, TEXTS, folder)
 
 
+def test_a_legacy_merge_that_looks_like_a_version_is_left_out(folder):
+    """As in the merges.txt that such lists come from; a list of pairs has no such line."""
+    name = "#version"
+    merges = [(name[:size], letter) for size, letter in enumerate(f"{name[1:]}s", start=1)]
+    definition = by_hand(merges)
+    check(definition, ["#versions", "#version"], folder)
+    definition["model"]["merges"] = [" ".join(merge) for merge in definition["model"]["merges"]]
+    check(definition, ["#versions", "#version"], folder)
+
+
 def test_ids_with_gaps_and_letters_that_are_no_bytes(folder):
     """Tokens that no text of bytes has are of no account."""
     definition = by_hand([("a", "b"), ("ab", "c")])

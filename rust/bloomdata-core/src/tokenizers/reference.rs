@@ -90,6 +90,13 @@ impl ReferenceTokenizer {
 }
 
 impl ReferenceTokenizer {
+    /// Added tokens with their ids, in the order of their ids.
+    pub(super) fn added_tokens(&self) -> Vec<(u32, AddedToken)> {
+        let mut tokens: Vec<_> = self.inner.get_added_tokens_decoder().into_iter().collect();
+        tokens.sort_unstable_by_key(|&(id, _)| id);
+        tokens
+    }
+
     /// The same, with the reason why it is used.
     #[must_use]
     pub fn because(self, reason: String) -> Self {

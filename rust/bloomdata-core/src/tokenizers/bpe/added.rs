@@ -4,19 +4,9 @@
 //! white space on its left or right with it.
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use serde::Deserialize;
 
-/// A token as a `tokenizer.json` has it.
-#[derive(Debug, Clone, Deserialize)]
-#[allow(clippy::struct_excessive_bools, reason = "as in the file")]
-pub(super) struct AddedToken {
-    pub(super) id: u32,
-    pub(super) content: String,
-    single_word: bool,
-    lstrip: bool,
-    rstrip: bool,
-    pub(super) normalized: bool,
-}
+/// A token and its id, which is the crate's own: it does not believe the file.
+pub(super) type AddedToken = (u32, tokenizers::AddedToken);
 
 /// Finds tokens of one kind: those of raw text, or those of normalized text.
 #[derive(Debug)]
@@ -34,14 +24,14 @@ impl Finder {
         if tokens.is_empty() {
             return Ok(None);
         }
-        let mut texts: Vec<&str> = tokens.iter().map(|token| token.content.as_str()).collect();
+        let mut texts: Vec<&str> = tokens.iter().map(|(_, token)| token.content.as_str()).collect();
         texts.sort_unstable();
         if let Some([text, ..]) = texts.windows(2).find(|two| two[0] == two[1]) {
             return Err(format!("the added token {text:?} stands twice in it"));
         }
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
-            .build(tokens.iter().map(|token| &token.content))
+            .build(tokens.iter().map(|(_, token)| &token.content))
             .map_err(|error| error.to_string())?;
         Ok(Some(Self { automaton, tokens }))
     }
@@ -52,7 +42,7 @@ impl Finder {
     pub(super) fn split(&self, text: &str, mut visit: impl FnMut(usize, usize, Option<u32>)) {
         let mut from = 0;
         for found in self.automaton.find_iter(text) {
-            let token = &self.tokens[found.pattern().as_usize()];
+            let (id, token) = &self.tokens[found.pattern().as_usize()];
             let (mut start, mut end) = (found.start(), found.end());
             let is_word = |letter: char| regex_syntax::try_is_word_character(letter).unwrap_or(false);
             if token.single_word
@@ -70,7 +60,10 @@ impl Finder {
             if from < start {
                 visit(from, start, None);
             }
-            visit(start, end, Some(token.id));
+            // Where the token before took it all, nothing is left.
+            if start < end {
+                visit(start, end, Some(*id));
+            }
             from = end;
         }
         if from < text.len() {

@@ -27,8 +27,6 @@ struct File<'json> {
     normalizer: Value,
     #[serde(default)]
     pre_tokenizer: Value,
-    #[serde(default)]
-    added_tokens: Vec<AddedToken>,
 }
 
 /// What kind a model is.
@@ -39,11 +37,11 @@ struct Kind {
 }
 
 impl Definition {
-    /// Parses a `tokenizer.json`.
+    /// Parses a `tokenizer.json`, with the added tokens that the crate made of it.
     ///
     /// # Errors
     /// Why it cannot be done here.
-    pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(json: &[u8], tokens: Vec<AddedToken>) -> Result<Self, String> {
         let file: File = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         let kind: Kind = serde_json::from_str(file.model.get()).map_err(|error| error.to_string())?;
         if let Some(name) = kind.name.filter(|name| name != "BPE") {
@@ -51,16 +49,21 @@ impl Definition {
         }
         let normalizer = Normalizer::parse(&file.normalizer)?;
         let words = Words::parse(&file.pre_tokenizer)?;
+        if words.ask_for_start() && matches!(normalizer, Normalizer::Other(_)) {
+            return Err(
+                "its normalizer may take away what its Metaspace asks for: the start of the text".into()
+            );
+        }
         let model = match words {
             Words::Stages(_) => Model::parse(file.model.get())?,
             Words::Marks(_) => Model::parse_pieces(file.model.get())?,
         };
         let mut added = [Vec::new(), Vec::new()];
-        for mut token in file.added_tokens.into_iter().filter(|token| !token.content.is_empty()) {
+        for (id, mut token) in tokens {
             if token.normalized {
                 token.content = normalizer.apply(&token.content)?.into_owned();
             }
-            added[usize::from(token.normalized)].push(token);
+            added[usize::from(token.normalized)].push((id, token));
         }
         let [raw, normalized] = added.map(Finder::new);
         Ok(Self { model, normalizer, words, added: [raw?, normalized?] })

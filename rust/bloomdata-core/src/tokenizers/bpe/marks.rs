@@ -65,6 +65,11 @@ impl Marks {
         }
     }
 
+    /// Whether it counts if a text is the start of what was given.
+    pub(super) fn ask_for_start(&self) -> bool {
+        self.metaspace == Some(Prepend::First)
+    }
+
     /// The text with marks; `is_first` tells whether it is the start of what was given.
     pub(super) fn apply<'text>(&self, text: &'text str, is_first: bool) -> Cow<'text, str> {
         let Some(prepend) = self.metaspace else { return text.into() };

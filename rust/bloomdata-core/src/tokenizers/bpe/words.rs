@@ -44,6 +44,11 @@ impl Words {
         matches!(self, Self::Stages(_))
     }
 
+    /// Whether it counts if a text is the start of what was given.
+    pub(super) fn ask_for_start(&self) -> bool {
+        matches!(self, Self::Marks(marks) if marks.ask_for_start())
+    }
+
     /// The text as it is cut; `is_first` tells whether it is the start of what was given.
     pub(in super::super) fn apply<'text>(&self, text: &'text str, is_first: bool) -> Cow<'text, str> {
         match self {
