@@ -38,7 +38,7 @@ PATTERNS = {
     ),
 }
 # What texts are made of beside letters.
-EXTRAS = "bsQ'1²\n\t.,!?(|_▁é\u0301ﬁ가각İ\u00a0\u3000\0\ufeff丮í😁ж"
+EXTRAS = "bsQ'1²\n\t.,!?(|_▁é\u0301ﬁ가각İ\u00a0\u3000\0\ufeff丮í😁ж\u0958"
 WHITE = [" ", "  ", "\n", "\t", "\u00a0", "\u3000", "\u2028", "\r\n", "\x0b", "\x85", "\u200b"]
 
 
@@ -93,7 +93,9 @@ def random_added_tokens(rng: random.Random, definition: Definition, alphabet: st
     tokens: dict[str, Definition] = {}
     next_id = len(vocab)
     for _ in range(rng.choice([0, 0, 1, 2, 4, 8])):
-        content = "".join(rng.choices([*alphabet, *WHITE, "<s>", "İ", "É", "a", "b"], k=rng.choice([1, 1, 2, 3])))
+        content = "".join(
+            rng.choices([*alphabet, *WHITE, "<s>", "İ", "É", "a", "b", "f", "क"], k=rng.choice([1, 1, 2, 3]))
+        )
         text = normalizer.normalize_str(content) if normalizer else content
         # Which of two tokens of one text is found is left to chance, and nothing panics.
         if not text or text in tokens or content in tokens:

@@ -44,6 +44,8 @@ def test_a_run_killed_at_random_moments_goes_on_to_the_same_bytes(name, corpus, 
                 time.sleep(rng.uniform(0.8 * working, done))
                 was_running = kill(process)
             if not was_running:
+                # The machine was busier when the time was taken.
+                done = max(0.95 * done, 0.8 * working)
                 break
             kills += 1
             assert half_written(output, wanted) == []

@@ -208,6 +208,26 @@ def test_a_normalizer_that_takes_the_start_of_a_text_away(scheme, text, folder):
         assert ours.encode(text).tolist() == theirs.encode(text).ids
 
 
+@pytest.mark.parametrize("scheme", ["always", "first", "never"])
+@pytest.mark.parametrize(
+    ("normalizer", "token"),
+    [
+        ({"type": "NFKC"}, "f"),
+        ({"type": "NFC"}, "क"),
+        ({"type": "Replace", "pattern": {"String": " "}, "content": "xy"}, "x"),
+        ({"type": "Replace", "pattern": {"String": " "}, "content": ""}, "x"),
+    ],
+    ids=str,
+)
+def test_a_token_that_is_found_in_a_part_of_a_letter(normalizer, token, scheme, folder):
+    """What is left of the letter still stands at the start of the text as it was given."""
+    definition = byte_fallback_bpe(known=KNOWN, normalizer=normalizer, pre_tokenizer=metaspace(scheme))
+    definition["added_tokens"] = [added_token(len(definition["model"]["vocab"]), token, normalized=True)]
+    theirs, ours = both(definition, folder)
+    for text in ("ﬁ", "ﬁa", "aﬁ", "fa", "\u0958", "\u0958a", "कa", " a", "  a", " xa", "xya"):
+        assert ours.encode(text).tolist() == theirs.encode(text).ids, text
+
+
 def lacks_a_byte(model):
     del model["vocab"]["<0xC3>"]
 

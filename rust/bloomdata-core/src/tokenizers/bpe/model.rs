@@ -52,11 +52,14 @@ struct Made {
     bytes: Vec<u8>,
 }
 
-/// What no model here may have.
+/// Reads a model, and refuses what no model here may have.
 ///
 /// # Errors
 /// Which of it the model has.
-pub(super) fn check(file: &File) -> Result<(), String> {
+pub(super) fn read(json: &str) -> Result<File, String> {
+    let mut file: File = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    // In the older form the crate takes such a merge for the first line of a file of merges.
+    file.merges.retain(|merge| !matches!(merge, Merge::Text(text) if text.starts_with("#version")));
     let is_empty = |text: &Option<String>| text.as_deref().unwrap_or_default().is_empty();
     if file.dropout.is_some_and(|dropout| dropout != 0.0)
         || !is_empty(&file.continuing_subword_prefix)
@@ -69,7 +72,7 @@ pub(super) fn check(file: &File) -> Result<(), String> {
     if ids.windows(2).any(|two| two[0] == two[1]) {
         return Err("two of its tokens have one id".into());
     }
-    Ok(())
+    Ok(file)
 }
 
 impl Model {
@@ -89,8 +92,7 @@ impl Model {
     /// # Errors
     /// Why it cannot be done here.
     pub(super) fn parse(json: &str) -> Result<Self, String> {
-        let file: File = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        check(&file)?;
+        let file = read(json)?;
         if file.byte_fallback {
             return Err("its BPE falls back to bytes, which are all that it has".into());
         }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::chars::Chars;
 use super::merges::{Merger, NO_ID};
-use super::model::{File, Model, check};
+use super::model::{Model, read};
 use super::pairs::MAX_SYMBOLS;
 
 impl Model {
@@ -15,8 +15,7 @@ impl Model {
     /// # Errors
     /// Why it cannot be done here.
     pub(super) fn parse_pieces(json: &str) -> Result<Self, String> {
-        let file: File = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        check(&file)?;
+        let file = read(json)?;
         if !file.byte_fallback || file.ignore_merges {
             return Err("it has unknown characters, or ignores merges".into());
         }
