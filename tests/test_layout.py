@@ -11,9 +11,9 @@ CORE = Path(__file__).parents[1] / "rust" / "bloomdata-core" / "src"
 LEVELS = [
     {"error"},
     {"token", "progress", "ordered"},
-    {"hash", "ledger", "rng", "document"},
+    {"hash", "ledger", "rng", "document", "conversation"},
     {"io", "json_fields"},
-    {"sources", "templates", "tokenizers", "packing", "formats"},
+    {"sources", "stages", "templates", "tokenizers", "packing", "formats"},
     {"pipeline"},
 ]
 LEVEL_OF = {module: level for level, modules in enumerate(LEVELS) for module in modules}

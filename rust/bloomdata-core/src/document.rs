@@ -128,6 +128,10 @@ pub enum BadRecord {
     NotAString(String),
     /// The category is none of those that were named.
     UnknownCategory(String),
+    /// The record has another form than its source's: what was expected, and found.
+    WrongForm(String),
+    /// The chat template refused it, or its loss mask would be wrong: why.
+    Template(String),
 }
 
 impl BadRecord {
@@ -141,6 +145,8 @@ impl BadRecord {
             Self::NullField(_) => "null field",
             Self::NotAString(_) => "field is not a string",
             Self::UnknownCategory(_) => "unknown category",
+            Self::WrongForm(_) => "not of the source's form",
+            Self::Template(_) => "refused by the template",
         }
     }
 }
@@ -155,6 +161,7 @@ impl fmt::Display for BadRecord {
             Self::NullField(field) => write!(out, "field {field:?} is null"),
             Self::NotAString(field) => write!(out, "field {field:?} is not a string"),
             Self::UnknownCategory(name) => write!(out, "category {name:?} is none of those named"),
+            Self::WrongForm(reason) | Self::Template(reason) => write!(out, "{reason}"),
         }
     }
 }

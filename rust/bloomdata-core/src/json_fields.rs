@@ -72,6 +72,18 @@ pub fn extract_optional<'record>(
     text: &'record str,
     fields: &[FieldPath],
 ) -> std::result::Result<Vec<FieldText<'record>>, BadRecord> {
+    let found = extract_raw(text, fields)?;
+    Ok(fields.iter().zip(found).map(|(field, raw)| text_of(field, raw)).collect())
+}
+
+/// As [`extract`], from text, but the JSON of each field as it stands there; `None` where there is none.
+///
+/// # Errors
+/// The record is not a JSON object.
+pub fn extract_raw<'record>(
+    text: &'record str,
+    fields: &[FieldPath],
+) -> std::result::Result<Vec<Option<&'record str>>, BadRecord> {
     if !is_object(text) {
         serde_json::from_str::<IgnoredAny>(text).map_err(|error| malformed(&error))?;
         return Err(BadRecord::NotAnObject);
@@ -80,7 +92,7 @@ pub fn extract_optional<'record>(
     let paths: Vec<(usize, &[String])> =
         fields.iter().enumerate().map(|(slot, field)| (slot, field.keys.as_slice())).collect();
     search(text, &paths, &mut found).map_err(|error| malformed(&error))?;
-    Ok(fields.iter().zip(found).map(|(field, raw)| text_of(field, raw)).collect())
+    Ok(found)
 }
 
 /// Checks that a record is one JSON object.
@@ -106,7 +118,10 @@ fn is_object(text: &str) -> bool {
 }
 
 /// The string that a raw value is.
-fn text_of<'record>(
+///
+/// # Errors
+/// No value, null, or something else than a string.
+pub fn text_of<'record>(
     field: &FieldPath,
     raw: Option<&'record str>,
 ) -> std::result::Result<Cow<'record, str>, BadRecord> {

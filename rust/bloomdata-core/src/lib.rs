@@ -1,5 +1,6 @@
 //! Turns raw text into files that a language model can train on. No Python in here.
 
+pub mod conversation;
 pub mod document;
 pub mod error;
 pub mod formats;
@@ -13,6 +14,7 @@ pub mod pipeline;
 pub mod progress;
 pub mod rng;
 pub mod sources;
+pub mod stages;
 pub mod templates;
 pub mod token;
 pub mod tokenizers;

@@ -1,0 +1,1 @@
+//! Trees of messages (OASST1): one path from each root (BC-01).
