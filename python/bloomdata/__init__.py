@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bloomdata.chat_template import ChatTemplate
     from bloomdata.datasets import IndexedDataset, PackedDataset, open  # noqa: A004 - the public name
     from bloomdata.errors import (
         BloomdataError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BloomdataError",
+    "ChatTemplate",
     "ConfigError",
     "ConvertReport",
     "CorruptDataError",
@@ -68,6 +70,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "ChatTemplate": "chat_template",
     "ConvertReport": "verbs.convert_sentencepiece",
     "ExtendReport": "verbs.extend_vocabulary",
     "convert_sentencepiece": "verbs.convert_sentencepiece",

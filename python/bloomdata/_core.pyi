@@ -5,7 +5,9 @@ from typing import Any, Final, final
 __all__ = [
     "BUILD_PROFILE",
     "VERSION",
+    "ChatTemplate",
     "Tokenizer",
+    "encode_ends",
     "finish_folder",
     "hash_file",
     "lengths",
@@ -43,6 +45,13 @@ class Tokenizer:
     @property
     def fingerprint(self) -> str: ...
 
+@final
+class ChatTemplate:
+    def __new__(cls, options: str, tokenizer: Tokenizer | None) -> ChatTemplate: ...
+    def render(self, record: str, add_generation_prompt: bool) -> str: ...
+    def render_trained(self, record: str) -> tuple[str, list[tuple[int, int]]]: ...
+
+def encode_ends(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[int]]: ...
 def hash_file(path: str | PathLike[str]) -> tuple[int, str]: ...
 def finish_folder(folder: str | PathLike[str], manifest: str) -> str: ...
 def lengths(

@@ -75,6 +75,19 @@ class Tokenizer:
         )
         self._options = json.dumps(options)
         self._core = _core.Tokenizer(self._options)
+        self.path = os.fspath(tokenizer)
+
+    @property
+    def core(self) -> _core.Tokenizer:
+        """The object of the extension module."""
+        return self._core
+
+    def encode_ends(self, text: str) -> tuple[list[int], list[int]]:
+        """Ids of a text without what the tokenizer puts around it, and where in the text each ends, in characters.
+
+        An id that is a part of a character ends where that character ends.
+        """
+        return _core.encode_ends(self._core, text)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], **options: Any) -> Tokenizer:

@@ -5,6 +5,7 @@
 //! - [`hdf5`]: h5py, as the core needs it.
 //! - [`verbs`]: one function per verb.
 //! - [`streams`], [`texts`]: Arrow data, without copies.
+//! - [`templates`]: chat templates as objects.
 //! - [`tokenizer`]: tokenizers as objects.
 
 #![allow(clippy::needless_pass_by_value, reason = "PyO3 hands over owned arguments")]
@@ -17,6 +18,7 @@ mod enter;
 mod errors;
 mod hdf5;
 mod streams;
+mod templates;
 mod texts;
 mod tokenizer;
 mod verbs;
@@ -24,6 +26,8 @@ mod verbs;
 /// Rust core of bloomdata.
 #[pyo3::pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::templates::{ChatTemplate, encode_ends};
     #[pymodule_export]
     use crate::tokenizer::Tokenizer;
     #[pymodule_export]

@@ -15,6 +15,13 @@ pub(crate) struct Tokenizer {
     inner: Box<dyn CoreTokenizer>,
 }
 
+impl Tokenizer {
+    /// The tokenizer itself.
+    pub(crate) fn core(&self) -> &dyn CoreTokenizer {
+        self.inner.as_ref()
+    }
+}
+
 #[pymethods]
 impl Tokenizer {
     #[new]

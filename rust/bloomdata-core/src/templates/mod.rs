@@ -1,5 +1,16 @@
 //! Records of a kind become texts with roles, before any token is made.
 //!
 //! - [`prompt_completion`]: pairs of prompt and completion, alone or in a list.
+//! - [`chat_template`]: conversations become text, of which it is known what is trained on:
+//!   [`chat`] (what goes in), [`builtin`] (templates with names), [`jinja`] (all others), `spans` (what is trained
+//!   on), `plan` (the text of all conversations of the same roles).
 
+pub mod builtin;
+pub mod chat;
+pub mod chat_template;
+pub mod jinja;
+mod plan;
 pub mod prompt_completion;
+pub mod spans;
+
+pub use plan::Rendered;

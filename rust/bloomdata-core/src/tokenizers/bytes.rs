@@ -52,6 +52,11 @@ impl Tokenizer for BytesTokenizer {
         self.encode(text, ids)
     }
 
+    fn encode_ends(&self, text: &str, ids: &mut Vec<u32>, ends: &mut Vec<usize>) -> Result<()> {
+        ends.extend(1..=text.len());
+        self.encode(text, ids)
+    }
+
     fn adds_eos(&self) -> bool {
         false
     }

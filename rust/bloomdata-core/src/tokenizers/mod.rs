@@ -3,6 +3,7 @@
 //! - [`batch`]: many texts at once.
 //! - [`bytes`]: one id per byte, built in, for tests and for measuring the rest of the pipeline.
 //! - [`bpe`]: byte pair encoding of the families that we do ourselves, many times faster.
+//! - `offsets`: where in a text each token ends.
 //! - [`reference`]: the `tokenizers` crate, exact for every `tokenizer.json`.
 //! - [`special`]: which ids end and pad a document.
 //! - [`training`]: a vocabulary from texts.
@@ -10,6 +11,7 @@
 pub mod batch;
 pub mod bpe;
 pub mod bytes;
+mod offsets;
 pub mod reference;
 pub mod special;
 pub mod training;
@@ -46,6 +48,20 @@ pub trait Tokenizer: Send + Sync {
     /// # Errors
     /// What the backend reports.
     fn encode_bare(&self, text: &str, ids: &mut Vec<u32>) -> Result<()>;
+
+    /// As [`Tokenizer::encode_bare`], and appends where in `text` each id ends, in bytes. Never decreasing; ids that
+    /// stand for parts of one character may end together.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    fn encode_ends(&self, _text: &str, _ids: &mut Vec<u32>, _ends: &mut Vec<usize>) -> Result<()> {
+        Err(Error::config("tokenizer", format!("{} cannot tell where tokens end", self.backend())))
+    }
+
+    /// Names of the tokens that were added to the vocabulary and are found whole in texts.
+    fn added_tokens(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Whether the tokenizer itself ends every text with the end-of-document token.
     fn adds_eos(&self) -> bool;

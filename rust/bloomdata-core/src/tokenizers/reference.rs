@@ -91,7 +91,7 @@ impl ReferenceTokenizer {
 
 impl ReferenceTokenizer {
     /// Added tokens with their ids, in the order of their ids.
-    pub(super) fn added_tokens(&self) -> Vec<(u32, AddedToken)> {
+    pub(super) fn added(&self) -> Vec<(u32, AddedToken)> {
         let mut tokens: Vec<_> = self.inner.get_added_tokens_decoder().into_iter().collect();
         tokens.sort_unstable_by_key(|&(id, _)| id);
         tokens
@@ -127,6 +127,21 @@ impl Tokenizer for ReferenceTokenizer {
     fn encode_bare(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         ids.extend_from_slice(self.run(|inner| inner.encode_fast(text, false))?.get_ids());
         Ok(())
+    }
+
+    fn encode_ends(&self, text: &str, ids: &mut Vec<u32>, ends: &mut Vec<usize>) -> Result<()> {
+        let encoding = self.run(|inner| inner.encode(text, false))?;
+        ids.extend_from_slice(encoding.get_ids());
+        let mut last = 0;
+        ends.extend(encoding.get_offsets().iter().map(|&(_, end)| {
+            last = end.clamp(last, text.len());
+            last
+        }));
+        Ok(())
+    }
+
+    fn added_tokens(&self) -> Vec<String> {
+        self.added().into_iter().map(|(_, token)| token.content).collect()
     }
 
     fn adds_eos(&self) -> bool {

@@ -36,8 +36,9 @@ mod words;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use super::offsets::{Spelling, Surfaces};
 use super::reference::ReferenceTokenizer;
 use super::{SpecialIds, Tokenizer};
 use crate::error::Result;
@@ -53,6 +54,8 @@ pub(super) use words::Words;
 pub struct BpeTokenizer {
     reference: ReferenceTokenizer,
     pool: Arc<Pool>,
+    /// The bytes of tokens, once somebody asks where tokens end.
+    surfaces: OnceLock<Surfaces>,
     model: Model,
     normalizer: Normalizer,
     words: Words,
@@ -124,7 +127,7 @@ impl BpeTokenizer {
         let Some(json) = reference.definition() else {
             return Ok(Err((reference, "it has no definition".into())));
         };
-        let definition = match Definition::parse(json, reference.added_tokens()) {
+        let definition = match Definition::parse(json, reference.added()) {
             Ok(definition) => definition,
             Err(reason) => return Ok(Err((reference, reason))),
         };
@@ -133,7 +136,8 @@ impl BpeTokenizer {
         };
         let Definition { model, normalizer, words, added } = definition;
         let pool = Arc::default();
-        let ours = Self { reference, pool, model, normalizer, words, added, prefix, suffix };
+        let surfaces = OnceLock::new();
+        let ours = Self { reference, pool, model, normalizer, words, added, prefix, suffix, surfaces };
         // A definition that means something else than we think must not give other ids, whatever it is.
         for text in PROBES {
             let (mut found, mut expected) = (Vec::new(), Vec::new());
@@ -189,6 +193,17 @@ impl BpeTokenizer {
         };
         self.words.split(&text, |text, at, is_any| self.model.may_cut(text, at, is_any), visit);
         self.model.words(bytes, &batch[..count], memory, ids);
+    }
+
+    fn surfaces(&self) -> &Surfaces {
+        self.surfaces.get_or_init(|| {
+            let spelling = match self.words {
+                Words::Stages(_) => Spelling::ByteLevel,
+                Words::Marks(_) => Spelling::Marks,
+            };
+            let added: Vec<u32> = self.reference.added().into_iter().map(|(id, _)| id).collect();
+            Surfaces::new(&self.reference, spelling, &added)
+        })
     }
 
     fn may_fail(&self) -> bool {
@@ -256,6 +271,22 @@ impl Tokenizer for BpeTokenizer {
         }
         ids.truncate(before);
         self.reference.encode_bare(text, ids)
+    }
+
+    fn encode_ends(&self, text: &str, ids: &mut Vec<u32>, ends: &mut Vec<usize>) -> Result<()> {
+        let (first, first_end) = (ids.len(), ends.len());
+        self.encode_bare(text, ids)?;
+        if self.surfaces().walk(text, &ids[first..], ends) {
+            return Ok(());
+        }
+        // A normalizer changed the text, or an added token took white space with it.
+        ids.truncate(first);
+        ends.truncate(first_end);
+        self.reference.encode_ends(text, ids, ends)
+    }
+
+    fn added_tokens(&self) -> Vec<String> {
+        self.reference.added_tokens()
     }
 
     fn adds_eos(&self) -> bool {

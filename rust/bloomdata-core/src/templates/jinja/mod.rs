@@ -1,0 +1,136 @@
+//! Any chat template of a `tokenizer_config.json`, as `transformers.apply_chat_template` renders it.
+//!
+//! - [`generation`]: blocks that mark what the model says.
+//! - [`python`]: what templates expect of Python.
+
+mod generation;
+mod python;
+
+use chrono::NaiveDateTime;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Value;
+use minijinja::{Environment, context};
+
+use generation::{BEGIN, END};
+
+/// Steps of a template at most: a loop over a billion numbers is no template.
+const FUEL: u64 = 200_000_000;
+
+/// A compiled template.
+#[derive(Debug)]
+pub struct JinjaTemplate {
+    environment: Environment<'static>,
+    has_generation: bool,
+}
+
+/// What a template is given.
+#[derive(Debug, Clone)]
+pub struct JinjaInput {
+    /// The messages, as they stand in the record.
+    pub messages: Value,
+    /// Descriptions of tools.
+    pub tools: Option<Value>,
+    /// Documents to answer from.
+    pub documents: Option<Value>,
+}
+
+/// Rendered text, and the parts of it that the template itself marks as what the model says.
+pub type Marked = (String, Vec<std::ops::Range<usize>>);
+
+impl JinjaTemplate {
+    /// Compiles a template. `variables` are further names that it may use, such as `bos_token`; `now` is what
+    /// `strftime_now` says.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn new(
+        source: &str,
+        variables: Vec<(String, serde_json::Value)>,
+        now: Option<NaiveDateTime>,
+    ) -> Result<Self, String> {
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|error| explain(&error))?);
+        environment.set_fuel(Some(FUEL));
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        python::extend(&mut environment, now);
+        let (plain, marked) = generation::rewrite(source);
+        let has_generation = marked.is_some();
+        for (name, source) in [("template", Some(plain)), ("marked", marked)] {
+            if let Some(source) = source {
+                environment.add_template_owned(name, source).map_err(|error| explain(&error))?;
+            }
+        }
+        for (name, value) in variables {
+            let value = value_of(&value.to_string()).map_err(|error| error.to_string())?;
+            environment.add_global(name, value);
+        }
+        Ok(Self { environment, has_generation })
+    }
+
+    /// Whether the template marks what the model says.
+    pub fn has_generation(&self) -> bool {
+        self.has_generation
+    }
+
+    /// Renders messages.
+    ///
+    /// # Errors
+    /// What the template itself objects to, or what it does that is not known here.
+    pub fn render(&self, input: &JinjaInput, add_generation_prompt: bool) -> Result<String, String> {
+        self.run("template", input, add_generation_prompt)
+    }
+
+    /// Renders messages, with what the template marks as said by the model.
+    ///
+    /// # Errors
+    /// As [`JinjaTemplate::render`]; text that holds the marks.
+    pub fn render_marked(&self, input: &JinjaInput) -> Result<Marked, String> {
+        let marked = self.run("marked", input, false)?;
+        let (mut text, mut spans, mut open) = (String::with_capacity(marked.len()), Vec::new(), None);
+        for part in marked.split_inclusive([BEGIN, END]) {
+            text.push_str(part.trim_end_matches([BEGIN, END]));
+            match (part.chars().next_back(), open.take()) {
+                (Some(BEGIN), None) => open = Some(text.len()),
+                (Some(END), Some(start)) => spans.push(start..text.len()),
+                (Some(BEGIN | END), _) => {
+                    return Err("its generation blocks are not one after the other".into());
+                }
+                (_, still) => open = still,
+            }
+        }
+        // What a template marks is not what it renders: a text that holds the marks would be cut elsewhere.
+        if text == self.render(input, false)? {
+            Ok((text, spans))
+        } else {
+            Err("its generation blocks change its text".into())
+        }
+    }
+
+    fn run(&self, name: &str, input: &JinjaInput, add_generation_prompt: bool) -> Result<String, String> {
+        let template = self.environment.get_template(name).map_err(|error| explain(&error))?;
+        let JinjaInput { messages, tools, documents } = input;
+        let given = context! {
+            messages, add_generation_prompt, tools => tools.clone().unwrap_or(Value::from(())),
+            documents => documents.clone().unwrap_or(Value::from(())),
+        };
+        template.render(given).map_err(|error| explain(&error))
+    }
+}
+
+/// What went wrong, in one line.
+fn explain(error: &minijinja::Error) -> String {
+    let reason = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    match error.line() {
+        Some(line) => format!("chat template, line {line}: {reason}"),
+        None => format!("chat template: {reason}"),
+    }
+}
+
+/// A JSON text as a template sees it.
+///
+/// # Errors
+/// It is not JSON.
+pub fn value_of(json: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(json)
+}

@@ -1,0 +1,101 @@
+//! Where in a text each token ends: found by walking along the text with the tokens' own bytes.
+
+use super::Tokenizer;
+use super::bpe::byte_letters;
+
+/// How the names of tokens spell their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// One letter a byte, as GPT-2 does.
+    ByteLevel,
+    /// `▁` is a space, `<0x0A>` a byte.
+    Marks,
+}
+
+/// The bytes of every token, one behind the other.
+#[derive(Debug)]
+pub(super) struct Surfaces {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Surfaces {
+    /// Of all tokens. `added` are ids whose names are their texts.
+    pub(super) fn new(tokenizer: &dyn Tokenizer, spelling: Spelling, added: &[u32]) -> Self {
+        let size = crate::token::index(tokenizer.vocab_size());
+        let mut surfaces = Self { bytes: Vec::new(), ends: Vec::with_capacity(size) };
+        let letters = bytes_of_letters();
+        for id in 0..u32::try_from(size).unwrap_or(u32::MAX) {
+            let name = tokenizer.token(id).unwrap_or_default();
+            if added.binary_search(&id).is_ok() {
+                surfaces.bytes.extend_from_slice(name.as_bytes());
+            } else if spelling == Spelling::Marks {
+                match byte_of(&name) {
+                    Some(byte) => surfaces.bytes.push(byte),
+                    None => surfaces.bytes.extend_from_slice(name.replace('\u{2581}', " ").as_bytes()),
+                }
+            } else {
+                let byte = |letter: char| letters.get(letter as usize).copied().flatten();
+                surfaces.bytes.extend(name.chars().filter_map(byte));
+            }
+            surfaces.ends.push(surfaces.bytes.len());
+        }
+        surfaces
+    }
+
+    fn of(&self, id: u32) -> &[u8] {
+        let at = id as usize;
+        let start = if at == 0 { 0 } else { self.ends.get(at - 1).copied().unwrap_or_default() };
+        let end = self.ends.get(at).copied().unwrap_or(start);
+        &self.bytes[start..end]
+    }
+
+    /// Appends where in `text` each id ends; whether they spell it, but for spaces that the tokenizer put in.
+    pub(super) fn walk(&self, text: &str, ids: &[u32], ends: &mut Vec<usize>) -> bool {
+        let text = text.as_bytes();
+        let mut at = 0;
+        for &id in ids {
+            let surface = self.of(id);
+            at += match text[at..].starts_with(surface) {
+                true => surface.len(),
+                // A space that is not in the text stands in front of words that begin it.
+                false => match surface.strip_prefix(b" ") {
+                    Some(rest) if text[at..].starts_with(rest) => rest.len(),
+                    _ => return false,
+                },
+            };
+            ends.push(at);
+        }
+        at == text.len()
+    }
+}
+
+/// The byte that `<0x0A>` is.
+fn byte_of(name: &str) -> Option<u8> {
+    let digits = name.strip_prefix("<0x")?.strip_suffix('>')?;
+    if digits.len() == 2 { u8::from_str_radix(digits, 16).ok() } else { None }
+}
+
+/// The byte of each letter of GPT-2's alphabet.
+fn bytes_of_letters() -> Vec<Option<u8>> {
+    let mut bytes = vec![None; 0x200];
+    for (byte, letter) in (0..=u8::MAX).zip(byte_letters()) {
+        if let Some(slot) = bytes.get_mut(letter as usize) {
+            *slot = Some(byte);
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_has_a_letter() {
+        let mut bytes: Vec<u8> = bytes_of_letters().into_iter().flatten().collect();
+        bytes.sort_unstable();
+        assert!(bytes.into_iter().eq(0..=255));
+        assert_eq!(bytes_of_letters()['Ġ' as usize], Some(b' '));
+    }
+}

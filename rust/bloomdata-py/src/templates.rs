@@ -1,0 +1,89 @@
+//! Chat templates as objects.
+
+use std::ops::Range;
+
+use bloomdata_core::document::BadRecord;
+use bloomdata_core::json_fields::FieldPath;
+use bloomdata_core::templates::chat::Chat;
+use bloomdata_core::templates::chat_template::{ChatTemplate as CoreTemplate, TemplateOptions};
+use pyo3::prelude::*;
+
+use crate::errors::{config_error, to_python};
+use crate::tokenizer::Tokenizer;
+
+/// Text, and the parts of it that are trained on, in characters.
+type Trained = (String, Vec<(usize, usize)>);
+
+/// A chat template. Args: options as JSON (see `bloomdata.chat_template`), and the tokenizer whose tokens end answers.
+#[pyclass(frozen, module = "bloomdata._core")]
+pub(crate) struct ChatTemplate {
+    inner: CoreTemplate,
+}
+
+#[pymethods]
+impl ChatTemplate {
+    #[new]
+    fn new(options: &str, tokenizer: Option<&Bound<'_, Tokenizer>>) -> PyResult<Self> {
+        let options: TemplateOptions = serde_json::from_str(options).map_err(|error| config_error(&error))?;
+        let end_tokens = tokenizer.map(|tokenizer| tokenizer.get().core().added_tokens()).unwrap_or_default();
+        CoreTemplate::new(&options, end_tokens).map(|inner| Self { inner }).map_err(to_python)
+    }
+
+    /// Text of a record, which is JSON with `messages`.
+    fn render(&self, py: Python<'_>, record: &str, add_generation_prompt: bool) -> PyResult<String> {
+        py.detach(|| self.inner.render(&parse(record)?, add_generation_prompt)).map_err(|bad| refused(&bad))
+    }
+
+    /// Text of a record, and what of it is trained on.
+    fn render_trained(&self, py: Python<'_>, record: &str) -> PyResult<Trained> {
+        let rendered =
+            py.detach(|| self.inner.render_trained(&parse(record)?)).map_err(|bad| refused(&bad))?;
+        let mut characters = Characters::new(&rendered.text);
+        let spans = rendered.trained.iter().map(|span| characters.span(span)).collect();
+        Ok((rendered.text, spans))
+    }
+}
+
+/// Where each id of a text ends, in characters; and the ids, without what the tokenizer puts around texts.
+#[pyfunction]
+pub(crate) fn encode_ends(tokenizer: &Bound<'_, Tokenizer>, text: &str) -> PyResult<(Vec<u32>, Vec<usize>)> {
+    let (mut ids, mut ends) = (Vec::new(), Vec::new());
+    tokenizer.get().core().encode_ends(text, &mut ids, &mut ends).map_err(to_python)?;
+    let mut characters = Characters::new(text);
+    // A part of a character ends where the character does.
+    let whole = |end: usize| (end..=text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
+    let ends = ends.into_iter().map(|end| characters.at(whole(end))).collect();
+    Ok((ids, ends))
+}
+
+fn parse(record: &str) -> Result<Chat<'_>, BadRecord> {
+    Chat::parse(record, &FieldPath::of_key("messages"))
+}
+
+fn refused(bad: &BadRecord) -> PyErr {
+    to_python(bloomdata_core::Error::config("messages", bad.to_string()))
+}
+
+/// Counts characters along a text.
+struct Characters<'text> {
+    text: &'text str,
+    byte: usize,
+    character: usize,
+}
+
+impl<'text> Characters<'text> {
+    fn new(text: &'text str) -> Self {
+        Self { text, byte: 0, character: 0 }
+    }
+
+    fn span(&mut self, span: &Range<usize>) -> (usize, usize) {
+        (self.at(span.start), self.at(span.end))
+    }
+
+    /// Characters before a byte; bytes are asked for in order.
+    fn at(&mut self, byte: usize) -> usize {
+        self.character += self.text[self.byte..byte].chars().count();
+        self.byte = byte;
+        self.character
+    }
+}
