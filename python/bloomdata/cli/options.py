@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from typing import Any
 
 FORMATS = ".jsonl .ndjson .json .txt (each plain, .gz or .zst), .parquet; files, folders or patterns"
 
@@ -67,9 +69,9 @@ def add_records(parser: argparse.ArgumentParser, *, several: str) -> None:
     """What a record is, and where its text."""
     parser.add_argument(
         "--record",
-        choices=("text", "prompt_completion"),
+        choices=("text", "prompt_completion", "messages"),
         default="text",
-        help="what a record is: an object with text, or pairs of prompt and completion",
+        help="what a record is: an object with text, pairs of prompt and completion, or a conversation",
     )
     parser.add_argument(
         "--text-field",
@@ -115,6 +117,34 @@ def add_pairs(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--keep-prompt-only-sequences", action="store_true", help="keep pairs and rows on which nothing is trained"
     )
     return group
+
+
+def add_chats(parser: argparse.ArgumentParser) -> None:
+    """How conversations become text."""
+    group = parser.add_argument_group("conversations")
+    group.add_argument(
+        "--template",
+        help="name of a chat template (human_bot, chatml, llama3, ...), a .jinja file, or a tokenizer_config.json; "
+        "the tokenizer's own if not given",
+    )
+    group.add_argument(
+        "--template-variables", type=parse_json_object, metavar="JSON", help="what else the template may use"
+    )
+    group.add_argument("--template-date", metavar="DATE", help="what the template's strftime_now says")
+    group.add_argument("--train-on", choices=("all", "last"), default="all", help="all answers, or the last one")
+    group.add_argument("--messages-keyword", default="messages", help="key of the list of messages")
+    group.add_argument("--source", help="source whose records these are, as for prepare")
+
+
+def parse_json_object(text: str) -> dict[str, Any]:
+    """A JSON object."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON object")
+    return value
 
 
 def add_rows_of_pairs(group: argparse._ArgumentGroup) -> None:

@@ -10,6 +10,7 @@ from bloomdata.cli.gdp import add_gdp
 from bloomdata.cli.options import (
     FORMATS,
     add_bad_records,
+    add_chats,
     add_inputs,
     add_pairs,
     add_records,
@@ -111,6 +112,7 @@ def _pack(parser: argparse.ArgumentParser) -> None:
     )
     add_records(parser, several="make one Megatron pair each")
     add_rows_of_pairs(add_pairs(parser))
+    add_chats(parser)
     parser.add_argument(
         "--window-tokens", type=int, default=1 << 23, help="tokens that packing best_fit looks at together"
     )

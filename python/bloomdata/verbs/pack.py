@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
+from bloomdata.chat_template import template_options
 from bloomdata.errors import ConfigError
 from bloomdata.hdf5 import Hdf5Files
 from bloomdata.report import PackReport
@@ -17,7 +18,7 @@ from bloomdata.tokenizer import tokenizer_options
 from bloomdata.verbs.run import check_choice, check_counts, split_inputs, thread_count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bloomdata.verbs.run import Inputs, OnProgress
 
@@ -30,7 +31,7 @@ def pack(
     format: Literal["hdf5", "megatron"] = "hdf5",  # noqa: A002 - the name that every tool uses
     sequence_length: int | None = None,
     packing: str | None = None,
-    record: Literal["text", "prompt_completion"] = "text",
+    record: Literal["text", "prompt_completion", "messages"] = "text",
     text_field: str | Sequence[str] = "text",
     prompt_keyword: str = "prompt",
     completion_keyword: str = "completion",
@@ -39,6 +40,12 @@ def pack(
     space_separator: bool = True,
     prompt_prefix: str | None = None,
     prompt_postfix: str | None = None,
+    template: str | os.PathLike[str] | None = None,
+    template_variables: Mapping[str, Any] | None = None,
+    template_date: str | None = None,
+    train_on: Literal["all", "last"] = "all",
+    messages_keyword: str = "messages",
+    source: str | Mapping[str, Any] | None = None,
     attention_boundary: Literal["jsonl", "prompt_completion_pair"] = "jsonl",
     packing_boundary: Literal["jsonl", "prompt_completion_pair"] = "jsonl",
     keep_prompt_only_sequences: bool = False,
@@ -86,6 +93,12 @@ def pack(
     are skipped; lines of `.txt` are completions, newline included. Megatron files get the token types as a second
     pair, `<prefix>_<field>_token_types`, one byte a token.
 
+    With `record="messages"`, or when a `template` is named, a record is a conversation: an object with a list of
+    messages, perhaps with `tools`. It is rendered by the template; the answers of the assistant and the tokens that end
+    them have type 1, all else has type 0. What follows the last answer is left out, and counted. Ids are those of the
+    whole text, without what the tokenizer puts around texts; if the template ends no answer, the end token is put
+    behind the last one. A conversation for which it is not sure what is trained on is a bad record.
+
     Args:
         inputs: As for `shard`.
         output: Folder to write; made if needed, otherwise empty or from an earlier call.
@@ -105,6 +118,13 @@ def pack(
         space_separator: Whether to put one space in front of completions, and none behind prompts.
         prompt_prefix: In front of prompts that are not empty.
         prompt_postfix: Behind prompts that are not empty.
+        template: How conversations become text: see `ChatTemplate`. By default the `chat_template` beside the
+            tokenizer. Naming one means `record="messages"`.
+        template_variables: What else the template may use; its special tokens are those of the tokenizer.
+        template_date: What the template's `strftime_now` says, as `2026-01-31`.
+        train_on: All answers of a conversation, or the last one.
+        messages_keyword: Key of the list of messages.
+        source: The source whose records these are, as for `prepare`, so that both are one pass; none for messages.
         attention_boundary: Which last tokens get type 3: those of records, or of pairs.
         packing_boundary: What packing keeps together: records, or pairs.
         keep_prompt_only_sequences: Whether to keep pairs without a completion, and rows without any token of type 1.
@@ -162,6 +182,12 @@ def pack(
         space_separator=space_separator,
         prompt_prefix=prompt_prefix,
         prompt_postfix=prompt_postfix,
+        template=template,
+        template_variables=template_variables,
+        template_date=template_date,
+        train_on=train_on,
+        messages_keyword=messages_keyword,
+        source=source,
         attention_boundary=attention_boundary,
         packing_boundary=packing_boundary,
         keep_prompt_only_sequences=keep_prompt_only_sequences,
@@ -196,6 +222,12 @@ def pack_config(
     pad_token: str | None = None,
     add_special_tokens: bool = True,
     special_tokens: Sequence[str] | None = None,
+    template: str | os.PathLike[str] | None = None,
+    template_variables: Mapping[str, Any] | None = None,
+    template_date: str | None = None,
+    train_on: str = "all",
+    messages_keyword: str = "messages",
+    source: str | Mapping[str, Any] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """The core's description of a run of `pack`; options that are not named have their defaults.
@@ -208,7 +240,21 @@ def pack_config(
     options = {**_DEFAULTS, **options}
     check_counts(**{name: options[name] for name in ("sequence_length", "rows_per_file", "window_tokens", "seed")})
     check_choice("format", format, "hdf5", "megatron")
-    check_choice("record", options["record"], "text", "prompt_completion")
+    check_choice("record", options["record"], "text", "prompt_completion", "messages")
+    if options["record"] == "text" and template is not None:
+        options["record"] = "messages"
+    chats = None
+    if options["record"] == "messages":
+        rendering = template_options(
+            tokenizer if template is None else template,
+            tokenizer=tokenizer,
+            variables=template_variables,
+            date=template_date,
+            train_on=train_on,
+        )
+        chats = {**rendering, "messages_keyword": messages_keyword, "source": source_options(source)}
+    elif template is not None or source is not None:
+        raise ConfigError("template: only records of messages have one")
     for boundary in ("attention_boundary", "packing_boundary"):
         check_choice(boundary, options[boundary], "jsonl", "prompt_completion_pair")
     if packing is not None and not isinstance(packing, str):
@@ -220,6 +266,7 @@ def pack_config(
             tokenizer, eos_token, pad_token, add_special_tokens=add_special_tokens, special_tokens=special_tokens
         ),
         **options,
+        "chats": chats,
         "format": format,
         "packing": default_packing if packing is None else packing,
         "text_field": [text_field] if isinstance(text_field, str) else list(text_field),
@@ -248,6 +295,15 @@ _DEFAULTS: dict[str, Any] = {
     "prefix": "data",
     "on_bad_record": "raise",
 }
+
+
+def source_options(source: str | Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The core's description of a source: its name, or its name and options."""
+    if source is None:
+        return None
+    if isinstance(source, str):
+        return {"source": source}
+    return dict(source)
 
 
 def read_categories(

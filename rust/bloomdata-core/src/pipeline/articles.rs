@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::books::{Fate, OnBadRecord, Outcome};
+use super::books::{ChatCounts, Fate, OnBadRecord, Outcome};
+use super::chats::ChatReader;
 use super::feed::Item;
 use super::pack::{PackConfig, PackFormat, RecordKind};
 use crate::document::{BadRecord, Block, Record, is_blank};
@@ -43,24 +44,25 @@ pub struct Packed {
 /// What all workers share.
 #[allow(clippy::struct_excessive_bools, reason = "switches of the user")]
 pub(super) struct Worker<'run> {
-    tokenizer: &'run dyn Tokenizer,
+    pub(super) tokenizer: &'run dyn Tokenizer,
     fields: &'run [FieldPath],
     pairs: Option<PairReader>,
+    chats: Option<ChatReader>,
     formats: Vec<Format>,
     dtype: TokenDtype,
     with_types: bool,
     with_categories: bool,
-    append_eos: bool,
+    pub(super) append_eos: bool,
     keep_raw: bool,
     attention_boundary: Boundary,
     packing_boundary: Boundary,
 }
 
-/// Tokens of a block of pairs.
+/// Tokens of a block of pairs or conversations.
 #[derive(Default)]
-struct Articles {
-    ids: Vec<u32>,
-    types: Vec<u32>,
+pub(super) struct Articles {
+    pub(super) ids: Vec<u32>,
+    pub(super) types: Vec<u32>,
     categories: Vec<u32>,
     lengths: Vec<u32>,
     /// Where the open article starts.
@@ -74,31 +76,34 @@ impl<'run> Worker<'run> {
         fields: &'run [FieldPath],
         formats: Vec<Format>,
         dtype: TokenDtype,
-    ) -> Self {
+    ) -> Result<Self> {
         let is_pairs = config.record == RecordKind::PromptCompletion;
-        Self {
+        let chats = config.chats.as_ref().map(|chats| ChatReader::new(chats, tokenizer)).transpose()?;
+        Ok(Self {
             tokenizer,
             fields,
             pairs: is_pairs.then(|| PairReader::new(config.pairs.clone())),
+            chats,
             formats,
             dtype,
-            with_types: is_pairs || config.format == PackFormat::Hdf5,
+            with_types: config.record != RecordKind::Text || config.format == PackFormat::Hdf5,
             with_categories: config.pairs.categories.is_some(),
             append_eos: config.append_eos,
             keep_raw: config.on_bad_record == OnBadRecord::Quarantine,
             attention_boundary: config.attention_boundary,
             packing_boundary: config.packing_boundary,
-        }
+        })
     }
 
     pub(super) fn pack(&self, block: &Block) -> Result<Item<Packed>> {
-        match &self.pairs {
-            Some(reader) => self.pack_pairs(reader, block),
-            None => self.pack_texts(block),
+        match (&self.pairs, &self.chats) {
+            (Some(reader), _) => self.pack_pairs(reader, block),
+            (None, Some(reader)) => self.pack_chats(reader, block),
+            (None, None) => self.pack_texts(block),
         }
     }
 
-    fn bad(&self, reason: BadRecord, record: Record<'_>) -> Fate {
+    pub(super) fn bad(&self, reason: BadRecord, record: Record<'_>) -> Fate {
         let raw = if self.keep_raw { record.bytes.to_vec() } else { Vec::new() };
         Fate::Bad(reason, record.offset, raw)
     }
@@ -128,6 +133,11 @@ impl<'run> Worker<'run> {
             }
         }
         Ok(Item::Block(packed))
+    }
+
+    /// Whether an input's records are lines of text.
+    pub(super) fn is_text(&self, file: usize) -> bool {
+        self.formats[file] == Format::Text
     }
 
     /// The record's texts, one per field; `None` for a blank line.
@@ -172,7 +182,7 @@ impl<'run> Worker<'run> {
             stream.lengths.push(length(ids.len() - before)?);
         }
         let text_bytes = texts.iter().map(|text| text.len() as u64).sum();
-        Ok(Fate::Kept { text_bytes, articles: 1 })
+        Ok(Fate::Kept { text_bytes, articles: 1, chats: ChatCounts::default() })
     }
 
     fn pack_pairs(&self, reader: &PairReader, block: &Block) -> Result<Item<Packed>> {
@@ -193,6 +203,16 @@ impl<'run> Worker<'run> {
             Outcome::push(&mut outcomes, record.next_offset, fate);
             Ok::<(), Error>(())
         })?;
+        self.finish(block, outcomes, articles)
+    }
+
+    /// What was made of a block.
+    pub(super) fn finish(
+        &self,
+        block: &Block,
+        outcomes: Vec<Outcome>,
+        articles: Articles,
+    ) -> Result<Item<Packed>> {
         let mut stream = TokenStream { lengths: articles.lengths, ..TokenStream::default() };
         self.dtype.encode(&articles.ids, &mut stream.ids)?;
         let bytes = |codes: &[u32]| codes.iter().flat_map(|code| code.to_le_bytes()).collect();
@@ -234,7 +254,7 @@ impl<'run> Worker<'run> {
         Ok(match count {
             0 if pairs.iter().all(Option::is_none) => Fate::Dropped("empty completion"),
             0 => Fate::Dropped("no tokens"),
-            _ => Fate::Kept { text_bytes, articles: count },
+            _ => Fate::Kept { text_bytes, articles: count, chats: ChatCounts::default() },
         })
     }
 
@@ -273,7 +293,7 @@ impl<'run> Worker<'run> {
 
 impl Articles {
     /// The last token of what is open separates it from what follows.
-    fn mark_separator(&mut self) {
+    pub(super) fn mark_separator(&mut self) {
         if self.types.len() > self.start
             && let Some(last) = self.types.last_mut()
         {
@@ -282,7 +302,7 @@ impl Articles {
     }
 
     /// Ends the open article, if there is anything in it.
-    fn close(&mut self) -> Result<()> {
+    pub(super) fn close(&mut self) -> Result<()> {
         if self.ids.len() > self.start {
             self.lengths.push(length(self.ids.len() - self.start)?);
             self.start = self.ids.len();

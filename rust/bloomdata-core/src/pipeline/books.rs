@@ -33,8 +33,10 @@ pub enum Fate {
     Kept {
         /// Bytes of its text.
         text_bytes: u64,
-        /// What it became: articles that packing keeps apart; one for a text.
+        /// What it became: articles that packing keeps apart, or lines; one for a text.
         articles: u64,
+        /// What its conversations hold.
+        chats: ChatCounts,
     },
     /// Left out, for this reason.
     Dropped(&'static str),
@@ -96,6 +98,37 @@ pub struct InputCounts {
     pub documents_kept: u64,
     /// Their tokens.
     pub tokens: u64,
+    /// What its conversations hold.
+    #[serde(flatten)]
+    pub chats: ChatCounts,
+}
+
+/// What conversations hold. All are zero, and not written, where there are none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatCounts {
+    /// Answers of the assistant.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub turns: u64,
+    /// Tokens that are trained on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tokens_trained: u64,
+    /// Tokens behind the last answer, on which nothing is trained; they are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tokens_after_last_answer: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl ChatCounts {
+    /// Adds others.
+    pub fn add(&mut self, other: Self) {
+        self.turns += other.turns;
+        self.tokens_trained += other.tokens_trained;
+        self.tokens_after_last_answer += other.tokens_after_last_answer;
+    }
 }
 
 /// The open books of a run.
@@ -172,9 +205,10 @@ impl<'run> Books<'run> {
         self.state.position.offset = outcome.next_offset;
         self.state.ledger.documents_in += outcome.records;
         match &outcome.fate {
-            Fate::Kept { text_bytes, .. } => {
+            Fate::Kept { text_bytes, chats, .. } => {
                 self.state.ledger.documents_kept += 1;
                 self.state.input.documents_kept += 1;
+                self.state.input.chats.add(*chats);
                 self.state.ledger.text_bytes += text_bytes;
             }
             Fate::Dropped(reason) => self.state.ledger.drop_documents(reason, outcome.records),

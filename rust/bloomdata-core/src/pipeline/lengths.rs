@@ -74,7 +74,7 @@ pub fn lengths_by(
 ) -> Result<Lengths> {
     let fields = config.fields()?;
     let formats = inputs.inputs.iter().map(|input| input.format).collect();
-    let worker = Worker::new(config, tokenizer, &fields, formats, TokenDtype::Int32);
+    let worker = Worker::new(config, tokenizer, &fields, formats, TokenDtype::Int32)?;
     let options = SourceOptions { num_threads, start: Position::default() };
     scope(|scope| {
         let source = Source::start(scope, &inputs.inputs, options, progress, custom);

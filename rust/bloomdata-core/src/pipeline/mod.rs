@@ -5,6 +5,7 @@
 //! - [`run`]: opening an output folder: new, to be resumed, or finished already.
 //! - [`books`]: the ledger, the quarantine and the place in the inputs, settled record by record.
 //! - [`articles`]: records become token ids and what each token is.
+//! - [`chats`]: conversations become articles by a template.
 //! - [`lengths`]: tokens of each article, for plans.
 //! - [`train`]: a vocabulary from the words of all texts.
 //! - [`feed`]: blocks of the inputs to a pool of workers.
@@ -13,6 +14,7 @@
 
 pub mod articles;
 pub mod books;
+pub mod chats;
 mod conductor;
 pub mod cutter;
 pub mod feed;

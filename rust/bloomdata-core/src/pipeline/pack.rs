@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::articles::{Boundary, Packed, Worker};
 use super::books::{Books, OnBadRecord, Outcome, QUARANTINE_NAME};
+use super::chats::ChatOptions;
 use super::feed::{Item, feed};
 use super::manifest::{IndexedInputs, OutputEntry};
 use super::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
@@ -60,6 +61,8 @@ pub enum RecordKind {
     Text,
     /// A pair of prompt and completion, or a list of them.
     PromptCompletion,
+    /// A conversation, rendered by a template.
+    Messages,
 }
 
 /// Options of `pack`. Same names as in Python and on the command line.
@@ -75,6 +78,9 @@ pub struct PackConfig {
     /// How pairs of prompt and completion are read.
     #[serde(flatten)]
     pub pairs: PairOptions,
+    /// How conversations become text, with `record: messages`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chats: Option<ChatOptions>,
     /// Where one must not attend to what is before: behind articles, or behind each pair.
     pub attention_boundary: Boundary,
     /// What packing keeps together: articles, or single pairs.
@@ -118,8 +124,26 @@ impl PackConfig {
         match self.record {
             RecordKind::Text => Ok(self.fields()?.iter().map(|field| field.column().to_owned()).collect()),
             // Keys may be missing: read every column.
-            RecordKind::PromptCompletion => Ok(Vec::new()),
+            RecordKind::PromptCompletion | RecordKind::Messages => Ok(Vec::new()),
         }
+    }
+
+    fn validate_chats(&self) -> Result<()> {
+        let is_chats = self.record == RecordKind::Messages;
+        if is_chats != self.chats.is_some() {
+            let reason =
+                if is_chats { "record \"messages\" needs one" } else { "only records of messages have one" };
+            return Err(Error::config("template", reason));
+        }
+        if is_chats
+            && (self.attention_boundary != Boundary::Jsonl || self.packing_boundary != Boundary::Jsonl)
+        {
+            return Err(Error::config("attention_boundary", "a conversation is kept together"));
+        }
+        if is_chats && self.pairs.categories.is_some() {
+            return Err(Error::config("categories", "records of messages have none"));
+        }
+        Ok(())
     }
 
     fn validate(&self) -> Result<Vec<FieldPath>> {
@@ -127,9 +151,13 @@ impl PackConfig {
         if hdf5 && self.text_field.len() != 1 {
             return Err(Error::config("text_field", "format \"hdf5\" takes exactly one field"));
         }
-        if self.record == RecordKind::PromptCompletion && self.text_field.len() != 1 {
-            return Err(Error::config("text_field", "records of prompt and completion have no text fields"));
+        if self.record != RecordKind::Text && self.text_field.len() != 1 {
+            return Err(Error::config(
+                "text_field",
+                "records of prompts, or of messages, have no text fields",
+            ));
         }
+        self.validate_chats()?;
         if self.window_tokens == 0 {
             return Err(Error::config("window_tokens", "a window must hold at least one token"));
         }
@@ -212,7 +240,7 @@ pub fn pack(
     let copied = copy_tokenizer(tokenizer.as_ref(), run.folder())?;
     let dtype = dtype(config, tokenizer.as_ref());
     let formats = inputs.inputs.iter().map(|input| input.format).collect();
-    let worker = Worker::new(config, tokenizer.as_ref(), &fields, formats, dtype);
+    let worker = Worker::new(config, tokenizer.as_ref(), &fields, formats, dtype)?;
     let folder = run.folder();
     let books = Books::open(&inputs.inputs, folder, config.on_bad_record, checkpoint.books.clone())?;
     let (writes, writes_inbox) = bounded::<RowWrite>(options.num_threads);

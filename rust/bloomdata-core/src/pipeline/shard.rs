@@ -12,7 +12,7 @@ use std::thread::scope;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use super::books::{Books, Fate, OnBadRecord, Outcome, QUARANTINE_NAME, Snapshot};
+use super::books::{Books, ChatCounts, Fate, OnBadRecord, Outcome, QUARANTINE_NAME, Snapshot};
 use super::conductor::Conductor;
 use super::cutter::{CutCheckpoint, Cutter, Frame, Limits, ShardEnd, Splits};
 use super::feed::{Item, feed};
@@ -208,7 +208,7 @@ impl ShardConfig {
             let fate = match self.line(format, record, &mut lines.bytes) {
                 Ok(Some(size)) => {
                     lines.ends.push(lines.bytes.len());
-                    Fate::Kept { text_bytes: size, articles: 1 }
+                    Fate::Kept { text_bytes: size, articles: 1, chats: ChatCounts::default() }
                 }
                 Ok(None) => Fate::Dropped("blank line"),
                 Err(reason) => Fate::Bad(reason, record.offset, record.bytes.to_vec()),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conversation::Document;
 use crate::document::BadRecord;
+use crate::error::Result;
 
 /// What a reader makes of a record.
 pub type Read = std::result::Result<Verdict, BadRecord>;
@@ -53,10 +54,13 @@ pub enum RecordSource {
 
 impl RecordSource {
     /// The reader of its records.
-    pub fn reader(&self) -> Box<dyn RecordReader> {
-        match self {
+    ///
+    /// # Errors
+    /// Options that cannot work.
+    pub fn reader(&self) -> Result<Box<dyn RecordReader>> {
+        Ok(match self {
             Self::Dolly => Box::new(dolly::DollyReader::new()),
             Self::Oig(options) => Box::new(oig::OigReader::new(options.clone())),
-        }
+        })
     }
 }

@@ -120,6 +120,11 @@ impl ChatTemplate {
         Err(BadRecord::Template(reason.into()))
     }
 
+    /// Whether a text ends with a token that ends answers.
+    pub fn is_ended(&self, text: &str) -> bool {
+        self.end_tokens.iter().any(|token| !token.is_empty() && text.ends_with(token.as_str()))
+    }
+
     fn spans(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
         if self.jinja.has_generation() {
             let (text, trained) = self.jinja.render_marked(&chat.input()?).map_err(BadRecord::Template)?;

@@ -124,7 +124,7 @@ impl<'run> Sink<'run> for MegatronSink {
 pub fn pair_names(config: &PackConfig) -> Vec<String> {
     let of = |field: &String, what| format!("{}_{field}_{what}", config.prefix);
     let mut names: Vec<String> = config.text_field.iter().map(|field| of(field, "document")).collect();
-    if config.record == RecordKind::PromptCompletion {
+    if config.record != RecordKind::Text {
         names.extend(config.text_field.iter().map(|field| of(field, "token_types")));
     }
     names

@@ -1,0 +1,212 @@
+//! Conversations become articles: rendered by a template, and each token is trained on or not.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::articles::{Articles, Packed, Worker};
+use super::books::{ChatCounts, Fate, Outcome};
+use super::feed::Item;
+use crate::conversation::Document;
+use crate::document::{BadRecord, Block, is_blank};
+use crate::error::{Error, Result};
+use crate::json_fields::{FieldPath, invalid_utf8};
+use crate::packing::types::{COMPLETION, PROMPT};
+use crate::stages::{RecordReader, RecordSource, Verdict};
+use crate::templates::Rendered;
+use crate::templates::chat::Chat;
+use crate::templates::chat_template::{ChatTemplate, TemplateOptions};
+use crate::tokenizers::Tokenizer;
+
+/// How records become conversations, and these become text. Same names as in Python and on the command line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChatOptions {
+    /// The template.
+    #[serde(flatten)]
+    pub template: TemplateOptions,
+    /// Key of the list of messages.
+    pub messages_keyword: String,
+    /// The source whose records these are; none for records with messages.
+    pub source: Option<RecordSource>,
+}
+
+/// Reads conversations and renders them.
+pub(super) struct ChatReader {
+    template: ChatTemplate,
+    key: FieldPath,
+    reader: Option<Box<dyn RecordReader>>,
+}
+
+impl ChatReader {
+    /// A reader for this tokenizer.
+    pub(super) fn new(options: &ChatOptions, tokenizer: &dyn Tokenizer) -> Result<Self> {
+        let mut template = options.template.clone();
+        let special = tokenizer.special()?;
+        for (name, id) in [("eos_token", Some(special.eos)), ("bos_token", special.bos)] {
+            // Without a definition, no text is a special token.
+            let name_of = |id| if tokenizer.definition().is_some() { tokenizer.token(id) } else { Some(String::new()) };
+            if let Some(token) = id.and_then(name_of) {
+                template.template_variables.entry(name.into()).or_insert(Value::from(token));
+            }
+        }
+        let reader = options.source.as_ref().map(RecordSource::reader).transpose()?;
+        Ok(Self {
+            template: ChatTemplate::new(&template, tokenizer.added_tokens())?,
+            key: FieldPath::parse(&options.messages_keyword)?,
+            reader,
+        })
+    }
+
+    fn read(&self, record: &str) -> std::result::Result<Verdict, BadRecord> {
+        match &self.reader {
+            Some(reader) => reader.read(record),
+            None => Ok(Verdict::Keep(Vec::new())),
+        }
+    }
+}
+
+impl Worker<'_> {
+    pub(super) fn pack_chats(&self, reader: &ChatReader, block: &Block) -> Result<Item<Packed>> {
+        if self.is_text(block.file) {
+            return Err(Error::config("record", "lines of text hold no messages"));
+        }
+        let (mut articles, mut outcomes, mut ends) = (Articles::default(), Vec::new(), Vec::new());
+        articles.ids.reserve(block.len());
+        block.for_each(|record| {
+            let fate = if is_blank(record.bytes) {
+                Fate::Dropped("blank line")
+            } else {
+                match simdutf8::basic::from_utf8(record.bytes) {
+                    Err(_) => self.bad(invalid_utf8(record.bytes), record),
+                    Ok(text) => match self.chat(reader, text, &mut articles, &mut ends)? {
+                        Ok(fate) => fate,
+                        Err(reason) => self.bad(reason, record),
+                    },
+                }
+            };
+            Outcome::push(&mut outcomes, record.next_offset, fate);
+            Ok::<(), Error>(())
+        })?;
+        self.finish(block, outcomes, articles)
+    }
+
+    /// The articles of one record, or why it cannot become any.
+    fn chat(
+        &self,
+        reader: &ChatReader,
+        record: &str,
+        articles: &mut Articles,
+        ends: &mut Vec<usize>,
+    ) -> Result<std::result::Result<Fate, BadRecord>> {
+        let rendered = if reader.reader.is_none() {
+            let chat = Chat::parse(record, &reader.key);
+            chat.and_then(|chat| Ok(vec![(reader.template.render_trained(&chat)?, turns(&chat))]))
+        } else {
+            match reader.read(record) {
+                Ok(Verdict::Drop(reason)) => return Ok(Ok(Fate::Dropped(reason))),
+                Ok(Verdict::Keep(documents)) => {
+                    documents.iter().map(|document| render(&reader.template, document)).collect()
+                }
+                Err(reason) => Err(reason),
+            }
+        };
+        let rendered = match rendered {
+            Ok(rendered) => rendered,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let (mut chats, mut text_bytes, mut count) = (ChatCounts::default(), 0, 0);
+        for (rendered, turns) in rendered {
+            text_bytes += rendered.text.len() as u64;
+            let before = articles.ids.len();
+            let (trained, left) = self.article(&reader.template, &rendered, articles, ends)?;
+            chats.add(ChatCounts { turns, tokens_trained: trained, tokens_after_last_answer: left });
+            count += u64::from(articles.ids.len() > before);
+            articles.mark_separator();
+            articles.close()?;
+        }
+        Ok(Ok(match count {
+            0 => Fate::Dropped("no tokens"),
+            articles => Fate::Kept { text_bytes, articles, chats },
+        }))
+    }
+
+    /// Appends the tokens of one text up to the end of its last answer; how many are trained on, and left out.
+    fn article(
+        &self,
+        template: &ChatTemplate,
+        rendered: &Rendered,
+        articles: &mut Articles,
+        ends: &mut Vec<usize>,
+    ) -> Result<(u64, u64)> {
+        let Rendered { text, trained } = rendered;
+        let first = articles.ids.len();
+        ends.clear();
+        self.tokenizer.encode_ends(text, &mut articles.ids, ends)?;
+        let mut count = 0;
+        mark(ends, trained, |is_trained| {
+            articles.types.push(if is_trained { COMPLETION } else { PROMPT });
+            count += u64::from(is_trained);
+        });
+        // A document ends where its last answer does: its last token is trained on by all who read these files.
+        let last = articles.types[first..].iter().rposition(|&kind| kind == COMPLETION);
+        let length = last.map_or(0, |last| last + 1);
+        let left = articles.ids.len() - first - length;
+        articles.ids.truncate(first + length);
+        articles.types.truncate(first + length);
+        let ends_itself = trained.last().is_some_and(|span| template.is_ended(&text[..span.end]));
+        if self.append_eos && length > 0 && !ends_itself {
+            articles.ids.push(self.tokenizer.special()?.eos);
+            articles.types.push(COMPLETION);
+            count += 1;
+        }
+        Ok((count, left as u64))
+    }
+}
+
+fn turns(chat: &Chat<'_>) -> u64 {
+    chat.roles.iter().filter(|role| *role == "assistant").count() as u64
+}
+
+/// Text of a document, and how many answers it holds.
+fn render(template: &ChatTemplate, document: &Document) -> std::result::Result<(Rendered, u64), BadRecord> {
+    match document {
+        Document::Text(text) => {
+            let whole: Vec<Range<usize>> = std::iter::once(0..text.len()).collect();
+            Ok((Rendered { text: text.clone(), trained: whole }, 0))
+        }
+        Document::Chat(conversation) => {
+            let chat = Chat::of(conversation);
+            Ok((template.render_trained(&chat)?, turns(&chat)))
+        }
+    }
+}
+
+/// Says of each token whether it is trained on: if any byte of it is.
+fn mark(ends: &[usize], trained: &[Range<usize>], mut say: impl FnMut(bool)) {
+    let (mut start, mut spans) = (0, trained.iter().peekable());
+    for &end in ends {
+        while spans.peek().is_some_and(|span| span.end <= start) {
+            spans.next();
+        }
+        say(spans.peek().is_some_and(|span| span.start < end));
+        start = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_counts_if_any_of_it_does() {
+        let flags = |ends: &[usize], trained: &[Range<usize>]| {
+            let mut flags = Vec::new();
+            mark(ends, trained, |flag| flags.push(u8::from(flag)));
+            flags
+        };
+        assert_eq!(flags(&[2, 4, 6, 8], &[3..6]), [0, 1, 1, 0]);
+        assert_eq!(flags(&[2, 4, 6, 8], &[0..1, 7..8]), [1, 0, 0, 1]);
+        assert_eq!(flags(&[4, 4, 8], &[4..8]), [0, 0, 1]);
+    }
+}
