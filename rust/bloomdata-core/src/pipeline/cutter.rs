@@ -144,6 +144,8 @@ pub struct Cutter<Out> {
     seed: u64,
     series: Vec<Series>,
     split_lines: Vec<u64>,
+    /// The same where the record begins whose lines come now: a run goes on at a record.
+    record_lines: Vec<u64>,
     frame_bytes: usize,
     inputs: IndexedInputs,
     sender: Sender<Frame, Out>,
@@ -170,11 +172,19 @@ impl<Out> Cutter<Out> {
                 ..Series::default()
             })
             .collect();
-        let split_lines = (0..count).map(|split| at(&checkpoint.state.split_lines, split)).collect();
-        Self { limits, splits, seed, series, split_lines, frame_bytes, inputs: Vec::new(), sender }
+        let split_lines: Vec<u64> =
+            (0..count).map(|split| at(&checkpoint.state.split_lines, split)).collect();
+        let record_lines = split_lines.clone();
+        let inputs = Vec::new();
+        Self { limits, splits, seed, series, split_lines, record_lines, frame_bytes, inputs, sender }
     }
 
-    /// Takes a line without its newline; `before` are the books before it.
+    /// The lines of another record come now: what was written of it is known again by their number.
+    pub fn begin(&mut self) {
+        self.record_lines.clone_from(&self.split_lines);
+    }
+
+    /// Takes a line without its newline; `before` are the books before its record.
     ///
     /// # Errors
     /// Nobody takes frames any more.
@@ -185,7 +195,8 @@ impl<Out> Cutter<Out> {
         let series = &self.series[split];
         if series.skip_lines == 0
             && series.shard_lines > 0
-            && series.shard_bytes + size > self.limits.max_bytes
+            && (series.shard_lines >= self.limits.max_lines
+                || series.shard_bytes + size > self.limits.max_bytes)
         {
             self.end_shard(split, before)?;
         }
@@ -196,7 +207,7 @@ impl<Out> Cutter<Out> {
             return Ok(());
         }
         if series.shard_lines == 0 {
-            series.start = CutState { books: before.clone(), split_lines: self.split_lines.clone() };
+            series.start = CutState { books: before.clone(), split_lines: self.record_lines.clone() };
         }
         self.split_lines[split] += 1;
         series.frame.extend_from_slice(line);
@@ -210,12 +221,11 @@ impl<Out> Cutter<Out> {
         Ok(())
     }
 
-    /// Whether a line of so many bytes may end a shard, so that a step is written.
-    pub fn may_end(&self, line_bytes: usize) -> bool {
-        let size = line_bytes as u64 + 1;
+    /// Whether so many lines, of so many bytes, may end a shard, so that a step is written.
+    pub fn may_end(&self, lines: u64, bytes: u64) -> bool {
         self.series.iter().any(|series| {
-            series.shard_lines + 1 >= self.limits.max_lines
-                || series.shard_bytes + size > self.limits.max_bytes
+            series.shard_lines + lines >= self.limits.max_lines
+                || series.shard_bytes + bytes + lines > self.limits.max_bytes
         })
     }
 
@@ -229,6 +239,7 @@ impl<Out> Cutter<Out> {
     /// # Errors
     /// Nobody takes frames any more.
     pub fn settle(&mut self, after: &Snapshot) -> Result<()> {
+        self.begin();
         for split in 0..self.series.len() {
             if self.series[split].shard_lines >= self.limits.max_lines {
                 self.end_shard(split, after)?;
@@ -242,6 +253,7 @@ impl<Out> Cutter<Out> {
     /// # Errors
     /// Nobody takes frames any more.
     pub fn finish(mut self, after: &Snapshot) -> Result<IndexedInputs> {
+        self.begin();
         for split in 0..self.series.len() {
             if self.series[split].shard_lines > 0 {
                 self.end_shard(split, after)?;
@@ -258,8 +270,8 @@ impl<Out> Cutter<Out> {
         // Go on where the oldest open shard starts; without one, here.
         let open = self.series.iter().filter(|series| series.shard_lines > 0).map(|series| &series.start);
         let oldest = open.min_by_key(|state| state.split_lines.iter().sum::<u64>()).cloned();
-        let state =
-            oldest.unwrap_or_else(|| CutState { books: now.clone(), split_lines: self.split_lines.clone() });
+        let here = || CutState { books: now.clone(), split_lines: self.record_lines.clone() };
+        let state = oldest.unwrap_or_else(here);
         let mut sealed_shards: Vec<u64> = self.series.iter().map(|series| series.shard).collect();
         sealed_shards[split] += 1;
         let checkpoint = CutCheckpoint {
