@@ -13,6 +13,7 @@ __all__ = [
     "pack",
     "plan",
     "read_lines",
+    "read_records",
     "shard",
     "train_tokenizer",
     "verify",
@@ -61,6 +62,7 @@ def train_tokenizer(
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> str: ...
 def read_lines(path: str | PathLike[str], first: int, count: int) -> list[str]: ...
+def read_records(source: str, records: list[str]) -> str: ...
 def shard(
     inputs: list[str],
     streams: list[tuple[str, Any]],

@@ -4,6 +4,7 @@
 //! - [`errors`]: the core's errors as the classes of `bloomdata.errors`.
 //! - [`hdf5`]: h5py, as the core needs it.
 //! - [`verbs`]: one function per verb.
+//! - [`records`]: what a source makes of records.
 //! - [`streams`], [`texts`]: Arrow data, without copies.
 //! - [`tokenizer`]: tokenizers as objects.
 
@@ -16,6 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod enter;
 mod errors;
 mod hdf5;
+mod records;
 mod streams;
 mod texts;
 mod tokenizer;
@@ -24,6 +26,8 @@ mod verbs;
 /// Rust core of bloomdata.
 #[pyo3::pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::records::read_records;
     #[pymodule_export]
     use crate::tokenizer::Tokenizer;
     #[pymodule_export]
