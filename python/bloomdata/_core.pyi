@@ -15,6 +15,7 @@ __all__ = [
     "pack",
     "plan",
     "read_lines",
+    "read_records",
     "shard",
     "train_tokenizer",
     "verify",
@@ -70,6 +71,7 @@ def train_tokenizer(
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> str: ...
 def read_lines(path: str | PathLike[str], first: int, count: int) -> list[str]: ...
+def read_records(source: str, records: list[str]) -> str: ...
 def shard(
     inputs: list[str],
     streams: list[tuple[str, Any]],

@@ -4,6 +4,7 @@
 //! - [`errors`]: the core's errors as the classes of `bloomdata.errors`.
 //! - [`hdf5`]: h5py, as the core needs it.
 //! - [`verbs`]: one function per verb.
+//! - [`records`]: what a source makes of records.
 //! - [`streams`], [`texts`]: Arrow data, without copies.
 //! - [`templates`]: chat templates as objects.
 //! - [`tokenizer`]: tokenizers as objects.
@@ -17,6 +18,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod enter;
 mod errors;
 mod hdf5;
+mod records;
 mod streams;
 mod templates;
 mod texts;
@@ -26,6 +28,8 @@ mod verbs;
 /// Rust core of bloomdata.
 #[pyo3::pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::records::read_records;
     #[pymodule_export]
     use crate::templates::{ChatTemplate, encode_ends};
     #[pymodule_export]

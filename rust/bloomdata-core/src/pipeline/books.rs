@@ -27,7 +27,7 @@ pub enum OnBadRecord {
 }
 
 /// What becomes of one record.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Fate {
     /// Written.
     Kept {
@@ -42,10 +42,20 @@ pub enum Fate {
     Dropped(&'static str),
     /// Bad: why, its offset, and its raw bytes.
     Bad(BadRecord, u64, Vec<u8>),
+    /// A message of a tree: what becomes of it is known when all are read.
+    Node {
+        /// Where it starts.
+        offset: u64,
+        /// Its raw bytes, if bad records are kept.
+        raw: Vec<u8>,
+    },
 }
 
+/// Why a blank line is left out; alone of all records it is no row.
+const BLANK: &str = "blank line";
+
 /// The fate of a record, or of several in a row that are dropped, and where the next one starts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Outcome {
     /// How many records.
     pub records: u64,
@@ -70,6 +80,22 @@ impl Outcome {
         list.push(Self { records: 1, next_offset, fate });
     }
 
+    /// Whether it is a row of data, or several.
+    pub fn is_row(&self) -> bool {
+        !matches!(self.fate, Fate::Dropped(BLANK))
+    }
+
+    /// Whether it is a message of a tree.
+    pub fn is_node(&self) -> bool {
+        matches!(self.fate, Fate::Node { .. })
+    }
+
+    /// The same records, dropped for a reason.
+    #[must_use]
+    pub fn dropped(&self, reason: &'static str) -> Self {
+        Self { records: self.records, next_offset: self.next_offset, fate: Fate::Dropped(reason) }
+    }
+
     /// How many records a list settles.
     pub fn count(list: &[Self]) -> u64 {
         list.iter().map(|outcome| outcome.records).sum()
@@ -87,6 +113,9 @@ pub struct Snapshot {
     pub quarantine_bytes: u64,
     /// Documents kept and their tokens, of the input that is being read.
     pub input: InputCounts,
+    /// Records of that input that are no blank lines.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows: u64,
     /// Articles by length: entry i counts those of 2^i to 2^(i+1) - 1 tokens.
     pub histogram: Vec<u64>,
 }
@@ -204,6 +233,7 @@ impl<'run> Books<'run> {
         self.state.position.line += outcome.records;
         self.state.position.offset = outcome.next_offset;
         self.state.ledger.documents_in += outcome.records;
+        self.state.rows += if outcome.is_row() { outcome.records } else { 0 };
         match &outcome.fate {
             Fate::Kept { text_bytes, chats, .. } => {
                 self.state.ledger.documents_kept += 1;
@@ -213,6 +243,7 @@ impl<'run> Books<'run> {
             }
             Fate::Dropped(reason) => self.state.ledger.drop_documents(reason, outcome.records),
             Fate::Bad(reason, offset, raw) => self.set_aside(file, reason, *offset, raw)?,
+            Fate::Node { .. } => return Err(Error::Internal("a message that is in no tree".into())),
         }
         Ok(())
     }
@@ -269,6 +300,7 @@ impl<'run> Books<'run> {
         self.finished
             .push((file, input_entry(input, hash, content_bytes, std::mem::take(&mut self.state.input))));
         self.state.position = Position { file: file + 1, ..Position::default() };
+        self.state.rows = 0;
         Ok(())
     }
 

@@ -45,12 +45,13 @@ impl ChatReader {
         let special = tokenizer.special()?;
         for (name, id) in [("eos_token", Some(special.eos)), ("bos_token", special.bos)] {
             // Without a definition, no text is a special token.
-            let name_of = |id| if tokenizer.definition().is_some() { tokenizer.token(id) } else { Some(String::new()) };
+            let name_of =
+                |id| if tokenizer.definition().is_some() { tokenizer.token(id) } else { Some(String::new()) };
             if let Some(token) = id.and_then(name_of) {
                 template.template_variables.entry(name.into()).or_insert(Value::from(token));
             }
         }
-        let reader = options.source.as_ref().map(RecordSource::reader).transpose()?;
+        let reader = options.source.as_ref().map(source_reader).transpose()?;
         Ok(Self {
             template: ChatTemplate::new(&template, tokenizer.added_tokens())?,
             key: FieldPath::parse(&options.messages_keyword)?,
@@ -64,6 +65,15 @@ impl ChatReader {
             None => Ok(Verdict::Keep(Vec::new())),
         }
     }
+}
+
+/// The reader of a source whose records are whole documents.
+fn source_reader(source: &RecordSource) -> Result<Box<dyn RecordReader>> {
+    if source.trees().is_some() {
+        let reason = "its records are messages of trees, which only `prepare` puts together";
+        return Err(Error::config("source", reason));
+    }
+    Ok(source.reader())
 }
 
 impl Worker<'_> {
@@ -105,6 +115,7 @@ impl Worker<'_> {
         } else {
             match reader.read(record) {
                 Ok(Verdict::Drop(reason)) => return Ok(Ok(Fate::Dropped(reason))),
+                Ok(Verdict::Node(_)) => Err(BadRecord::WrongForm("a message of a tree".into())),
                 Ok(Verdict::Keep(documents)) => {
                     documents.iter().map(|document| render(&reader.template, document)).collect()
                 }

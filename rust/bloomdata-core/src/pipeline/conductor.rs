@@ -3,15 +3,17 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use super::books::{Books, Fate, Outcome, Snapshot};
+use super::books::{Books, Snapshot};
 use super::cutter::{CutCheckpoint, Cutter};
 use super::feed::Item;
+use super::intake::{Intake, Target};
+use super::lines::Lines;
 use super::manifest::{IndexedInputs, OutputEntry};
 use super::sealer::Sealer;
-use super::shard::{Checkpoint, Compressed, Lines, ShardConfig};
+use super::shard::{Checkpoint, Compressed, ShardConfig};
 use super::shuffle::{self, BUCKET_FOLDER, Scatter, Scattered};
 use crate::document::Position;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::ordered::Results;
 use crate::progress::Progress;
@@ -26,6 +28,7 @@ pub(super) struct Conductor<'run, 'scope, 'sealer> {
     pub(super) sealer: &'sealer Sealer<'scope, 'run>,
     pub(super) scattered: &'sealer OnceLock<(Scattered, Snapshot)>,
     pub(super) books: Books<'run>,
+    pub(super) intake: Intake<'run>,
     pub(super) cutter: Cutter<Compressed>,
 }
 
@@ -35,7 +38,8 @@ impl Conductor<'_, '_, '_> {
     /// Takes all lines; the ledger, the quarantine, and the inputs that no shard has noted.
     pub(super) fn run(mut self, lines: Results<Item<Lines>>, checkpoint: Checkpoint) -> Result<Conducted> {
         if !self.config.shuffle {
-            self.cut(lines)?;
+            let mut target = Target::Cut(&mut self.cutter);
+            self.intake.take(lines, &mut self.books, &mut target)?;
             let rest = self.cutter.finish(self.books.snapshot())?;
             let (ledger, quarantine, finished) = self.books.finish()?;
             return Ok((ledger, quarantine, rest.into_iter().chain(finished).collect()));
@@ -50,59 +54,15 @@ impl Conductor<'_, '_, '_> {
         self.books.finish()
     }
 
-    /// Straight on: records to the cutter.
-    fn cut(&mut self, lines: Results<Item<Lines>>) -> Result<()> {
-        for item in lines {
-            self.progress.check()?;
-            match item? {
-                Item::Block(lines) => {
-                    Progress::add(&self.progress.documents, Outcome::count(&lines.outcomes));
-                    let mut kept = 0..0;
-                    let mut ends = lines.ends.iter();
-                    for outcome in &lines.outcomes {
-                        if matches!(outcome.fate, Fate::Kept { .. }) {
-                            kept = kept.end..ends.next().copied().unwrap_or(kept.end);
-                            if self.cutter.may_end(kept.len()) {
-                                self.books.sync()?;
-                            }
-                            self.cutter.push(&lines.bytes[kept.clone()], self.books.snapshot())?;
-                        }
-                        self.books.settle(lines.file, outcome)?;
-                        self.cutter.settle(self.books.snapshot())?;
-                    }
-                }
-                Item::End { file, hash, content_bytes } => {
-                    self.books.end_input(file, hash, content_bytes)?;
-                    self.cutter.note_inputs(self.books.take_finished());
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// First pass of a shuffle: all lines to buckets.
     fn scatter(&mut self, lines: Results<Item<Lines>>) -> Result<Scattered> {
-        let mut scatter =
-            Scatter::create(&self.folder.join(BUCKET_FOLDER), shuffle::bits_for(&self.inputs.inputs), 0)?;
-        let mut number = 0;
-        for item in lines {
-            self.progress.check()?;
-            match item? {
-                Item::Block(lines) => {
-                    Progress::add(&self.progress.documents, Outcome::count(&lines.outcomes));
-                    let mut from = 0;
-                    for &end in &lines.ends {
-                        scatter.push(self.config.seed, number, &lines.bytes[from..end])?;
-                        number += 1;
-                        from = end;
-                    }
-                    for outcome in &lines.outcomes {
-                        self.books.settle(lines.file, outcome)?;
-                    }
-                }
-                Item::End { file, hash, content_bytes } => self.books.end_input(file, hash, content_bytes)?,
-            }
-        }
+        let folder = self.folder.join(BUCKET_FOLDER);
+        let scatter = Scatter::create(&folder, shuffle::bits_for(&self.inputs.inputs), 0)?;
+        let mut target = Target::Scatter { scatter, seed: self.config.seed, number: 0 };
+        self.intake.take(lines, &mut self.books, &mut target)?;
+        let Target::Scatter { scatter, .. } = target else {
+            return Err(Error::Internal("a shuffle without buckets".into()));
+        };
         let scattered = scatter.finish()?;
         self.books.sync()?;
         let done = (scattered.clone(), self.books.snapshot().clone());

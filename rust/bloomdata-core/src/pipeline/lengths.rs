@@ -118,7 +118,7 @@ fn gather(
                     counts.text_bytes += text_bytes;
                 }
                 Fate::Dropped(_) => counts.dropped += outcome.records,
-                Fate::Bad(..) => counts.bad += outcome.records,
+                Fate::Bad(..) | Fate::Node { .. } => counts.bad += outcome.records,
             }
             if let (Fate::Bad(reason, offset, _), OnBadRecord::Raise) = (&outcome.fate, on_bad_record) {
                 let path = inputs.inputs[file].path.clone();

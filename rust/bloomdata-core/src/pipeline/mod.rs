@@ -10,7 +10,8 @@
 //! - [`train`]: a vocabulary from the words of all texts.
 //! - [`feed`]: blocks of the inputs to a pool of workers.
 //! - [`sealer`]: a thread that syncs, renames and journals finished outputs in order.
-//! - [`shard`] (with `conductor`, [`cutter`], [`shuffle`] and `shard_writer`), [`pack`] (with [`sinks`]), [`merge`], [`verify`]: the verbs.
+//! - [`prepare`]: what `prepare` makes of records; else it is `shard`.
+//! - [`shard`] (with `lines`, `intake`, `conductor`, [`cutter`], [`shuffle`] and `shard_writer`), [`pack`] (with [`sinks`]), [`merge`], [`verify`]: the verbs.
 
 pub mod articles;
 pub mod books;
@@ -18,11 +19,14 @@ pub mod chats;
 mod conductor;
 pub mod cutter;
 pub mod feed;
+mod intake;
 pub mod journal;
 pub mod lengths;
+mod lines;
 pub mod manifest;
 pub mod merge;
 pub mod pack;
+pub mod prepare;
 pub mod run;
 pub mod sealer;
 pub mod shard;

@@ -16,6 +16,9 @@ use super::books::{Books, ChatCounts, Fate, OnBadRecord, Outcome, QUARANTINE_NAM
 use super::conductor::Conductor;
 use super::cutter::{CutCheckpoint, Cutter, Frame, Limits, ShardEnd, Splits};
 use super::feed::{Item, feed};
+use super::intake::Intake;
+use super::lines::Lines;
+use super::prepare::{PrepareConfig, Preparer};
 use super::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use super::sealer::{Sealer, cause, join};
 use super::shard_writer;
@@ -60,6 +63,9 @@ pub struct ShardConfig {
     pub seed: u64,
     /// Train, dev and test.
     pub splits: Option<Splits>,
+    /// What `prepare` makes of records; `shard` copies them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<PrepareConfig>,
 }
 
 /// From where `shard` can go on.
@@ -68,14 +74,6 @@ pub(super) struct Checkpoint {
     /// Set once a shuffle's first pass is complete: its buckets, and the books of all inputs.
     pub(super) scattered: Option<(Scattered, Snapshot)>,
     pub(super) cut: CutCheckpoint,
-}
-
-/// Lines of a block: the kept ones one behind the other, and every record's fate.
-pub(super) struct Lines {
-    pub(super) file: usize,
-    pub(super) bytes: Vec<u8>,
-    pub(super) ends: Vec<usize>,
-    pub(super) outcomes: Vec<Outcome>,
 }
 
 pub(super) struct Compressed {
@@ -119,9 +117,14 @@ pub fn shard(
     progress: &Progress,
 ) -> Result<RunResult> {
     config.validate()?;
+    let preparer = config.prepare.as_ref().map(Preparer::new).transpose()?;
+    let repeats = match &config.prepare {
+        Some(prepare) => prepare.repeats(&inputs.inputs)?,
+        None => Vec::new(),
+    };
     let value = serde_json::to_value(config).map_err(|error| Error::Internal(error.to_string()))?;
     let request = Request {
-        verb: "shard",
+        verb: if config.prepare.is_some() { "prepare" } else { "shard" },
         output: &options.output,
         config: value,
         inputs,
@@ -145,8 +148,12 @@ pub fn shard(
     let formats: Vec<Format> = inputs.inputs.iter().map(|input| input.format).collect();
     let (ledger, inputs, outputs) = scope(|scope| {
         let source = Source::start(scope, &inputs.inputs, source_options, progress, custom);
-        let cutting =
-            Pool::start(scope, options.num_threads, || (), |(), block| Ok(config.cut(&block, &formats)));
+        let cutting = Pool::start(
+            scope,
+            options.num_threads,
+            || (),
+            |(), block| Ok(config.cut(&block, &formats, preparer.as_ref())),
+        );
         let (block_sender, lines) = cutting.queue(2 * options.num_threads + 2);
         drop(cutting);
         let feeder = scope.spawn(move || feed(source, &block_sender));
@@ -161,8 +168,11 @@ pub fn shard(
         let sealer = Sealer::start(scope, &mut run.journal, done);
         let limits = Limits { max_lines: config.max_lines, max_bytes: config.max_bytes.unwrap_or(u64::MAX) };
         let cutter = Cutter::new(limits, config.splits.clone(), config.seed, &checkpoint.cut, frame_sender);
+        let prepare = config.prepare.as_ref().zip(preparer.as_ref());
+        let intake = Intake { seed: config.seed, prepare, repeats, progress };
         let conductor = Conductor {
             config,
+            intake,
             folder,
             inputs,
             progress,
@@ -190,21 +200,28 @@ pub fn shard(
             }
         }
     })?;
-    let manifest = run.finish(inputs.collect(), outputs, ledger, Map::new())?;
+    let mut details = Map::new();
+    if config.prepare.is_some() {
+        let lines: u64 = outputs.iter().filter_map(|output| output.details.get("lines")?.as_u64()).sum();
+        details.insert("lines".into(), lines.into());
+    }
+    let manifest = run.finish(inputs.collect(), outputs, ledger, details)?;
     Ok(RunResult { manifest, was_finished: false, was_resumed })
 }
 
 impl ShardConfig {
     /// Finds the lines of a block and checks them.
-    fn cut(&self, block: &Block, formats: &[Format]) -> Item<Lines> {
+    fn cut(&self, block: &Block, formats: &[Format], preparer: Option<&Preparer>) -> Item<Lines> {
         let format = formats[block.file];
-        let mut lines = Lines {
-            file: block.file,
-            bytes: Vec::with_capacity(block.len()),
-            ends: Vec::new(),
-            outcomes: Vec::new(),
-        };
+        let mut lines =
+            Lines { file: block.file, bytes: Vec::with_capacity(block.len()), ..Lines::default() };
+        let keeps_raw = self.on_bad_record == OnBadRecord::Quarantine;
         let visited = block.for_each(|record| {
+            if let Some(preparer) = preparer {
+                let fate = preparer.record(format, record, keeps_raw, &mut lines);
+                Outcome::push(&mut lines.outcomes, record.next_offset, fate);
+                return Ok(());
+            }
             let fate = match self.line(format, record, &mut lines.bytes) {
                 Ok(Some(size)) => {
                     lines.ends.push(lines.bytes.len());

@@ -113,6 +113,9 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
     if manifest.verb == "shard" {
         compare("lines", sum("lines"), ledger.documents_kept);
     }
+    if let Some(lines) = manifest.details.get("lines").and_then(Value::as_u64) {
+        compare("lines", sum("lines"), lines);
+    }
     if let Some(length) = manifest.config.get("sequence_length").and_then(Value::as_u64) {
         compare("tokens", sum("rows") * length, ledger.tokens_out);
     } else if manifest.verb != "shard" {

@@ -1,4 +1,4 @@
-//! Fields of a record as fixed arrays, with the errors of `json_fields`.
+//! Fields of a record as fixed arrays, with the errors of `json_fields`; numbers, switches and what a value is.
 
 use std::borrow::Cow;
 
@@ -47,5 +47,64 @@ pub fn or_none(text: FieldText<'_>) -> Result<Option<Cow<'_, str>>, BadRecord> {
     match text {
         Err(BadRecord::MissingField(_) | BadRecord::NullField(_)) => Ok(None),
         other => other.map(Some),
+    }
+}
+
+/// A whole number; missing and null are `None`. `3.0` is one, too: tables with gaps write numbers so.
+///
+/// # Errors
+/// Something else, or a number beyond 64 bits.
+pub fn integer(field: &str, raw: Option<&str>) -> Result<Option<i64>, BadRecord> {
+    match raw {
+        None | Some("null") => Ok(None),
+        Some(raw) => {
+            let digits = raw.strip_suffix(".0").unwrap_or(raw);
+            digits.parse().map(Some).map_err(|_| wrong_kind(field, raw, "a whole number"))
+        }
+    }
+}
+
+/// A switch; missing and null are off.
+///
+/// # Errors
+/// Something else than `true` or `false`.
+pub fn switch(field: &str, raw: Option<&str>) -> Result<bool, BadRecord> {
+    match raw {
+        None | Some("null" | "false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(raw) => Err(wrong_kind(field, raw, "true or false")),
+    }
+}
+
+/// A field that holds something else than it should.
+pub fn wrong_kind(field: &str, raw: &str, expected: &str) -> BadRecord {
+    BadRecord::WrongForm(format!("field {field:?} holds {}, not {expected}", kind(raw)))
+}
+
+/// What a JSON value is, in words.
+pub fn kind(raw: &str) -> &'static str {
+    match raw.bytes().next() {
+        Some(b'"') => "a string",
+        Some(b'{') => "an object",
+        Some(b'[') => "a list",
+        Some(b't' | b'f') => "true or false",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_tables_with_gaps_are_whole_numbers() {
+        assert_eq!(integer("rank", Some("3.0")), Ok(Some(3)));
+        assert_eq!(integer("rank", Some("-1")), Ok(Some(-1)));
+        assert_eq!(integer("rank", None), Ok(None));
+        for raw in ["3.5", "\"3\"", "9223372036854775808", "1e3"] {
+            let told = integer("rank", Some(raw)).unwrap_err().to_string();
+            assert!(told.starts_with("field \"rank\" holds a"), "{told}");
+        }
     }
 }

@@ -1,0 +1,328 @@
+//! What `prepare` makes of a record: documents of its source, written as lines of the form that was asked for.
+
+use std::collections::BTreeMap;
+
+use globset::{GlobBuilder, GlobMatcher};
+use serde::{Deserialize, Serialize};
+
+use super::books::{ChatCounts, Fate};
+use super::lines::Lines;
+use crate::conversation::{Conversation, Document, Message, Role, python_strip};
+use crate::document::{BadRecord, Record, is_blank};
+use crate::error::{Error, Result};
+use crate::json_fields::invalid_utf8;
+use crate::sources::{Format, Input};
+use crate::stages::trees::TreeNode;
+use crate::stages::{RecordReader, RecordSource, Verdict};
+use crate::templates::chat::Chat;
+use crate::templates::chat_template::{ChatTemplate, TemplateOptions};
+
+/// The form of the lines that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Style {
+    /// `{"messages": [{"role": …, "content": …}, …]}`.
+    Messages,
+    /// `{"prompt": …, "completion": …}`, or a list of them for several turns.
+    PromptCompletion,
+    /// `{"prompt": "", "completion": text}` with the rendered text, as `BLOOMChat` has it.
+    Completion,
+    /// `{"text": text}` with the rendered text.
+    Text,
+}
+
+/// Which records of an input are taken when there are too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sampling {
+    /// The first ones.
+    Head,
+    /// Any, each with the same chance, decided by the seed.
+    Reservoir,
+}
+
+/// Options of `prepare`. Same names as in Python and on the command line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrepareConfig {
+    /// Where the records come from, with its options.
+    pub source: RecordSource,
+    /// The form of the lines.
+    pub style: Style,
+    /// How conversations become text, for styles that hold text.
+    pub template: Option<TemplateOptions>,
+    /// Whether all but ASCII is escaped.
+    pub ensure_ascii: bool,
+    /// Records taken of each input at most.
+    pub max_rows_per_input: Option<u64>,
+    /// Which ones.
+    pub sampling: Sampling,
+    /// How often the lines of an input are written: pattern of its file name → times.
+    pub repeat: BTreeMap<String, u64>,
+    /// Inputs that were named and are not there.
+    pub missing_inputs: Vec<String>,
+}
+
+/// Makes lines of records.
+pub struct Preparer {
+    reader: Box<dyn RecordReader>,
+    template: Option<ChatTemplate>,
+    style: Style,
+    ensure_ascii: bool,
+}
+
+/// What a record is.
+enum Prepared {
+    /// Lines, appended to the output.
+    Settled(Fate),
+    /// A message of a tree.
+    Node(TreeNode),
+}
+
+impl PrepareConfig {
+    /// How often the lines of each input are written.
+    ///
+    /// # Errors
+    /// A pattern that is none, or that fits no input.
+    pub fn repeats(&self, inputs: &[Input]) -> Result<Vec<u64>> {
+        let mut times = vec![1; inputs.len()];
+        for (pattern, &count) in &self.repeat {
+            let matcher = glob(pattern)?;
+            let mut fits = false;
+            for (times, input) in times.iter_mut().zip(inputs) {
+                if input.path.file_name().is_some_and(|name| matcher.is_match(name)) {
+                    *times = count;
+                    fits = true;
+                }
+            }
+            if !fits && self.missing_inputs.is_empty() {
+                return Err(Error::config("repeat", format!("{pattern:?} is the name of no input")));
+            }
+        }
+        Ok(times)
+    }
+}
+
+fn glob(pattern: &str) -> Result<GlobMatcher> {
+    let glob =
+        GlobBuilder::new(pattern).build().map_err(|error| Error::config("repeat", error.to_string()))?;
+    Ok(glob.compile_matcher())
+}
+
+impl Preparer {
+    /// A preparer with these options.
+    ///
+    /// # Errors
+    /// A style that needs a template without one; a template that cannot be used.
+    pub fn new(config: &PrepareConfig) -> Result<Self> {
+        let template =
+            config.template.as_ref().map(|options| ChatTemplate::new(options, Vec::new())).transpose()?;
+        if matches!(config.style, Style::Completion | Style::Text) == template.is_none() {
+            let reason = "styles \"text\" and \"completion\" have one, others have none";
+            return Err(Error::config("template", reason));
+        }
+        let reader = config.source.reader();
+        Ok(Self { reader, template, style: config.style, ensure_ascii: config.ensure_ascii })
+    }
+
+    /// Appends the lines of a record; what becomes of it.
+    pub(super) fn record(
+        &self,
+        format: Format,
+        record: Record<'_>,
+        keeps_raw: bool,
+        lines: &mut Lines,
+    ) -> Fate {
+        if is_blank(record.bytes) {
+            return Fate::Dropped("blank line");
+        }
+        let raw = |kept: bool| if kept { record.bytes.to_vec() } else { Vec::new() };
+        let (bytes, ends) = (lines.bytes.len(), lines.ends.len());
+        let prepared = if format == Format::Text {
+            Err(BadRecord::WrongForm("a line of text, not a record of this source".into()))
+        } else {
+            match simdutf8::basic::from_utf8(record.bytes) {
+                Ok(text) => self.lines(text, &mut lines.bytes, &mut lines.ends),
+                Err(_) => Err(invalid_utf8(record.bytes)),
+            }
+        };
+        match prepared {
+            Ok(Prepared::Settled(fate)) => fate,
+            Ok(Prepared::Node(node)) => {
+                lines.nodes.push(node);
+                Fate::Node { offset: record.offset, raw: raw(keeps_raw) }
+            }
+            Err(reason) => {
+                lines.bytes.truncate(bytes);
+                lines.ends.truncate(ends);
+                Fate::Bad(reason, record.offset, raw(keeps_raw))
+            }
+        }
+    }
+
+    /// Appends the lines of a record, each noted by its end.
+    ///
+    /// # Errors
+    /// Why the record cannot become a document. What was appended does not count then.
+    fn lines(
+        &self,
+        record: &str,
+        out: &mut Vec<u8>,
+        ends: &mut Vec<usize>,
+    ) -> std::result::Result<Prepared, BadRecord> {
+        let documents = match self.reader.read(record)? {
+            Verdict::Drop(reason) => return Ok(Prepared::Settled(Fate::Dropped(reason))),
+            Verdict::Node(node) => return Ok(Prepared::Node(node)),
+            Verdict::Keep(documents) => documents,
+        };
+        if documents.is_empty() {
+            return Ok(Prepared::Settled(Fate::Dropped("no documents")));
+        }
+        let (mut text_bytes, mut chats) = (0, ChatCounts::default());
+        for document in &documents {
+            let start = out.len();
+            self.line(document, out)?;
+            ends.push(out.len());
+            text_bytes += (out.len() - start) as u64;
+            chats.turns += turns(document);
+        }
+        let articles = documents.len() as u64;
+        Ok(Prepared::Settled(Fate::Kept { text_bytes, articles, chats }))
+    }
+
+    /// Appends the line of a document, without its newline.
+    ///
+    /// # Errors
+    /// What the template objects to; a text where messages are asked for.
+    pub(super) fn line(&self, document: &Document, out: &mut Vec<u8>) -> std::result::Result<(), BadRecord> {
+        match (self.style, document) {
+            (Style::Completion, document) => {
+                out.extend_from_slice(b"{\"prompt\": \"\", \"completion\": ");
+                self.string(&self.rendered(document)?, out);
+                out.push(b'}');
+            }
+            (Style::Text, document) => {
+                out.extend_from_slice(b"{\"text\": ");
+                self.string(&self.rendered(document)?, out);
+                out.push(b'}');
+            }
+            (_, Document::Text(_)) => {
+                let reason = "text without roles: style \"text\" or \"completion\" takes it";
+                return Err(BadRecord::WrongForm(reason.into()));
+            }
+            (Style::Messages, Document::Chat(conversation)) => self.messages(conversation, out),
+            (Style::PromptCompletion, Document::Chat(conversation)) => self.pairs(conversation, out),
+        }
+        Ok(())
+    }
+
+    fn rendered<'text>(
+        &self,
+        document: &'text Document,
+    ) -> std::result::Result<std::borrow::Cow<'text, str>, BadRecord> {
+        let conversation = match document {
+            Document::Text(text) => return Ok(text.into()),
+            Document::Chat(conversation) => conversation,
+        };
+        let Some(template) = &self.template else {
+            return Err(BadRecord::Template("there is no template".into()));
+        };
+        let text = template.render(&Chat::of(conversation), false)?;
+        Ok(if conversation.strip { python_strip(&text).to_owned() } else { text }.into())
+    }
+
+    fn messages(&self, conversation: &Conversation, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"messages\": [");
+        for (number, Message { role, content }) in conversation.messages.iter().enumerate() {
+            if number > 0 {
+                out.extend_from_slice(b", ");
+            }
+            out.extend_from_slice(b"{\"role\": \"");
+            out.extend_from_slice(role.name().as_bytes());
+            out.extend_from_slice(b"\", \"content\": ");
+            self.string(content, out);
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"]}");
+    }
+
+    /// A pair for each answer: what was said since the one before, and the answer.
+    fn pairs(&self, conversation: &Conversation, out: &mut Vec<u8>) {
+        let mut pairs: Vec<(String, &str)> = Vec::new();
+        let mut prompt: Option<String> = None;
+        for Message { role, content } in &conversation.messages {
+            match (role, &mut prompt) {
+                (Role::Assistant, _) => pairs.push((prompt.take().unwrap_or_default(), content)),
+                (_, Some(prompt)) => {
+                    prompt.push('\n');
+                    prompt.push_str(content);
+                }
+                (_, None) => prompt = Some(content.clone()),
+            }
+        }
+        // A question without an answer: `pack` says what becomes of it.
+        pairs.extend(prompt.map(|prompt| (prompt, "")));
+        let is_list = pairs.len() != 1;
+        if is_list {
+            out.push(b'[');
+        }
+        for (number, (prompt, completion)) in pairs.iter().enumerate() {
+            if number > 0 {
+                out.extend_from_slice(b", ");
+            }
+            out.extend_from_slice(b"{\"prompt\": ");
+            self.string(prompt, out);
+            out.extend_from_slice(b", \"completion\": ");
+            self.string(completion, out);
+            out.push(b'}');
+        }
+        if is_list {
+            out.push(b']');
+        }
+    }
+
+    /// A string as Python's `json.dumps` writes it.
+    fn string(&self, text: &str, out: &mut Vec<u8>) {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        out.push(b'"');
+        let mut rest = text;
+        while let Some(at) = rest.find(|letter: char| {
+            letter < ' ' || letter == '"' || letter == '\\' || (self.ensure_ascii && letter > '~')
+        }) {
+            out.extend_from_slice(&rest.as_bytes()[..at]);
+            let mut letters = rest[at..].chars();
+            let letter = letters.next().unwrap_or_default();
+            match letter {
+                '"' => out.extend_from_slice(b"\\\""),
+                '\\' => out.extend_from_slice(b"\\\\"),
+                '\n' => out.extend_from_slice(b"\\n"),
+                '\r' => out.extend_from_slice(b"\\r"),
+                '\t' => out.extend_from_slice(b"\\t"),
+                '\u{8}' => out.extend_from_slice(b"\\b"),
+                '\u{c}' => out.extend_from_slice(b"\\f"),
+                // Python does not escape this one.
+                '\u{7f}' => out.push(0x7f),
+                letter => {
+                    for unit in letter.encode_utf16(&mut [0; 2]) {
+                        out.extend_from_slice(b"\\u");
+                        let digit = |shift: u32| HEX[usize::from((*unit >> shift) & 15)];
+                        out.extend([12, 8, 4, 0].map(digit));
+                    }
+                }
+            }
+            rest = letters.as_str();
+        }
+        out.extend_from_slice(rest.as_bytes());
+        out.push(b'"');
+    }
+}
+
+/// Answers in a document.
+pub(super) fn turns(document: &Document) -> u64 {
+    match document {
+        Document::Text(_) => 0,
+        Document::Chat(conversation) => {
+            conversation.messages.iter().filter(|message| message.role == Role::Assistant).count() as u64
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! xP3mt: inputs and targets (OL-11).
+
+pub use crate::stages::pairs::stripped as turn;
+
+/// The fields of a record.
+pub const KEYS: [&str; 2] = ["inputs", "targets"];
