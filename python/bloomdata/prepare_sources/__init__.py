@@ -1,0 +1,79 @@
+"""The sources that `prepare` knows, one small file each: what they hold, under which licence, and their options.
+
+- `source`: what is told of each.
+- `SOURCES`: all of them by name, in the order in which they are shown. What their records become is in the core,
+  in the file of the same name under `stages`.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from bloomdata.prepare_sources import (
+    alpaca,
+    alpaca_pretrain,
+    belle,
+    belle_multiturn,
+    bloomchat,
+    camel,
+    dolly,
+    general_instruction,
+    gpteacher,
+    grade_school_math,
+    instruct_to_code,
+    leetcode_python,
+    messages,
+    moderation,
+    moss,
+    multiturn_chinese_vicuna,
+    oasst1,
+    oasst1_trees,
+    oig,
+    open_llama,
+    pile,
+    prompt_completion,
+    self_instruct,
+    self_instruct_seed_tasks,
+    sharegpt,
+    stack_overflow_python,
+    wudao,
+    xp3,
+)
+from bloomdata.prepare_sources.source import Source
+
+__all__ = ["SOURCES", "Source"]
+
+SOURCES: Mapping[str, Source] = MappingProxyType(
+    {
+        module.SOURCE.name: module.SOURCE
+        for module in (
+            oasst1,
+            oasst1_trees,
+            dolly,
+            bloomchat,
+            oig,
+            moderation,
+            wudao,
+            pile,
+            self_instruct,
+            belle,
+            belle_multiturn,
+            sharegpt,
+            instruct_to_code,
+            xp3,
+            camel,
+            grade_school_math,
+            open_llama,
+            alpaca,
+            gpteacher,
+            self_instruct_seed_tasks,
+            multiturn_chinese_vicuna,
+            messages,
+            prompt_completion,
+            general_instruction,
+            alpaca_pretrain,
+            moss,
+            leetcode_python,
+            stack_overflow_python,
+        )
+    }
+)

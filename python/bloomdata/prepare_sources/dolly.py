@@ -1,0 +1,11 @@
+"""databricks-dolly-15k (BC-03)."""
+
+from bloomdata.prepare_sources.source import Source
+
+SOURCE = Source(
+    name="dolly",
+    title="databricks-dolly-15k",
+    licence="CC BY-SA 3.0",
+    schema="instruction, context, response",
+    origin="BC-03",
+)

@@ -1,0 +1,14 @@
+"""GPTeacher (MF-02)."""
+
+from types import MappingProxyType
+
+from bloomdata.prepare_sources.source import Source
+
+SOURCE = Source(
+    name="gpteacher",
+    title="GPTeacher",
+    licence="MIT; answers of a GPT model, whose terms may bind",
+    schema="instruction, response; input if any",
+    options=MappingProxyType({"template": "plain", "compat": None}),
+    origin="MF-02",
+)

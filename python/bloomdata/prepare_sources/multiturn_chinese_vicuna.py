@@ -1,0 +1,14 @@
+"""Chinese-Vicuna's chats (OL-08)."""
+
+from types import MappingProxyType
+
+from bloomdata.prepare_sources.source import Source
+
+SOURCE = Source(
+    name="multiturn_chinese_vicuna",
+    title="Chinese-Vicuna's chats",
+    licence="Apache-2.0 as its repository; answers of a GPT model, whose terms may bind",
+    schema="input: [...], output: [...]",
+    options=MappingProxyType({"turns": "joined"}),
+    origin="OL-08",
+)

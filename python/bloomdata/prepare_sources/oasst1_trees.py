@@ -1,0 +1,14 @@
+"""OASST1, one tree a record (BC-01)."""
+
+from types import MappingProxyType
+
+from bloomdata.prepare_sources.source import Source
+
+SOURCE = Source(
+    name="oasst1_trees",
+    title="OASST1, one tree a record",
+    licence="Apache-2.0",
+    schema="prompt: {role, text, replies: [...]}; lang, deleted, rank, emojis where an option needs them",
+    options=MappingProxyType({"best": "emoji", "lang": [], "end_on": "any", "skip_deleted": False}),
+    origin="BC-01",
+)

@@ -1,0 +1,14 @@
+"""Pairs of prompt and completion (GD-02)."""
+
+from types import MappingProxyType
+
+from bloomdata.prepare_sources.source import Source
+
+SOURCE = Source(
+    name="prompt_completion",
+    title="Pairs of prompt and completion",
+    licence="that of your data",
+    schema="prompt, completion, or a list of such objects",
+    options=MappingProxyType({"prompt_keyword": "prompt", "completion_keyword": "completion"}),
+    origin="GD-02",
+)

@@ -1,0 +1,211 @@
+"""Every source's records against golden conversions and slow oracles; trees are in `test_prepare_trees`."""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bloomdata import _core
+from bloomdata.errors import ConfigError
+from bloomdata.prepare_sources import SOURCES
+from reference import prepare_chats, prepare_record
+from reference.prepare_open_llama import open_llama
+
+GOLDEN = Path(__file__).parent / "golden" / "prepare"
+CASES = [case for path in sorted(GOLDEN.glob("*.toml")) for case in tomllib.loads(path.read_text("utf-8"))["case"]]
+WUDAO_TO_ANY = [
+    "wudao",
+    "pile",
+    "self_instruct",
+    "belle",
+    "belle_multiturn",
+    "sharegpt",
+    "instruct_to_code",
+    "xp3",
+    "camel",
+    "grade_school_math",
+    "open_llama",
+]
+CHATS = [
+    "dolly",
+    "alpaca",
+    "gpteacher",
+    "general_instruction",
+    "self_instruct_seed_tasks",
+    "prompt_completion",
+    "messages",
+    "oig",
+]
+OPTIONS = {
+    "belle_multiturn": [{}, {"turns": "separate"}],
+    "sharegpt": [{}, {"turns": "separate"}],
+    "open_llama": [{}, {"turns": "joined"}, {"turns": "separate"}],
+    "alpaca": [{}, {"template": "stanford"}, {"compat": "mindformers"}],
+    "gpteacher": [{}, {"template": "stanford"}],
+    "messages": [
+        *({"consecutive": rule} for rule in ("keep", "last", "join", "refuse")),
+        {"messages_keyword": "conversations", "role_keyword": "from", "content_keyword": "value"},
+    ],
+    "oig": [{}, {"parse": True}, {"source_key": "both", "drop_sources": ["a", "Human:"]}],
+}
+KEYS = [
+    "title",
+    "content",
+    "text",
+    "prompt",
+    "completion",
+    "instruction",
+    "output",
+    "answer",
+    "input",
+    "response",
+    "context",
+    "conversations",
+    "inputs",
+    "targets",
+    "message_1",
+    "message_2",
+    "INSTRUCTION",
+    "RESPONSE",
+    "messages",
+    "meta",
+    "metadata",
+    "instances",
+]
+# Whatever the rules look for, next to each other: seams are where they go wrong.
+PIECES = ["Human:", "Assistant:", "Output:", "\\n", "\n", " ", "\u2028", "\x1c", "a", "<human>:", "<bot>: ", "é😀", '"']
+texts = st.lists(st.sampled_from(PIECES), max_size=7).map("".join)
+oddities = st.sampled_from([None, 1, True, [], {}, ["x"], "\ud800"])
+roles = st.sampled_from(["human", "gpt", "user", "assistant", "system", "tool", "nobody"])
+
+
+def an_object(**fields):
+    return st.fixed_dictionaries(fields)
+
+
+def mostly(strategy, other=oddities):
+    return st.one_of(*[strategy] * 9, other)
+
+
+lists_of_messages = st.lists(
+    mostly(an_object(**{"from": roles, "value": texts, "role": roles, "content": texts})), max_size=7
+)
+known_values = {
+    "conversations": lists_of_messages,
+    "messages": lists_of_messages,
+    "meta": an_object(source=st.sampled_from(["prosocial", "a", 1])),
+    "metadata": an_object(source=st.sampled_from(["prosocial", "a", None])),
+    "instances": st.lists(mostly(an_object(input=texts, output=mostly(texts))), max_size=3),
+}
+# Keys that belong together, so that most records are of some source's form.
+FORMS = [
+    ("title", "content"), ("text", "meta"), ("text", "metadata"), ("prompt", "completion"), ("instruction", "output"),
+    ("instruction", "answer"), ("conversations",), ("inputs", "targets"), ("message_1", "message_2"),
+    ("INSTRUCTION", "RESPONSE"), ("messages",), ("instruction", "input", "output"), ("instruction", "input", "response"),
+    ("instruction", "context", "response"), ("instruction", "instances"),
+]  # fmt: skip
+
+
+@st.composite
+def records(draw):
+    """A record as JSON: of some form, perhaps with more keys or with what is no record at all."""
+    if draw(st.integers(0, 19)) == 0:
+        return draw(st.sampled_from(["", "[]", "1", "null", "{", '{"text":NaN}', '{"text":"a"} x', "[1]", "[[]]"]))
+    if draw(st.integers(0, 9)) == 0:
+        return json.dumps(draw(st.one_of(lists_of_messages, st.lists(an_object(prompt=texts, completion=texts)))))
+    keys = [*draw(st.sampled_from(FORMS)), *draw(st.lists(st.sampled_from(KEYS), max_size=2))]
+    members = [(key, draw(mostly(known_values.get(key, texts)))) for key in keys]
+    ascii_only = draw(st.booleans()) or "\\ud800" in json.dumps(members)
+    # Written by hand: keys may occur twice.
+    return "{" + ", ".join(f'"{key}": {json.dumps(value, ensure_ascii=ascii_only)}' for key, value in members) + "}"
+
+
+def read(source, records, **options):
+    return json.loads(_core.read_records(json.dumps({"source": source, **options}), records))
+
+
+def without_details(outcomes):
+    for outcome in outcomes:
+        outcome.pop("detail", None)
+    return outcomes
+
+
+def rendered(document):
+    """As BLOOMChat's scripts write it."""
+    tags = {"user": "<human>", "assistant": "<bot>"}
+    text = "".join(f"\n{tags[message['role']]}: {message['content']}" for message in document["messages"])
+    return text.strip() if document["strip"] else text[1:]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['source']}: {case['name']}")
+def test_golden_records_become_what_was_worked_out_by_hand(case):
+    outcomes = read(case["source"], case["records"], **case.get("options", {}))
+    for found, expected in zip(outcomes, case["outcomes"], strict=True):
+        if "detail" not in expected:
+            found.pop("detail", None)
+        assert found == expected
+    if "rendered" in case:
+        documents = [document for outcome in outcomes for document in outcome.get("documents", [])]
+        assert [rendered(document) for document in documents] == case["rendered"]
+
+
+@pytest.mark.parametrize("source", WUDAO_TO_ANY)
+@given(st.data())
+def test_records_of_open_llama_equal_the_oracle(source, data):
+    options = data.draw(st.sampled_from(OPTIONS.get(source, [{}])))
+    drawn = data.draw(st.lists(records(), min_size=1, max_size=8))
+    expected = prepare_record.outcomes(lambda record: open_llama(source, record, options), drawn)
+    assert without_details(read(source, drawn, **options)) == expected
+
+
+@pytest.mark.parametrize("source", CHATS)
+@given(st.data())
+def test_records_of_chats_equal_the_oracle(source, data):
+    options = data.draw(st.sampled_from(OPTIONS.get(source, [{}])))
+    drawn = data.draw(st.lists(records(), min_size=1, max_size=8))
+    convert = getattr(prepare_chats, source)
+    expected = prepare_record.outcomes(lambda record: convert(record, options), drawn)
+    assert without_details(read(source, drawn, **options)) == expected
+
+
+def test_the_templates_of_alpaca_have_the_published_checksums():
+    """SYSTEMS.md 5.1."""
+    fields = {"instruction": "{instruction}", "output": "{output}"}
+    checksums = {
+        "eb55583bc4efac4c3f59aefb860c15e6aea534cbee1309523ae8bb28cecd7440": {**fields, "input": "{input}"},
+        "4c7ea19a4992a825c00e71fb101e1a3489a2ba3be9cc86fbe7a92b6441123f57": fields,
+    }
+    for checksum, record in checksums.items():
+        [outcome] = read("alpaca", [json.dumps(record)], compat="mindformers")
+        [document] = outcome["documents"]
+        assert hashlib.sha256(document["text"].encode()).hexdigest() == checksum
+        [outcome] = read("alpaca", [json.dumps(record)], template="stanford")
+        [document] = outcome["documents"]
+        joined = "".join(message["content"] for message in document["messages"])
+        assert hashlib.sha256(joined.encode()).hexdigest() == checksum
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_source_in_the_table_is_known_to_the_core_with_its_default_options(source):
+    assert SOURCES[source].name == source
+    [outcome] = read(source, ["[1"], **SOURCES[source].options)
+    assert outcome["bad"] == "malformed JSON"
+    with pytest.raises(ConfigError):
+        read(source, [], sauce=1)
+
+
+@pytest.mark.parametrize("source", [name for name in SOURCES if name not in ("messages", "prompt_completion")])
+def test_a_list_is_no_record_of_most_sources(source):
+    [outcome] = read(source, ["[]"])
+    assert outcome["bad"] == "not a JSON object"
+
+
+@pytest.mark.parametrize("source", ["pile", "oig"])
+def test_a_record_of_many_megabytes_is_read_whole(source):
+    text = "x\u2028\\" * (4 << 20)
+    [outcome] = read(source, [json.dumps({"text": text}, ensure_ascii=False)])
+    assert outcome["documents"][0]["text"].rstrip("\n") == text
