@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         MismatchError,
         UnsupportedFormatError,
     )
-    from bloomdata.report import MergeReport, PackReport, Report, ShardReport
+    from bloomdata.prepare_sources import SOURCES
+    from bloomdata.report import MergeReport, PackReport, PrepareReport, Report, ShardReport
     from bloomdata.tokenizer import Tokenizer
     from bloomdata.verbs.consumer import check_consumer
     from bloomdata.verbs.convert_sentencepiece import ConvertReport, convert_sentencepiece
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
     from bloomdata.verbs.merge import merge
     from bloomdata.verbs.pack import pack
     from bloomdata.verbs.plan import PackingPlan, plan
+    from bloomdata.verbs.prepare import prepare
     from bloomdata.verbs.shard import shard
     from bloomdata.verbs.train_tokenizer import TrainReport, train_tokenizer
     from bloomdata.verbs.verify import Verification, verify
 
 __all__ = [
+    "SOURCES",
     "BloomdataError",
     "ChatTemplate",
     "ConfigError",
@@ -48,6 +51,7 @@ __all__ = [
     "PackReport",
     "PackedDataset",
     "PackingPlan",
+    "PrepareReport",
     "Report",
     "ShardReport",
     "TokenCounts",
@@ -64,12 +68,16 @@ __all__ = [
     "open",
     "pack",
     "plan",
+    "prepare",
     "shard",
     "train_tokenizer",
     "verify",
 ]
 
 _HOME = {
+    "PrepareReport": "report",
+    "SOURCES": "prepare_sources",
+    "prepare": "verbs.prepare",
     "ChatTemplate": "chat_template",
     "ConvertReport": "verbs.convert_sentencepiece",
     "ExtendReport": "verbs.extend_vocabulary",

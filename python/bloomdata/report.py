@@ -74,7 +74,7 @@ class Report:
         manifest = read_manifest(Path(folder))
         if not _has_books(manifest):
             raise CorruptDataError(f"{Path(folder) / 'manifest.json'}: not the books of a finished run")
-        kind = {"shard": ShardReport, "merge": MergeReport}.get(manifest["verb"], PackReport)
+        kind = {"shard": ShardReport, "prepare": PrepareReport, "merge": MergeReport}.get(manifest["verb"], PackReport)
         return kind(folder=Path(folder), manifest=manifest, seconds=None, was_finished=True, was_resumed=False)
 
     @property
@@ -204,6 +204,18 @@ class ShardReport(Report):
         return [("input", format_bytes(self.ledger["bytes_in"]))]
 
 
+class PrepareReport(ShardReport):
+    """What `prepare` returns."""
+
+    def _rows(self) -> list[tuple[str, str]]:
+        inputs = self.manifest["inputs"]
+        rows = [*super()._rows(), ("documents", f"{self.manifest['details']['lines']:,}")]
+        if turns := sum(entry.get("turns", 0) for entry in inputs):
+            rows.append(("  answers", f"{turns:,}"))
+        missing = self.manifest["config"]["prepare"]["missing_inputs"]
+        return [*rows, *[("not there", name) for name in missing]]
+
+
 class PackReport(Report):
     """What `pack` returns."""
 
@@ -221,6 +233,10 @@ class PackReport(Report):
             if ledger[f"tokens_{name}"]:
                 rows.append((f"  {name}", f"{ledger[f'tokens_{name}']:,}"))
         rows += [("tokens out", f"{ledger['tokens_out']:,}")]
+        inputs = self.manifest["inputs"]
+        for name, key in (("answers", "turns"), ("trained on", "tokens_trained"), ("behind the last answer, left out", "tokens_after_last_answer")):
+            if count := sum(entry.get(key, 0) for entry in inputs):
+                rows.append((f"  {name}", f"{count:,}"))
         if tokenizer := self.manifest["details"].get("tokenizer"):
             rows.append(("tokenizer", f"{tokenizer['backend']}, {tokenizer['vocab_size']:,} ids"))
         return rows

@@ -49,6 +49,18 @@ def _shard(options: argparse.Namespace) -> int:
     return _run(options, shard)
 
 
+def _prepare(options: argparse.Namespace) -> int:
+    from bloomdata.verbs.prepare import prepare
+
+    source, own = options.source, options.option or {}
+    del options.source, options.option
+
+    def verb(inputs: Any, output: Any, **arguments: Any) -> Report:
+        return prepare(source, inputs, output, **arguments, **own)
+
+    return _run(options, verb)
+
+
 def _pack(options: argparse.Namespace) -> int:
     from bloomdata.verbs.pack import pack
 
@@ -156,6 +168,7 @@ def _convert(options: argparse.Namespace) -> int:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "shard": _shard,
     "pack": _pack,
+    "prepare": _prepare,
     "count": _count,
     "tokenize": _tokenize,
     "train-tokenizer": _train,

@@ -20,6 +20,7 @@ from bloomdata.cli.options import (
     add_tokenizer,
     parse_splits,
 )
+from bloomdata.cli.prepare import PREPARE_EXAMPLES, add_prepare
 from bloomdata.cli.train import TRAIN_EXAMPLES, add_convert, add_extend, add_train
 
 
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, dest=argparse.SUPPRESS, help="show the version and exit")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     _shard(_add(verbs, "shard", "copy lines into compressed shards of at most so many lines"))
+    add_prepare(_add(verbs, "prepare", "turn records of a known source into conversations or texts", PREPARE_EXAMPLES))
     _pack(_add(verbs, "pack", "tokenize documents into Megatron or HDF5 files"))
     _count(_add(verbs, "count", "count the tokens of each input, without writing anything", _COUNT_EXAMPLES))
     _tokenize(_add(verbs, "tokenize", "turn texts into token ids on the standard output, or back", _TOKENIZE_EXAMPLES))

@@ -111,7 +111,7 @@ def shard(
         "on_bad_record": on_bad_record,
         "shuffle": shuffle,
         "seed": seed,
-        "splits": _splits(splits),
+        "splits": split_config(splits),
     }
     paths, streams = split_inputs(inputs)
     options = (os.fspath(output), thread_count(num_threads), overwrite, 10.0)
@@ -120,7 +120,8 @@ def shard(
     return ShardReport.from_run(output, result, time.monotonic() - start)
 
 
-def _splits(splits: Mapping[str, float] | None) -> dict[str, list[float]] | None:
+def split_config(splits: Mapping[str, float] | None) -> dict[str, list[float]] | None:
+    """The core's description of splits."""
     if splits is None:
         return None
     if not splits:

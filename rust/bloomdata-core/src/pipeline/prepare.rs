@@ -21,6 +21,8 @@ use crate::templates::chat_template::{ChatTemplate, TemplateOptions};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Style {
+    /// Conversations as messages, texts as text.
+    Auto,
     /// `{"messages": [{"role": …, "content": …}, …]}`.
     Messages,
     /// `{"prompt": …, "completion": …}`, or a list of them for several turns.
@@ -201,7 +203,7 @@ impl Preparer {
                 self.string(&self.rendered(document)?, out);
                 out.push(b'}');
             }
-            (Style::Text, document) => {
+            (Style::Text, _) | (Style::Auto, Document::Text(_)) => {
                 out.extend_from_slice(b"{\"text\": ");
                 self.string(&self.rendered(document)?, out);
                 out.push(b'}');
@@ -210,7 +212,7 @@ impl Preparer {
                 let reason = "text without roles: style \"text\" or \"completion\" takes it";
                 return Err(BadRecord::WrongForm(reason.into()));
             }
-            (Style::Messages, Document::Chat(conversation)) => self.messages(conversation, out),
+            (Style::Auto | Style::Messages, Document::Chat(conversation)) => self.messages(conversation, out),
             (Style::PromptCompletion, Document::Chat(conversation)) => self.pairs(conversation, out),
         }
         Ok(())
