@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bloomdata.verbs.pack import pack
     from bloomdata.verbs.plan import PackingPlan, plan
     from bloomdata.verbs.prepare import prepare
+    from bloomdata.verbs.recipe import run
     from bloomdata.verbs.shard import shard
     from bloomdata.verbs.train_tokenizer import TrainReport, train_tokenizer
     from bloomdata.verbs.verify import Verification, verify
@@ -69,12 +70,14 @@ __all__ = [
     "pack",
     "plan",
     "prepare",
+    "run",
     "shard",
     "train_tokenizer",
     "verify",
 ]
 
 _HOME = {
+    "run": "verbs.recipe",
     "PrepareReport": "report",
     "SOURCES": "prepare_sources",
     "prepare": "verbs.prepare",

@@ -61,6 +61,13 @@ def _prepare(options: argparse.Namespace) -> int:
     return _run(options, verb)
 
 
+def _run_recipe(options: argparse.Namespace) -> int:
+    from bloomdata.cli.run import run_recipe
+
+    run_recipe(options)
+    return 0
+
+
 def _pack(options: argparse.Namespace) -> int:
     from bloomdata.verbs.pack import pack
 
@@ -169,6 +176,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "shard": _shard,
     "pack": _pack,
     "prepare": _prepare,
+    "run": _run_recipe,
     "count": _count,
     "tokenize": _tokenize,
     "train-tokenizer": _train,

@@ -21,6 +21,7 @@ from bloomdata.cli.options import (
     parse_splits,
 )
 from bloomdata.cli.prepare import PREPARE_EXAMPLES, add_prepare
+from bloomdata.cli.run import RUN_EXAMPLES, add_run
 from bloomdata.cli.train import TRAIN_EXAMPLES, add_convert, add_extend, add_train
 
 
@@ -53,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     _plan(_add(verbs, "plan", "predict what packings would do, from the lengths of documents"))
     _merge(_add(verbs, "merge", "join finished Megatron pairs"))
     add_gdp(verbs, _Formatter)
+    add_run(_add(verbs, "run", "run the steps of a recipe, or go on where it stopped", RUN_EXAMPLES))
     _verify(_add(verbs, "verify", "check every hash, size and count of a finished folder"))
     _report(_add(verbs, "report", "show the books of a finished folder again"))
     _inspect(_add(verbs, "inspect", "show documents and rows as text"))
