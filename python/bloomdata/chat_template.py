@@ -182,6 +182,8 @@ def template_source(template: str | os.PathLike[str]) -> str:
     if "\n" in text or "{" in text:
         return text
     path = Path(text)
+    if path.name == "tokenizer.json":
+        path = path.parent
     if path.is_dir():
         path = path / "chat_template.jinja" if (path / "chat_template.jinja").exists() else path / _CONFIG
     if not path.is_file():
@@ -199,6 +201,17 @@ def template_source(template: str | os.PathLike[str]) -> str:
     if not isinstance(source, str):
         raise ConfigError(f"template: {path} has no chat_template")
     return source
+
+
+def has_chat_template(tokenizer: str | os.PathLike[str]) -> bool:
+    """Whether a chat template stands beside a tokenizer."""
+    folder = Path(tokenizer)
+    folder = folder if folder.is_dir() else folder.parent
+    try:
+        source = template_source(folder)
+    except ConfigError:
+        return False
+    return source != os.fspath(folder)
 
 
 def special_tokens(tokenizer: str | os.PathLike[str] | None) -> dict[str, str]:

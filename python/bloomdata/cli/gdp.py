@@ -66,7 +66,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ignore_input_format_error", action="store_true", help="set bad lines aside in quarantine.jsonl, and go on"
     )
-    parser.add_argument("--apply_chat_template", action="store_true", help="not supported")
+    parser.add_argument("--apply_chat_template", action="store_true", help="put the tokenizer's chat template around pairs")
     parser.add_argument("--num_workers", type=int, help="threads; one per processor if not given")
     parser.add_argument("--silent", "--quiet", "-q", dest="quiet", action="store_true", help="print errors only")
     parser.add_argument("--json", action="store_true", help="print the report as one line of JSON")
@@ -100,8 +100,6 @@ def run_gdp(options: argparse.Namespace, on_progress: Any) -> Any:
     """Runs the command; a report."""
     from bloomdata.gdp import data_prep, pipeline
 
-    if options.apply_chat_template:
-        raise ConfigError("apply_chat_template: chat templates are not supported yet")
     tokens, roles = special_tokens(options.special_tokens_dict)
     own = {
         "verb",
@@ -109,7 +107,6 @@ def run_gdp(options: argparse.Namespace, on_progress: Any) -> Any:
         "quiet",
         "json",
         "special_tokens_dict",
-        "apply_chat_template",
         "input_path",
         "output_path",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
+from bloomdata.chat_template import has_chat_template, template_source
 from bloomdata.errors import ConfigError
 from bloomdata.tokenizer import Tokenizer
 from bloomdata.verbs.pack import pack_config, read_categories
@@ -23,9 +24,15 @@ def pack_options(
     categories_path: str | os.PathLike[str] | None = None,
     special_tokens: Sequence[str] | None = None,
     ignore_input_format_error: bool = False,
+    apply_chat_template: bool = False,
+    tokenizer: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Options of `bloomdata.pack` for those of generative_data_prep; the others have the same names."""
+    if apply_chat_template:
+        if tokenizer is None or not has_chat_template(tokenizer):
+            raise ConfigError(f"apply_chat_template: there is no chat template beside {tokenizer}")
+        options["template"] = template_source(tokenizer)
     return {
         "record": "prompt_completion",
         "sequence_length": max_seq_length,

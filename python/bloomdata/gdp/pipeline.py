@@ -66,6 +66,7 @@ def pipeline(
     do_not_balance_hdf5: bool = False,
     keep_split_jsonls: bool = False,
     ignore_input_format_error: bool = False,
+    apply_chat_template: bool = False,
     num_workers: int | None = None,
     overwrite_output_path: bool = False,
     log_file_path: str | os.PathLike[str] | None = None,
@@ -109,6 +110,7 @@ def pipeline(
         do_not_balance_hdf5: Whether files keep the rows of their own text.
         keep_split_jsonls: Whether to keep the texts of the splits, in `splits/`.
         ignore_input_format_error: Whether to set bad lines aside instead of stopping.
+        apply_chat_template: Whether the tokenizer's chat template is put around pairs.
         num_workers: Threads; as many as processors by default.
         overwrite_output_path: Whether to discard what an earlier run left.
         log_file_path: Where to log; `logs.log` in the output folder by default.
@@ -156,6 +158,8 @@ def pipeline(
         eos_token=eos_token,
         pad_token=pad_token,
         ignore_input_format_error=ignore_input_format_error,
+        apply_chat_template=apply_chat_template,
+        tokenizer=source,
     )
     tokenizer = check_options(source, options)
     config = {
@@ -280,14 +284,15 @@ def data_prep(
     if target.exists() and not overwrite_output_path:
         raise ConfigError(f"output_path: {target} exists (--overwrite_output_path replaces it)")
     work = target.with_name(f".{target.name}.gdp")
+    source = find_tokenizer(os.fspath(pretrained_tokenizer))
     report = pack(
         find_inputs(Path(input_path)),
         work,
-        tokenizer=find_tokenizer(os.fspath(pretrained_tokenizer)),
+        tokenizer=source,
         num_threads=num_workers,
         overwrite=overwrite_output_path,
         on_progress=on_progress,
-        **pack_options(**options),
+        **pack_options(**options, tokenizer=source),
     )
     quarantine = work / "quarantine.jsonl"
     if quarantine.exists():

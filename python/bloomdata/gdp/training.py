@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bloomdata.chat_template import has_chat_template
 from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.gdp.options import find_inputs
 from bloomdata.gdp.pipeline import pipeline
@@ -67,8 +68,6 @@ def run_with_training_args(
     ):
         if number < 1:
             raise ConfigError(f"{name}: {number!r} is less than 1")
-    if options.pop("apply_chat_template", None):
-        raise ConfigError("apply_chat_template: chat templates are not supported yet")
     path = Path(checkpoint_path) / "config.json"
     try:
         model = json.loads(path.read_bytes())
@@ -80,6 +79,9 @@ def run_with_training_args(
     if not isinstance(length, int):
         raise ConfigError(f"max_seq_length: {path} does not say it")
     tokenizer = os.fspath(checkpoint_path if custom_tokenizer_path is None else custom_tokenizer_path)
+    # Without a word on it, a template is used where there is one.
+    if options.get("apply_chat_template") is None:
+        options["apply_chat_template"] = has_chat_template(tokenizer)
     vocab_size = Tokenizer(tokenizer, eos_token=options.get("eos_token")).vocab_size
     if isinstance(model.get("vocab_size"), int) and vocab_size > model["vocab_size"]:
         raise MismatchError(f"vocab_size: expected at most {model['vocab_size']} of the model, found {vocab_size}")

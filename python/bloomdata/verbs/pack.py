@@ -119,7 +119,7 @@ def pack(
         prompt_prefix: In front of prompts that are not empty.
         prompt_postfix: Behind prompts that are not empty.
         template: How conversations become text: see `ChatTemplate`. By default the `chat_template` beside the
-            tokenizer. Naming one means `record="messages"`.
+            tokenizer. Naming one means `record="messages"`, unless records are `"prompt_completion"`.
         template_variables: What else the template may use; its special tokens are those of the tokenizer.
         template_date: What the template's `strftime_now` says, as `2026-01-31`.
         train_on: All answers of a conversation, or the last one.
@@ -253,8 +253,15 @@ def pack_config(
             train_on=train_on,
         )
         chats = {**rendering, "messages_keyword": messages_keyword, "source": source_options(source)}
-    elif template is not None or source is not None:
-        raise ConfigError("template: only records of messages have one")
+    elif source is not None:
+        raise ConfigError("source: only records of messages have one")
+    pair_template = None
+    if options["record"] == "prompt_completion" and template is not None:
+        if categories is not None:
+            raise ConfigError("categories: a chat template around pairs has none")
+        pair_template = template_options(
+            template, tokenizer=tokenizer, variables=template_variables, date=template_date
+        )
     for boundary in ("attention_boundary", "packing_boundary"):
         check_choice(boundary, options[boundary], "jsonl", "prompt_completion_pair")
     if packing is not None and not isinstance(packing, str):
@@ -267,6 +274,7 @@ def pack_config(
         ),
         **options,
         "chats": chats,
+        "pair_template": pair_template,
         "format": format,
         "packing": default_packing if packing is None else packing,
         "text_field": [text_field] if isinstance(text_field, str) else list(text_field),

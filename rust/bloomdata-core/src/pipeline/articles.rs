@@ -82,7 +82,7 @@ impl<'run> Worker<'run> {
         Ok(Self {
             tokenizer,
             fields,
-            pairs: is_pairs.then(|| PairReader::new(config.pairs.clone())),
+            pairs: is_pairs.then(|| PairReader::new(config.pairs.clone())).transpose()?,
             chats,
             formats,
             dtype,
@@ -229,7 +229,8 @@ impl<'run> Worker<'run> {
         };
         let has_newline = record.next_offset > record.offset + record.bytes.len() as u64;
         let completion = if has_newline { Cow::Owned(format!("{text}\n")) } else { Cow::Borrowed(text) };
-        self.record(&[Some(Pair { prompt: Cow::Borrowed(""), completion, category: -1 })], articles)
+        let prompt = Cow::Borrowed("");
+        self.record(&[Some(Pair { prompt, completion, category: -1, drops_bos: false })], articles)
     }
 
     /// The pairs of one record become articles (SYSTEMS 2.3).
@@ -265,6 +266,10 @@ impl<'run> Worker<'run> {
         if !pair.prompt.is_empty() {
             self.tokenizer.encode(&pair.prompt, ids)?;
             drop_eos(ids, start, special.eos);
+            // The template writes its own.
+            if pair.drops_bos && special.bos.is_some() && ids.get(start).copied() == special.bos {
+                ids.remove(start);
+            }
         }
         let prompt_end = ids.len();
         if !pair.completion.is_empty() {

@@ -38,6 +38,30 @@ pub struct TemplateOptions {
     pub train_on: TrainOn,
 }
 
+impl TemplateOptions {
+    /// Compiles the template alone.
+    ///
+    /// # Errors
+    /// A template that is none, or that lacks a variable.
+    pub fn compile(&self) -> Result<JinjaTemplate> {
+        let bad = |reason: String| Error::config("template", reason);
+        let builtin = builtin::find(&self.template);
+        let source = builtin.map_or(self.template.as_str(), |builtin| builtin.source);
+        if builtin.is_none() && !source.contains(['{', '\n']) {
+            let names: Vec<&str> = builtin::BUILTIN.iter().map(|builtin| builtin.name).collect();
+            return Err(bad(format!("{source:?} is none of {names:?}, and no Jinja template")));
+        }
+        for name in builtin.map_or(&[][..], |builtin| builtin.needs) {
+            if !self.template_variables.contains_key(*name) {
+                return Err(bad(format!("{:?} needs {name}, which is not known here", self.template)));
+            }
+        }
+        let now = self.template_date.as_deref().map(date).transpose()?;
+        let variables = self.template_variables.iter().map(|(name, value)| (name.clone(), value.clone()));
+        JinjaTemplate::new(source, variables.collect(), now).map_err(bad)
+    }
+}
+
 /// A template, ready for use by all threads.
 #[derive(Debug)]
 pub struct ChatTemplate {
@@ -57,24 +81,11 @@ impl ChatTemplate {
     /// # Errors
     /// A template that is none, or that lacks a variable.
     pub fn new(options: &TemplateOptions, end_tokens: Vec<String>) -> Result<Self> {
-        let bad = |reason: String| Error::config("template", reason);
+        let jinja = options.compile()?;
         let builtin = builtin::find(&options.template);
-        let source = builtin.map_or(options.template.as_str(), |builtin| builtin.source);
-        if builtin.is_none() && !source.contains(['{', '\n']) {
-            let names: Vec<&str> = builtin::BUILTIN.iter().map(|builtin| builtin.name).collect();
-            return Err(bad(format!("{source:?} is none of {names:?}, and no Jinja template")));
-        }
-        let variables = &options.template_variables;
-        for name in builtin.map_or(&[][..], |builtin| builtin.needs) {
-            if !variables.contains_key(*name) {
-                return Err(bad(format!("{:?} needs {name}, which is not known here", options.template)));
-            }
-        }
         let mut end_tokens = end_tokens;
-        end_tokens.extend(variables.get("eos_token").and_then(Json::as_str).map(str::to_owned));
-        let now = options.template_date.as_deref().map(date).transpose()?;
-        let variables = variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let jinja = JinjaTemplate::new(source, variables, now).map_err(bad)?;
+        end_tokens
+            .extend(options.template_variables.get("eos_token").and_then(Json::as_str).map(str::to_owned));
         let plans = Mutex::default();
         Ok(Self { jinja, builtin, end_tokens, train_on: options.train_on, plans })
     }

@@ -1,6 +1,7 @@
 //! Records of a kind become texts with roles, before any token is made.
 //!
 //! - [`prompt_completion`]: pairs of prompt and completion, alone or in a list.
+//! - [`gdp_chat`]: chat templates around such pairs.
 //! - [`chat_template`]: conversations become text, of which it is known what is trained on:
 //!   [`chat`] (what goes in), [`builtin`] (templates with names), [`jinja`] (all others), `spans` (what is trained
 //!   on), `plan` (the text of all conversations of the same roles).
@@ -8,6 +9,7 @@
 pub mod builtin;
 pub mod chat;
 pub mod chat_template;
+pub mod gdp_chat;
 pub mod jinja;
 mod plan;
 pub mod prompt_completion;

@@ -7,7 +7,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::chat_template::TemplateOptions;
+use super::gdp_chat::GdpChat;
 use crate::document::BadRecord;
+use crate::error::Result;
 use crate::json_fields::{FieldPath, extract_optional, invalid_utf8, malformed};
 
 /// How records are read. Same names as in Python and on the command line.
@@ -29,6 +32,10 @@ pub struct PairOptions {
     pub prompt_postfix: Option<String>,
     /// Whether pairs with an empty completion are kept, and rows on which nothing is trained.
     pub keep_prompt_only_sequences: bool,
+    /// A chat template to put around pairs, as `generative_data_prep` does; then there is no space separator, no pair
+    /// is skipped, and there are no categories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair_template: Option<TemplateOptions>,
 }
 
 /// One pair, ready to be tokenized.
@@ -40,6 +47,8 @@ pub struct Pair<'record> {
     pub completion: Cow<'record, str>,
     /// Place in the list of categories, -1 for none.
     pub category: i32,
+    /// Whether a begin token that the tokenizer puts in front of the prompt is dropped.
+    pub drops_bos: bool,
 }
 
 /// Reads records of pairs.
@@ -47,14 +56,19 @@ pub struct Pair<'record> {
 pub struct PairReader {
     options: PairOptions,
     fields: [FieldPath; 3],
+    chat: Option<GdpChat>,
 }
 
 impl PairReader {
     /// A reader with these options.
-    pub fn new(options: PairOptions) -> Self {
+    ///
+    /// # Errors
+    /// A template that cannot be used.
+    pub fn new(options: PairOptions) -> Result<Self> {
         let fields = [&options.prompt_keyword, &options.completion_keyword, &options.category_keyword]
             .map(|keyword| FieldPath::of_key(keyword));
-        Self { options, fields }
+        let chat = options.pair_template.as_ref().map(|template| template.compile().map(GdpChat::new));
+        Ok(Self { fields, chat: chat.transpose()?, options })
     }
 
     /// The pairs of a record, one entry for each object: `None` for an object that is skipped.
@@ -66,12 +80,44 @@ impl PairReader {
         record: &'record [u8],
     ) -> std::result::Result<Vec<Option<Pair<'record>>>, BadRecord> {
         let text = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
-        if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[') {
-            return Ok(vec![self.pair(text)?]);
+        let objects: Vec<&'record str> = if text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[')
+        {
+            let list: Vec<&'record RawValue> =
+                serde_json::from_str(text).map_err(|error| malformed(&error))?;
+            list.into_iter().map(RawValue::get).collect()
+        } else {
+            vec![text]
+        };
+        match &self.chat {
+            None => objects.into_iter().map(|object| self.pair(object)).collect(),
+            Some(chat) => self.turns(chat, &objects),
         }
-        let objects: Vec<&'record RawValue> =
-            serde_json::from_str(text).map_err(|error| malformed(&error))?;
-        objects.into_iter().map(|object| self.pair(object.get())).collect()
+    }
+
+    /// The turns that a chat template makes of all pairs.
+    fn turns<'record>(
+        &self,
+        chat: &GdpChat,
+        objects: &[&'record str],
+    ) -> std::result::Result<Vec<Option<Pair<'record>>>, BadRecord> {
+        let mut texts = Vec::with_capacity(objects.len());
+        for object in objects {
+            let mut found = extract_optional(object, &self.fields)?.into_iter();
+            let mut next = || found.next().unwrap_or(Err(BadRecord::NotAnObject));
+            let (prompt, completion) = (absent_is_none(next())?.unwrap_or_default(), next()?);
+            texts.push((prompt, completion));
+        }
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let pairs: Vec<(&str, &str)> =
+            texts.iter().map(|(prompt, completion)| (&**prompt, &**completion)).collect();
+        let turns = chat.apply(&pairs).map_err(BadRecord::Template)?;
+        let pair = |(prompt, completion): (String, String)| {
+            let (prompt, completion) = (self.wrap(prompt.into()), completion.into());
+            Some(Pair { prompt, completion, category: -1, drops_bos: true })
+        };
+        Ok(turns.into_iter().map(pair).collect())
     }
 
     fn pair<'record>(&self, object: &'record str) -> std::result::Result<Option<Pair<'record>>, BadRecord> {
@@ -94,7 +140,7 @@ impl PairReader {
         }
         let (prompt, completion) =
             if self.options.space_separator { separate(prompt, completion) } else { (prompt, completion) };
-        Ok(Some(Pair { prompt: self.wrap(prompt), completion, category }))
+        Ok(Some(Pair { prompt: self.wrap(prompt), completion, category, drops_bos: false }))
     }
 
     fn wrap<'record>(&self, prompt: Cow<'record, str>) -> Cow<'record, str> {
@@ -151,9 +197,10 @@ mod tests {
             prompt_prefix: None,
             prompt_postfix: None,
             keep_prompt_only_sequences: false,
+            pair_template: None,
         };
         change(&mut options);
-        PairReader::new(options)
+        PairReader::new(options).unwrap()
     }
 
     fn texts(reader: &PairReader, record: &str) -> Vec<(String, String)> {

@@ -1,0 +1,115 @@
+//! Chat templates around pairs, as `generative_data_prep` puts them (`--apply_chat_template`, GD-14).
+//!
+//! The template is rendered once with marks in place of prompts and completions. What stands before the first prompt is
+//! the prefix of prompts; a turn ends where template text behind a completion ends with that prefix.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::chat::messages_of;
+use super::jinja::{JinjaInput, JinjaTemplate};
+use super::plan::mark;
+
+/// Text with marks, cut: what is said in message `n` is `Said(n)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Said(usize),
+}
+
+/// A prompt and a completion, each of parts.
+type Turn = [Vec<Part>; 2];
+
+/// A chat template for pairs.
+#[derive(Debug)]
+pub struct GdpChat {
+    template: JinjaTemplate,
+    turns: Mutex<BTreeMap<usize, Arc<Result<Vec<Turn>, String>>>>,
+}
+
+impl GdpChat {
+    /// Prepares a template.
+    pub fn new(template: JinjaTemplate) -> Self {
+        Self { template, turns: Mutex::default() }
+    }
+
+    /// Puts the template around pairs: prompt and completion of each turn.
+    ///
+    /// # Errors
+    /// What the template objects to; a template that begins with a prompt, which ends turns nowhere.
+    pub fn apply(&self, pairs: &[(&str, &str)]) -> Result<Vec<(String, String)>, String> {
+        let turns = self.turns(pairs.len());
+        let turns = turns.as_ref().as_ref().map_err(Clone::clone)?;
+        let said = |number: usize| {
+            let (prompt, completion) = pairs[number / 2];
+            if number.is_multiple_of(2) { prompt } else { completion }
+        };
+        let text = |parts: &[Part]| -> String {
+            let of = |part| match part {
+                &Part::Said(number) => said(number),
+                Part::Text(text) => text.as_str(),
+            };
+            parts.iter().map(of).collect()
+        };
+        Ok(turns.iter().map(|[prompt, completion]| (text(prompt), text(completion))).collect())
+    }
+
+    fn turns(&self, count: usize) -> Arc<Result<Vec<Turn>, String>> {
+        let lock = || self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turns) = lock().get(&count) {
+            return Arc::clone(turns);
+        }
+        let turns = Arc::new(self.cut(count));
+        lock().insert(count, Arc::clone(&turns));
+        turns
+    }
+
+    fn cut(&self, count: usize) -> Result<Vec<Turn>, String> {
+        let marks: Vec<String> = (0..2 * count).map(mark).collect();
+        let roles = ["user", "assistant"].into_iter().cycle();
+        let messages = messages_of(roles.zip(marks.iter().map(String::as_str)));
+        let text = self.template.render(&JinjaInput { messages, tools: None, documents: None }, false)?;
+        let prefix =
+            marks.first().and_then(|first| text.split_once(first.as_str())).map_or("", |(before, _)| before);
+        if prefix.is_empty() {
+            return Err("nothing stands before the first prompt, so that turns end nowhere".into());
+        }
+        let mut turns: Vec<Turn> = vec![<[_; 2]>::default()];
+        let mut in_completion = false;
+        for part in parts(&text, &marks) {
+            let Some(turn) = turns.last_mut() else { break };
+            match part {
+                Part::Text(text) if in_completion && text.ends_with(prefix) => {
+                    turn[1].push(Part::Text(text[..text.len() - prefix.len()].to_owned()));
+                    turns.push([vec![Part::Text(prefix.to_owned())], Vec::new()]);
+                    in_completion = false;
+                }
+                Part::Said(number) if number % 2 == 1 => {
+                    in_completion = true;
+                    turn[1].push(part);
+                }
+                part => turn[usize::from(in_completion)].push(part),
+            }
+        }
+        Ok(turns)
+    }
+}
+
+/// Cuts a text at marks.
+fn parts(text: &str, marks: &[String]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((at, number)) =
+        marks.iter().enumerate().filter_map(|(number, mark)| Some((rest.find(mark.as_str())?, number))).min()
+    {
+        if at > 0 {
+            parts.push(Part::Text(rest[..at].to_owned()));
+        }
+        parts.push(Part::Said(number));
+        rest = &rest[at + marks[number].len()..];
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Text(rest.to_owned()));
+    }
+    parts
+}
