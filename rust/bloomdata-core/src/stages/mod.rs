@@ -1,7 +1,7 @@
 //! Records of known sources become documents, one file per source. Each is a pure function of one record; where a record
 //! is one message of a tree, [`trees`] puts them together.
 //!
-//! - BLOOMChat: [`oasst1`], [`oasst1_trees`], [`dolly`], [`bloomchat`] (both), [`oig`].
+//! - `BLOOMChat`: [`oasst1`], [`oasst1_trees`], [`dolly`], [`bloomchat`] (both), [`oig`].
 //! - Open-Llama: [`wudao`], [`pile`], [`self_instruct`], [`belle`], [`belle_multiturn`], [`sharegpt`],
 //!   [`instruct_to_code`], [`xp3`], [`camel`], [`grade_school_math`], [`open_llama`] (any of its instruction data).
 //! - Alpaca and its like: [`alpaca`], [`gpteacher`], [`self_instruct_seed_tasks`], [`multiturn_chinese_vicuna`].
