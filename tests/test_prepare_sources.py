@@ -80,27 +80,32 @@ KEYS = [
 PIECES = ["Human:", "Assistant:", "Output:", "\\n", "\n", " ", "\u2028", "\x1c", "a", "<human>:", "<bot>: ", "é😀", '"']
 texts = st.lists(st.sampled_from(PIECES), max_size=7).map("".join)
 oddities = st.sampled_from([None, 1, True, [], {}, ["x"], "\ud800"])
-roles = st.sampled_from(["human", "gpt", "user", "assistant", "system", "tool", "nobody"])
+roles = st.sampled_from(["human", "gpt", "user", "assistant", "human", "gpt", "system", "tool", "human", "gpt"])
 
 
 def an_object(**fields):
     return st.fixed_dictionaries(fields)
 
 
-def mostly(strategy, other=oddities):
-    return st.one_of(*[strategy] * 15, other)
+def mostly(strategy, *, odd):
+    """Where `odd`, one value in eight is something else."""
+    return st.one_of(*[strategy] * 7, oddities) if odd else strategy
 
 
-lists_of_messages = st.lists(
-    mostly(an_object(**{"from": roles, "value": texts, "role": roles, "content": texts})), max_size=7
-)
-known_values = {
-    "conversations": lists_of_messages,
-    "messages": lists_of_messages,
-    "meta": an_object(source=st.sampled_from(["prosocial", "a", 1])),
-    "metadata": an_object(source=st.sampled_from(["prosocial", "a", None])),
-    "instances": st.lists(mostly(an_object(input=texts, output=mostly(texts))), max_size=3),
-}
+def values_of(key, *, odd):
+    names = st.one_of(roles, st.just("nobody")) if odd else roles
+    message = an_object(**{"from": names, "value": texts, "role": names, "content": texts})
+    instance = an_object(input=texts, output=mostly(texts, odd=odd))
+    known = {
+        "conversations": st.lists(mostly(message, odd=odd), max_size=7),
+        "messages": st.lists(mostly(message, odd=odd), max_size=7),
+        "meta": an_object(source=st.sampled_from(["prosocial", "a", 1])),
+        "metadata": an_object(source=st.sampled_from(["prosocial", "a", None])),
+        "instances": st.lists(mostly(instance, odd=odd), max_size=3),
+    }
+    return mostly(known.get(key, texts), odd=odd)
+
+
 # Keys that belong together.
 FORMS = {
     "wudao": "title content",
@@ -131,12 +136,15 @@ def records(draw, source):
     if kind == 0:
         return draw(st.sampled_from(["", "[]", "1", "null", "{", '{"text":NaN}', '{"text":"a"} x', "[1]", "[[]]"]))
     if kind == 1:
-        return json.dumps(draw(st.one_of(lists_of_messages, st.lists(an_object(prompt=texts, completion=texts)))))
+        return json.dumps(
+            draw(st.one_of(values_of("messages", odd=False), st.lists(an_object(prompt=texts, completion=texts))))
+        )
     form = FORMS.get(source) if kind < 15 else None
     keys = (form or draw(st.sampled_from(list(FORMS.values())))).split()
     if kind > 10:
         keys += draw(st.lists(st.sampled_from(KEYS), max_size=2))
-    members = [(key, draw(mostly(known_values.get(key, texts)))) for key in keys]
+    odd = kind % 3 == 0
+    members = [(key, draw(values_of(key, odd=odd))) for key in keys]
     ascii_only = draw(st.booleans()) or "\\ud800" in json.dumps(members)
     # Written by hand: keys may occur twice.
     return "{" + ", ".join(f'"{key}": {json.dumps(value, ensure_ascii=ascii_only)}' for key, value in members) + "}"
@@ -220,6 +228,18 @@ def test_every_source_in_the_table_is_known_to_the_core_with_its_default_options
 def test_a_list_is_no_record_of_most_sources(source):
     [outcome] = read(source, ["[]"])
     assert outcome["bad"] == "not a JSON object"
+
+
+def test_what_is_nested_a_million_deep_is_stepped_over_or_refused():
+    deep = "[" * 1_000_000 + "]" * 1_000_000
+    assert read("sharegpt", ['{"conversations":[' + deep + "]}"])[0]["detail"] == (
+        "conversations[0] is not a JSON object"
+    )
+    assert read("messages", [deep])[0]["detail"] == "messages[0] is not a JSON object"
+    nested = f'{{"chat":{{"turn_1":{{"Human":"a","MOSS":"b","Commands":{deep}}}}}}}'
+    assert len(read("moss", [nested])[0]["documents"]) == 1
+    nested = f'{{"message_id":"a","role":"prompter","text":"a","emojis":{{"+1":{deep}}}}}'
+    assert read("oasst1", [nested])[0]["detail"] == 'emojis: field "+1" holds a list, not a whole number'
 
 
 @pytest.mark.parametrize("source", ["pile", "oig"])
