@@ -80,45 +80,71 @@ KEYS = [
 PIECES = ["Human:", "Assistant:", "Output:", "\\n", "\n", " ", "\u2028", "\x1c", "a", "<human>:", "<bot>: ", "é😀", '"']
 texts = st.lists(st.sampled_from(PIECES), max_size=7).map("".join)
 oddities = st.sampled_from([None, 1, True, [], {}, ["x"], "\ud800"])
-roles = st.sampled_from(["human", "gpt", "user", "assistant", "system", "tool", "nobody"])
+roles = st.sampled_from(["human", "gpt", "user", "assistant", "human", "gpt", "system", "tool", "human", "gpt"])
 
 
 def an_object(**fields):
     return st.fixed_dictionaries(fields)
 
 
-def mostly(strategy, other=oddities):
-    return st.one_of(*[strategy] * 9, other)
+def mostly(strategy, *, odd):
+    """Where `odd`, one value in eight is something else."""
+    return st.one_of(*[strategy] * 7, oddities) if odd else strategy
 
 
-lists_of_messages = st.lists(
-    mostly(an_object(**{"from": roles, "value": texts, "role": roles, "content": texts})), max_size=7
-)
-known_values = {
-    "conversations": lists_of_messages,
-    "messages": lists_of_messages,
-    "meta": an_object(source=st.sampled_from(["prosocial", "a", 1])),
-    "metadata": an_object(source=st.sampled_from(["prosocial", "a", None])),
-    "instances": st.lists(mostly(an_object(input=texts, output=mostly(texts))), max_size=3),
+def values_of(key, *, odd):
+    names = st.one_of(roles, st.just("nobody")) if odd else roles
+    message = an_object(**{"from": names, "value": texts, "role": names, "content": texts})
+    instance = an_object(input=texts, output=mostly(texts, odd=odd))
+    known = {
+        "conversations": st.lists(mostly(message, odd=odd), max_size=7),
+        "messages": st.lists(mostly(message, odd=odd), max_size=7),
+        "meta": an_object(source=st.sampled_from(["prosocial", "a", 1])),
+        "metadata": an_object(source=st.sampled_from(["prosocial", "a", None])),
+        "instances": st.lists(mostly(instance, odd=odd), max_size=3),
+    }
+    return mostly(known.get(key, texts), odd=odd)
+
+
+# Keys that belong together.
+FORMS = {
+    "wudao": "title content",
+    "pile": "text",
+    "self_instruct": "prompt completion",
+    "belle": "instruction output",
+    "belle_multiturn": "instruction output",
+    "sharegpt": "conversations",
+    "instruct_to_code": "instruction answer",
+    "xp3": "inputs targets",
+    "camel": "message_1 message_2",
+    "grade_school_math": "INSTRUCTION RESPONSE",
+    "dolly": "instruction context response",
+    "alpaca": "instruction input output",
+    "gpteacher": "instruction input response",
+    "general_instruction": "instruction input output",
+    "self_instruct_seed_tasks": "instruction instances",
+    "prompt_completion": "prompt completion",
+    "messages": "messages conversations",
+    "oig": "text meta metadata",
 }
-# Keys that belong together, so that most records are of some source's form.
-FORMS = [
-    ("title", "content"), ("text", "meta"), ("text", "metadata"), ("prompt", "completion"), ("instruction", "output"),
-    ("instruction", "answer"), ("conversations",), ("inputs", "targets"), ("message_1", "message_2"),
-    ("INSTRUCTION", "RESPONSE"), ("messages",), ("instruction", "input", "output"), ("instruction", "input", "response"),
-    ("instruction", "context", "response"), ("instruction", "instances"),
-]  # fmt: skip
 
 
 @st.composite
-def records(draw):
-    """A record as JSON: of some form, perhaps with more keys or with what is no record at all."""
-    if draw(st.integers(0, 19)) == 0:
+def records(draw, source):
+    """A record as JSON: mostly of its source's form, else of another's, of none, or what is no record at all."""
+    kind = draw(st.integers(0, 19))
+    if kind == 0:
         return draw(st.sampled_from(["", "[]", "1", "null", "{", '{"text":NaN}', '{"text":"a"} x', "[1]", "[[]]"]))
-    if draw(st.integers(0, 9)) == 0:
-        return json.dumps(draw(st.one_of(lists_of_messages, st.lists(an_object(prompt=texts, completion=texts)))))
-    keys = [*draw(st.sampled_from(FORMS)), *draw(st.lists(st.sampled_from(KEYS), max_size=2))]
-    members = [(key, draw(mostly(known_values.get(key, texts)))) for key in keys]
+    if kind == 1:
+        return json.dumps(
+            draw(st.one_of(values_of("messages", odd=False), st.lists(an_object(prompt=texts, completion=texts))))
+        )
+    form = FORMS.get(source) if kind < 15 else None
+    keys = (form or draw(st.sampled_from(list(FORMS.values())))).split()
+    if kind > 10:
+        keys += draw(st.lists(st.sampled_from(KEYS), max_size=2))
+    odd = kind % 3 == 0
+    members = [(key, draw(values_of(key, odd=odd))) for key in keys]
     ascii_only = draw(st.booleans()) or "\\ud800" in json.dumps(members)
     # Written by hand: keys may occur twice.
     return "{" + ", ".join(f'"{key}": {json.dumps(value, ensure_ascii=ascii_only)}' for key, value in members) + "}"
@@ -157,7 +183,7 @@ def test_golden_records_become_what_was_worked_out_by_hand(case):
 @given(st.data())
 def test_records_of_open_llama_equal_the_oracle(source, data):
     options = data.draw(st.sampled_from(OPTIONS.get(source, [{}])))
-    drawn = data.draw(st.lists(records(), min_size=1, max_size=8))
+    drawn = data.draw(st.lists(records(source), min_size=1, max_size=8))
     expected = prepare_record.outcomes(lambda record: open_llama(source, record, options), drawn)
     assert without_details(read(source, drawn, **options)) == expected
 
@@ -166,7 +192,7 @@ def test_records_of_open_llama_equal_the_oracle(source, data):
 @given(st.data())
 def test_records_of_chats_equal_the_oracle(source, data):
     options = data.draw(st.sampled_from(OPTIONS.get(source, [{}])))
-    drawn = data.draw(st.lists(records(), min_size=1, max_size=8))
+    drawn = data.draw(st.lists(records(source), min_size=1, max_size=8))
     convert = getattr(prepare_chats, source)
     expected = prepare_record.outcomes(lambda record: convert(record, options), drawn)
     assert without_details(read(source, drawn, **options)) == expected
@@ -202,6 +228,18 @@ def test_every_source_in_the_table_is_known_to_the_core_with_its_default_options
 def test_a_list_is_no_record_of_most_sources(source):
     [outcome] = read(source, ["[]"])
     assert outcome["bad"] == "not a JSON object"
+
+
+def test_what_is_nested_a_million_deep_is_stepped_over_or_refused():
+    deep = "[" * 1_000_000 + "]" * 1_000_000
+    assert read("sharegpt", ['{"conversations":[' + deep + "]}"])[0]["detail"] == (
+        "conversations[0] is not a JSON object"
+    )
+    assert read("messages", [deep])[0]["detail"] == "messages[0] is not a JSON object"
+    nested = f'{{"chat":{{"turn_1":{{"Human":"a","MOSS":"b","Commands":{deep}}}}}}}'
+    assert len(read("moss", [nested])[0]["documents"]) == 1
+    nested = f'{{"message_id":"a","role":"prompter","text":"a","emojis":{{"+1":{deep}}}}}'
+    assert read("oasst1", [nested])[0]["detail"] == 'emojis: field "+1" holds a list, not a whole number'
 
 
 @pytest.mark.parametrize("source", ["pile", "oig"])

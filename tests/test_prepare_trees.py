@@ -102,11 +102,10 @@ def test_a_tree_gives_the_same_conversation_folded_and_as_messages(tree, options
 def test_chains_of_a_hundred_thousand_messages_are_one_conversation():
     length = 100_000
     roles = ["prompter", "assistant"]
+    parents = [None, *map(str, range(length - 1))]
     rows = [
-        json.dumps(
-            {"message_id": str(at), "parent_id": str(at - 1) if at else None, "role": roles[at % 2], "text": "x"}
-        )
-        for at in range(length)
+        json.dumps({"message_id": str(at), "parent_id": parent, "role": roles[at % 2], "text": "x"})
+        for at, parent in enumerate(parents)
     ]
     for lines in (rows, rows[::-1]):
         outcomes = read("oasst1", lines)

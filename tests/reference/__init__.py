@@ -5,4 +5,7 @@
 - `pack`: texts become Megatron bytes and HDF5 rows.
 - `articles`: pairs of prompt and completion become articles.
 - `rows`: articles become rows, by every packing.
+- `prepare_oasst1`: messages become paths through their trees.
+- `prepare_open_llama`, `prepare_chats`: records of the other sources become documents.
+- `prepare_record`: what these have in common.
 """

@@ -33,11 +33,8 @@ def of_turns(turns: list[tuple[str, str]], options: dict[str, Any]) -> dict[str,
 
 
 def multiturn(chats: str) -> list[tuple[str, str]]:
-    turns = []
-    for piece in chats.split("Human:"):
-        if piece.strip() and len(parts := piece.split("Assistant:")) == 2:
-            turns.append((parts[0].strip(), parts[1].strip()))
-    return turns
+    pieces = [piece.split("Assistant:") for piece in chats.split("Human:") if piece.strip()]
+    return [(parts[0].strip(), parts[1].strip()) for parts in pieces if len(parts) == 2]
 
 
 def sharegpt(value: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""GPTeacher (MF-02)."""
+"""GPTeacher."""
 
 from types import MappingProxyType
 
@@ -10,5 +10,5 @@ SOURCE = Source(
     licence="MIT; answers of a GPT model, whose terms may bind",
     schema="instruction, response; input if any",
     options=MappingProxyType({"template": "plain", "compat": None}),
-    origin="MF-02",
+    origin="bloomdata",
 )

@@ -1,4 +1,4 @@
-"""Chinese-Vicuna's chats (OL-08)."""
+"""Chinese-Vicuna's chats."""
 
 from types import MappingProxyType
 
@@ -10,5 +10,5 @@ SOURCE = Source(
     licence="Apache-2.0 as its repository; answers of a GPT model, whose terms may bind",
     schema="input: [...], output: [...]",
     options=MappingProxyType({"turns": "joined"}),
-    origin="OL-08",
+    origin="bloomdata",
 )

@@ -1,4 +1,4 @@
-"""Self-Instruct's seed tasks (OL-06)."""
+"""Self-Instruct's seed tasks."""
 
 from bloomdata.prepare_sources.source import Source
 
@@ -7,5 +7,5 @@ SOURCE = Source(
     title="Self-Instruct's seed tasks",
     licence="Apache-2.0",
     schema="instruction, instances: [{input, output}]",
-    origin="OL-06",
+    origin="bloomdata",
 )

@@ -20,7 +20,7 @@ class Source:
         licence: Note on the licence of the data; no advice, and data sets change theirs.
         schema: Fields of a record.
         options: Options with their defaults.
-        origin: Whose conversion it is.
+        origin: Whose conversion it is: a row of the tables of features, or `bloomdata` where it is ours.
     """
 
     name: str

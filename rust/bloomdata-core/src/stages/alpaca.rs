@@ -101,19 +101,19 @@ mod tests {
         AlpacaReader::new(serde_json::from_str(options).unwrap(), OUTPUT).read(record)
     }
 
-    fn asked(prompt: &str) -> Read {
-        Ok(Verdict::one(Document::Chat(Conversation::pair(prompt, "o"))))
+    fn asked(prompt: &str) -> Verdict {
+        Verdict::one(Document::Chat(Conversation::pair(prompt, "o")))
     }
 
     #[test]
     fn empty_missing_and_null_input_are_no_input() {
-        assert_eq!(read("{}", r#"{"instruction":"i","input":"x","output":"o"}"#), asked("i\nx"));
+        assert_eq!(read("{}", r#"{"instruction":"i","input":"x","output":"o"}"#), Ok(asked("i\nx")));
         for input in [r#""input":"","#, r#""input":null,"#, ""] {
             let record = format!(r#"{{"instruction":"i",{input}"output":"o"}}"#);
-            assert_eq!(read("{}", &record), asked("i"));
+            assert_eq!(read("{}", &record), Ok(asked("i")));
             let short = "Below is an instruction that describes a task. Write a response that appropriately completes \
                          the request.\n\n### Instruction:\ni\n\n### Response:\n";
-            assert_eq!(read(r#"{"template":"stanford"}"#, &record), asked(short));
+            assert_eq!(read(r#"{"template":"stanford"}"#, &record), Ok(asked(short)));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Lists and objects inside a record, and errors that say where in them something is wrong: `turns[3].value`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -84,18 +85,14 @@ impl<'record> Visitor<'record> for Members {
 
     fn visit_map<A: MapAccess<'record>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found: Vec<(String, &'record str)> = Vec::new();
-        let mut places = std::collections::HashMap::new();
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
         while let Some(key) = map.next_key::<String>()? {
             let value = map.next_value::<&'record RawValue>()?.get();
-            match places.get(&key) {
-                Some(&at) => {
-                    let entry: &mut (String, &'record str) = &mut found[at];
-                    entry.1 = value;
-                }
-                None => {
-                    places.insert(key.clone(), found.len());
-                    found.push((key, value));
-                }
+            if let Some(&at) = places.get(&key) {
+                found[at].1 = value;
+            } else {
+                places.insert(key.clone(), found.len());
+                found.push((key, value));
             }
         }
         Ok(found)

@@ -1,7 +1,7 @@
 //! Records of known sources become documents, one file per source. Each is a pure function of one record; where a record
 //! is one message of a tree, [`trees`] puts them together.
 //!
-//! - BLOOMChat: [`oasst1`], [`oasst1_trees`], [`dolly`], [`bloomchat`] (both), [`oig`].
+//! - `BLOOMChat`: [`oasst1`], [`oasst1_trees`], [`dolly`], [`bloomchat`] (both), [`oig`].
 //! - Open-Llama: [`wudao`], [`pile`], [`self_instruct`], [`belle`], [`belle_multiturn`], [`sharegpt`],
 //!   [`instruct_to_code`], [`xp3`], [`camel`], [`grade_school_math`], [`open_llama`] (any of its instruction data).
 //! - Alpaca and its like: [`alpaca`], [`gpteacher`], [`self_instruct_seed_tasks`], [`multiturn_chinese_vicuna`].
@@ -199,42 +199,49 @@ impl RecordSource {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    const KNOWN: [&str; 28] = [
+        "oasst1",
+        "oasst1_trees",
+        "dolly",
+        "bloomchat",
+        "oig",
+        "moderation",
+        "wudao",
+        "pile",
+        "self_instruct",
+        "belle",
+        "belle_multiturn",
+        "sharegpt",
+        "instruct_to_code",
+        "xp3",
+        "camel",
+        "grade_school_math",
+        "open_llama",
+        "alpaca",
+        "gpteacher",
+        "self_instruct_seed_tasks",
+        "multiturn_chinese_vicuna",
+        "messages",
+        "prompt_completion",
+        "general_instruction",
+        "alpaca_pretrain",
+        "moss",
+        "leetcode_python",
+        "stack_overflow_python",
+    ];
+
+    fn named(name: &str) -> RecordSource {
+        serde_json::from_str(&format!(r#"{{"source":"{name}"}}"#)).unwrap()
+    }
 
     #[test]
     fn every_source_is_known_by_its_name_alone_and_refuses_unknown_options() {
-        let known = [
-            "oasst1",
-            "oasst1_trees",
-            "dolly",
-            "bloomchat",
-            "oig",
-            "moderation",
-            "wudao",
-            "pile",
-            "self_instruct",
-            "belle",
-            "belle_multiturn",
-            "sharegpt",
-            "instruct_to_code",
-            "xp3",
-            "camel",
-            "grade_school_math",
-            "open_llama",
-            "alpaca",
-            "gpteacher",
-            "self_instruct_seed_tasks",
-            "multiturn_chinese_vicuna",
-            "messages",
-            "prompt_completion",
-            "general_instruction",
-            "alpaca_pretrain",
-            "moss",
-            "leetcode_python",
-            "stack_overflow_python",
-        ];
-        for name in known {
-            let source: RecordSource = serde_json::from_str(&format!(r#"{{"source":"{name}"}}"#)).unwrap();
+        for name in KNOWN {
+            let source = named(name);
             assert!(source.reader().read("[1").is_err(), "{name}");
             let again = serde_json::to_string(&source).unwrap();
             assert_eq!(serde_json::from_str::<RecordSource>(&again).unwrap(), source);
@@ -242,5 +249,50 @@ mod tests {
             assert!(serde_json::from_str::<RecordSource>(&unknown).is_err(), "{name}");
         }
         assert!(serde_json::from_str::<RecordSource>(r#"{"source":"dollies"}"#).is_err());
+    }
+
+    /// JSON of any form, or what may have been JSON before it was cut.
+    fn any_record() -> impl Strategy<Value = String> {
+        let words = [
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "null",
+            "1.0",
+            "\"\\ud800\"",
+            "\"replies\":[{",
+            "\"prompt\":{",
+            "\"text\":",
+            "\"role\":\"prompter\"",
+            "\"chat\":{\"turn_1\":{",
+            "\"Human\":",
+            "\"MOSS\":",
+            "\"conversations\":[{",
+            "\"from\":",
+            "\"human\"",
+            "\"\u{2028}\"",
+            "\"messages\":",
+            "\"emojis\":{\"name\":[",
+            "\"count\":[",
+        ];
+        prop::collection::vec(prop::sample::select(words.to_vec()), 0..14).prop_map(|words| words.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn no_record_stops_a_reader(record in any_record(), name in prop::sample::select(KNOWN.to_vec())) {
+            let read = named(name).reader().read(&record);
+            if serde_json::from_str::<serde::de::IgnoredAny>(&record).is_err() {
+                prop_assert!(read.is_err());
+            }
+        }
+
+        #[test]
+        fn no_text_stops_the_scan_of_replies(record in any_record()) {
+            let _ = replies::unfold(&record, &[crate::json_fields::FieldPath::of_key("text")]);
+        }
     }
 }

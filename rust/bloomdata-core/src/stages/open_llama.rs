@@ -11,74 +11,65 @@ use crate::stages::{
     self_instruct, sharegpt, xp3,
 };
 
+/// Pairs of keys and what becomes of their texts, in the order in which they are looked for.
+const PAIRS: [([&str; 2], Turn); 6] = [
+    (self_instruct::KEYS, self_instruct::turn),
+    (belle::KEYS, belle::turn),
+    (instruct_to_code::KEYS, instruct_to_code::turn),
+    // Conversations come here.
+    (xp3::KEYS, xp3::turn),
+    (camel::KEYS, camel::turn),
+    (grade_school_math::KEYS, grade_school_math::turn),
+];
+const BELLE: usize = 1;
+const BEFORE_CONVERSATIONS: usize = 3;
+
 /// Reads records of any of Open-Llama's instruction data.
 #[derive(Debug)]
 pub struct OpenLlamaReader {
     options: TurnsOptions,
-    before: [(Pair, Turn); 3],
-    conversations: [FieldPath; 1],
-    after: [(Pair, Turn); 3],
+    /// Keys of the pairs, and the one of conversations.
+    fields: [FieldPath; 13],
 }
-
-type Pair = [FieldPath; 2];
 
 impl OpenLlamaReader {
     /// A reader with these options.
     pub fn new(options: TurnsOptions) -> Self {
-        let pair = |keys: [&str; 2], turn: Turn| (keys.map(FieldPath::of_key), turn);
-        Self {
-            options,
-            before: [
-                pair(self_instruct::KEYS, self_instruct::turn),
-                pair(belle::KEYS, belle::turn),
-                pair(instruct_to_code::KEYS, instruct_to_code::turn),
-            ],
-            conversations: [FieldPath::of_key(sharegpt::KEY)],
-            after: [
-                pair(xp3::KEYS, xp3::turn),
-                pair(camel::KEYS, camel::turn),
-                pair(grade_school_math::KEYS, grade_school_math::turn),
-            ],
-        }
+        let key = |at: usize| PAIRS.get(at / 2).map_or(sharegpt::KEY, |(keys, _)| keys[at % 2]);
+        Self { options, fields: std::array::from_fn(|at| FieldPath::of_key(key(at))) }
     }
 
-    /// The document of the first pair of keys that are both there.
-    fn read_pair(&self, record: &str, pairs: &[(Pair, Turn)]) -> Result<Option<Verdict>, BadRecord> {
-        for (keys, turn) in pairs {
-            let [prompt, completion] = raw(record, keys)?;
-            if prompt.is_none() || completion.is_none() {
-                continue;
-            }
-            let prompt = text_of(&keys[0], prompt)?;
-            let completion = text_of(&keys[1], completion)?;
-            if keys[0].name() == belle::KEYS[0]
-                && keys[1].name() == belle::KEYS[1]
-                && prompt.contains(belle_multiturn::HUMAN)
-            {
-                let turns = belle_multiturn::turns_of(&format!("{prompt}{completion}"));
-                return Ok(Some(self.options.turns.verdict(turns)));
-            }
-            let (prompt, completion) = turn(&prompt, &completion);
-            return Ok(Some(Verdict::one(Document::Chat(Conversation::pair(prompt, completion)))));
+    fn read_pair(&self, pair: usize, found: &[Option<&str>]) -> Read {
+        let text = |at: usize| text_of(&self.fields[at], found[at]);
+        let (prompt, completion) = (text(2 * pair)?, text(2 * pair + 1)?);
+        if pair == BELLE && prompt.contains(belle_multiturn::HUMAN) {
+            let turns = belle_multiturn::turns_of(&format!("{prompt}{completion}"));
+            return Ok(self.options.turns.verdict(turns));
         }
-        Ok(None)
+        let (prompt, completion) = PAIRS[pair].1(&prompt, &completion);
+        Ok(Verdict::one(Document::Chat(Conversation::pair(prompt, completion))))
     }
 }
 
 impl RecordReader for OpenLlamaReader {
     fn read(&self, record: &str) -> Read {
-        if let Some(verdict) = self.read_pair(record, &self.before)? {
-            return Ok(verdict);
+        let found = raw(record, &self.fields)?;
+        let conversations = found[2 * PAIRS.len()];
+        let is_there = |pair: &usize| found[2 * pair].is_some() && found[2 * pair + 1].is_some();
+        match (0..PAIRS.len()).find(is_there) {
+            Some(pair) if pair < BEFORE_CONVERSATIONS || conversations.is_none() => {
+                self.read_pair(pair, &found)
+            }
+            _ if conversations.is_some() => {
+                Ok(self.options.turns.verdict(sharegpt::turns_of(conversations)?))
+            }
+            _ => {
+                let known = "the record has the keys of no instruction data: prompt and completion, instruction and \
+                             output or answer, conversations, inputs and targets, message_1 and message_2, \
+                             INSTRUCTION and RESPONSE";
+                Err(BadRecord::WrongForm(known.into()))
+            }
         }
-        let [conversations] = raw(record, &self.conversations)?;
-        if conversations.is_some() {
-            return Ok(self.options.turns.verdict(sharegpt::turns_of(conversations)?));
-        }
-        self.read_pair(record, &self.after)?.ok_or_else(|| {
-            let known = "the record has the keys of no instruction data: prompt and completion, instruction and output \
-                         or answer, conversations, inputs and targets, message_1 and message_2, INSTRUCTION and RESPONSE";
-            BadRecord::WrongForm(known.into())
-        })
     }
 }
 

@@ -152,7 +152,10 @@ fn cut_short() -> BadRecord {
 mod tests {
     use super::*;
 
-    fn flat(root: &str) -> Result<Vec<(Option<usize>, Option<&str>)>, String> {
+    /// Parent and text of a message.
+    type Flat<'root> = (Option<usize>, Option<&'root str>);
+
+    fn flat(root: &str) -> Result<Vec<Flat<'_>>, String> {
         let nodes = unfold(root, &[FieldPath::of_key("text")]).map_err(|bad| bad.to_string())?;
         Ok(nodes.into_iter().map(|node| (node.parent, node.fields[0])).collect())
     }

@@ -1,10 +1,10 @@
 //! Trees of messages (OASST1): one path from each root (BC-01).
 //!
 //! At each message the path goes on with the preferred reply, the first of equals; it ends where nobody replied. All is
-//! done with loops over the nodes, in time linear in their number: chains may be as long as memory holds, and parents
-//! may stand behind their children.
+//! done with loops over the nodes, each walked over once: chains may be as long as memory holds, and parents may stand
+//! behind their children.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -124,7 +124,7 @@ pub fn conversation(nodes: &[TreeNode], path: &[usize]) -> Conversation {
 
 /// What each node hangs on. Of equal names the first counts.
 fn link(nodes: &[TreeNode]) -> Vec<Link> {
-    let mut named: HashMap<&str, usize> = HashMap::with_capacity(nodes.len());
+    let mut named: BTreeMap<&str, usize> = BTreeMap::new();
     for (at, node) in nodes.iter().enumerate() {
         named.entry(&node.id).or_insert(at);
     }
@@ -169,7 +169,6 @@ fn places(links: &[Link]) -> Vec<Place> {
                     at = *parent;
                 }
                 (Place::Unknown, Link::Root) => break Place::Under(at),
-                (Place::Unknown, Link::Bad(_)) => break Place::Lost,
                 (Place::Walked, _) => {
                     while let Some(last) = walk.pop() {
                         places[last] = Place::Cycle;
@@ -179,7 +178,7 @@ fn places(links: &[Link]) -> Vec<Place> {
                     }
                     break Place::Lost;
                 }
-                (Place::Cycle | Place::Lost, _) => break Place::Lost,
+                (Place::Unknown, Link::Bad(_)) | (Place::Cycle | Place::Lost, _) => break Place::Lost,
                 (Place::Under(root), _) => break Place::Under(root),
             }
         };
@@ -320,7 +319,9 @@ mod tests {
             for (at, fate) in fates.iter().enumerate() {
                 if let Fate::Path(path) = fate {
                     prop_assert_eq!(path[0], at);
-                    path.iter().for_each(|&at| times[at] += 1);
+                    for &at in path {
+                        times[at] += 1;
+                    }
                 }
             }
             for (fate, times) in fates.iter().zip(times) {
