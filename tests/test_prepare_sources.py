@@ -44,8 +44,8 @@ OPTIONS = {
     "belle_multiturn": [{}, {"turns": "separate"}],
     "sharegpt": [{}, {"turns": "separate"}],
     "open_llama": [{}, {"turns": "joined"}, {"turns": "separate"}],
-    "alpaca": [{}, {"template": "stanford"}, {"compat": "mindformers"}],
-    "gpteacher": [{}, {"template": "stanford"}],
+    "alpaca": [{}, {"prompt": "stanford"}, {"compat": "mindformers"}],
+    "gpteacher": [{}, {"prompt": "stanford"}],
     "messages": [
         *({"consecutive": rule} for rule in ("keep", "last", "join", "refuse")),
         {"messages_keyword": "conversations", "role_keyword": "from", "content_keyword": "value"},
@@ -209,7 +209,7 @@ def test_the_templates_of_alpaca_have_the_published_checksums():
         [outcome] = read("alpaca", [json.dumps(record)], compat="mindformers")
         [document] = outcome["documents"]
         assert hashlib.sha256(document["text"].encode()).hexdigest() == checksum
-        [outcome] = read("alpaca", [json.dumps(record)], template="stanford")
+        [outcome] = read("alpaca", [json.dumps(record)], prompt="stanford")
         [document] = outcome["documents"]
         joined = "".join(message["content"] for message in document["messages"])
         assert hashlib.sha256(joined.encode()).hexdigest() == checksum

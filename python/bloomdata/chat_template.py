@@ -35,7 +35,7 @@ class EncodedChat(NamedTuple):
 
 
 class ChatTemplate:
-    """A chat template.
+    r"""A chat template.
 
     Built in are `human_bot` (`<human>: …`, `<bot>: …`, of BLOOMChat and OpenChatKit), `user_system` (of Open-Llama),
     `alpaca`, `chatml`, `llama2`, `llama3`, `zephyr` and `mistral`. Any other Jinja template gives the text that
@@ -63,7 +63,7 @@ class ChatTemplate:
     Example:
         >>> template = bloomdata.ChatTemplate("human_bot")
         >>> template.render([{"role": "user", "content": "Hi"}], add_generation_prompt=True)
-        '<human>: Hi\\n<bot>:'
+        '<human>: Hi\n<bot>:'
     """
 
     def __init__(

@@ -60,7 +60,7 @@ def alpaca(record: str, options: dict[str, Any], output: str = "output") -> dict
             return one({"text": filled(WITH_INPUT, instruction=instruction, input=text(value, "input")) + answer})
         return one({"text": filled(WITHOUT_INPUT, instruction=instruction) + answer})
     given = text_or(value, "input", "")
-    if options.get("template") == "stanford":
+    if options.get("prompt") == "stanford":
         template = WITH_INPUT if given else WITHOUT_INPUT
         return one(chat(filled(template, instruction=instruction, input=given), answer))
     return one(chat(instruction + ("\n" + given if given else ""), answer))

@@ -66,7 +66,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ignore_input_format_error", action="store_true", help="set bad lines aside in quarantine.jsonl, and go on"
     )
-    parser.add_argument("--apply_chat_template", action="store_true", help="put the tokenizer's chat template around pairs")
+    parser.add_argument(
+        "--apply_chat_template", action="store_true", help="put the tokenizer's chat template around pairs"
+    )
     parser.add_argument("--num_workers", type=int, help="threads; one per processor if not given")
     parser.add_argument("--silent", "--quiet", "-q", dest="quiet", action="store_true", help="print errors only")
     parser.add_argument("--json", action="store_true", help="print the report as one line of JSON")

@@ -31,16 +31,14 @@ class _List(argparse.Action):
             options = ", ".join(f"{name}={json.dumps(value)}" for name, value in source.options.items())
             lines = [f"{source.name}: {source.title} ({source.origin})", f"    reads    {source.schema}"]
             lines += [f"    options  {options}"] if options else []
-            parser._print_message("\n".join([*lines, f"    licence  {source.licence}", ""]))  # noqa: SLF001
+            parser._print_message("\n".join([*lines, f"    licence  {source.licence}", ""]))
         parser.exit()
 
 
 class _Pairs(argparse.Action):
     """Collects NAME=VALUE; values are JSON where they can be."""
 
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: object
-    ) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: object) -> None:
         pairs: dict[str, Any] = getattr(namespace, self.dest) or {}
         given: Sequence[str] = values if isinstance(values, list) else [values]
         for text in given:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def run_recipe(options: argparse.Namespace) -> None:
         def end(step: Step, result: Any) -> None:
             open_bars.close()
             if options.json:
-                report = result.to_json() if hasattr(result, "to_json") else result._asdict()
+                report = result.to_json() if hasattr(result, "to_json") else dataclasses.asdict(result)
                 sys.stdout.write(json.dumps({"step": step.number, "verb": step.verb, **report}) + "\n")
             elif not options.quiet:
                 sys.stdout.write(f"{step}\n{result}\n\n")

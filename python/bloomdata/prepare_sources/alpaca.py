@@ -9,6 +9,6 @@ SOURCE = Source(
     title="Alpaca",
     licence="CC BY-NC 4.0; answers of a GPT model, whose terms may bind",
     schema="instruction, output; input if any",
-    options=MappingProxyType({"template": "plain", "compat": None}),
+    options=MappingProxyType({"prompt": "plain", "compat": None}),
     origin="MF-02",
 )

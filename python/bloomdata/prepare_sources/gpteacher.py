@@ -9,6 +9,6 @@ SOURCE = Source(
     title="GPTeacher",
     licence="MIT; answers of a GPT model, whose terms may bind",
     schema="instruction, response; input if any",
-    options=MappingProxyType({"template": "plain", "compat": None}),
+    options=MappingProxyType({"prompt": "plain", "compat": None}),
     origin="bloomdata",
 )

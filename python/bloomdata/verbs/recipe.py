@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from bloomdata.verbs.run import OnProgress
 
 # Verbs that a recipe may name; each is a function of this package.
-VERBS = ("fetch", "shard", "prepare", "train_tokenizer", "convert_sentencepiece", "extend_vocabulary", "pack", "merge", "verify")
+VERBS = (
+    "fetch",
+    "shard",
+    "prepare",
+    "train_tokenizer",
+    "convert_sentencepiece",
+    "extend_vocabulary",
+    "pack",
+    "merge",
+    "verify",
+)
 # Options of the machine, not of the recipe: they never change an output.
 _RUNNING = {"on_progress"}
 # Options that name files: in a recipe they are relative to its folder.
@@ -45,7 +55,7 @@ def run(
     on_step: Callable[[Step, Any], object] | None = None,
     on_progress: Callable[[Step], OnProgress] | None = None,
 ) -> list[Any]:
-    """Runs the steps of a recipe, one after the other.
+    r"""Runs the steps of a recipe, one after the other.
 
     A recipe is a TOML file with a list of `[[step]]`, each with a `verb` and the options of that verb, and perhaps
     `[variables]`, whose values stand for `{name}` in texts. Outputs, and inputs that an earlier step writes, are
@@ -69,7 +79,7 @@ def run(
         BloomdataError: What a verb raises.
 
     Example:
-        >>> recipe = '[[step]]\\nverb = "shard"\\ninputs = ["raw/a.jsonl"]\\noutput = "recipe-shards"\\n'
+        >>> recipe = '[[step]]\nverb = "shard"\ninputs = ["raw/a.jsonl"]\noutput = "recipe-shards"\n'
         >>> _ = Path("recipe.toml").write_text(recipe)
         >>> [report.ledger["documents_kept"] for report in bloomdata.run("recipe.toml")]
         [2]

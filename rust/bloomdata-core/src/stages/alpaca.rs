@@ -15,15 +15,15 @@ pub const OUTPUT: &str = "output";
 #[serde(default, deny_unknown_fields)]
 pub struct AlpacaOptions {
     /// How the question is put.
-    pub template: AlpacaTemplate,
-    /// Whose output is wanted; no `template` is looked at then.
+    pub prompt: AlpacaPrompt,
+    /// Whose output is wanted; no `prompt` is looked at then.
     pub compat: Option<AlpacaCompat>,
 }
 
 /// How the question is put.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum AlpacaTemplate {
+pub enum AlpacaPrompt {
     /// The instruction; the input, if there is any, on the next line. Chat templates do the rest.
     #[default]
     Plain,
@@ -65,9 +65,9 @@ impl RecordReader for AlpacaReader {
             return Ok(Verdict::one(Document::Text(prompt + &output)));
         }
         let input = or_none(text_of(&self.fields[1], input))?.filter(|input| !input.is_empty());
-        let prompt = match self.options.template {
-            AlpacaTemplate::Plain => with_input(&instruction, input.as_deref().unwrap_or_default()),
-            AlpacaTemplate::Stanford => stanford(&instruction, input.as_deref()),
+        let prompt = match self.options.prompt {
+            AlpacaPrompt::Plain => with_input(&instruction, input.as_deref().unwrap_or_default()),
+            AlpacaPrompt::Stanford => stanford(&instruction, input.as_deref()),
         };
         Ok(Verdict::one(Document::Chat(Conversation::pair(prompt, output))))
     }
@@ -113,7 +113,7 @@ mod tests {
             assert_eq!(read("{}", &record), Ok(asked("i")));
             let short = "Below is an instruction that describes a task. Write a response that appropriately completes \
                          the request.\n\n### Instruction:\ni\n\n### Response:\n";
-            assert_eq!(read(r#"{"template":"stanford"}"#, &record), Ok(asked(short)));
+            assert_eq!(read(r#"{"prompt":"stanford"}"#, &record), Ok(asked(short)));
         }
     }
 
