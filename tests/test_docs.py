@@ -16,13 +16,26 @@ ROOT = Path(__file__).parents[1]
 
 
 NAMES = ["shard", "pack", "count", "plan", "merge", "verify", "check_consumer", "open", "Tokenizer"]
+NAMES += ["ChatTemplate", "prepare", "run"]
+
+
+@pytest.fixture(autouse=True)
+def chats(raw):
+    """Files that the README names, where it runs."""
+    dolly = '{"instruction": "Say hi", "context": "", "response": "Hi."}\n'
+    Path("dolly.jsonl").write_text(dolly)
+    message = '{"message_id": "%s", "parent_id": %s, "role": "%s", "text": "%s"}\n'
+    rows = [("1", "null", "prompter", "Hi?"), ("2", '"1"', "assistant", "Hello.")]
+    Path("oasst1.jsonl").write_text("".join(message % row for row in rows))
+    Path("recipes").mkdir()
+    shutil.copy(ROOT / "recipes" / "bloomchat.toml", "recipes")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_example_of_a_docstring_runs(name, raw):
     thing = getattr(bloomdata, name)
     assert ">>>" in thing.__doc__, f"{name} has no example"
-    test = doctest.DocTestParser().get_doctest(thing.__doc__, {"bloomdata": bloomdata}, name, None, 0)
+    test = doctest.DocTestParser().get_doctest(thing.__doc__, {"bloomdata": bloomdata, "Path": Path}, name, None, 0)
     result = doctest.DocTestRunner().run(test)
     assert result.attempted > 0
     assert result.failed == 0
@@ -46,10 +59,15 @@ def test_every_command_of_the_readme_runs(raw, monkeypatch, capsys):
     for line in lines:
         command = shlex.split(line, comments=True)[1:]
         words = ["bytes" if word in {"tokenizer.json", "bloom/"} else word for word in command]
+        words = [word.replace("tokenizer=tokenizer.json", "tokenizer=bytes") for word in words]
         words = ["0" if words[i - 1] == "--index" else word for i, word in enumerate(words)]
         if words[0] == "merge":
             for number in ("1", "2"):
                 shutil.copytree("megatron", f"megatron-{number}")
+        if "--list" in words:
+            with pytest.raises(SystemExit, match="0"):
+                main(words)
+            continue
         assert main(words) == 0, capsys.readouterr().err
 
 
