@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # What the books of every run hold.
+# Inputs shown by themselves at most.
+_MAX_INPUTS = 40
 _COUNTS = ("documents_in", "documents_kept", "bytes_in", "text_bytes")
 _TOKENS = ("tokens_in", "tokens_out", "tokens_padding", "tokens_truncated", "tokens_dropped")
 _REASONS = ("documents_dropped", "documents_quarantined")
@@ -137,6 +139,7 @@ class Report:
         lines = [f"{self.manifest['verb']} -> {self.folder}: {self._state()}", *_aligned(rows)]
         if table := self._table():
             lines += ["  metrics", *(f"  {line}" for line in _aligned(table))]
+        lines += self._by_input()
         if ignored := self.manifest["ignored_inputs"]:
             lines.append(
                 f"  not read (hidden, set aside, or of no known format): {len(ignored)} file(s), e.g. {ignored[0]}"
@@ -158,6 +161,9 @@ class Report:
     def _table(self) -> list[tuple[str, str]]:
         return []
 
+    def _by_input(self) -> list[str]:
+        return []
+
 
 def check_outside(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> None:
     """A web page must not lie in the folder that it is about: `verify` knows only what the manifest names.
@@ -167,6 +173,11 @@ def check_outside(path: str | os.PathLike[str], folder: str | os.PathLike[str]) 
     """
     if Path(path).resolve().is_relative_to(Path(folder).resolve()):
         raise ConfigError(f"html: {os.fspath(path)} lies in {os.fspath(folder)}, which holds only what its run wrote")
+
+
+def _longest(entry: dict[str, Any]) -> str:
+    """The upper end of the last bucket of a histogram by powers of two."""
+    return f"{2 ** len(entry['length_histogram']) - 1:,}"
 
 
 def _aligned(rows: list[tuple[str, str]]) -> list[str]:
@@ -249,6 +260,22 @@ class PackReport(Report):
         config = self.manifest["config"]
         is_plain = config.get("record") != "prompt_completion" and config.get("packing") == "full"
         return [] if is_plain or not self.metrics else metrics_table(self.metrics)
+
+    def _by_input(self) -> list[str]:
+        """A line for each input of conversations, if there are several."""
+        inputs = [entry for entry in self.manifest["inputs"] if "length_histogram" in entry]
+        if len(inputs) < 2:
+            return []
+        shown = []
+        for entry in inputs[:_MAX_INPUTS]:
+            documents, tokens = entry["documents_kept"], entry["tokens"]
+            trained = entry.get("tokens_trained", 0)
+            facts = f"{documents:,} documents, {entry.get('turns', 0):,} answers, {tokens:,} tokens"
+            share = f"{trained:,} trained on ({trained / max(tokens, 1):.0%}), up to {_longest(entry)} tokens long"
+            shown.append((Path(entry["path"]).name, f"{facts}, {share}"))
+        rest = [f"    and {len(inputs) - _MAX_INPUTS} more"] if len(inputs) > _MAX_INPUTS else []
+        width = max(len(name) for name, _ in shown)
+        return ["  inputs", *(f"    {name:<{width}}  {facts}" for name, facts in shown), *rest]
 
 
 class MergeReport(PackReport):

@@ -121,7 +121,7 @@ pub struct Snapshot {
 }
 
 /// What became of one input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputCounts {
     /// Documents written.
     pub documents_kept: u64,
@@ -130,6 +130,9 @@ pub struct InputCounts {
     /// What its conversations hold.
     #[serde(flatten)]
     pub chats: ChatCounts,
+    /// Its conversations by length, as in [`Snapshot::histogram`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub length_histogram: Vec<u64>,
 }
 
 /// What conversations hold. All are zero, and not written, where there are none.
@@ -170,6 +173,7 @@ pub struct Books<'run> {
     unsynced: bool,
     state: Snapshot,
     finished: IndexedInputs,
+    has_chats: bool,
 }
 
 impl<'run> Books<'run> {
@@ -190,7 +194,8 @@ impl<'run> Books<'run> {
             remove_if_present(&temporary_path(&path))?;
             None
         };
-        Ok(Self { inputs, folder, on_bad_record, quarantine, unsynced: false, state, finished: Vec::new() })
+        let (unsynced, finished, has_chats) = (false, Vec::new(), false);
+        Ok(Self { inputs, folder, on_bad_record, quarantine, unsynced, state, finished, has_chats })
     }
 
     /// The state now.
@@ -209,12 +214,17 @@ impl<'run> Books<'run> {
         self.state.ledger.tokens_in += tokens;
         self.state.input.tokens += tokens;
         for bucket in lengths.iter().filter_map(|length| length.checked_ilog2()) {
-            let bucket = bucket as usize;
-            if self.state.histogram.len() <= bucket {
-                self.state.histogram.resize(bucket + 1, 0);
+            count_bucket(&mut self.state.histogram, bucket as usize);
+            if self.has_chats {
+                count_bucket(&mut self.state.input.length_histogram, bucket as usize);
             }
-            self.state.histogram[bucket] += 1;
         }
+    }
+
+    /// Says that documents are conversations, whose lengths are counted for each input, too.
+    #[must_use]
+    pub fn of_chats(self, has_chats: bool) -> Self {
+        Self { has_chats, ..self }
     }
 
     /// Inputs that ended since the last call.
@@ -337,6 +347,13 @@ impl<'run> Books<'run> {
         };
         Ok((self.state.ledger, entry, self.finished))
     }
+}
+
+fn count_bucket(histogram: &mut Vec<u64>, bucket: usize) {
+    if histogram.len() <= bucket {
+        histogram.resize(bucket + 1, 0);
+    }
+    histogram[bucket] += 1;
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -242,7 +242,8 @@ pub fn pack(
     let formats = inputs.inputs.iter().map(|input| input.format).collect();
     let worker = Worker::new(config, tokenizer.as_ref(), &fields, formats, dtype)?;
     let folder = run.folder();
-    let books = Books::open(&inputs.inputs, folder, config.on_bad_record, checkpoint.books.clone())?;
+    let books = Books::open(&inputs.inputs, folder, config.on_bad_record, checkpoint.books.clone())?
+        .of_chats(config.chats.is_some());
     let (writes, writes_inbox) = bounded::<RowWrite>(options.num_threads);
     let sink: Box<dyn Sink<'_> + '_> = match config.format {
         PackFormat::Megatron => {
