@@ -137,12 +137,14 @@ class ChatTemplate:
             raise ConfigError("tokenizer: none was given")
         text, spans = self.render_trained(messages, tools=tools, documents=documents)
         ids, ends = self.tokenizer.encode_ends(text)
-        trained, start, span = [], 0, 0
+        trained, start, last, span = [], 0, 0, 0
         for end in ends:
+            # Tokens that end together are parts of one character.
+            if end > last:
+                start, last = last, end
             while span < len(spans) and spans[span][1] <= start:
                 span += 1
             trained.append(span < len(spans) and spans[span][0] < end)
-            start = end
         return EncodedChat(ids, trained)
 
 

@@ -1,10 +1,15 @@
 //! Any chat template of a `tokenizer_config.json`, as `transformers.apply_chat_template` renders it.
 //!
 //! - [`generation`]: blocks that mark what the model says.
-//! - [`python`]: what templates expect of Python.
+//! - [`values`]: JSON as templates see it.
+//! - [`python`]: what templates expect of Python; its texts are in [`text`], [`display`] and [`json`].
 
+mod display;
 mod generation;
+mod json;
 mod python;
+mod text;
+mod values;
 
 use chrono::NaiveDateTime;
 use minijinja::syntax::SyntaxConfig;
@@ -12,6 +17,9 @@ use minijinja::value::Value;
 use minijinja::{Environment, context};
 
 use generation::{BEGIN, END};
+
+pub use minijinja::Value as Variable;
+pub use values::value_of;
 
 /// Steps of a template at most: a loop over a billion numbers is no template.
 const FUEL: u64 = 200_000_000;
@@ -45,7 +53,7 @@ impl JinjaTemplate {
     /// What is wrong with it, and where.
     pub fn new(
         source: &str,
-        variables: Vec<(String, serde_json::Value)>,
+        variables: Vec<(String, Variable)>,
         now: Option<NaiveDateTime>,
     ) -> Result<Self, String> {
         let mut environment = Environment::new();
@@ -62,7 +70,6 @@ impl JinjaTemplate {
             }
         }
         for (name, value) in variables {
-            let value = value_of(&value.to_string()).map_err(|error| error.to_string())?;
             environment.add_global(name, value);
         }
         Ok(Self { environment, has_generation })
@@ -125,12 +132,4 @@ fn explain(error: &minijinja::Error) -> String {
         Some(line) => format!("chat template, line {line}: {reason}"),
         None => format!("chat template: {reason}"),
     }
-}
-
-/// A JSON text as a template sees it.
-///
-/// # Errors
-/// It is not JSON.
-pub fn value_of(json: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(json)
 }
