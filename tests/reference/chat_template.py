@@ -79,3 +79,22 @@ def render_trained(source: str, messages: Any, **given: Any) -> tuple[str, list[
 def trained_tokens(spans: list[tuple[int, int]], offsets: list[tuple[int, int]]) -> list[bool]:
     """Which tokens hold a character of a span."""
     return [any(max(start, first) < min(end, stop) for first, stop in spans) for start, end in offsets]
+
+
+def places(source: str, messages: list[dict[str, Any]], **given: Any) -> tuple[str, list[tuple[int, int]]]:
+    """The text, and where what the assistant says stands in it: found by marks around it.
+
+    For templates that put messages in as they are, or stripped of what is not there.
+    """
+
+    def marked(message: dict[str, Any]) -> dict[str, Any]:
+        return message | {"content": BEGIN + message["content"] + END}
+
+    chat = [marked(message) if message["role"] == "assistant" else message for message in messages]
+    text, spans = "", []
+    for number, part in enumerate(render(source, chat, **given).split(BEGIN)):
+        inside, _, behind = part.partition(END) if number else ("", "", part)
+        if number:
+            spans.append((len(text), len(text) + len(inside)))
+        text += inside + behind
+    return text, spans

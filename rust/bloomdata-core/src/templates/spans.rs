@@ -80,7 +80,10 @@ impl Question<'_> {
             } else {
                 probe[..mark.start].trim_end()
             };
-            if !with.starts_with(front) || !front.starts_with(&before) {
+            if !front.starts_with(&before) {
+                return Err(differs(message));
+            }
+            if !with.starts_with(front) {
                 return Err(format!("what stands in front of message {message} depends on what it says"));
             }
             front.len()
@@ -106,10 +109,7 @@ impl Question<'_> {
         if self.text.starts_with(&with[..end]) {
             return Ok(start..end);
         }
-        Err(format!(
-            "up to message {message} the conversation does not render as it does in the whole: a model would be \
-             trained on text that it never sees (train_on=\"last\" trains on the last answer only)"
-        ))
+        Err(differs(message))
     }
 
     /// Nothing that another message says may stand where the answer does.
@@ -130,6 +130,13 @@ impl Question<'_> {
         let found = ends.filter_map(|token| Some(rest.find(token.as_str())? + token.len())).min();
         found.unwrap_or(rest.trim_end().len())
     }
+}
+
+fn differs(message: usize) -> String {
+    format!(
+        "up to message {message} the conversation does not render as it does in the whole: a model would be \
+         trained on text that it never sees (train_on=\"last\" trains on the last answer only)"
+    )
 }
 
 /// The answers that are trained on.

@@ -43,11 +43,12 @@ pub(super) fn extend(environment: &mut Environment<'_>, now: Option<NaiveDateTim
             false => python_str(value).map(|text| Value::from_safe_string(text::escape(&text))),
         });
     }
+    environment.add_filter("indent", indent);
     environment.add_filter("int", int);
     environment.add_filter("float", float);
     // All that has a length and things by number or name.
     environment.add_test("sequence", |value: &Value| {
-        matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Map)
+        matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Undefined)
     });
     // Here one may loop over none; there it is an error, and templates ask before.
     environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
@@ -85,6 +86,34 @@ fn default(
     named.assert_all_used()?;
     let is_missing = value.is_undefined() || (boolean && !value.is_true());
     Ok(if is_missing { other } else { value.clone() })
+}
+
+/// Lines moved to the right, by so many spaces or by a text.
+fn indent(
+    text: &str,
+    width: Option<Value>,
+    first: Option<bool>,
+    blank: Option<bool>,
+    named: Kwargs,
+) -> Result<String, Error> {
+    let width = if width.is_some() { width } else { named.get("width")? };
+    let first = if first.is_some() { first } else { named.get("first")? };
+    let blank = if blank.is_some() { blank } else { named.get("blank")? };
+    named.assert_all_used()?;
+    let width = match width {
+        Some(width) if width.as_str().is_some() => width.as_str().unwrap_or_default().to_owned(),
+        Some(width) => " ".repeat(usize::try_from(width).unwrap_or(0).min(1 << 10)),
+        None => " ".repeat(4),
+    };
+    let mut out = String::with_capacity(text.len());
+    for (number, line) in text::lines(&format!("{text}\n"), false).into_iter().enumerate() {
+        out.push_str(if number > 0 { "\n" } else { "" });
+        let is_moved =
+            if number > 0 { blank.unwrap_or(false) || !line.is_empty() } else { first.unwrap_or(false) };
+        out.push_str(if is_moved { &width } else { "" });
+        out.push_str(line);
+    }
+    Ok(out)
 }
 
 /// A whole number, or `default`.
