@@ -53,7 +53,10 @@ def message(role: str, content: str) -> dict[str, Any]:
 def dolly(path: Path) -> list[Chat]:
     """Questions, with their context, and answers."""
     return [
-        [message("user", "\n\n".join(filter(None, (one["context"], one["instruction"])))), message("assistant", one["response"])]
+        [
+            message("user", "\n\n".join(filter(None, (one["context"], one["instruction"])))),
+            message("assistant", one["response"]),
+        ]
         for one in records(path)
     ]
 
@@ -109,7 +112,9 @@ def main() -> None:
         templates[name] = (source, source, None)
         templates[f"{name}, a tool"] = (source, source, [TOOL])
     peer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), **VARIABLES)
-    print("| template | conversations | ours /s | ours, as JSON /s | with what is trained on /s | transformers /s | times | times, as JSON |")
+    print(
+        "| template | conversations | ours /s | ours, as JSON /s | with what is trained on /s | transformers /s | times | times, as JSON |"  # noqa: E501
+    )
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     ratios = []
     today = time.strftime("%Y-%m-%d")
@@ -132,7 +137,7 @@ def main() -> None:
             their_rate = rate(chats, by_them, options.repeat)
             ratios.append(ours_rate / their_rate)
             print(
-                f"| {name} | {len(chats)} of {kind} | {ours_rate:,.0f} | {json_rate:,.0f} | {both_rate:,.0f} | {their_rate:,.0f} "
+                f"| {name} | {len(chats)} of {kind} | {ours_rate:,.0f} | {json_rate:,.0f} | {both_rate:,.0f} | {their_rate:,.0f} "  # noqa: E501
                 f"| {ours_rate / their_rate:.1f} | {json_rate / their_rate:.1f} |",
                 flush=True,
             )

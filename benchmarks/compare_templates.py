@@ -25,7 +25,7 @@ class Clock(datetime.datetime):
     """A clock that stands still."""
 
     @classmethod
-    def now(cls, tz: Any = None) -> datetime.datetime:
+    def now(cls, tz: Any = None) -> datetime.datetime:  # noqa: ARG003
         return cls.fromisoformat(NOW)
 
 
@@ -37,13 +37,29 @@ def call(arguments: Any) -> dict[str, Any]:
     return {"id": "abc123def", "type": "function", "function": {"name": "get_weather", "arguments": arguments}}
 
 
-TURNS = [message("user", " Hi there \n"), message("assistant", "Hello!\n\nHow are you? "), message("user", "Fine <think>x</think>")]
+TURNS = [
+    message("user", " Hi there \n"),
+    message("assistant", "Hello!\n\nHow are you? "),
+    message("user", "Fine <think>x</think>"),
+]
 TURNS += [message("assistant", "<think>\nhmm\n</think>\n\nGood.")]
 SYSTEM = [message("system", "You are kind.")]
 CITY = {"type": "string", "description": "c", "enum": ["a", "b"]}
-SCHEMA = {"type": "object", "properties": {"city": CITY, "n": {"type": "integer", "default": 1.5}}, "required": ["city"]}
-TOOLS = [{"type": "function", "function": {"name": "get_weather", "description": 'Weather in "a" city é', "parameters": SCHEMA}}]
-CALL = [message("user", "Weather?"), message("assistant", "", tool_calls=[call({"city": "Zürich", "n": 2, "x": [True, None, 1.0]})])]
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": CITY, "n": {"type": "integer", "default": 1.5}},
+    "required": ["city"],
+}
+TOOLS = [
+    {
+        "type": "function",
+        "function": {"name": "get_weather", "description": 'Weather in "a" city é', "parameters": SCHEMA},
+    }
+]
+CALL = [
+    message("user", "Weather?"),
+    message("assistant", "", tool_calls=[call({"city": "Zürich", "n": 2, "x": [True, None, 1.0]})]),
+]
 CALL += [message("tool", '{"t": 1}', tool_call_id="abc123def", name="get_weather"), message("assistant", "Cold.")]
 CHATS: dict[str, tuple[list[dict[str, Any]], Any]] = {
     "two messages": (TURNS[:2], None),
@@ -54,8 +70,14 @@ CHATS: dict[str, tuple[list[dict[str, Any]], Any]] = {
     "tools that are not called": (TURNS, TOOLS),
     "a call without tools": (CALL, None),
     "reasoning": ([TURNS[0], message("assistant", "ans", reasoning_content="because"), TURNS[2]], None),
-    "parts": ([message("user", [{"type": "text", "text": "é 'x'"}]), message("assistant", [{"type": "text", "text": "y"}])], None),
-    "small and large numbers": ([*CALL[:1], message("assistant", None, tool_calls=[call({"a": 1e-7, "b": 1e22, "c": 2**63})])], TOOLS),
+    "parts": (
+        [message("user", [{"type": "text", "text": "é 'x'"}]), message("assistant", [{"type": "text", "text": "y"}])],
+        None,
+    ),
+    "small and large numbers": (
+        [*CALL[:1], message("assistant", None, tool_calls=[call({"a": 1e-7, "b": 1e22, "c": 2**63})])],
+        TOOLS,
+    ),
     "odd letters": ([message("user", "\x1c a\u3000\u2028"), message("assistant", "\x1f\u2029b \x85")], None),
 }
 
@@ -65,7 +87,7 @@ def compare(source: str) -> tuple[Counter[str], list[str]]:
     counts, remarks = Counter[str](), []
     try:
         compiled = peer._compile_jinja_template(source)
-    except Exception as error:  # noqa: BLE001 - any is a refusal
+    except Exception as error:
         return Counter({"refused by transformers": 1}), [f"transformers refuses it: {error}"]
     try:
         ours_template = bloomdata.ChatTemplate(source, variables=VARIABLES, date=NOW)
@@ -78,7 +100,7 @@ def compare(source: str) -> tuple[Counter[str], list[str]]:
             given = {"messages": messages, "tools": tools, "documents": None, "add_generation_prompt": asks}
             try:
                 theirs = compiled.render(**given, **VARIABLES)
-            except Exception as error:  # noqa: BLE001 - any is a refusal
+            except Exception as error:
                 theirs = error
             try:
                 ours = ours_template.render(messages, tools=tools, add_generation_prompt=asks)
@@ -92,7 +114,9 @@ def compare(source: str) -> tuple[Counter[str], list[str]]:
                 outcome = "equal" if ours == theirs else "different"
             counts[outcome] += 1
             if outcome in ("different", "refused by us"):
-                remarks.append(f"{name}, {'with' if asks else 'without'} prompt: {outcome}: {str(ours)[:200]!r} {str(theirs)[:200]!r}")
+                remarks.append(
+                    f"{name}, {'with' if asks else 'without'} prompt: {outcome}: {str(ours)[:200]!r} {str(theirs)[:200]!r}"  # noqa: E501
+                )
     return counts, remarks
 
 

@@ -17,16 +17,60 @@ VARIABLES = {"bos_token": "<s>", "eos_token": "</s>"}
 DATE = "2026-01-31T12:05:09"
 
 # White space of Python's kinds, tags of roles, ends of answers, things that templates look for.
-SPECIAL = [" ", "\n", "\t", "\r\n", "\x0b", "\x1c", "\x1f", "\x85", "\u3000", "\u2028", "\ufeff", "\u200b", "<bot>:", "<human>: "]
-SPECIAL += ["<|im_end|>", "<|im_start|>assistant\n", "</s>", "<s>", "[INST] ", "[/INST]", "<think>", "</think>", "<|eot_id|>"]
-SPECIAL += ["{{ x }}", "{% if %}", "{#", "\\", '"', "'", "<", "&", "é", "文", "😀", "\x00", "### Response:\n", "assistant", "user", "a"]
+SPECIAL = [
+    " ",
+    "\n",
+    "\t",
+    "\r\n",
+    "\x0b",
+    "\x1c",
+    "\x1f",
+    "\x85",
+    "\u3000",
+    "\u2028",
+    "\ufeff",
+    "\u200b",
+    "<bot>:",
+    "<human>: ",
+]
+SPECIAL += [
+    "<|im_end|>",
+    "<|im_start|>assistant\n",
+    "</s>",
+    "<s>",
+    "[INST] ",
+    "[/INST]",
+    "<think>",
+    "</think>",
+    "<|eot_id|>",
+]
+SPECIAL += [
+    "{{ x }}",
+    "{% if %}",
+    "{#",
+    "\\",
+    '"',
+    "'",
+    "<",
+    "&",
+    "é",
+    "文",
+    "😀",
+    "\x00",
+    "### Response:\n",
+    "assistant",
+    "user",
+    "a",
+]
 # Letters that are not assigned may be printable elsewhere, or later.
 letters = st.text(st.characters(exclude_categories=["Cs", "Cn", "Co"], max_codepoint=0x2FFF), max_size=4)
 texts = st.lists(st.one_of(st.sampled_from(SPECIAL), letters), max_size=6).map("".join)
 numbers = st.one_of(st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False))
 scalars = st.one_of(st.none(), st.booleans(), numbers, texts)
 arguments = st.recursive(
-    scalars, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)), max_leaves=6
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
+    max_leaves=6,
 )
 objects = st.dictionaries(st.one_of(st.sampled_from(["city", "n", "get", "items"]), texts), arguments, max_size=3)
 calls = st.fixed_dictionaries(
@@ -38,7 +82,8 @@ calls = st.fixed_dictionaries(
 )
 parts = st.lists(
     st.one_of(
-        st.fixed_dictionaries({"type": st.just("text"), "text": st.text("ab' \n", max_size=5)}), st.just({"type": "image", "image": "x"})
+        st.fixed_dictionaries({"type": st.just("text"), "text": st.text("ab' \n", max_size=5)}),
+        st.just({"type": "image", "image": "x"}),
     ),
     max_size=3,
 )
@@ -51,9 +96,22 @@ tools = st.lists(
                     "name": st.sampled_from(["f", "get_é"]),
                     "description": texts,
                     "parameters": st.fixed_dictionaries(
-                        {"type": st.just("object"), "properties": st.dictionaries(texts, st.sampled_from(
-                            [{"type": "string"}, {"type": "array", "items": {"type": "integer"}}, {"type": ["null", "number"]}, {}]
-                        ), max_size=3), "required": st.lists(texts, max_size=2)}
+                        {
+                            "type": st.just("object"),
+                            "properties": st.dictionaries(
+                                texts,
+                                st.sampled_from(
+                                    [
+                                        {"type": "string"},
+                                        {"type": "array", "items": {"type": "integer"}},
+                                        {"type": ["null", "number"]},
+                                        {},
+                                    ]
+                                ),
+                                max_size=3,
+                            ),
+                            "required": st.lists(texts, max_size=2),
+                        }
                     ),
                 }
             ),

@@ -1,18 +1,19 @@
-"""What is trained on: what the assistant says and the token that ends it, nothing else, or the conversation is refused."""
+"""Trained on is what the assistant says and the token that ends it, nothing else, or the conversation is refused."""
 
 from __future__ import annotations
 
 import functools
 import json
+import re
 
 import pytest
-from chats import FOLDER, OURS, SOURCES, VARIABLES, message, plain_chats, rich_chats, template_of, texts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference import chat_template as reference
 
 import bloomdata
 from bloomdata.errors import ConfigError
+from chats import FOLDER, OURS, SOURCES, VARIABLES, message, plain_chats, rich_chats, template_of, texts
+from reference import chat_template as reference
 
 template = functools.cache(template_of)
 
@@ -54,7 +55,7 @@ def test_answers_and_the_tokens_that_end_them_are_trained_on(name, chat):
     chat = stripped(chat) if ANSWERS[name][2] else chat
     try:
         text, spans = expected(name, chat)
-    except Exception:  # noqa: BLE001 - refused by the template
+    except Exception:
         with pytest.raises(ConfigError):
             template(name).render_trained(chat)
         return
@@ -103,7 +104,7 @@ def test_no_word_of_others_is_ever_trained_on(name, chat, which):
 def test_generation_blocks_say_what_is_trained_on(name, chat):
     try:
         text, spans = reference.render_trained(SOURCES[name], chat, **VARIABLES)
-    except Exception:  # noqa: BLE001 - refused by the template
+    except Exception:
         return
     spans = [span for span in spans if span[0] < span[1]]
     if spans and sum(stop - start for start, stop in spans) < len(text):
@@ -122,7 +123,19 @@ def test_the_last_answer_is_the_last_of_all(question, answer):
         assert template(name, train_on="last").render_trained(chat) == (every.text, every.trained[-1:])
 
 
-TAGS = ["<bot>:", "\n<bot>: ", "<|im_end|>", "<|im_start|>assistant\n", "</s>", "assistant", "a", "", " ", "[/INST]", "<|eot_id|>"]
+TAGS = [
+    "<bot>:",
+    "\n<bot>: ",
+    "<|im_end|>",
+    "<|im_start|>assistant\n",
+    "</s>",
+    "assistant",
+    "a",
+    "",
+    " ",
+    "[/INST]",
+    "<|eot_id|>",
+]
 
 
 @pytest.mark.parametrize("name", [*OURS, "default_system"])
@@ -136,12 +149,25 @@ def test_messages_that_look_like_the_template_change_nothing(name, tag):
 CHAT = [message("user", "Hi"), message("assistant", "Ho"), message("user", "Hi"), message("assistant", "Ho")]
 EACH = "{% for m in messages %}"
 REFUSED = {
-    "nothing in it is trained on": ("{{ messages[0].content }}{% if false %}\n{% generation %}{% endgeneration %}{% endif %}", CHAT),
+    "nothing in it is trained on": (
+        "{{ messages[0].content }}{% if false %}\n{% generation %}{% endgeneration %}{% endif %}",
+        CHAT,
+    ),
     "everything in it is trained on": (EACH + "{% generation %}{{ m.role }}{% endgeneration %}{% endfor %}", CHAT),
     "message 1 is not in the text": (EACH + "{{ m.role }}\n{% endfor %}", CHAT),
-    "does not render as it does in the whole": (EACH + "{{ m.role }}:{% if loop.last %}!{% endif %}{{ m.content }}\n{% endfor %}", CHAT),
-    "what asks for message 1 is not": (EACH + "{{ m.role }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant>{% endif %}", CHAT),
-    "other messages say": (EACH + "{{ m.role }}:{{ m.content }}{% if loop.index0 %} to {{ messages[loop.index0 - 1].content }}{% endif %}\n{% endfor %}", CHAT),
+    "does not render as it does in the whole": (
+        EACH + "{{ m.role }}:{% if loop.last %}!{% endif %}{{ m.content }}\n{% endfor %}",
+        CHAT,
+    ),
+    "what asks for message 1 is not": (
+        EACH + "{{ m.role }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant>{% endif %}",
+        CHAT,
+    ),
+    "other messages say": (
+        EACH
+        + "{{ m.role }}:{{ m.content }}{% if loop.index0 %} to {{ messages[loop.index0 - 1].content }}{% endif %}\n{% endfor %}",  # noqa: E501
+        CHAT,
+    ),
     "its generation blocks are not one after the other": (
         EACH + "{% generation %}a{% generation %}{{ m.content }}{% endgeneration %}{% endgeneration %}b{% endfor %}",
         CHAT,
@@ -189,13 +215,18 @@ def test_thoughts_that_are_left_out_later_are_trained_on_in_the_last_answer_only
 
 def test_calls_of_tools_are_trained_on_whole():
     call = {"id": "abc123def", "type": "function", "function": {"name": "f", "arguments": {"x": "<|im_end|>"}}}
-    chat = [CHAT[0], message("assistant", "") | {"tool_calls": [call]}, message("tool", "Hi"), message("assistant", "Ho")]
+    chat = [
+        CHAT[0],
+        message("assistant", "") | {"tool_calls": [call]},
+        message("tool", "Hi"),
+        message("assistant", "Ho"),
+    ]
     for name, end in (("thinking", "<|im_end|>"), ("tools_and_date", "<|eom_id|>"), ("alternating", "</s>")):
         try:
             text, spans = template(name).render_trained(chat)
         except ConfigError as error:
             text, spans = template(name, train_on="last").render_trained(chat)
-            assert "does not render" in str(error) or "in front of" in str(error), (name, error)
+            assert re.search("does not render|in front of", str(error))  # noqa: PT017 - any of them may hold
             continue
         first = text[slice(*spans[0])]
         assert '"f"' in first
@@ -208,7 +239,10 @@ def test_a_final_token_is_not_trained_on_when_the_tokenizer_says_what_ends_answe
 
     definition = byte_level_bpe()
     size = len(definition["model"]["vocab"])
-    definition["added_tokens"] = [added_token(size, "<|end|>", special=True), added_token(size + 1, "</s>", special=True)]
+    definition["added_tokens"] = [
+        added_token(size, "<|end|>", special=True),
+        added_token(size + 1, "</s>", special=True),
+    ]
     definition["model"]["vocab"] |= {"<|end|>": size, "</s>": size + 1}
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps(definition))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from bloomdata.tokenizer import Tokenizer
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 _CONFIG = "tokenizer_config.json"
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 
@@ -42,11 +43,11 @@ class ChatTemplate:
     `transformers.apply_chat_template` gives, or is refused.
 
     Known differences from Jinja2 there: filters, methods and operators that no chat template is known to use are
-    refused (`%` between texts, `truncate`, `casefold`, …), so are whole numbers that 64 bits do not hold, and `+` beside
-    `safe`, where Jinja2 escapes HTML. What Jinja2 refuses may have a meaning here: looping over none, ordering values of
-    different kinds. A dot finds keys that are named like methods of Python's dictionaries (`spec.items` without
-    brackets), and an object of Python is not printed as in Python (`range(3)`, a generator). `~` and `join` write very
-    large and very small floats in full.
+    refused (`%` between texts, `truncate`, `casefold`, …), so are whole numbers that 64 bits do not hold, and `+`
+    beside `safe`, where Jinja2 escapes HTML. What Jinja2 refuses may have a meaning here: looping over none, ordering
+    values of different kinds. A dot finds keys that are named like methods of Python's dictionaries (`spec.items`
+    without brackets), and an object of Python is not printed as in Python (`range(3)`, a generator). `~` and `join`
+    write very large and very small floats in full.
 
     What is trained on is known for every template, with or without `{% generation %}` blocks: the assistant's messages
     and the token that ends each. A conversation for which it cannot be told for sure is refused.
@@ -112,6 +113,10 @@ class ChatTemplate:
         Raises:
             ConfigError: What the template objects to.
         """
+        if tools is None and documents is None:
+            text = self._core.render_plain(messages, add_generation_prompt)
+            if text is not None:
+                return text
         return self._core.render(_record(messages, tools, documents), add_generation_prompt)
 
     def render_trained(
@@ -269,4 +274,4 @@ def _tokenizer(tokenizer: Tokenizer | str | os.PathLike[str] | None) -> Tokenize
 
 def _record(messages: Any, tools: Any, documents: Any) -> str:
     record = {"messages": messages, "tools": tools, "documents": documents}
-    return json.dumps({key: value for key, value in record.items() if value is not None}, ensure_ascii=False)
+    return _ENCODER.encode({key: value for key, value in record.items() if value is not None})

@@ -98,6 +98,14 @@ impl<'record> Chat<'record> {
         }
     }
 
+    /// Messages of a role and a text each; nothing without any.
+    pub fn plain(messages: Vec<(&'record str, &'record str)>) -> Option<Self> {
+        let (roles, contents): (Vec<_>, Vec<_>) =
+            messages.into_iter().map(|(role, content)| (role.into(), Some(content.into()))).unzip();
+        let source = Source::Conversation;
+        (!roles.is_empty()).then_some(Self { roles, contents, is_plain: true, is_in_order: true, source })
+    }
+
     /// As Jinja templates take it.
     ///
     /// # Errors
@@ -167,9 +175,9 @@ impl<'de: 'record, 'record> serde::Deserialize<'de> for Message<'record> {
                     match &*key {
                         "role" => {
                             message.is_in_order = message.num_fields == 1;
-                            message.role = text(map.next_value()?);
+                            message.role = text(map.next_value()?)?;
                         }
-                        "content" => message.content = text(map.next_value()?),
+                        "content" => message.content = text(map.next_value()?)?,
                         _ => {
                             map.next_value::<serde::de::IgnoredAny>()?;
                         }
@@ -186,11 +194,13 @@ impl<'de: 'record, 'record> serde::Deserialize<'de> for Message<'record> {
 #[derive(serde::Deserialize)]
 struct Text<'record>(#[serde(borrow)] Cow<'record, str>);
 
-/// The text of a JSON value, if it is one. What is a string and yet none, as half of a pair, is no text either.
-fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+/// The text of a JSON value, if it is one.
+fn text<E: serde::de::Error>(raw: &RawValue) -> Result<Option<Cow<'_, str>>, E> {
     let raw = raw.get();
     if !raw.starts_with('"') {
-        return None;
+        return Ok(None);
     }
-    serde_json::from_str::<Text<'_>>(raw).ok().map(|text| text.0)
+    // Half of a pair is JSON, but no text.
+    let text = serde_json::from_str::<Text<'_>>(raw).map_err(|_| E::custom("a text is no Unicode"))?;
+    Ok(Some(text.0))
 }
