@@ -1,6 +1,6 @@
 //! Conversations become text by a template, and it is known what of the text is trained on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::NaiveDateTime;
@@ -67,7 +67,7 @@ pub struct ChatTemplate {
     is_builtin: bool,
     end_tokens: Vec<String>,
     train_on: TrainOn,
-    plans: Mutex<HashMap<String, Planned>>,
+    plans: Mutex<BTreeMap<String, Planned>>,
 }
 
 type Planned = Arc<std::result::Result<Plan, String>>;
