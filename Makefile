@@ -11,7 +11,7 @@ help: ## Show this list
 .venv/ready: pyproject.toml
 	@if ! command -v uv >/dev/null 2>&1; then python3 -m venv .venv && .venv/bin/pip install -q uv; fi
 	@test -x $(PYTHON) || $(UV) venv -q .venv
-	$(UV) pip install -q -p .venv numpy h5py rich datasets hypothesis maturin mypy pytest pytest-timeout ruff tokenizers zstandard
+	$(UV) pip install -q -p .venv numpy h5py rich datasets hypothesis jinja2 maturin mypy pytest pytest-timeout ruff tokenizers zstandard
 	@touch $@
 
 build: .venv/ready ## Build the core (release) and install the package into .venv

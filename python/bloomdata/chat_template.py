@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from bloomdata.tokenizer import Tokenizer
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 _CONFIG = "tokenizer_config.json"
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 
@@ -39,7 +40,14 @@ class ChatTemplate:
 
     Built in are `human_bot` (`<human>: …`, `<bot>: …`, of BLOOMChat and OpenChatKit), `user_system` (of Open-Llama),
     `alpaca`, `chatml`, `llama2`, `llama3`, `zephyr` and `mistral`. Any other Jinja template gives the text that
-    `transformers.apply_chat_template` gives.
+    `transformers.apply_chat_template` gives, or is refused.
+
+    Known differences from Jinja2 there: filters, methods and operators that no chat template is known to use are
+    refused (`%` between texts, `truncate`, `casefold`, …), so are whole numbers that 64 bits do not hold, and `+`
+    beside `safe`, where Jinja2 escapes HTML. What Jinja2 refuses may have a meaning here: looping over none, ordering
+    values of different kinds. A dot finds keys that are named like methods of Python's dictionaries (`spec.items`
+    without brackets), and an object of Python is not printed as in Python (`range(3)`, a generator). `~` and `join`
+    write very large and very small floats in full.
 
     What is trained on is known for every template, with or without `{% generation %}` blocks: the assistant's messages
     and the token that ends each. A conversation for which it cannot be told for sure is refused.
@@ -105,6 +113,10 @@ class ChatTemplate:
         Raises:
             ConfigError: What the template objects to.
         """
+        if tools is None and documents is None:
+            text = self._core.render_plain(messages, add_generation_prompt)
+            if text is not None:
+                return text
         return self._core.render(_record(messages, tools, documents), add_generation_prompt)
 
     def render_trained(
@@ -137,12 +149,14 @@ class ChatTemplate:
             raise ConfigError("tokenizer: none was given")
         text, spans = self.render_trained(messages, tools=tools, documents=documents)
         ids, ends = self.tokenizer.encode_ends(text)
-        trained, start, span = [], 0, 0
+        trained, start, last, span = [], 0, 0, 0
         for end in ends:
+            # Tokens that end together are parts of one character.
+            if end > last:
+                start, last = last, end
             while span < len(spans) and spans[span][1] <= start:
                 span += 1
             trained.append(span < len(spans) and spans[span][0] < end)
-            start = end
         return EncodedChat(ids, trained)
 
 
@@ -161,6 +175,7 @@ def template_options(
     """
     check_choice("train_on", train_on, "all", "last")
     source = template_source(template)
+    _check_numbers(variables or {}, "variables")
     known = special_tokens(tokenizer)
     if date is not None and "T" not in date:
         date += "T00:00:00"
@@ -237,6 +252,18 @@ def special_tokens(tokenizer: str | os.PathLike[str] | None) -> dict[str, str]:
     return found
 
 
+def _check_numbers(value: Any, name: str) -> None:
+    """Refuses whole numbers that 64 bits do not hold: they would become others."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ConfigError(f"{name}: {value} is a whole number that 64 bits do not hold")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_numbers(item, f"{name}: {key}")
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_numbers(item, name)
+
+
 def _tokenizer(tokenizer: Tokenizer | str | os.PathLike[str] | None) -> Tokenizer | None:
     from bloomdata.tokenizer import Tokenizer
 
@@ -247,4 +274,4 @@ def _tokenizer(tokenizer: Tokenizer | str | os.PathLike[str] | None) -> Tokenize
 
 def _record(messages: Any, tools: Any, documents: Any) -> str:
     record = {"messages": messages, "tools": tools, "documents": documents}
-    return json.dumps({key: value for key, value in record.items() if value is not None}, ensure_ascii=False)
+    return _ENCODER.encode({key: value for key, value in record.items() if value is not None})

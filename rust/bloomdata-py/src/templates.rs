@@ -7,6 +7,7 @@ use bloomdata_core::json_fields::FieldPath;
 use bloomdata_core::templates::chat::Chat;
 use bloomdata_core::templates::chat_template::{ChatTemplate as CoreTemplate, TemplateOptions};
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::errors::{config_error, to_python};
 use crate::tokenizer::Tokenizer;
@@ -34,6 +35,18 @@ impl ChatTemplate {
         py.detach(|| self.inner.render(&parse(record)?, add_generation_prompt)).map_err(|bad| refused(&bad))
     }
 
+    /// Text of messages that have a role and a text and nothing else; nothing for others, which go by `render`.
+    fn render_plain(
+        &self,
+        py: Python<'_>,
+        messages: &Bound<'_, PyAny>,
+        add_generation_prompt: bool,
+    ) -> PyResult<Option<String>> {
+        let Some(plain) = plain(messages) else { return Ok(None) };
+        let Some(chat) = chat_of(&plain) else { return Ok(None) };
+        py.detach(|| self.inner.render(&chat, add_generation_prompt)).map(Some).map_err(|bad| refused(&bad))
+    }
+
     /// Text of a record, and what of it is trained on.
     fn render_trained(&self, py: Python<'_>, record: &str) -> PyResult<Trained> {
         let rendered =
@@ -54,6 +67,33 @@ pub(crate) fn encode_ends(tokenizer: &Bound<'_, Tokenizer>, text: &str) -> PyRes
     let whole = |end: usize| (end..=text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
     let ends = ends.into_iter().map(|end| characters.at(whole(end))).collect();
     Ok((ids, ends))
+}
+
+type Plain<'py> = Vec<(Bound<'py, PyString>, Bound<'py, PyString>)>;
+
+/// Role and text of each message, if there is nothing else: without a way through JSON.
+fn plain<'py>(messages: &Bound<'py, PyAny>) -> Option<Plain<'py>> {
+    let messages = messages.cast::<PyList>().ok()?;
+    let mut plain = Vec::with_capacity(messages.len());
+    for message in messages {
+        let message = message.cast_into_exact::<PyDict>().ok()?;
+        if message.len() != 2 {
+            return None;
+        }
+        let mut items = message.into_iter();
+        let mut next = |name: &str| {
+            let (key, value) = items.next()?;
+            let is_it = key.cast::<PyString>().is_ok_and(|key| key == name);
+            if is_it { value.cast_into_exact::<PyString>().ok() } else { None }
+        };
+        plain.push((next("role")?, next("content")?));
+    }
+    Some(plain)
+}
+
+fn chat_of<'plain>(plain: &'plain Plain<'_>) -> Option<Chat<'plain>> {
+    let texts = plain.iter().map(|(role, content)| Some((role.to_str().ok()?, content.to_str().ok()?)));
+    texts.collect::<Option<Vec<_>>>().and_then(Chat::plain)
 }
 
 fn parse(record: &str) -> Result<Chat<'_>, BadRecord> {

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::articles::{Articles, Packed, Worker};
 use super::books::{ChatCounts, Fate, Outcome};
@@ -48,7 +47,7 @@ impl ChatReader {
             let name_of =
                 |id| if tokenizer.definition().is_some() { tokenizer.token(id) } else { Some(String::new()) };
             if let Some(token) = id.and_then(name_of) {
-                template.template_variables.entry(name.into()).or_insert(Value::from(token));
+                template.template_variables.entry(name.into()).or_insert_with(|| token.into());
             }
         }
         let reader = options.source.as_ref().map(source_reader).transpose()?;
@@ -193,15 +192,17 @@ fn render(template: &ChatTemplate, document: &Document) -> std::result::Result<(
     }
 }
 
-/// Says of each token whether it is trained on: if any byte of it is.
+/// Says of each token whether it is trained on: if any byte of it is. Tokens that end together are parts of one character.
 fn mark(ends: &[usize], trained: &[Range<usize>], mut say: impl FnMut(bool)) {
-    let (mut start, mut spans) = (0, trained.iter().peekable());
+    let (mut start, mut last, mut spans) = (0, 0, trained.iter().peekable());
     for &end in ends {
+        if end > last {
+            (start, last) = (last, end);
+        }
         while spans.peek().is_some_and(|span| span.end <= start) {
             spans.next();
         }
         say(spans.peek().is_some_and(|span| span.start < end));
-        start = end;
     }
 }
 

@@ -8,50 +8,28 @@ pub struct Builtin {
     pub name: &'static str,
     /// Its Jinja source.
     pub source: &'static str,
-    /// Whether white space around messages is left out.
-    pub strips: bool,
     /// Variables that it must be given.
     pub needs: &'static [&'static str],
 }
 
 /// All of them.
 pub const BUILTIN: &[Builtin] = &[
-    Builtin { name: "human_bot", source: include_str!("builtin/human_bot.jinja"), strips: false, needs: &[] },
-    Builtin {
-        name: "user_system",
-        source: include_str!("builtin/user_system.jinja"),
-        strips: false,
-        needs: &["eos_token"],
-    },
-    Builtin {
-        name: "alpaca",
-        source: include_str!("builtin/alpaca.jinja"),
-        strips: false,
-        needs: &["eos_token"],
-    },
-    Builtin { name: "chatml", source: include_str!("builtin/chatml.jinja"), strips: false, needs: &[] },
+    Builtin { name: "human_bot", source: include_str!("builtin/human_bot.jinja"), needs: &[] },
+    Builtin { name: "user_system", source: include_str!("builtin/user_system.jinja"), needs: &["eos_token"] },
+    Builtin { name: "alpaca", source: include_str!("builtin/alpaca.jinja"), needs: &["eos_token"] },
+    Builtin { name: "chatml", source: include_str!("builtin/chatml.jinja"), needs: &[] },
     Builtin {
         name: "llama2",
         source: include_str!("builtin/llama2.jinja"),
-        strips: true,
+
         needs: &["bos_token", "eos_token"],
     },
-    Builtin {
-        name: "llama3",
-        source: include_str!("builtin/llama3.jinja"),
-        strips: true,
-        needs: &["bos_token"],
-    },
-    Builtin {
-        name: "zephyr",
-        source: include_str!("builtin/zephyr.jinja"),
-        strips: false,
-        needs: &["eos_token"],
-    },
+    Builtin { name: "llama3", source: include_str!("builtin/llama3.jinja"), needs: &["bos_token"] },
+    Builtin { name: "zephyr", source: include_str!("builtin/zephyr.jinja"), needs: &["eos_token"] },
     Builtin {
         name: "mistral",
         source: include_str!("builtin/mistral.jinja"),
-        strips: true,
+
         needs: &["bos_token", "eos_token"],
     },
 ];

@@ -10,6 +10,9 @@ use crate::conversation::Conversation;
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, extract_raw, malformed};
 
+/// Characters that Unicode sets aside, by which parts of texts are marked here.
+const RESERVED: [char; 4] = ['\u{fdd1}', '\u{fdd2}', '\u{fdd3}', '\u{fdd4}'];
+
 /// Messages of one conversation.
 #[derive(Debug)]
 pub struct Chat<'record> {
@@ -19,6 +22,8 @@ pub struct Chat<'record> {
     pub contents: Vec<Option<Cow<'record, str>>>,
     /// Whether messages have nothing but a role and a text, and there is nothing beside them.
     pub is_plain: bool,
+    /// Whether roles stand in front of texts, as they do in what is made here.
+    is_in_order: bool,
     source: Source<'record>,
 }
 
@@ -50,6 +55,7 @@ impl<'record> Chat<'record> {
             roles: Vec::with_capacity(messages.len()),
             contents: Vec::with_capacity(messages.len()),
             is_plain: tools.is_none() && documents.is_none(),
+            is_in_order: true,
             source: Source::Record {
                 messages: messages.iter().map(|raw| raw.get()).collect(),
                 tools,
@@ -62,26 +68,21 @@ impl<'record> Chat<'record> {
         Ok(chat)
     }
 
-    fn push(&mut self, number: usize, message: &'record str) -> Result<(), BadRecord> {
+    fn push(&mut self, number: usize, raw: &'record str) -> Result<(), BadRecord> {
         let bad = |what: &str| Err(BadRecord::WrongForm(format!("message {number} {what}")));
-        let keys = [FieldPath::of_key("role"), FieldPath::of_key("content")];
-        let Ok(found) = extract_raw(message, &keys) else { return bad("is no object") };
-        let text = |raw: Option<&'record str>| match raw {
-            Some(raw) if raw.starts_with('"') => {
-                serde_json::from_str::<Text<'record>>(raw).ok().map(|text| text.0)
-            }
-            _ => None,
-        };
-        let Some(role) = text(found[0]) else { return bad("has no role") };
-        let content = text(found[1]);
-        if content.is_none() && found[1].is_some_and(|raw| raw.starts_with('"')) {
-            return bad("has a text that is no Unicode");
+        if !raw.starts_with('{') {
+            return bad("is no object");
         }
+        let message = match serde_json::from_str::<Message<'record>>(raw) {
+            Ok(message) => message,
+            Err(error) => return bad(&format!("cannot be read: {error}")),
+        };
+        let Some(role) = message.role else { return bad("has no role") };
         // A plain message is its two fields and nothing else.
-        let fields: Option<usize> = serde_json::from_str::<Keys>(message).ok().map(|keys| keys.0);
-        self.is_plain &= content.is_some() && fields == Some(2);
+        self.is_plain &= message.content.is_some() && message.num_fields == 2;
+        self.is_in_order &= message.is_in_order;
         self.roles.push(role);
-        self.contents.push(content);
+        self.contents.push(message.content);
         Ok(())
     }
 
@@ -92,8 +93,17 @@ impl<'record> Chat<'record> {
             roles: messages.iter().map(|message| message.role.name().into()).collect(),
             contents: messages.iter().map(|message| Some(message.content.as_str().into())).collect(),
             is_plain: true,
+            is_in_order: true,
             source: Source::Conversation,
         }
+    }
+
+    /// Messages of a role and a text each; nothing without any.
+    pub fn plain(messages: Vec<(&'record str, &'record str)>) -> Option<Self> {
+        let (roles, contents): (Vec<_>, Vec<_>) =
+            messages.into_iter().map(|(role, content)| (role.into(), Some(content.into()))).unzip();
+        let source = Source::Conversation;
+        (!roles.is_empty()).then_some(Self { roles, contents, is_plain: true, is_in_order: true, source })
     }
 
     /// As Jinja templates take it.
@@ -101,6 +111,9 @@ impl<'record> Chat<'record> {
     /// # Errors
     /// A message that is not JSON.
     pub fn input(&self) -> Result<JinjaInput, BadRecord> {
+        if self.is_plain && self.is_in_order {
+            return Ok(self.plain_input());
+        }
         let value = |raw: &str| value_of(raw).map_err(|error| malformed(&error));
         match &self.source {
             Source::Record { messages, tools, documents } => Ok(JinjaInput {
@@ -108,12 +121,21 @@ impl<'record> Chat<'record> {
                 tools: tools.map(value).transpose()?,
                 documents: documents.map(value).transpose()?,
             }),
-            Source::Conversation => {
-                let texts = self.contents.iter().map(|content| content.as_deref().unwrap_or_default());
-                let roles = self.roles.iter().map(AsRef::as_ref);
-                Ok(JinjaInput { messages: messages_of(roles.zip(texts)), tools: None, documents: None })
-            }
+            Source::Conversation => Ok(self.plain_input()),
         }
+    }
+
+    fn plain_input(&self) -> JinjaInput {
+        let texts = self.contents.iter().map(|content| content.as_deref().unwrap_or_default());
+        let roles = self.roles.iter().map(AsRef::as_ref);
+        JinjaInput { messages: messages_of(roles.zip(texts)), tools: None, documents: None }
+    }
+
+    /// Whether a role or a text holds a character by which parts of texts are marked here.
+    pub(super) fn holds_marks(&self) -> bool {
+        // All of them begin with this byte.
+        let holds = |text: &str| memchr::memchr(0xef, text.as_bytes()).is_some() && text.contains(RESERVED);
+        self.roles.iter().chain(self.contents.iter().flatten()).any(|text| holds(text))
     }
 
     /// All texts, if all are texts.
@@ -129,29 +151,56 @@ pub fn messages_of<'text>(messages: impl Iterator<Item = (&'text str, &'text str
     messages.map(message).collect::<Vec<Value>>().into()
 }
 
+/// What is looked at in a message. Of fields of the same name the last one counts.
+#[derive(Default)]
+struct Message<'record> {
+    role: Option<Cow<'record, str>>,
+    content: Option<Cow<'record, str>>,
+    num_fields: usize,
+    is_in_order: bool,
+}
+
+impl<'de: 'record, 'record> serde::Deserialize<'de> for Message<'record> {
+    fn deserialize<D: serde::Deserializer<'de>>(parser: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> serde::de::Visitor<'de> for Fields {
+            type Value = Message<'de>;
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("an object")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Message<'de>, A::Error> {
+                let mut message = Message::default();
+                while let Some(Text(key)) = map.next_key()? {
+                    message.num_fields += 1;
+                    match &*key {
+                        "role" => {
+                            message.is_in_order = message.num_fields == 1;
+                            message.role = text(map.next_value()?)?;
+                        }
+                        "content" => message.content = text(map.next_value()?)?,
+                        _ => {
+                            map.next_value::<serde::de::IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(message)
+            }
+        }
+        parser.deserialize_map(Fields)
+    }
+}
+
 /// A string, borrowed where it has no escapes.
 #[derive(serde::Deserialize)]
 struct Text<'record>(#[serde(borrow)] Cow<'record, str>);
 
-/// How many different keys an object has.
-struct Keys(usize);
-
-impl<'de> serde::Deserialize<'de> for Keys {
-    fn deserialize<D: serde::Deserializer<'de>>(parser: D) -> Result<Self, D::Error> {
-        struct Count;
-        impl<'de> serde::de::Visitor<'de> for Count {
-            type Value = Keys;
-            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                out.write_str("an object")
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
-                let mut count = 0;
-                while map.next_entry::<serde::de::IgnoredAny, serde::de::IgnoredAny>()?.is_some() {
-                    count += 1;
-                }
-                Ok(Keys(count))
-            }
-        }
-        parser.deserialize_map(Count)
+/// The text of a JSON value, if it is one.
+fn text<E: serde::de::Error>(raw: &RawValue) -> Result<Option<Cow<'_, str>>, E> {
+    let raw = raw.get();
+    if !raw.starts_with('"') {
+        return Ok(None);
     }
+    // Half of a pair is JSON, but no text.
+    let text = serde_json::from_str::<Text<'_>>(raw).map_err(|_| E::custom("a text is no Unicode"))?;
+    Ok(Some(text.0))
 }

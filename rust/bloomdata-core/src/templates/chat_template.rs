@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::NaiveDateTime;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
-use super::builtin::{self, Builtin};
+use super::builtin;
 use super::chat::{Chat, messages_of};
-use super::jinja::{JinjaInput, JinjaTemplate};
-use super::plan::{Plan, Rendered, mark};
-use super::spans::{Question, TrainOn};
+use super::jinja::{JinjaInput, JinjaTemplate, Variable};
+use super::plan::{Plan, Rendered};
+use super::prefixes::{Real, first};
+use super::spans::{Question, TrainOn, asked};
 use crate::document::BadRecord;
 use crate::error::{Error, Result};
 
@@ -21,8 +21,6 @@ const MAX_PLANS: usize = 4096;
 const MAX_PLANNED: usize = 256;
 /// Messages of a conversation at most. Each answer asks for the text in front of it, so time grows with the square.
 const MAX_MESSAGES: usize = 1024;
-/// Characters that Unicode sets aside, by which parts of texts are marked here.
-const RESERVED: std::ops::RangeInclusive<char> = '\u{fdd1}'..='\u{fdd4}';
 
 /// A template and how it is used. Same names as in Python and on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +29,7 @@ pub struct TemplateOptions {
     /// The name of one that is built in, or the source of a Jinja template.
     pub template: String,
     /// What else the template may use: `bos_token`, `eos_token`, switches of its own.
-    pub template_variables: BTreeMap<String, Json>,
+    pub template_variables: BTreeMap<String, Variable>,
     /// What `strftime_now` says, as `2026-01-31T00:00:00`; a template that asks is refused without it.
     pub template_date: Option<String>,
     /// Which answers are trained on.
@@ -66,7 +64,7 @@ impl TemplateOptions {
 #[derive(Debug)]
 pub struct ChatTemplate {
     jinja: JinjaTemplate,
-    builtin: Option<Builtin>,
+    is_builtin: bool,
     end_tokens: Vec<String>,
     train_on: TrainOn,
     plans: Mutex<BTreeMap<String, Planned>>,
@@ -84,10 +82,11 @@ impl ChatTemplate {
         let jinja = options.compile()?;
         let builtin = builtin::find(&options.template);
         let mut end_tokens = end_tokens;
-        end_tokens
-            .extend(options.template_variables.get("eos_token").and_then(Json::as_str).map(str::to_owned));
+        let eos = options.template_variables.get("eos_token").and_then(Variable::as_str);
+        end_tokens.extend(eos.map(str::to_owned));
         let plans = Mutex::default();
-        Ok(Self { jinja, builtin, end_tokens, train_on: options.train_on, plans })
+        let is_builtin = builtin.is_some();
+        Ok(Self { jinja, is_builtin, end_tokens, train_on: options.train_on, plans })
     }
 
     /// The text of a conversation, with the prompt for an answer if asked.
@@ -99,6 +98,13 @@ impl ChatTemplate {
         chat: &Chat<'_>,
         add_generation_prompt: bool,
     ) -> std::result::Result<String, BadRecord> {
+        if self.is_builtin
+            && !add_generation_prompt
+            && !chat.holds_marks()
+            && let (Ok(plan), Some(texts)) = (self.plan(chat).as_ref(), chat.texts())
+        {
+            return Ok(plan.fill(&texts).text);
+        }
         self.jinja.render(&chat.input()?, add_generation_prompt).map_err(BadRecord::Template)
     }
 
@@ -108,11 +114,9 @@ impl ChatTemplate {
     /// What the template objects to; a conversation in which nothing is trained on, or everything, or for which it
     /// cannot be told for sure.
     pub fn render_trained(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
-        for content in chat.contents.iter().flatten() {
-            if content.contains('\u{fdd1}') || content.chars().any(|letter| RESERVED.contains(&letter)) {
-                let reason = "a text holds one of U+FDD1 to U+FDD4, which are reserved and used as marks";
-                return Err(BadRecord::Template(reason.into()));
-            }
+        if chat.holds_marks() {
+            let reason = "a text holds one of U+FDD1 to U+FDD4, which are reserved and used as marks";
+            return Err(BadRecord::Template(reason.into()));
         }
         if chat.roles.len() > MAX_MESSAGES {
             let reason =
@@ -138,14 +142,13 @@ impl ChatTemplate {
 
     fn spans(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
         if self.jinja.has_generation() {
-            let (text, trained) = self.jinja.render_marked(&chat.input()?).map_err(BadRecord::Template)?;
-            return Ok(Rendered { text, trained });
+            return self.marked(chat);
         }
         let texts = chat.texts();
-        if let (Some(builtin), Some(texts)) = (self.builtin, &texts) {
+        if let (true, Some(texts)) = (self.is_builtin, &texts) {
             let plan = self.plan(chat);
             return match plan.as_ref() {
-                Ok(plan) => Ok(plan.fill(texts, builtin.strips)),
+                Ok(plan) => Ok(plan.fill(texts)),
                 Err(reason) => Err(BadRecord::Template(reason.clone())),
             };
         }
@@ -153,49 +156,55 @@ impl ChatTemplate {
         let text = self.jinja.render(&input, false).map_err(BadRecord::Template)?;
         if chat.is_plain
             && let (Ok(plan), Some(texts)) = (self.plan(chat).as_ref(), &texts)
-            && let Some(trained) = plan.trained(&text, texts)
         {
-            return Ok(Rendered { text, trained });
+            let filled = plan.fill(texts);
+            if filled.text == text {
+                return Ok(filled);
+            }
         }
-        let trained = self.by_prefixes(chat, &input, &text).map_err(BadRecord::Template)?;
+        let prefixes = Real::new(&self.jinja, chat, &input).map_err(BadRecord::Template)?;
+        let roles: Vec<&str> = chat.roles.iter().map(AsRef::as_ref).collect();
+        let (end_tokens, train_on) = (&self.end_tokens[..], self.train_on);
+        let question = Question { roles: &roles, text: &text, prefixes: &prefixes, end_tokens, train_on };
+        Ok(Rendered { trained: question.spans().map_err(BadRecord::Template)?, text })
+    }
+
+    /// What the template's own blocks say.
+    fn marked(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
+        let input = chat.input()?;
+        let render = |input: &JinjaInput| self.jinja.render_marked(input).map_err(BadRecord::Template);
+        let (text, mut trained) = render(&input)?;
+        if let (TrainOn::Last, Some(&last)) = (self.train_on, asked(&chat.roles, TrainOn::Last).first())
+            && last > 0
+        {
+            // Blocks of the messages before are those of the conversation that ends there.
+            let (_, before) = render(&first(&input, last).map_err(BadRecord::Template)?)?;
+            if trained.get(..before.len()) != Some(&before[..]) {
+                let reason = "its generation blocks are others when the conversation goes on";
+                return Err(BadRecord::Template(reason.into()));
+            }
+            trained.drain(..before.len());
+        }
+        trained.retain(|span| !span.is_empty());
         Ok(Rendered { text, trained })
     }
 
-    /// For templates that look at what is said: the conversation itself is rendered up to each answer.
-    fn by_prefixes(
-        &self,
-        chat: &Chat<'_>,
-        input: &JinjaInput,
-        text: &str,
-    ) -> std::result::Result<Vec<std::ops::Range<usize>>, String> {
-        let messages: Vec<minijinja::Value> =
-            input.messages.try_iter().map_err(|error| error.to_string())?.collect();
-        let render = |count: usize, asking: bool| {
-            let part = JinjaInput { messages: messages[..count].to_vec().into(), ..input.clone() };
-            self.jinja.render(&part, asking)
-        };
-        let locate = |message: usize, part: &str| {
-            let content = chat.contents[message].as_deref()?;
-            let ways = [content, crate::conversation::python_strip(content)];
-            ways.iter().find_map(|way| part.find(way).map(|at| at..at + way.len()))
-        };
-        let roles: Vec<&str> = chat.roles.iter().map(AsRef::as_ref).collect();
-        let (end_tokens, train_on) = (&self.end_tokens[..], self.train_on);
-        Question { roles: &roles, text, render: &render, locate: &locate, end_tokens, train_on }.spans()
-    }
-
     fn plan(&self, chat: &Chat<'_>) -> Planned {
-        let key = chat.roles.join("\n");
+        // With its length in front of each, no two lists of roles have the same key.
+        let mut key = String::new();
+        for role in &chat.roles {
+            key.push_str(&role.len().to_string());
+            key.push(':');
+            key.push_str(role);
+        }
         let lock = || self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = lock().get(&key) {
             return Arc::clone(plan);
         }
         let roles: Vec<&str> = chat.roles.iter().map(AsRef::as_ref).collect();
-        let marks: Vec<String> = (0..roles.len()).map(mark).collect();
-        let render = |count: usize, asking: bool| {
-            let messages = roles.iter().copied().zip(marks.iter().map(String::as_str)).take(count);
-            let input = JinjaInput { messages: messages_of(messages), tools: None, documents: None };
-            self.jinja.render(&input, asking)
+        let render = |messages: &[(&str, &str)], asking: bool| {
+            let messages = messages_of(messages.iter().copied());
+            self.jinja.render(&JinjaInput { messages, tools: None, documents: None }, asking)
         };
         let plan: Planned = Arc::new(Plan::new(&roles, &render, &self.end_tokens, self.train_on));
         let mut plans = lock();

@@ -4,7 +4,7 @@
 //! - [`gdp_chat`]: chat templates around such pairs.
 //! - [`chat_template`]: conversations become text, of which it is known what is trained on:
 //!   [`chat`] (what goes in), [`builtin`] (templates with names), [`jinja`] (all others), `spans` (what is trained
-//!   on), `plan` (the text of all conversations of the same roles).
+//!   on), `plan` (the text of all conversations of the same roles), `prefixes` (how a conversation begins).
 
 pub mod builtin;
 pub mod chat;
@@ -12,7 +12,9 @@ pub mod chat_template;
 pub mod gdp_chat;
 pub mod jinja;
 mod plan;
+mod prefixes;
 pub mod prompt_completion;
 pub mod spans;
 
+pub use jinja::Variable;
 pub use plan::Rendered;

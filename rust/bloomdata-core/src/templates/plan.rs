@@ -6,22 +6,47 @@
 
 use std::ops::Range;
 
-use super::spans::{Question, TrainOn};
+use super::spans::{Prefixes, Question, TrainOn, asked};
 use crate::conversation::{is_python_space, python_strip};
 
 /// A mark is `OPEN`, the number of the message, `CLOSE`; characters that Unicode sets aside for such uses.
-const OPEN: char = '\u{fdd3}';
+pub(super) const OPEN: char = '\u{fdd3}';
 const CLOSE: char = '\u{fdd4}';
+/// White space around a mark, which tells whether the template leaves it out.
+const PAD: &str = "\n \n";
 
 /// The mark of a message.
 pub(super) fn mark(message: usize) -> String {
     format!("{OPEN}{message}{CLOSE}")
 }
 
+/// The same with white space around it.
+pub(super) fn padded(message: usize) -> String {
+    format!("{PAD}{}{PAD}", mark(message))
+}
+
+/// Where the first mark of a message and the last one stand, and all between them.
+pub(super) fn find_mark(text: &str, message: usize) -> Option<Range<usize>> {
+    let inner = mark(message);
+    let (start, last) = (text.find(&inner)?, text.rfind(&inner)? + inner.len());
+    let pad = |has: bool| if has { PAD.len() } else { 0 };
+    Some(start - pad(text[..start].ends_with(PAD))..last + pad(text[last..].starts_with(PAD)))
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
-    Fixed { text: String, trained: bool },
-    Content { message: usize, trained: bool },
+    Fixed {
+        text: String,
+        trained: bool,
+    },
+    Content {
+        message: usize,
+        trained: bool,
+        /// Whether white space is left out in front of it.
+        left: bool,
+        /// The same behind it.
+        right: bool,
+    },
 }
 
 /// Text with places for messages.
@@ -39,38 +64,70 @@ pub struct Rendered {
     pub trained: Vec<Range<usize>>,
 }
 
+/// Conversations that are nothing but marks.
+struct Marked<'run> {
+    roles: &'run [&'run str],
+    render: &'run Render<'run>,
+}
+
+/// Renders messages of a role and a text each, with or without the prompt for an answer.
+type Render<'run> = dyn Fn(&[(&str, &str)], bool) -> Result<String, String> + 'run;
+
+impl Marked<'_> {
+    /// The first messages, so many, one of which is no mark.
+    fn run(&self, count: usize, asking: bool, other: Option<usize>) -> Result<String, String> {
+        let mut texts: Vec<String> = (0..count).map(padded).collect();
+        if let Some(text) = other.and_then(|other| texts.get_mut(other)) {
+            "text".clone_into(text);
+        }
+        let messages: Vec<(&str, &str)> =
+            self.roles.iter().copied().zip(texts.iter().map(String::as_str)).collect();
+        (self.render)(&messages, asking)
+    }
+}
+
+impl Prefixes for Marked<'_> {
+    fn render(&self, count: usize, asking: bool) -> Result<String, String> {
+        self.run(count, asking, None)
+    }
+
+    fn probe(&self, message: usize) -> Result<String, String> {
+        self.run(message + 1, false, None)
+    }
+
+    fn strangers(&self, message: usize) -> Result<(String, String), String> {
+        Ok((self.run(message + 1, false, Some(message))?, self.run(message, true, None)?))
+    }
+}
+
 impl Plan {
-    /// The plan of these roles; `render` renders the first messages, so many, whose contents are their marks.
+    /// The plan of these roles.
     ///
     /// # Errors
     /// What the template objects to; a part to train on that cannot be told for sure.
     pub(super) fn new(
         roles: &[&str],
-        render: &dyn Fn(usize, bool) -> Result<String, String>,
+        render: &Render<'_>,
         end_tokens: &[String],
         train_on: TrainOn,
     ) -> Result<Self, String> {
-        let text = render(roles.len(), false)?;
-        let locate = |message: usize, part: &str| {
-            let mark = mark(message);
-            let (start, last) = (part.find(&mark)?, part.rfind(&mark)?);
-            Some(start..last + mark.len())
-        };
-        let question = Question { roles, text: &text, render, locate: &locate, end_tokens, train_on };
+        let prefixes = Marked { roles, render };
+        let text = prefixes.render(roles.len(), false)?;
+        let question = Question { roles, text: &text, prefixes: &prefixes, end_tokens, train_on };
         let spans = question.spans()?;
-        let mut pieces = Vec::new();
+        let mut plan = Self { pieces: Vec::new() };
         let mut at = 0;
-        for span in &spans {
-            cut(&text[at..span.start], false, &mut pieces)?;
-            cut(&text[span.start..span.end], true, &mut pieces)?;
+        for (span, message) in spans.iter().zip(asked(roles, train_on)) {
+            plan.cut(&text[at..span.start], None, roles.len())?;
+            plan.cut(&text[span.start..span.end], Some(message), roles.len())?;
             at = span.end;
         }
-        cut(&text[at..], false, &mut pieces)?;
-        Ok(Self { pieces })
+        plan.cut(&text[at..], None, roles.len())?;
+        Ok(plan)
     }
 
-    /// The text with these contents, each as it is or stripped.
-    pub(super) fn fill(&self, contents: &[&str], strips: bool) -> Rendered {
+    /// The text with these contents.
+    pub(super) fn fill(&self, contents: &[&str]) -> Rendered {
         let mut rendered = Rendered { text: String::with_capacity(self.size(contents)), trained: Vec::new() };
         for piece in &self.pieces {
             let start = rendered.text.len();
@@ -79,9 +136,8 @@ impl Plan {
                     rendered.text.push_str(text);
                     *trained
                 }
-                Piece::Content { message, trained } => {
-                    let content = contents[*message];
-                    rendered.text.push_str(if strips { python_strip(content) } else { content });
+                Piece::Content { message, trained, left, right } => {
+                    rendered.text.push_str(strip(contents[*message], *left, *right));
                     *trained
                 }
             };
@@ -92,33 +148,35 @@ impl Plan {
         rendered
     }
 
-    /// What is trained on in a text that was rendered from these contents; `None` if it is not what filling them in
-    /// gives, each as it is or stripped at one end or both.
-    pub(super) fn trained(&self, text: &str, contents: &[&str]) -> Option<Vec<Range<usize>>> {
-        let mut spans = Vec::new();
-        let mut at = 0;
-        for (number, piece) in self.pieces.iter().enumerate() {
-            let start = at;
-            let trained = match piece {
-                Piece::Fixed { text: fixed, trained } => {
-                    at += text[at..].starts_with(fixed.as_str()).then_some(fixed.len())?;
-                    *trained
-                }
-                Piece::Content { message, trained } => {
-                    let next = match self.pieces.get(number + 1) {
-                        Some(Piece::Fixed { text, .. }) => Some(text.as_str()),
-                        Some(Piece::Content { .. }) => Some(""),
-                        None => None,
-                    };
-                    at += length_of(contents[*message], &text[at..], next)?;
-                    *trained
-                }
+    /// Adds the pieces of a text with marks, which is what this message says, or not trained on.
+    fn cut(&mut self, text: &str, trained_on: Option<usize>, num_messages: usize) -> Result<(), String> {
+        let trained = trained_on.is_some();
+        let mut rest = text;
+        while let Some(open) = rest.find(OPEN) {
+            let behind = &rest[open + OPEN.len_utf8()..];
+            let number =
+                behind.split_once(CLOSE).and_then(|(number, rest)| Some((number.parse().ok()?, rest)));
+            let Some((message, behind)) = number.filter(|&(message, _)| message < num_messages) else {
+                return Err("the template takes messages apart".into());
             };
-            if trained {
-                extend(&mut spans, start..at);
+            if trained_on.is_some_and(|own| own != message) {
+                return Err(format!("what message {message} says stands in an answer"));
             }
+            let fixed = rest[..open].strip_suffix(PAD);
+            self.fix(fixed.unwrap_or(&rest[..open]), trained);
+            let after = behind.strip_prefix(PAD);
+            let (left, right) = (fixed.is_none(), after.is_none());
+            self.pieces.push(Piece::Content { message, trained, left, right });
+            rest = after.unwrap_or(behind);
         }
-        (at == text.len()).then_some(spans)
+        self.fix(rest, trained);
+        Ok(())
+    }
+
+    fn fix(&mut self, text: &str, trained: bool) {
+        if !text.is_empty() {
+            self.pieces.push(Piece::Fixed { text: text.to_owned(), trained });
+        }
     }
 
     fn size(&self, contents: &[&str]) -> usize {
@@ -130,21 +188,13 @@ impl Plan {
     }
 }
 
-/// How much of `rest` is this content, when what comes behind it is `next`, or nothing.
-fn length_of(content: &str, rest: &str, next: Option<&str>) -> Option<usize> {
-    let ways = [
-        content,
-        python_strip(content),
-        content.trim_end_matches(is_python_space),
-        content.trim_start_matches(is_python_space),
-    ];
-    let fits = |way: &&&str| {
-        rest.strip_prefix(**way).is_some_and(|behind| match next {
-            Some(next) => behind.starts_with(next),
-            None => behind.is_empty(),
-        })
-    };
-    ways.iter().find(fits).map(|way| way.len())
+fn strip(text: &str, left: bool, right: bool) -> &str {
+    match (left, right) {
+        (true, true) => python_strip(text),
+        (true, false) => text.trim_start_matches(is_python_space),
+        (false, true) => text.trim_end_matches(is_python_space),
+        (false, false) => text,
+    }
 }
 
 /// Adds a part, to the last one where they touch.
@@ -154,25 +204,4 @@ fn extend(spans: &mut Vec<Range<usize>>, span: Range<usize>) {
         _ if span.is_empty() => {}
         _ => spans.push(span),
     }
-}
-
-/// Adds the pieces of a text with marks.
-fn cut(text: &str, trained: bool, pieces: &mut Vec<Piece>) -> Result<(), String> {
-    let mut rest = text;
-    while let Some(open) = rest.find(OPEN) {
-        if open > 0 {
-            pieces.push(Piece::Fixed { text: rest[..open].to_owned(), trained });
-        }
-        let behind = &rest[open + OPEN.len_utf8()..];
-        let number = behind.split_once(CLOSE).and_then(|(number, rest)| Some((number.parse().ok()?, rest)));
-        let Some((message, behind)) = number else {
-            return Err("the template takes messages apart".into());
-        };
-        pieces.push(Piece::Content { message, trained });
-        rest = behind;
-    }
-    if !rest.is_empty() {
-        pieces.push(Piece::Fixed { text: rest.to_owned(), trained });
-    }
-    Ok(())
 }

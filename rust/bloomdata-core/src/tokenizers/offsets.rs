@@ -60,6 +60,11 @@ impl Surfaces {
                 true => surface.len(),
                 // A space that is not in the text stands in front of words that begin it.
                 false => match surface.strip_prefix(b" ") {
+                    // Alone it belongs to what it stands in front of.
+                    Some([]) => {
+                        ends.push((at + 1).min(text.len()));
+                        continue;
+                    }
                     Some(rest) if text[at..].starts_with(rest) => rest.len(),
                     _ => return false,
                 },

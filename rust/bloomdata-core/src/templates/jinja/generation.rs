@@ -11,7 +11,7 @@ pub(super) const END: char = '\u{fdd2}';
 pub(super) fn rewrite(source: &str) -> (String, Option<String>) {
     let (mut plain, mut marked) = (String::new(), String::new());
     let (mut from, mut found) = (0, false);
-    for Tag { start, end, inner } in tags(source) {
+    for Tag { start, end, inner, .. } in tags(source).into_iter().filter(|tag| tag.is_block) {
         let (before, after) = signs(inner);
         let name = inner.trim_matches(['-', '+']).trim();
         let (mark, block) = match name {
@@ -46,9 +46,16 @@ struct Tag<'source> {
     start: usize,
     end: usize,
     inner: &'source str,
+    /// `{% … %}`, not `{{ … }}`.
+    is_block: bool,
 }
 
-/// All `{% … %}` outside of comments and of `{% raw %}`.
+/// What stands in all tags.
+pub(super) fn expressions(source: &str) -> impl Iterator<Item = &str> {
+    tags(source).into_iter().map(|tag| tag.inner)
+}
+
+/// All `{% … %}` and `{{ … }}` outside of comments and of `{% raw %}`.
 fn tags(source: &str) -> Vec<Tag<'_>> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -61,12 +68,13 @@ fn tags(source: &str) -> Vec<Tag<'_>> {
         };
         let Some(close) = close else { break };
         at = close;
-        if source.as_bytes().get(open + 1) == Some(&b'%') {
-            let inner = &source[open + 2..close - 2];
-            if inner.trim_matches(['-', '+']).trim() == "raw" {
+        let kind = source.as_bytes().get(open + 1).copied();
+        if matches!(kind, Some(b'%' | b'{')) {
+            let (inner, is_block) = (&source[open + 2..close - 2], kind == Some(b'%'));
+            if is_block && inner.trim_matches(['-', '+']).trim() == "raw" {
                 at = end_of_raw(source, close);
             }
-            found.push(Tag { start: open, end: close, inner });
+            found.push(Tag { start: open, end: close, inner, is_block });
         }
     }
     found

@@ -1,10 +1,17 @@
 //! Any chat template of a `tokenizer_config.json`, as `transformers.apply_chat_template` renders it.
 //!
 //! - [`generation`]: blocks that mark what the model says.
-//! - [`python`]: what templates expect of Python.
+//! - [`safe`]: the filter of that name, where it would do more than nothing.
+//! - [`values`]: JSON as templates see it.
+//! - [`python`]: what templates expect of Python; its texts are in [`text`], [`display`] and [`json`].
 
+mod display;
 mod generation;
+mod json;
 mod python;
+mod safe;
+mod text;
+mod values;
 
 use chrono::NaiveDateTime;
 use minijinja::syntax::SyntaxConfig;
@@ -13,8 +20,15 @@ use minijinja::{Environment, context};
 
 use generation::{BEGIN, END};
 
+pub use minijinja::Value as Variable;
+pub use values::value_of;
+
 /// Steps of a template at most: a loop over a billion numbers is no template.
-const FUEL: u64 = 200_000_000;
+const FUEL: u64 = 50_000_000;
+/// Bytes of a template's source at most; stock ones have thirty thousand.
+const MAX_SOURCE_BYTES: usize = 1 << 18;
+/// Stack for reading a template: one that is nothing but `not not not …` nests as deep as it is long.
+const STACK_BYTES: usize = 1 << 30;
 
 /// A compiled template.
 #[derive(Debug)]
@@ -45,9 +59,26 @@ impl JinjaTemplate {
     /// What is wrong with it, and where.
     pub fn new(
         source: &str,
-        variables: Vec<(String, serde_json::Value)>,
+        variables: Vec<(String, Variable)>,
         now: Option<NaiveDateTime>,
     ) -> Result<Self, String> {
+        if source.len() > MAX_SOURCE_BYTES {
+            return Err(format!("chat template: {} bytes: more than {MAX_SOURCE_BYTES}", source.len()));
+        }
+        let compile = || Self::compile(source, variables, now);
+        std::thread::scope(|scope| {
+            let reader = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, compile);
+            let reader = reader.map_err(|error| format!("chat template: no thread to read it: {error}"))?;
+            reader.join().unwrap_or_else(|_| Err("chat template: it cannot be read".into()))
+        })
+    }
+
+    fn compile(
+        source: &str,
+        variables: Vec<(String, Variable)>,
+        now: Option<NaiveDateTime>,
+    ) -> Result<Self, String> {
+        safe::check(source)?;
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| explain(&error))?);
@@ -62,7 +93,6 @@ impl JinjaTemplate {
             }
         }
         for (name, value) in variables {
-            let value = value_of(&value.to_string()).map_err(|error| error.to_string())?;
             environment.add_global(name, value);
         }
         Ok(Self { environment, has_generation })
@@ -125,12 +155,4 @@ fn explain(error: &minijinja::Error) -> String {
         Some(line) => format!("chat template, line {line}: {reason}"),
         None => format!("chat template: {reason}"),
     }
-}
-
-/// A JSON text as a template sees it.
-///
-/// # Errors
-/// It is not JSON.
-pub fn value_of(json: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(json)
 }

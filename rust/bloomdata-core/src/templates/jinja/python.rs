@@ -3,19 +3,52 @@
 use std::fmt::Write as _;
 
 use chrono::NaiveDateTime;
-use minijinja::value::{Kwargs, Value, ValueKind, from_args};
+use minijinja::value::{Kwargs, Tuple, Value, ValueKind, from_args};
 use minijinja::{Environment, Error, ErrorKind, State};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
+use super::display::python_str;
+use super::json::to_json;
+use super::text;
 use crate::conversation::{is_python_space, python_strip};
 
 /// Adds filters, functions and methods as `transformers` and Python have them.
 pub(super) fn extend(environment: &mut Environment<'_>, now: Option<NaiveDateTime>) {
     environment.set_unknown_method_callback(method);
+    environment.set_formatter(|out, state, value| match value.kind() {
+        ValueKind::String => Ok(out.write_str(value.as_str().unwrap_or_default())?),
+        ValueKind::Seq | ValueKind::Map | ValueKind::Number => Ok(out.write_str(&python_str(value)?)?),
+        _ => minijinja::escape_formatter(out, state, value),
+    });
     environment.add_filter("tojson", to_json);
     environment.add_filter("trim", |value: &Value, letters: Option<&str>| match value.as_str() {
         Some(text) => strip(text, letters, true, true),
         None => strip(&value.to_string(), letters, true, true),
+    });
+    // What Jinja2 does not have is not to be had here.
+    for name in ["split", "lines", "bool", "chain", "zip", "pprint"] {
+        environment.remove_filter(name);
+    }
+    for name in ["startingwith", "endingwith", "containing", "safe", "int"] {
+        environment.remove_test(name);
+    }
+    environment.remove_global("debug");
+    environment.add_filter("string", python_str);
+    for name in ["default", "d"] {
+        environment.add_filter(name, default);
+    }
+    for name in ["escape", "e"] {
+        environment.add_filter(name, |value: &Value| match value.is_safe() {
+            true => Ok(value.clone()),
+            false => python_str(value).map(|text| Value::from_safe_string(text::escape(&text))),
+        });
+    }
+    environment.add_filter("indent", indent);
+    environment.add_filter("int", int);
+    environment.add_filter("float", float);
+    // All that has a length and things by number or name.
+    environment.add_test("sequence", |value: &Value| {
+        matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Undefined)
     });
     // Here one may loop over none; there it is an error, and templates ask before.
     environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
@@ -35,6 +68,88 @@ pub(super) fn extend(environment: &mut Environment<'_>, now: Option<NaiveDateTim
     });
 }
 
+/// A value that is missing, or is nothing if asked, is another one.
+fn default(
+    value: &Value,
+    other: Option<Value>,
+    boolean: Option<bool>,
+    named: Kwargs,
+) -> Result<Value, Error> {
+    let other = match other {
+        Some(other) => other,
+        None => named.get::<Option<Value>>("default_value")?.unwrap_or_else(|| Value::from("")),
+    };
+    let boolean = match boolean {
+        Some(boolean) => boolean,
+        None => named.get::<Option<bool>>("boolean")?.unwrap_or(false),
+    };
+    named.assert_all_used()?;
+    let is_missing = value.is_undefined() || (boolean && !value.is_true());
+    Ok(if is_missing { other } else { value.clone() })
+}
+
+/// Lines moved to the right, by so many spaces or by a text.
+fn indent(
+    text: &str,
+    width: Option<Value>,
+    first: Option<bool>,
+    blank: Option<bool>,
+    named: Kwargs,
+) -> Result<String, Error> {
+    let width = if width.is_some() { width } else { named.get("width")? };
+    let first = if first.is_some() { first } else { named.get("first")? };
+    let blank = if blank.is_some() { blank } else { named.get("blank")? };
+    named.assert_all_used()?;
+    let width = match width {
+        Some(width) if width.as_str().is_some() => width.as_str().unwrap_or_default().to_owned(),
+        Some(width) => " ".repeat(usize::try_from(width).unwrap_or(0).min(1 << 10)),
+        None => " ".repeat(4),
+    };
+    let mut out = String::with_capacity(text.len());
+    for (number, line) in text::lines(&format!("{text}\n"), false).into_iter().enumerate() {
+        out.push_str(if number > 0 { "\n" } else { "" });
+        let is_moved =
+            if number > 0 { blank.unwrap_or(false) || !line.is_empty() } else { first.unwrap_or(false) };
+        out.push_str(if is_moved { &width } else { "" });
+        out.push_str(line);
+    }
+    Ok(out)
+}
+
+/// A whole number, or `default`.
+fn int(value: &Value, default: Option<Value>, base: Option<u32>) -> Result<Value, Error> {
+    let default = default.unwrap_or_else(|| Value::from(0));
+    let truncated = |float: f64| {
+        let whole = float.trunc().to_string();
+        whole.parse::<i128>().ok().map(Value::from)
+    };
+    Ok(match value.kind() {
+        ValueKind::Undefined => return Err(refused("int of what is undefined")),
+        ValueKind::Bool => Some(Value::from(u8::from(value.is_true()))),
+        ValueKind::Number if value.is_integer() => Some(value.clone()),
+        ValueKind::Number => f64::try_from(value.clone()).ok().and_then(truncated),
+        ValueKind::String => {
+            let text = value.as_str().unwrap_or_default();
+            let whole = text::int(text, base.unwrap_or(10)).map(Value::from);
+            whole.or_else(|| text::float(text).and_then(truncated))
+        }
+        _ => None,
+    }
+    .unwrap_or(default))
+}
+
+/// A float, or `default`.
+fn float(value: &Value, default: Option<Value>) -> Result<Value, Error> {
+    Ok(match value.kind() {
+        ValueKind::Undefined => return Err(refused("float of what is undefined")),
+        ValueKind::Bool => Some(if value.is_true() { 1.0 } else { 0.0 }),
+        ValueKind::Number => f64::try_from(value.clone()).ok(),
+        ValueKind::String => text::float(value.as_str().unwrap_or_default()),
+        _ => None,
+    }
+    .map_or_else(|| default.unwrap_or_else(|| Value::from(0.0)), Value::from))
+}
+
 /// Methods of Python's strings that others lack or do differently.
 fn method(state: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     let Some(text) = value.as_str() else { return unknown_method_callback(state, value, name, args) };
@@ -48,6 +163,7 @@ fn method(state: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) 
     Ok(Value::from(strip(text, letters, ends.0, ends.1)))
 }
 
+/// The others.
 fn more(
     state: &mut State<'_, '_>,
     value: &Value,
@@ -56,18 +172,39 @@ fn more(
     args: &[Value],
 ) -> Result<Value, Error> {
     match name {
-        "split" | "rsplit" if args.is_empty() => {
-            Ok(text.split(is_python_space).filter(|part| !part.is_empty()).map(Value::from).collect())
-        }
-        "split" | "rsplit" if args.first().and_then(Value::as_str) == Some("") => {
-            Err(Error::new(ErrorKind::InvalidOperation, "empty separator"))
-        }
-        "rsplit" => {
-            let (separator, most): (&str, Option<usize>) = from_args(args)?;
-            let mut parts: Vec<&str> =
-                text.rsplitn(most.map_or(usize::MAX, |most| most.saturating_add(1)), separator).collect();
-            parts.reverse();
+        "split" | "rsplit" => {
+            let (separator, most, named): (Option<Value>, Option<i64>, Kwargs) = from_args(args)?;
+            let separator = if separator.is_some() { separator } else { named.get("sep")? };
+            let most = if most.is_some() { most } else { named.get("maxsplit")? };
+            named.assert_all_used()?;
+            let separator = match &separator {
+                Some(value) if !value.is_none() => {
+                    Some(value.as_str().ok_or_else(|| refused("a separator is a string"))?)
+                }
+                _ => None,
+            };
+            if separator == Some("") {
+                return Err(refused("empty separator"));
+            }
+            let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+            let parts = if name == "split" {
+                text::split(text, separator, most)
+            } else {
+                text::rsplit(text, separator, most)
+            };
             Ok(parts.into_iter().map(Value::from).collect())
+        }
+        "splitlines" => {
+            let (keeps_ends,): (Option<bool>,) = from_args(args)?;
+            Ok(text::lines(text, keeps_ends.unwrap_or(false)).into_iter().map(Value::from).collect())
+        }
+        "title" if args.is_empty() => Ok(Value::from(text::title(text))),
+        "isdigit" if args.is_empty() => Ok(Value::from(!text.is_empty() && text.chars().all(text::is_digit))),
+        "join" => {
+            let (items,): (Value,) = from_args(args)?;
+            let items: Vec<Value> = items.try_iter()?.collect();
+            let parts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+            Ok(Value::from(parts.ok_or_else(|| refused("join takes strings"))?.join(text)))
         }
         "removeprefix" | "removesuffix" => {
             let (part,): (&str,) = from_args(args)?;
@@ -76,21 +213,26 @@ fn more(
         }
         "partition" | "rpartition" => {
             let (part,): (&str,) = from_args(args)?;
-            let found = if name == "partition" { text.split_once(part) } else { text.rsplit_once(part) };
-            Ok(match (found, name) {
-                (Some((left, right)), _) => vec![left, part, right],
-                (None, "partition") => vec![text, "", ""],
-                (None, _) => vec!["", "", text],
+            if part.is_empty() {
+                return Err(refused("empty separator"));
             }
-            .into_iter()
-            .map(Value::from)
-            .collect())
+            let found = if name == "partition" { text.split_once(part) } else { text.rsplit_once(part) };
+            let three = match (found, name) {
+                (Some((left, right)), _) => [left, part, right],
+                (None, "partition") => [text, "", ""],
+                (None, _) => ["", "", text],
+            };
+            Ok(Value::from(Tuple::from(three.map(Value::from).to_vec())))
         }
         "isspace" if args.is_empty() => {
             Ok(Value::from(!text.is_empty() && text.chars().all(is_python_space)))
         }
         _ => unknown_method_callback(state, value, name, args),
     }
+}
+
+fn refused(reason: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidOperation, reason)
 }
 
 fn strip(text: &str, letters: Option<&str>, left: bool, right: bool) -> String {
@@ -105,196 +247,4 @@ fn strip(text: &str, letters: Option<&str>, left: bool, right: bool) -> String {
         _ => text.trim_end_matches(is_gone),
     }
     .to_owned()
-}
-
-/// `json.dumps`, which is how `transformers` has the filter; HTML is not escaped.
-fn to_json(value: &Value, indent: Option<Value>, options: Kwargs) -> Result<String, Error> {
-    let indent = match indent {
-        Some(indent) => Some(indent),
-        None => options.get::<Option<Value>>("indent")?,
-    };
-    let separators: Option<(String, String)> = match options.get::<Option<Vec<String>>>("separators")? {
-        None => None,
-        Some(list) => match <[String; 2]>::try_from(list) {
-            Ok([item, key]) => Some((item, key)),
-            Err(_) => return Err(Error::new(ErrorKind::InvalidOperation, "separators are two")),
-        },
-    };
-    let ascii = options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
-    let sorted = options.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
-    options.assert_all_used()?;
-    let indent = match indent {
-        Some(indent) if indent.kind() == ValueKind::Number => {
-            let spaces =
-                usize::try_from(indent).map_err(|_| Error::new(ErrorKind::InvalidOperation, "indent"))?;
-            Some(" ".repeat(spaces.min(1 << 10)))
-        }
-        Some(indent) => indent.as_str().map(str::to_owned),
-        None => None,
-    };
-    let item = if indent.is_some() { "," } else { ", " };
-    let (item, key) = separators.unwrap_or_else(|| (item.to_owned(), ": ".to_owned()));
-    let mut writer = JsonWriter { out: String::new(), indent, item, key, ascii, sorted, depth: 0 };
-    writer.value(value)?;
-    Ok(writer.out)
-}
-
-struct JsonWriter {
-    out: String,
-    indent: Option<String>,
-    item: String,
-    key: String,
-    ascii: bool,
-    sorted: bool,
-    depth: usize,
-}
-
-impl JsonWriter {
-    fn value(&mut self, value: &Value) -> Result<(), Error> {
-        match value.kind() {
-            ValueKind::None => self.out.push_str("null"),
-            ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
-            ValueKind::Number => self.number(value),
-            ValueKind::String => self.text(value.as_str().unwrap_or_default()),
-            ValueKind::Seq | ValueKind::Iterable => {
-                let items: Vec<Value> = value.try_iter()?.collect();
-                self.list(('[', ']'), items.len(), |writer, at| writer.value(&items[at]))?;
-            }
-            ValueKind::Map => {
-                let mut keys: Vec<Value> = value.try_iter()?.collect();
-                if self.sorted {
-                    keys.sort();
-                }
-                self.list(('{', '}'), keys.len(), |writer, at| {
-                    let key = &keys[at];
-                    match key.as_str() {
-                        Some(text) => writer.text(text),
-                        None => writer.text(&key_text(key)),
-                    }
-                    let colon = writer.key.clone();
-                    writer.out.push_str(&colon);
-                    writer.value(&value.get_item(key)?)
-                })?;
-            }
-            kind => {
-                let reason = format!("{kind} is not JSON serializable");
-                return Err(Error::new(ErrorKind::BadSerialization, reason));
-            }
-        }
-        Ok(())
-    }
-
-    fn list(
-        &mut self,
-        (open, close): (char, char),
-        count: usize,
-        mut item: impl FnMut(&mut Self, usize) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        // As deep as Python goes.
-        if self.depth > 900 {
-            return Err(Error::new(ErrorKind::BadSerialization, "nested too deep"));
-        }
-        self.out.push(open);
-        self.depth += 1;
-        for at in 0..count {
-            if at > 0 {
-                let between = self.item.clone();
-                self.out.push_str(&between);
-            }
-            self.new_line();
-            item(self, at)?;
-        }
-        self.depth -= 1;
-        if count > 0 {
-            self.new_line();
-        }
-        self.out.push(close);
-        Ok(())
-    }
-
-    fn new_line(&mut self) {
-        if let Some(indent) = &self.indent {
-            self.out.push('\n');
-            self.out.push_str(&indent.repeat(self.depth));
-        }
-    }
-
-    fn number(&mut self, value: &Value) {
-        let float = if value.is_integer() { None } else { f64::try_from(value.clone()).ok() };
-        match float {
-            None => self.out.push_str(&value.to_string()),
-            Some(float) => self.out.push_str(&python_float(float)),
-        }
-    }
-
-    fn text(&mut self, text: &str) {
-        self.out.push('"');
-        for letter in text.chars() {
-            match letter {
-                '"' => self.out.push_str("\\\""),
-                '\\' => self.out.push_str("\\\\"),
-                '\n' => self.out.push_str("\\n"),
-                '\r' => self.out.push_str("\\r"),
-                '\t' => self.out.push_str("\\t"),
-                '\u{8}' => self.out.push_str("\\b"),
-                '\u{c}' => self.out.push_str("\\f"),
-                letter if letter < ' ' || (self.ascii && !(' '..='~').contains(&letter)) => {
-                    for unit in letter.encode_utf16(&mut [0; 2]) {
-                        self.out.push_str(&format!("\\u{unit:04x}"));
-                    }
-                }
-                letter => self.out.push(letter),
-            }
-        }
-        self.out.push('"');
-    }
-}
-
-/// A key that is no string, as `json.dumps` names it.
-fn key_text(key: &Value) -> String {
-    match key.kind() {
-        ValueKind::None => "null".into(),
-        ValueKind::Bool => if key.is_true() { "true" } else { "false" }.into(),
-        _ => key.to_string(),
-    }
-}
-
-/// `repr` of a float: shortest digits that say the same, with an exponent from 1e16 on and below 1e-4.
-fn python_float(float: f64) -> String {
-    if !float.is_finite() {
-        let name = if float.is_nan() { "NaN" } else { "Infinity" };
-        return if float.is_sign_negative() && !float.is_nan() { format!("-{name}") } else { name.into() };
-    }
-    let scientific = format!("{float:e}");
-    let exponent: i32 = scientific.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or(0);
-    if float != 0.0 && !(-4..16).contains(&exponent) {
-        let digits = scientific.split_once('e').map_or("0", |(digits, _)| digits);
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{digits}e{sign}{:02}", exponent.abs());
-    }
-    let plain = float.to_string();
-    if plain.contains('.') { plain } else { plain + ".0" }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn floats_are_as_in_python() {
-        let pairs = [
-            (1.0, "1.0"),
-            (0.1, "0.1"),
-            (1e16, "1e+16"),
-            (1.5e-7, "1.5e-07"),
-            (-0.0, "-0.0"),
-            (123_456_789.125, "123456789.125"),
-            (1e15, "1000000000000000.0"),
-            (1e-4, "0.0001"),
-            (f64::INFINITY, "Infinity"),
-        ];
-        for (float, text) in pairs {
-            assert_eq!(python_float(float), text);
-        }
-    }
 }

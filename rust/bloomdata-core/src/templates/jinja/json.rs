@@ -1,0 +1,149 @@
+//! `json.dumps`, which is how `transformers` has the filter `tojson`; HTML is not escaped.
+
+use minijinja::value::{Kwargs, Value, ValueKind};
+use minijinja::{Error, ErrorKind};
+
+use super::display::{MAX_DEPTH, number};
+
+/// `json.dumps`, which is how `transformers` has the filter; HTML is not escaped.
+pub(super) fn to_json(value: &Value, ensure_ascii: Option<Value>, options: Kwargs) -> Result<String, Error> {
+    let indent = options.get::<Option<Value>>("indent")?;
+    let separators: Option<(String, String)> = match options.get::<Option<Vec<String>>>("separators")? {
+        None => None,
+        Some(list) => match <[String; 2]>::try_from(list) {
+            Ok([item, key]) => Some((item, key)),
+            Err(_) => return Err(Error::new(ErrorKind::InvalidOperation, "separators are two")),
+        },
+    };
+    let ascii = match ensure_ascii {
+        Some(ascii) => ascii.is_true(),
+        None => options.get::<Option<Value>>("ensure_ascii")?.is_some_and(|ascii| ascii.is_true()),
+    };
+    let sorted = options.get::<Option<Value>>("sort_keys")?.is_some_and(|sorted| sorted.is_true());
+    options.assert_all_used()?;
+    let indent = match indent {
+        Some(indent) if indent.kind() == ValueKind::Number => {
+            let spaces =
+                usize::try_from(indent).map_err(|_| Error::new(ErrorKind::InvalidOperation, "indent"))?;
+            Some(" ".repeat(spaces.min(1 << 10)))
+        }
+        Some(indent) => indent.as_str().map(str::to_owned),
+        None => None,
+    };
+    let item = if indent.is_some() { "," } else { ", " };
+    let (item, key) = separators.unwrap_or_else(|| (item.to_owned(), ": ".to_owned()));
+    let mut writer = JsonWriter { out: String::new(), indent, item, key, ascii, sorted, depth: 0 };
+    writer.value(value)?;
+    Ok(writer.out)
+}
+
+struct JsonWriter {
+    out: String,
+    indent: Option<String>,
+    item: String,
+    key: String,
+    ascii: bool,
+    sorted: bool,
+    depth: usize,
+}
+
+impl JsonWriter {
+    fn value(&mut self, value: &Value) -> Result<(), Error> {
+        match value.kind() {
+            ValueKind::None => self.out.push_str("null"),
+            ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
+            ValueKind::Number => self.out.push_str(&number(value, ["NaN", "Infinity"])),
+            ValueKind::String => self.text(value.as_str().unwrap_or_default()),
+            ValueKind::Seq | ValueKind::Iterable => {
+                let items: Vec<Value> = value.try_iter()?.collect();
+                self.list(('[', ']'), items.len(), |writer, at| writer.value(&items[at]))?;
+            }
+            ValueKind::Map => {
+                let mut keys: Vec<Value> = value.try_iter()?.collect();
+                if self.sorted {
+                    keys.sort();
+                }
+                self.list(('{', '}'), keys.len(), |writer, at| {
+                    let key = &keys[at];
+                    match key.as_str() {
+                        Some(text) => writer.text(text),
+                        None => writer.text(&key_text(key)),
+                    }
+                    let colon = writer.key.clone();
+                    writer.out.push_str(&colon);
+                    writer.value(&value.get_item(key)?)
+                })?;
+            }
+            kind => {
+                let reason = format!("{kind} is not JSON serializable");
+                return Err(Error::new(ErrorKind::BadSerialization, reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn list(
+        &mut self,
+        (open, close): (char, char),
+        count: usize,
+        mut item: impl FnMut(&mut Self, usize) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if self.depth > MAX_DEPTH {
+            return Err(Error::new(ErrorKind::BadSerialization, "nested too deep"));
+        }
+        self.out.push(open);
+        self.depth += 1;
+        for at in 0..count {
+            if at > 0 {
+                let between = self.item.clone();
+                self.out.push_str(&between);
+            }
+            self.new_line();
+            item(self, at)?;
+        }
+        self.depth -= 1;
+        if count > 0 {
+            self.new_line();
+        }
+        self.out.push(close);
+        Ok(())
+    }
+
+    fn new_line(&mut self) {
+        if let Some(indent) = &self.indent {
+            self.out.push('\n');
+            self.out.push_str(&indent.repeat(self.depth));
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.out.push('"');
+        for letter in text.chars() {
+            match letter {
+                '"' => self.out.push_str("\\\""),
+                '\\' => self.out.push_str("\\\\"),
+                '\n' => self.out.push_str("\\n"),
+                '\r' => self.out.push_str("\\r"),
+                '\t' => self.out.push_str("\\t"),
+                '\u{8}' => self.out.push_str("\\b"),
+                '\u{c}' => self.out.push_str("\\f"),
+                letter if letter < ' ' || (self.ascii && !(' '..='~').contains(&letter)) => {
+                    for unit in letter.encode_utf16(&mut [0; 2]) {
+                        self.out.push_str(&format!("\\u{unit:04x}"));
+                    }
+                }
+                letter => self.out.push(letter),
+            }
+        }
+        self.out.push('"');
+    }
+}
+
+/// A key that is no string, as `json.dumps` names it.
+fn key_text(key: &Value) -> String {
+    match key.kind() {
+        ValueKind::None => "null".into(),
+        ValueKind::Bool => if key.is_true() { "true" } else { "false" }.into(),
+        _ => number(key, ["NaN", "Infinity"]),
+    }
+}
