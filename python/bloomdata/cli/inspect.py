@@ -31,7 +31,7 @@ def inspect(options: argparse.Namespace) -> Iterator[str]:
     """Yields lines for the terminal."""
     path = Path(options.path)
     manifest = _manifest(path)
-    if manifest.get("verb") == "shard":
+    if manifest.get("verb") in {"shard", "prepare"}:
         yield from _lines(path, manifest, options)
         return
     dataset = open_dataset(path, field=options.field)
