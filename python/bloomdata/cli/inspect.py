@@ -111,6 +111,9 @@ class _Shown:
         self._names = dict(TYPE_NAMES)
         if config.get("record") == "text":
             self._names[COMPLETION] = "TEXT"
+        elif config.get("record") == "messages":
+            # The last token of a conversation ends its last answer.
+            self._names |= {PROMPT: "CONTEXT", COMPLETION: "TRAINED", SEPARATOR: "TRAINED, END"}
         self._has_colours = options.color == "always" or (
             options.color == "auto" and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         )
