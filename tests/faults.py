@@ -210,6 +210,7 @@ def _strike_everywhere(specification: dict) -> None:
 
     import bloomdata.cli.commands
     import bloomdata.verbs.pack
+    import bloomdata.verbs.prepare
     import bloomdata.verbs.shard  # noqa: F401
 
     output, how = Path(specification["output"]), specification["how"]

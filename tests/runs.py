@@ -140,6 +140,8 @@ def half_written(folder: Path, wanted: dict[str, bytes | None]) -> list[str]:
 
 def command_line(command: list[str], corpus: Path, output: Path) -> list[str]:
     """The program's arguments. Inputs come first: `--text-field` takes all that follows it."""
+    if command[0] == "prepare":  # its source comes before them
+        return [*command[:2], str(corpus), "--output", str(output), "--quiet", *command[2:]]
     return [command[0], str(corpus), "--output", str(output), "--quiet", *command[1:]]
 
 

@@ -34,6 +34,7 @@ def chats(raw):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_example_of_a_docstring_runs(name, raw):
     thing = getattr(bloomdata, name)
+    Path("dolly.jsonl").write_text('{"instruction": "Hi", "context": "", "response": "Hello"}\n')
     assert ">>>" in thing.__doc__, f"{name} has no example"
     test = doctest.DocTestParser().get_doctest(thing.__doc__, {"bloomdata": bloomdata, "Path": Path}, name, None, 0)
     result = doctest.DocTestRunner().run(test)

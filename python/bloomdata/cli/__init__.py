@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Verbs whose work is kept when they are interrupted.
-_RESUMABLE = {"shard", "pack", "merge", "gdp"}
+_RESUMABLE = {"shard", "prepare", "pack", "merge", "gdp"}
 # After Ctrl-C: for a run to stop by itself.
 _GRACE_SECONDS = 0.8
 

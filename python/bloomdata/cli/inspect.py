@@ -31,7 +31,7 @@ def inspect(options: argparse.Namespace) -> Iterator[str]:
     """Yields lines for the terminal."""
     path = Path(options.path)
     manifest = _manifest(path)
-    if manifest.get("verb") == "shard":
+    if manifest.get("verb") in {"shard", "prepare"}:
         yield from _lines(path, manifest, options)
         return
     dataset = open_dataset(path, field=options.field)
@@ -111,6 +111,9 @@ class _Shown:
         self._names = dict(TYPE_NAMES)
         if config.get("record") == "text":
             self._names[COMPLETION] = "TEXT"
+        elif config.get("record") == "messages":
+            # The last token of a conversation ends its last answer.
+            self._names |= {PROMPT: "CONTEXT", COMPLETION: "TRAINED", SEPARATOR: "TRAINED, END"}
         self._has_colours = options.color == "always" or (
             options.color == "auto" and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         )

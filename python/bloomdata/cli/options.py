@@ -119,8 +119,8 @@ def add_pairs(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     return group
 
 
-def add_chats(parser: argparse.ArgumentParser) -> None:
-    """How conversations become text."""
+def add_chats(parser: argparse.ArgumentParser, *, defaults: bool = True) -> None:
+    """How conversations become text. Without defaults, options that are not given are None."""
     group = parser.add_argument_group("conversations")
     group.add_argument(
         "--template",
@@ -131,9 +131,27 @@ def add_chats(parser: argparse.ArgumentParser) -> None:
         "--template-variables", type=parse_json_object, metavar="JSON", help="what else the template may use"
     )
     group.add_argument("--template-date", metavar="DATE", help="what the template's strftime_now says")
-    group.add_argument("--train-on", choices=("all", "last"), default="all", help="all answers, or the last one")
-    group.add_argument("--messages-keyword", default="messages", help="key of the list of messages")
-    group.add_argument("--source", help="source whose records these are, as for prepare")
+    group.add_argument(
+        "--train-on",
+        choices=("all", "last"),
+        default="all" if defaults else None,
+        help="all answers, or the last one",
+    )
+    group.add_argument(
+        "--messages-keyword", default="messages" if defaults else None, help="key of the list of messages"
+    )
+    group.add_argument(
+        "--source",
+        type=parse_source,
+        metavar="NAME",
+        help="source whose records these are, as for prepare; with options: "
+        """'{"source": "sharegpt", "turns": "separate"}'""",
+    )
+
+
+def parse_source(text: str) -> str | dict[str, Any]:
+    """The name of a source, or a JSON object with its name and its options."""
+    return parse_json_object(text) if text.startswith("{") else text
 
 
 def parse_json_object(text: str) -> dict[str, Any]:

@@ -146,6 +146,7 @@ def _count(parser: argparse.ArgumentParser) -> None:
     add_tokenizer(parser)
     add_records(parser, several="are added up")
     add_pairs(parser)
+    add_chats(parser)
     add_special_tokens(parser, append_eos=False)
     parser.add_argument(
         "--on-bad-record",
@@ -215,7 +216,8 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--packings", nargs="+", metavar="PACKING", help="to compare; the common ones if not given")
     parser.add_argument("--tokenizer", help="for inputs that are not tokenized")
     parser.add_argument("--text-field", nargs="+", metavar="FIELD", help="field that holds the text")
-    parser.add_argument("--record", choices=("text", "prompt_completion"), help="what a record is")
+    parser.add_argument("--record", choices=("text", "prompt_completion", "messages"), help="what a record is")
+    add_chats(parser, defaults=False)
     parser.add_argument(
         "--packing-boundary", choices=("jsonl", "prompt_completion_pair"), help="what packing keeps together"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.cli.options import FORMATS, add_bad_records, add_running, parse_json_object, parse_splits
@@ -31,7 +32,7 @@ class _List(argparse.Action):
             options = ", ".join(f"{name}={json.dumps(value)}" for name, value in source.options.items())
             lines = [f"{source.name}: {source.title} ({source.origin})", f"    reads    {source.schema}"]
             lines += [f"    options  {options}"] if options else []
-            parser._print_message("\n".join([*lines, f"    licence  {source.licence}", ""]))
+            sys.stdout.write("\n".join([*lines, f"    licence  {source.licence}", ""]))
         parser.exit()
 
 

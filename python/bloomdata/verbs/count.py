@@ -14,7 +14,7 @@ from bloomdata.verbs.sources import sources_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bloomdata.verbs.run import Inputs, OnProgress
 
@@ -80,13 +80,19 @@ def count(
     inputs: Inputs,
     *,
     tokenizer: str | os.PathLike[str],
-    record: Literal["text", "prompt_completion"] = "text",
+    record: Literal["text", "prompt_completion", "messages"] = "text",
     text_field: str | Sequence[str] = "text",
     prompt_keyword: str = "prompt",
     completion_keyword: str = "completion",
     space_separator: bool = True,
     prompt_prefix: str | None = None,
     prompt_postfix: str | None = None,
+    template: str | os.PathLike[str] | None = None,
+    template_variables: Mapping[str, Any] | None = None,
+    template_date: str | None = None,
+    train_on: Literal["all", "last"] = "all",
+    messages_keyword: str = "messages",
+    source: str | Mapping[str, Any] | None = None,
     keep_prompt_only_sequences: bool = False,
     eos_token: str | None = None,
     add_special_tokens: bool = True,
@@ -111,6 +117,12 @@ def count(
         space_separator: As for `pack`.
         prompt_prefix: As for `pack`.
         prompt_postfix: As for `pack`.
+        template: As for `pack`. What follows the last answer of a conversation is not counted.
+        template_variables: As for `pack`.
+        template_date: As for `pack`.
+        train_on: As for `pack`.
+        messages_keyword: As for `pack`.
+        source: As for `pack`.
         keep_prompt_only_sequences: As for `pack`.
         eos_token: As for `pack`.
         add_special_tokens: As for `pack`.
@@ -147,6 +159,12 @@ def count(
         space_separator=space_separator,
         prompt_prefix=prompt_prefix,
         prompt_postfix=prompt_postfix,
+        template=template,
+        template_variables=template_variables,
+        template_date=template_date,
+        train_on=train_on,
+        messages_keyword=messages_keyword,
+        source=source,
         keep_prompt_only_sequences=keep_prompt_only_sequences,
         eos_token=eos_token,
         add_special_tokens=add_special_tokens,

@@ -13,6 +13,7 @@ from bloomdata import _core
 from bloomdata.chat_template import template_options
 from bloomdata.errors import ConfigError
 from bloomdata.hdf5 import Hdf5Files
+from bloomdata.prepare_sources import SOURCES
 from bloomdata.report import PackReport
 from bloomdata.tokenizer import tokenizer_options
 from bloomdata.verbs.run import check_choice, check_counts, split_inputs, thread_count
@@ -93,7 +94,7 @@ def pack(
     are skipped; lines of `.txt` are completions, newline included. Megatron files get the token types as a second
     pair, `<prefix>_<field>_token_types`, one byte a token.
 
-    With `record="messages"`, or when a `template` is named, a record is a conversation: an object with a list of
+    With `record="messages"`, or when a `template` or a `source` is named, a record is a conversation: an object with a list of
     messages, perhaps with `tools`. It is rendered by the template; the answers of the assistant and the tokens that end
     them have type 1, all else has type 0. What follows the last answer is left out, and counted. Ids are those of the
     whole text, without what the tokenizer puts around texts; if the template ends no answer, the end token is put
@@ -124,7 +125,8 @@ def pack(
         template_date: What the template's `strftime_now` says, as `2026-01-31`.
         train_on: All answers of a conversation, or the last one.
         messages_keyword: Key of the list of messages.
-        source: The source whose records these are, as for `prepare`, so that both are one pass; none for messages.
+        source: The source whose records these are, as for `prepare`, so that both are one pass; none for messages. Its
+            name, or a mapping with its name and its options: `{"source": "sharegpt", "turns": "separate"}`.
         attention_boundary: Which last tokens get type 3: those of records, or of pairs.
         packing_boundary: What packing keeps together: records, or pairs.
         keep_prompt_only_sequences: Whether to keep pairs without a completion, and rows without any token of type 1.
@@ -241,7 +243,7 @@ def pack_config(
     check_counts(**{name: options[name] for name in ("sequence_length", "rows_per_file", "window_tokens", "seed")})
     check_choice("format", format, "hdf5", "megatron")
     check_choice("record", options["record"], "text", "prompt_completion", "messages")
-    if options["record"] == "text" and template is not None:
+    if options["record"] == "text" and (template is not None or source is not None):
         options["record"] = "messages"
     chats = None
     if options["record"] == "messages":
@@ -253,8 +255,13 @@ def pack_config(
             train_on=train_on,
         )
         chats = {**rendering, "messages_keyword": messages_keyword, "source": source_options(source)}
-    elif source is not None:
-        raise ConfigError("source: only records of messages have one")
+    else:
+        given = {"template_variables": template_variables, "template_date": template_date, "source": source}
+        if options["record"] == "prompt_completion" and template is not None:
+            given = {"source": source}
+        for name, value in given.items():
+            if value is not None:
+                raise ConfigError(f"{name}: only records of messages have one")
     pair_template = None
     if options["record"] == "prompt_completion" and template is not None:
         if categories is not None:
@@ -309,9 +316,14 @@ def source_options(source: str | Mapping[str, Any] | None) -> dict[str, Any] | N
     """The core's description of a source: its name, or its name and options."""
     if source is None:
         return None
-    if isinstance(source, str):
-        return {"source": source}
-    return dict(source)
+    options = {"source": source} if isinstance(source, str) else dict(source)
+    name = options.get("source")
+    if name not in SOURCES:
+        raise ConfigError(f"source: {name!r} is none of {list(SOURCES)}")
+    if unknown := set(options) - {"source", *SOURCES[name].options}:
+        known = sorted(SOURCES[name].options)
+        raise ConfigError(f"source: {sorted(unknown)[0]}: no option of {name}, which has {known or 'none'}")
+    return options
 
 
 def read_categories(

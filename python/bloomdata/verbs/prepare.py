@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +13,8 @@ from bloomdata.chat_template import template_options
 from bloomdata.errors import ConfigError
 from bloomdata.prepare_sources import SOURCES
 from bloomdata.report import PrepareReport
-from bloomdata.verbs.run import check_choice, check_counts, split_inputs, thread_count
+from bloomdata.verbs import one_file
+from bloomdata.verbs.run import check_choice, check_counts, is_there, split_inputs, thread_count
 from bloomdata.verbs.shard import split_config
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 STYLES = ("auto", "messages", "prompt_completion", "completion", "text")
 # One file of everything is a shard without an end.
 _NO_END = 1 << 62
-_SUFFIXES = {".jsonl.zst": "zstd", ".jsonl.gz": "gzip", ".jsonl": "none"}
 
 
 def prepare(
@@ -77,7 +75,7 @@ def prepare(
         template_variables: What else the template may use, as `eos_token`.
         template_date: What the template's `strftime_now` says.
         ensure_ascii: Whether to escape everything but ASCII, as Python's `json` does by default.
-        max_rows_per_input: Records taken of each input; the others are counted as left out.
+        max_rows_per_input: Records taken of each input; the others are counted as left out. Not for messages of trees.
         sampling: Which records those are: the first ones, or a sample that the seed decides; it is kept in memory.
         repeat: How often the lines of some inputs are written: `{"unified_basic.jsonl": 1001}`, by name or pattern.
         missing: What an input does that is not there: raise, or be reported in the manifest and left out.
@@ -90,7 +88,7 @@ def prepare(
         prefix: First part of names of shards.
         on_bad_record: As for `shard`. A record that is not of the source's form is bad.
         num_threads: Threads; as many as processors by default. Never changes the output.
-        overwrite: Whether to discard what an earlier run left in `output`.
+        overwrite: Whether to discard what an earlier run left in `output`, or a file of that name.
         on_progress: Called now and then with (total bytes, bytes read, records, bytes written).
         **options: Of the source.
 
@@ -98,7 +96,7 @@ def prepare(
         What was read, kept, dropped and written; `manifest.json` says the same.
 
     Raises:
-        ConfigError: No such source or option, or a folder that is not ours.
+        ConfigError: No such source or option, or a folder or file that is not ours.
         CorruptDataError: A damaged or truncated input, or a bad record.
         MismatchError: The folder belongs to a call with other options or inputs.
         FileNotFoundError: An input that is not there.
@@ -129,7 +127,7 @@ def prepare(
     paths, streams = split_inputs(inputs)
     absent: list[str] = []
     if missing == "report":
-        absent = [path for path in paths if not os.path.exists(path) and not glob.glob(path)]  # noqa: PTH110, PTH207
+        absent = [path for path in paths if not is_there(path)]
         paths = [path for path in paths if path not in absent]
         if not paths and not streams:
             raise FileNotFoundError(f"{absent}: none of the inputs is there")
@@ -140,11 +138,11 @@ def prepare(
         )
     elif template is not None or template_variables is not None or template_date is not None:
         raise ConfigError('template: only styles "text" and "completion" have one')
-    single = next((suffix for suffix in _SUFFIXES if os.fspath(output).endswith(suffix)), None)
+    single = one_file.suffix_of(output)
     config = {
         "max_lines": max_lines if single is None else _NO_END,
         "max_bytes": None,
-        "compression": compression if single is None else _SUFFIXES[single],
+        "compression": compression if single is None else one_file.COMPRESSIONS[single],
         "level": level,
         "prefix": prefix,
         "digits": 5,
@@ -169,27 +167,13 @@ def prepare(
     if single is not None and splits is not None:
         raise ConfigError("splits: one file holds no splits; name a folder")
     folder = os.fspath(output) if single is None else f"{os.fspath(output)}.books"
+    if single is not None:
+        one_file.check(Path(folder), Path(output), paths, overwrite=overwrite)
     start = time.monotonic()
     result = _core.shard(
         paths, streams, json.dumps(config), (folder, thread_count(num_threads), overwrite, 10.0), on_progress
     )
     report = PrepareReport.from_run(folder, result, time.monotonic() - start)
     if single is not None:
-        _show_as_file(Path(folder), Path(output))
+        one_file.show(report.manifest, Path(folder), Path(output))
     return report
-
-
-def _show_as_file(folder: Path, output: Path) -> None:
-    """Gives the one shard of a folder the name that was asked for; no second copy where the system has links."""
-    shards = sorted(folder.glob("*.jsonl*"))
-    shards = [shard for shard in shards if shard.name != "quarantine.jsonl"]
-    temporary = output.with_name(f".{output.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    if not shards:
-        temporary.touch()
-    else:
-        try:
-            temporary.hardlink_to(shards[0])
-        except OSError:
-            shutil.copyfile(shards[0], temporary)
-    temporary.replace(output)

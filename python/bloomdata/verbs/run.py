@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
+import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bloomdata.errors import ConfigError
@@ -40,6 +42,17 @@ def _path(path: str | os.PathLike[str]) -> str:
     except UnicodeEncodeError:
         raise ConfigError(f"inputs: the name {text!r} is not UTF-8") from None
     return text
+
+
+def is_there(path: str) -> bool:
+    """Whether a file or folder has this name, or any fits this pattern, which may hold alternatives in braces."""
+    if os.path.exists(path):  # noqa: PTH110 - a pattern is no path
+        return True
+    parts = re.fullmatch(r"(.*?)\{([^{}]*)\}(.*)", path, re.DOTALL)
+    if parts is None:
+        return bool(glob.glob(path, recursive=True))  # noqa: PTH207
+    before, inside, after = parts.groups()
+    return any(is_there(before + part + after) for part in inside.split(","))
 
 
 def _label(kind: str, facts: str) -> str:

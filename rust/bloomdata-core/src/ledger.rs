@@ -45,6 +45,16 @@ impl Ledger {
         *self.documents_dropped.entry(reason.to_owned()).or_default() += records;
     }
 
+    /// One record less is dropped for a reason.
+    pub fn take_back_dropped(&mut self, reason: &str) {
+        if let Some(count) = self.documents_dropped.get_mut(reason) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.documents_dropped.remove(reason);
+            }
+        }
+    }
+
     /// Counts a record that is set aside as bad.
     pub fn quarantine_document(&mut self, reason: &str) {
         *self.documents_quarantined.entry(reason.to_owned()).or_default() += 1;

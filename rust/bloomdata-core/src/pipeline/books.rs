@@ -258,6 +258,15 @@ impl<'run> Books<'run> {
         Ok(())
     }
 
+    /// Keeps a record of the open input that was dropped for `reason`.
+    pub fn keep_after_all(&mut self, reason: &'static str, text_bytes: u64, chats: ChatCounts) {
+        self.state.ledger.take_back_dropped(reason);
+        self.state.ledger.documents_kept += 1;
+        self.state.ledger.text_bytes += text_bytes;
+        self.state.input.documents_kept += 1;
+        self.state.input.chats.add(chats);
+    }
+
     fn set_aside(&mut self, file: usize, reason: &BadRecord, offset: u64, raw: &[u8]) -> Result<()> {
         let (path, line) = (&self.inputs[file].path, self.state.position.line);
         if self.on_bad_record == OnBadRecord::Raise {

@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 use super::books::{Books, ChatCounts, Fate, Outcome, Snapshot};
 use super::cutter::Cutter;
 use super::feed::Item;
-use super::lines::{Lines, RecordLines};
+use super::lines::Lines;
 use super::prepare::{PrepareConfig, Preparer, Sampling, turns};
 use super::shard::Compressed;
 use super::shuffle::Scatter;
@@ -22,6 +22,8 @@ use crate::stages::trees::{self, TreeNode};
 
 /// Use of the seed for samples (see [`rng::key`]).
 const SAMPLE_STREAM: u64 = 5;
+/// What the books say of a record that might have been in its input's sample.
+const NOT_IN_SAMPLE: &str = "not in the sample";
 
 /// Where lines go.
 pub(super) enum Target<'run> {
@@ -120,8 +122,15 @@ impl Intake<'_> {
                     let mut kept = lines.records();
                     for outcome in &lines.outcomes {
                         let own = kept.next_of(outcome);
-                        if books.snapshot().rows >= most && outcome.is_row() {
-                            books.settle(lines.file, &outcome.dropped("beyond max_rows_per_input"))?;
+                        let left = most.saturating_sub(books.snapshot().rows);
+                        if outcome.is_row() && left < outcome.records {
+                            // Rows that are dropped come several at once; the limit may fall between them.
+                            if left > 0 {
+                                books.settle(lines.file, &Outcome { records: left, ..outcome.clone() })?;
+                            }
+                            let records = outcome.records - left;
+                            let beyond = Outcome { records, ..outcome.dropped("beyond max_rows_per_input") };
+                            books.settle(lines.file, &beyond)?;
                             continue;
                         }
                         if own.count() > 0 {
@@ -155,28 +164,45 @@ impl Intake<'_> {
         books: &mut Books<'_>,
         target: &mut Target<'_>,
     ) -> Result<()> {
-        let mut sample = Sample::default();
+        let (mut sample, mut before) = (Sample::default(), books.snapshot().clone());
         for item in items {
             self.progress.check()?;
             match item? {
                 Item::Block(lines) => {
                     Progress::add(&self.progress.documents, Outcome::count(&lines.outcomes));
                     let mut kept = lines.records();
-                    for outcome in lines.outcomes.iter() {
+                    for outcome in &lines.outcomes {
                         let own = kept.next_of(outcome);
-                        sample.add((self.seed, lines.file, most), outcome, own);
+                        let Fate::Kept { text_bytes, chats, .. } = &outcome.fate else {
+                            books.settle(lines.file, outcome)?;
+                            continue;
+                        };
+                        let row = books.snapshot().rows;
+                        books.settle(lines.file, &outcome.dropped(NOT_IN_SAMPLE))?;
+                        let key = rng::key(self.seed, SAMPLE_STREAM + ((lines.file as u64) << 8), row);
+                        sample.offer((key, row), most, || Candidate {
+                            key,
+                            row,
+                            text_bytes: *text_bytes,
+                            turns: chats.turns,
+                            lines: own.iter().map(<[u8]>::to_vec).collect(),
+                        });
                     }
                 }
                 Item::End { file, hash, content_bytes } => {
-                    let before = books.snapshot().clone();
-                    let chosen = std::mem::take(&mut sample).settle(file, books)?;
+                    let chosen = std::mem::take(&mut sample).chosen();
+                    for candidate in &chosen {
+                        let chats = ChatCounts { turns: candidate.turns, ..ChatCounts::default() };
+                        books.keep_after_all(NOT_IN_SAMPLE, candidate.text_bytes, chats);
+                    }
                     books.sync()?;
                     target.begin();
-                    for line in &chosen {
+                    for line in chosen.iter().flat_map(|candidate| &candidate.lines) {
                         target.push(line, self.repeats(file), &before)?;
                     }
                     books.end_input(file, hash, content_bytes)?;
                     target.settle(books)?;
+                    before = books.snapshot().clone();
                 }
             }
         }
@@ -268,12 +294,11 @@ impl Intake<'_> {
             trees::Fate::Path(path) => {
                 let document = Document::Chat(trees::conversation(nodes, &path));
                 let mut line = Vec::new();
-                match preparer.line(&document, &mut line) {
-                    Err(reason) => bad(reason),
-                    Ok(()) => {
-                        target.push(&line, self.repeats(file), before)?;
-                        kept(1, line.len() as u64, turns(&document))
-                    }
+                if let Err(reason) = preparer.line(&document, &mut line) {
+                    bad(reason)
+                } else {
+                    target.push(&line, self.repeats(file), before)?;
+                    kept(1, line.len() as u64, turns(&document))
                 }
             }
         })
@@ -291,8 +316,6 @@ enum Read {
 struct Candidate {
     key: u64,
     row: u64,
-    start: u64,
-    next_offset: u64,
     text_bytes: u64,
     turns: u64,
     lines: Vec<Vec<u8>>,
@@ -302,66 +325,24 @@ struct Candidate {
 #[derive(Default)]
 struct Sample {
     candidates: BinaryHeap<Candidate>,
-    /// Records that are no candidates: where each starts, its number, and its fate.
-    others: Vec<(u64, u64, Outcome)>,
-    rows: u64,
-    offset: u64,
 }
 
 impl Sample {
-    fn add(&mut self, (seed, file, most): (u64, usize, u64), outcome: &Outcome, lines: RecordLines<'_>) {
-        let (start, row) = (self.offset, self.rows);
-        self.offset = outcome.next_offset;
-        self.rows += outcome.records;
-        let Fate::Kept { text_bytes, chats, .. } = &outcome.fate else {
-            self.others.push((start, row, outcome.clone()));
-            return;
-        };
-        let key = rng::key(seed, SAMPLE_STREAM + ((file as u64) << 8), row);
-        if self.candidates.len() as u64 >= most && self.candidates.peek().is_none_or(|worst| worst.key < key)
-        {
-            return;
+    /// Takes a record if its key, or else its row, is among the lowest so far.
+    fn offer(&mut self, rank: (u64, u64), most: u64, candidate: impl FnOnce() -> Candidate) {
+        if self.candidates.len() as u64 >= most {
+            match self.candidates.peek() {
+                Some(worst) if rank < (worst.key, worst.row) => self.candidates.pop(),
+                _ => return,
+            };
         }
-        self.candidates.push(Candidate {
-            key,
-            row,
-            start,
-            next_offset: outcome.next_offset,
-            text_bytes: *text_bytes,
-            turns: chats.turns,
-            lines: lines.iter().map(<[u8]>::to_vec).collect(),
-        });
-        if self.candidates.len() as u64 > most {
-            self.candidates.pop();
-        }
+        self.candidates.push(candidate());
     }
 
-    /// Settles all records of the input in order; the lines of those chosen.
-    fn settle(self, file: usize, books: &mut Books<'_>) -> Result<Vec<Vec<u8>>> {
-        let mut events = self.others;
-        let mut lines = Vec::new();
+    /// The records chosen, in input order.
+    fn chosen(self) -> Vec<Candidate> {
         let mut chosen = self.candidates.into_vec();
         chosen.sort_unstable_by_key(|candidate| candidate.row);
-        for Candidate { row, start, next_offset, text_bytes, turns, lines: own, .. } in chosen {
-            let chats = ChatCounts { turns, ..ChatCounts::default() };
-            let fate = Fate::Kept { text_bytes, articles: own.len() as u64, chats };
-            events.push((start, row, Outcome { records: 1, next_offset, fate }));
-            lines.extend(own);
-        }
-        events.sort_by_key(|&(_, row, _)| row);
-        let gap =
-            |records, next_offset| Outcome { records, next_offset, fate: Fate::Dropped("not in the sample") };
-        let mut row = 0;
-        for (start, first, outcome) in events {
-            if first > row {
-                books.settle(file, &gap(first - row, start))?;
-            }
-            row = first + outcome.records;
-            books.settle(file, &outcome)?;
-        }
-        if self.rows > row {
-            books.settle(file, &gap(self.rows - row, self.offset))?;
-        }
-        Ok(lines)
+        chosen
     }
 }

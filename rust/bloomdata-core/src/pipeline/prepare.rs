@@ -1,6 +1,7 @@
 //! What `prepare` makes of a record: documents of its source, written as lines of the form that was asked for.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
@@ -97,7 +98,9 @@ impl PrepareConfig {
                     fits = true;
                 }
             }
-            if !fits && self.missing_inputs.is_empty() {
+            let names = self.missing_inputs.iter().filter_map(|path| Path::new(path).file_name());
+            fits |= names.into_iter().any(|name| matcher.is_match(name));
+            if !fits {
                 return Err(Error::config("repeat", format!("{pattern:?} is the name of no input")));
             }
         }
@@ -122,6 +125,10 @@ impl Preparer {
         if matches!(config.style, Style::Completion | Style::Text) == template.is_none() {
             let reason = "styles \"text\" and \"completion\" have one, others have none";
             return Err(Error::config("template", reason));
+        }
+        if config.source.trees().is_some() && config.max_rows_per_input.is_some() {
+            let reason = "records are messages of trees here, and some of them make no conversations";
+            return Err(Error::config("max_rows_per_input", reason));
         }
         let reader = config.source.reader();
         Ok(Self { reader, template, style: config.style, ensure_ascii: config.ensure_ascii })
@@ -302,8 +309,6 @@ impl Preparer {
                 '\t' => out.extend_from_slice(b"\\t"),
                 '\u{8}' => out.extend_from_slice(b"\\b"),
                 '\u{c}' => out.extend_from_slice(b"\\f"),
-                // Python does not escape this one.
-                '\u{7f}' => out.push(0x7f),
                 letter => {
                     for unit in letter.encode_utf16(&mut [0; 2]) {
                         out.extend_from_slice(b"\\u");

@@ -99,7 +99,7 @@ fn matches(
         let is_hidden = name.as_encoded_bytes().starts_with(b".");
         if is_match(&inner) && (!is_hidden || with_hidden) {
             found.push(path);
-        } else if depth > 0 && !is_hidden && path.is_dir() {
+        } else if depth > 0 && !is_hidden && path.is_dir() && !is_books(&path) {
             found.extend(matches(base, &inner, depth - 1, is_match, with_hidden)?);
         }
     }
@@ -131,6 +131,13 @@ fn is_bookkeeping(path: &Path) -> bool {
     name.ends_with(TEMPORARY_SUFFIX) || BOOKKEEPING.contains(&&*name)
 }
 
+/// The folder `a.jsonl.books` beside a file `a.jsonl`, which is the same file once more.
+fn is_books(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "books")
+        && path.with_extension("").is_file()
+        && path.is_dir()
+}
+
 /// Hidden, or a folder of parts that another tool has not finished (`_temporary`).
 fn is_hidden(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
@@ -150,7 +157,7 @@ fn walk(
         if promises.is_some() && path.ends_with("manifest.json") {
             continue;
         }
-        if is_hidden(&path) || is_bookkeeping(&path) {
+        if is_hidden(&path) || is_bookkeeping(&path) || is_books(&path) {
             ignored.push(path);
         } else if path.is_dir() {
             if output.is_none() || path.canonicalize().ok().as_deref() != output {

@@ -20,11 +20,14 @@ enum Part {
 /// A prompt and a completion, each of parts.
 type Turn = [Vec<Part>; 2];
 
+/// The turns of so many pairs, or why there are none.
+type Cut = Arc<Result<Vec<Turn>, String>>;
+
 /// A chat template for pairs.
 #[derive(Debug)]
 pub struct GdpChat {
     template: JinjaTemplate,
-    turns: Mutex<BTreeMap<usize, Arc<Result<Vec<Turn>, String>>>>,
+    turns: Mutex<BTreeMap<usize, Cut>>,
 }
 
 impl GdpChat {
@@ -54,7 +57,7 @@ impl GdpChat {
         Ok(turns.iter().map(|[prompt, completion]| (text(prompt), text(completion))).collect())
     }
 
-    fn turns(&self, count: usize) -> Arc<Result<Vec<Turn>, String>> {
+    fn turns(&self, count: usize) -> Cut {
         let lock = || self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(turns) = lock().get(&count) {
             return Arc::clone(turns);

@@ -22,7 +22,8 @@ pub(super) fn rewrite(source: &str) -> (String, Option<String>) {
         found = true;
         for (out, mark) in [(&mut plain, String::new()), (&mut marked, format!("{{{{ '{mark}' }}}}"))] {
             out.push_str(&source[from..start]);
-            out.push_str(&format!("{{%{before} if 1 %}}{mark}{{% endif %}}{{% {block} {after}%}}"));
+            let parts = ["{%", before, " if 1 %}", &mark, "{% endif %}{% ", block, " ", after, "%}"];
+            out.extend(parts);
         }
         from = end;
     }

@@ -6,6 +6,7 @@ use minijinja::{Error, ErrorKind};
 use super::display::{MAX_DEPTH, number};
 
 /// `json.dumps`, which is how `transformers` has the filter; HTML is not escaped.
+#[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
 pub(super) fn to_json(value: &Value, ensure_ascii: Option<Value>, options: Kwargs) -> Result<String, Error> {
     let indent = options.get::<Option<Value>>("indent")?;
     let separators: Option<(String, String)> = match options.get::<Option<Vec<String>>>("separators")? {
@@ -129,7 +130,9 @@ impl JsonWriter {
                 '\u{c}' => self.out.push_str("\\f"),
                 letter if letter < ' ' || (self.ascii && !(' '..='~').contains(&letter)) => {
                     for unit in letter.encode_utf16(&mut [0; 2]) {
-                        self.out.push_str(&format!("\\u{unit:04x}"));
+                        let digit = |shift: u32| char::from_digit(u32::from(*unit >> shift) & 15, 16);
+                        self.out.push_str("\\u");
+                        self.out.extend([12, 8, 4, 0].into_iter().filter_map(digit));
                     }
                 }
                 letter => self.out.push(letter),

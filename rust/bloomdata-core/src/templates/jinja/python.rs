@@ -38,9 +38,11 @@ pub(super) fn extend(environment: &mut Environment<'_>, now: Option<NaiveDateTim
         environment.add_filter(name, default);
     }
     for name in ["escape", "e"] {
-        environment.add_filter(name, |value: &Value| match value.is_safe() {
-            true => Ok(value.clone()),
-            false => python_str(value).map(|text| Value::from_safe_string(text::escape(&text))),
+        environment.add_filter(name, |value: &Value| {
+            if value.is_safe() {
+                return Ok(value.clone());
+            }
+            python_str(value).map(|text| Value::from_safe_string(text::escape(&text)))
         });
     }
     environment.add_filter("indent", indent);
@@ -69,6 +71,7 @@ pub(super) fn extend(environment: &mut Environment<'_>, now: Option<NaiveDateTim
 }
 
 /// A value that is missing, or is nothing if asked, is another one.
+#[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
 fn default(
     value: &Value,
     other: Option<Value>,
@@ -89,6 +92,7 @@ fn default(
 }
 
 /// Lines moved to the right, by so many spaces or by a text.
+#[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
 fn indent(
     text: &str,
     width: Option<Value>,

@@ -137,7 +137,7 @@ impl BpeTokenizer {
         let Definition { model, normalizer, words, added } = definition;
         let pool = Arc::default();
         let surfaces = OnceLock::new();
-        let ours = Self { reference, pool, model, normalizer, words, added, prefix, suffix, surfaces };
+        let ours = Self { reference, pool, surfaces, model, normalizer, words, added, prefix, suffix };
         // A definition that means something else than we think must not give other ids, whatever it is.
         for text in PROBES {
             let (mut found, mut expected) = (Vec::new(), Vec::new());
