@@ -2,6 +2,8 @@
 //!
 //! - [`enter`]: the one door from Python into the core: GIL released, Ctrl-C noticed, errors converted.
 //! - [`errors`]: the core's errors as the classes of `bloomdata.errors`.
+//! - [`buffers`]: arrays that the core fills.
+//! - [`datasets`]: data sets and their orders.
 //! - [`hdf5`]: h5py, as the core needs it.
 //! - [`verbs`]: one function per verb.
 //! - [`streams`], [`texts`]: Arrow data, without copies.
@@ -13,6 +15,8 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod buffers;
+mod datasets;
 mod enter;
 mod errors;
 mod hdf5;
@@ -24,6 +28,10 @@ mod verbs;
 /// Rust core of bloomdata.
 #[pyo3::pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::datasets::{
+        GptDataset, blend, blend_exhaustively, legacy_intervals, legacy_shuffle, split_matrix, split_ranges,
+    };
     #[pymodule_export]
     use crate::tokenizer::Tokenizer;
     #[pymodule_export]
