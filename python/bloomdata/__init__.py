@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bloomdata.datasets import IndexedDataset, PackedDataset, open  # noqa: A004 - the public name
+    from bloomdata.datasets import PackedDataset, open  # noqa: A004 - the public name
     from bloomdata.errors import (
         BloomdataError,
         ConfigError,
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         MismatchError,
         UnsupportedFormatError,
     )
+    from bloomdata.gpt_dataset import GPTDataset
+    from bloomdata.indexed_dataset import IndexedDataset, ShardedIndexedDataset
+    from bloomdata.megatron_blend import MegatronBlend
     from bloomdata.report import MergeReport, PackReport, Report, ShardReport
     from bloomdata.tokenizer import Tokenizer
     from bloomdata.verbs.consumer import check_consumer
@@ -40,7 +43,9 @@ __all__ = [
     "ConvertReport",
     "CorruptDataError",
     "ExtendReport",
+    "GPTDataset",
     "IndexedDataset",
+    "MegatronBlend",
     "MergeReport",
     "MismatchError",
     "PackReport",
@@ -48,6 +53,7 @@ __all__ = [
     "PackingPlan",
     "Report",
     "ShardReport",
+    "ShardedIndexedDataset",
     "TokenCounts",
     "Tokenizer",
     "TrainReport",
@@ -75,7 +81,9 @@ _HOME = {
     "BloomdataError": "errors",
     "ConfigError": "errors",
     "CorruptDataError": "errors",
-    "IndexedDataset": "datasets",
+    "GPTDataset": "gpt_dataset",
+    "IndexedDataset": "indexed_dataset",
+    "MegatronBlend": "megatron_blend",
     "MergeReport": "report",
     "MismatchError": "errors",
     "PackReport": "report",
@@ -83,6 +91,7 @@ _HOME = {
     "PackingPlan": "verbs.plan",
     "Report": "report",
     "ShardReport": "report",
+    "ShardedIndexedDataset": "indexed_dataset",
     "TokenCounts": "verbs.count",
     "Tokenizer": "tokenizer",
     "TrainReport": "verbs.train_tokenizer",

@@ -3,7 +3,7 @@
 //! - [`enter`]: the one door from Python into the core: GIL released, Ctrl-C noticed, errors converted.
 //! - [`errors`]: the core's errors as the classes of `bloomdata.errors`.
 //! - [`buffers`]: arrays that the core fills.
-//! - [`datasets`]: data sets and their orders.
+//! - [`gpt`]: samples of token pairs, and their orders.
 //! - [`hdf5`]: h5py, as the core needs it.
 //! - [`verbs`]: one function per verb.
 //! - [`streams`], [`texts`]: Arrow data, without copies.
@@ -16,9 +16,9 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod buffers;
-mod datasets;
 mod enter;
 mod errors;
+mod gpt;
 mod hdf5;
 mod streams;
 mod texts;
@@ -29,8 +29,9 @@ mod verbs;
 #[pyo3::pymodule]
 mod _core {
     #[pymodule_export]
-    use crate::datasets::{
-        GptDataset, blend, blend_exhaustively, legacy_intervals, legacy_shuffle, split_matrix, split_ranges,
+    use crate::gpt::{
+        GptDataset, legacy_intervals, legacy_shuffle, megatron_blend, megatron_blend_exhaustively,
+        split_matrix, split_ranges,
     };
     #[pymodule_export]
     use crate::tokenizer::Tokenizer;

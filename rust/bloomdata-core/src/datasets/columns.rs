@@ -1,7 +1,7 @@
 //! What a sample is for a model: inputs, labels, which labels count, positions, where documents start.
 //!
 //! Origin: `GPTDataset.__getitem__` and `_get_ltor_masks_and_position_ids` of `megatron/core/datasets/gpt_dataset.py`
-//! (0.16.1). Instead of a square mask, boundaries are given: `cu_seqlens`, as its packed sequences have them.
+//! (0.16.1). Instead of a square mask, boundaries are given: `cu_seqlens`.
 
 use crate::error::{Error, Result};
 use crate::formats::token_pair::Token;
@@ -18,6 +18,8 @@ pub struct ColumnOptions {
     pub eod_mask_loss: bool,
     /// Whether positions start anew in each document.
     pub reset_position_ids: bool,
+    /// Whether `cu_seqlens` has the starts of documents, else those of rows only.
+    pub reset_attention_mask: bool,
     /// Label where the loss does not count.
     pub ignore_index: Option<i64>,
 }
@@ -33,7 +35,7 @@ impl ColumnOptions {
     }
 }
 
-/// Rows of one batch to be filled, each `sequence_length` wide (`cu_seqlens` one more).
+/// Rows of one batch to be filled, each `sequence_length` wide (`cu_seqlens` grows).
 #[derive(Debug)]
 pub struct Columns<'batch, T> {
     /// Tokens.
@@ -44,8 +46,8 @@ pub struct Columns<'batch, T> {
     pub loss_mask: Option<&'batch mut [f32]>,
     /// Place of each token in its document or in the sample.
     pub position_ids: Option<&'batch mut [T]>,
-    /// 0, the start of each further document, the length; then the length again until the row is full.
-    pub cu_seqlens: Option<&'batch mut [i32]>,
+    /// Where rows and documents start among all tokens of the batch, and how many tokens these are.
+    pub cu_seqlens: Option<&'batch mut Vec<i32>>,
 }
 
 impl<T: Token> Columns<'_, T> {
@@ -55,17 +57,20 @@ impl<T: Token> Columns<'_, T> {
     /// One that does not.
     pub fn check(&self, num_rows: usize, length: usize) -> Result<()> {
         let widths = [
-            ("input_ids", self.input_ids.as_deref().map(<[T]>::len), length),
-            ("labels", self.labels.as_deref().map(<[T]>::len), length),
-            ("loss_mask", self.loss_mask.as_deref().map(<[f32]>::len), length),
-            ("position_ids", self.position_ids.as_deref().map(<[T]>::len), length),
-            ("cu_seqlens", self.cu_seqlens.as_deref().map(<[i32]>::len), length + 1),
+            ("input_ids", self.input_ids.as_deref().map(<[T]>::len)),
+            ("labels", self.labels.as_deref().map(<[T]>::len)),
+            ("loss_mask", self.loss_mask.as_deref().map(<[f32]>::len)),
+            ("position_ids", self.position_ids.as_deref().map(<[T]>::len)),
         ];
-        for (name, found, width) in widths {
+        let wanted = num_rows.checked_mul(length).filter(|&tokens| i32::try_from(tokens).is_ok());
+        let wanted = wanted.ok_or_else(|| {
+            Error::config("indices", format!("a batch of {num_rows} x {length} tokens is over 2^31"))
+        })?;
+        for (name, found) in widths {
             if let Some(found) = found
-                && Some(found) != num_rows.checked_mul(width)
+                && found != wanted
             {
-                return Err(Error::mismatch(format!("{name}: number of elements"), num_rows * width, found));
+                return Err(Error::mismatch(format!("{name}: number of elements"), wanted, found));
             }
         }
         Ok(())
@@ -74,7 +79,8 @@ impl<T: Token> Columns<'_, T> {
     /// Whether rows need to know where sequences start.
     pub fn needs_starts(&self, options: &ColumnOptions) -> bool {
         options.eod_token_id.is_none()
-            && (self.cu_seqlens.is_some() || (self.position_ids.is_some() && options.reset_position_ids))
+            && ((self.cu_seqlens.is_some() && options.reset_attention_mask)
+                || (self.position_ids.is_some() && options.reset_position_ids))
     }
 
     /// Fills one row. `text` are the sample's tokens, `length` of them or one more; `starts` is where sequences start in
@@ -137,13 +143,11 @@ impl<T: Token> Columns<'_, T> {
             }
         }
         if let Some(cu_seqlens) = &mut self.cu_seqlens {
-            let bound = |at: usize| i32::try_from(at).unwrap_or(i32::MAX);
-            let cu_seqlens = &mut cu_seqlens[row * (length + 1)..(row + 1) * (length + 1)];
-            cu_seqlens.fill(bound(length));
-            cu_seqlens[0] = 0;
-            for (place, &start) in cu_seqlens[1..].iter_mut().zip(starts.iter()) {
-                *place = bound(start);
-            }
+            // Batches have fewer than 2^31 tokens: checked.
+            let bound = |at: usize| i32::try_from(row * length + at).unwrap_or(i32::MAX);
+            cu_seqlens.push(bound(0));
+            let starts = if options.reset_attention_mask { starts.as_slice() } else { &[] };
+            cu_seqlens.extend(starts.iter().map(|&start| bound(start)));
         }
     }
 }

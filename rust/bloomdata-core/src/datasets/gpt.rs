@@ -172,6 +172,9 @@ impl GptDataset {
             text[filled..].fill(pad);
             columns.fill(row, length, &text, &mut starts, &self.config.columns);
         }
+        if let Some(cu_seqlens) = columns.cu_seqlens {
+            cu_seqlens.push(i32::try_from(samples.len() * length).unwrap_or(i32::MAX));
+        }
         Ok(())
     }
 

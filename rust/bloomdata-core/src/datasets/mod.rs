@@ -7,14 +7,14 @@
 //! - [`gpt_indices`]: its document, sample and shuffle index; [`sample_index`] makes the second, in parallel.
 //! - [`index_cache`]: the three as files, built once on each machine.
 //! - [`gpt`]: samples, in Megatron's order or as they lie in the files; [`columns`]: what a sample is for a model.
-//! - [`blend`]: Megatron's order of several data sets.
+//! - [`megatron_blend`]: Megatron's order of several data sets.
 
-pub mod blend;
 pub mod columns;
 pub mod gpt;
 pub mod gpt_indices;
 pub mod gpt_plan;
 pub mod index_cache;
+pub mod megatron_blend;
 pub mod mt19937;
 pub mod pair_set;
 pub mod sample_index;

@@ -1,10 +1,12 @@
 //! Data sets and their orders.
 
-use bloomdata_core::datasets::blend::{blend as core_blend, blend_exhaustively as core_blend_exhaustively};
 use bloomdata_core::datasets::columns::Columns;
 use bloomdata_core::datasets::gpt::{GptConfig, GptDataset as CoreGptDataset};
 use bloomdata_core::datasets::gpt_indices::IndexArray;
 use bloomdata_core::datasets::index_cache::save;
+use bloomdata_core::datasets::megatron_blend::{
+    blend as core_blend, blend_exhaustively as core_exhaustively,
+};
 use bloomdata_core::datasets::mt19937::Mt19937;
 use bloomdata_core::datasets::split::{
     SplitRule, split_matrix as core_split_matrix, split_ranges as core_ranges,
@@ -51,28 +53,28 @@ pub(crate) fn legacy_intervals(seed: u32, max: u64, count: usize) -> Vec<u64> {
     (0..count).map(|_| random.interval(max)).collect()
 }
 
-/// Fills Megatron's blend index by weights.
+/// Fills Megatron's blend index by weights; returns how many samples are taken of each data set.
 #[pyfunction]
-pub(crate) fn blend(
+pub(crate) fn megatron_blend(
     py: Python<'_>,
     weights: Vec<f64>,
     mut dataset_index: Output<i16>,
     mut dataset_sample_index: Output<i64>,
-) -> PyResult<()> {
+) -> PyResult<Vec<i64>> {
     let (datasets, samples) = (dataset_index.slice(), dataset_sample_index.slice());
     enter(py, None, |progress| core_blend(&weights, datasets, samples, progress))
 }
 
-/// Fills Megatron's blend index that takes every sample once.
+/// Fills Megatron's blend index that takes every sample once; returns as `megatron_blend`.
 #[pyfunction]
-pub(crate) fn blend_exhaustively(
+pub(crate) fn megatron_blend_exhaustively(
     py: Python<'_>,
     sizes: Vec<u64>,
     mut dataset_index: Output<i16>,
     mut dataset_sample_index: Output<i64>,
-) -> PyResult<()> {
+) -> PyResult<Vec<i64>> {
     let (datasets, samples) = (dataset_index.slice(), dataset_sample_index.slice());
-    enter(py, None, |progress| core_blend_exhaustively(&sizes, datasets, samples, progress))
+    enter(py, None, |progress| core_exhaustively(&sizes, datasets, samples, progress))
 }
 
 /// Samples of token pairs. Args: options as JSON (see `bloomdata.gpt_dataset`).
@@ -93,9 +95,15 @@ impl GptDataset {
         usize::try_from(self.inner.num_samples()).map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
-    /// Fills arrays with samples: `input_ids`, `labels`, `position_ids` all int64 or all int32, `loss_mask` float32,
-    /// `cu_seqlens` int32.
-    fn read(&self, py: Python<'_>, indices: PyBuffer<i64>, outputs: &Bound<'_, PyDict>) -> PyResult<()> {
+    /// Fills arrays with samples: `input_ids`, `labels`, `position_ids` all int64 or all int32, `loss_mask` float32.
+    /// Returns `cu_seqlens` as little-endian int32, nothing if it is not wanted.
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        indices: PyBuffer<i64>,
+        outputs: &Bound<'py, PyDict>,
+        wants_boundaries: bool,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let num_samples = self.inner.num_samples();
         let checked = |index: i64| {
             let index = u64::try_from(index).ok().filter(|&index| index < num_samples);
@@ -105,11 +113,15 @@ impl GptDataset {
         let narrow = |name| {
             Ok::<_, PyErr>(outputs.get_item(name)?.is_some_and(|item| item.extract::<Output<i32>>().is_ok()))
         };
+        let mut boundaries = Vec::new();
+        let wanted = wants_boundaries.then_some(&mut boundaries);
         if narrow("input_ids")? || narrow("labels")? || narrow("position_ids")? {
-            self.read_as::<i32>(py, &samples, outputs)
+            self.read_as::<i32>(py, &samples, outputs, wanted)?;
         } else {
-            self.read_as::<i64>(py, &samples, outputs)
+            self.read_as::<i64>(py, &samples, outputs, wanted)?;
         }
+        let bytes: Vec<u8> = boundaries.into_iter().flat_map(i32::to_le_bytes).collect();
+        Ok(PyBytes::new(py, &bytes))
     }
 
     /// Hash of all that determines samples.
@@ -155,6 +167,7 @@ impl GptDataset {
         py: Python<'_>,
         samples: &[u64],
         outputs: &Bound<'_, PyDict>,
+        cu_seqlens: Option<&mut Vec<i32>>,
     ) -> PyResult<()> {
         fn take<T: Element>(outputs: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Output<T>>> {
             outputs.get_item(name)?.map(|array| array.extract()).transpose()
@@ -162,13 +175,12 @@ impl GptDataset {
         let (mut input_ids, mut labels) = (take::<T>(outputs, "input_ids")?, take::<T>(outputs, "labels")?);
         let mut position_ids = take::<T>(outputs, "position_ids")?;
         let mut loss_mask = take::<f32>(outputs, "loss_mask")?;
-        let mut cu_seqlens = take::<i32>(outputs, "cu_seqlens")?;
         let columns = Columns {
             input_ids: input_ids.as_mut().map(Output::slice),
             labels: labels.as_mut().map(Output::slice),
             loss_mask: loss_mask.as_mut().map(Output::slice),
             position_ids: position_ids.as_mut().map(Output::slice),
-            cu_seqlens: cu_seqlens.as_mut().map(Output::slice),
+            cu_seqlens,
         };
         py.detach(|| self.inner.read(samples, columns)).map_err(to_python)
     }

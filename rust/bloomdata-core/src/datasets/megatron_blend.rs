@@ -53,7 +53,7 @@ impl Shares {
         dataset_sample_index: &mut [i64],
         progress: &Progress,
         is_spent: impl Fn(usize, i64) -> bool,
-    ) -> Result<()> {
+    ) -> Result<Vec<i64>> {
         let mut taken = vec![0_i64; self.weights.len()];
         let places = dataset_index.iter_mut().zip(dataset_sample_index.iter_mut());
         for (sample, (dataset, dataset_sample)) in places.enumerate() {
@@ -69,11 +69,12 @@ impl Shares {
                 self.counts[chosen] = f64::INFINITY;
             }
         }
-        Ok(())
+        Ok(taken)
     }
 }
 
-/// Indices of a blend by weight: which data set sample i comes from, and which of its samples that is.
+/// Indices of a blend by weight: which data set sample i comes from, and which of its samples that is. Returns how many
+/// samples are taken of each.
 ///
 /// # Errors
 /// No data sets, too many, or a weight that is not above zero; outputs of different length; or interrupted.
@@ -82,12 +83,15 @@ pub fn blend(
     dataset_index: &mut [i16],
     dataset_sample_index: &mut [i64],
     progress: &Progress,
-) -> Result<()> {
+) -> Result<Vec<i64>> {
     check(weights.len(), dataset_index.len(), dataset_sample_index.len())?;
     if let Some(weight) = weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0)) {
         return Err(Error::config("weights", format!("{weight} is not above zero")));
     }
-    Shares::new(weights.to_vec()).fill(dataset_index, dataset_sample_index, progress, |_, _| false)
+    let mut taken =
+        Shares::new(weights.to_vec()).fill(dataset_index, dataset_sample_index, progress, |_, _| false)?;
+    taken.truncate(weights.len());
+    Ok(taken)
 }
 
 /// Indices of a blend that takes every sample of every data set once.
@@ -99,7 +103,7 @@ pub fn blend_exhaustively(
     dataset_index: &mut [i16],
     dataset_sample_index: &mut [i64],
     progress: &Progress,
-) -> Result<()> {
+) -> Result<Vec<i64>> {
     check(sizes.len(), dataset_index.len(), dataset_sample_index.len())?;
     let total = sizes.iter().try_fold(0_u64, |sum, &size| sum.checked_add(size));
     let total = total.filter(|&total| i64::try_from(total).is_ok() && index(total) == dataset_index.len());
@@ -108,9 +112,12 @@ pub fn blend_exhaustively(
         return Err(Error::config("sizes", "a data set has no samples"));
     }
     let weights = sizes.iter().map(|&size| double(size) / double(total)).collect();
-    Shares::new(weights).fill(dataset_index, dataset_sample_index, progress, |chosen, taken| {
-        taken.cast_unsigned() == sizes[chosen]
-    })
+    let mut taken =
+        Shares::new(weights).fill(dataset_index, dataset_sample_index, progress, |chosen, taken| {
+            taken.cast_unsigned() == sizes[chosen]
+        })?;
+    taken.truncate(sizes.len());
+    Ok(taken)
 }
 
 fn check(num_datasets: usize, num_samples: usize, also_samples: usize) -> Result<()> {
