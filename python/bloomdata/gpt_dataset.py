@@ -49,8 +49,8 @@ class GPTDataset:
     With `order="sequential"`, sample i has the tokens from i x sequence_length on of the split's documents one after
     the other. Nothing is built; a shuffle by key comes from whoever reads.
 
-    Several pairs are one row of documents, as if they were merged. Can be pickled, forked and used in threads; a spawned
-    worker builds its indices anew unless there is a cache.
+    Several pairs are one row of documents, as if they were merged. Can be pickled, forked and used in threads; a
+    spawned worker builds its indices anew unless there is a cache.
 
     Args:
         path: Prefix of a pair, a folder written by `pack` or `merge`, an `IndexedDataset`, a `ShardedIndexedDataset`,

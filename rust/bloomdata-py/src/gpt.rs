@@ -46,11 +46,11 @@ pub(crate) fn legacy_shuffle(py: Python<'_>, seed: u32, mut arrays: Vec<Output<i
     })
 }
 
-/// Numbers from 0 to `max` as the legacy shuffle of NumPy draws them.
+/// Numbers from 0 to `highest` as the legacy shuffle of NumPy draws them.
 #[pyfunction]
-pub(crate) fn legacy_intervals(seed: u32, max: u64, count: usize) -> Vec<u64> {
+pub(crate) fn legacy_intervals(seed: u32, highest: u64, count: usize) -> Vec<u64> {
     let mut random = Mt19937::new(seed);
-    (0..count).map(|_| random.interval(max)).collect()
+    (0..count).map(|_| random.interval(highest)).collect()
 }
 
 /// Fills Megatron's blend index by weights; returns how many samples are taken of each data set.
