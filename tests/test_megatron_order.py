@@ -61,7 +61,7 @@ def test_splits_are_the_golden_ones(vector):
     assert reference.split_bounds(vector["text"], vector["size"]) == bounds
 
 
-shares = st.lists(st.sampled_from(["0", "1", "0.5", ".25", "969", "30", "3", "1e"[:1]]), min_size=1, max_size=3)
+shares = st.lists(st.sampled_from(["0", "1", "0.5", ".25", "969", "30", "3", "7"]), min_size=1, max_size=3)
 
 
 @given(shares.filter(lambda parts: any(float(part) for part in parts)), st.integers(0, 10**7), st.sampled_from(",/"))
