@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use crate::datasets::columns::{ColumnOptions, Columns};
-use crate::datasets::gpt_indices::GptIndices;
+use crate::datasets::gpt_indices::{Builder, GptIndices};
 use crate::datasets::gpt_plan::{GptOptions, GptPlan};
 use crate::datasets::index_cache::{load, load_or_build};
 use crate::datasets::pair_set::PairSet;
@@ -279,7 +279,8 @@ fn megatron(
         tokens += u64::try_from(i32::from_le_bytes(*bytes)).unwrap_or_default();
     }
     let plan = GptPlan::new(&config.options, sequences.clone(), tokens)?;
-    let build = || GptIndices::build(&plan, &config.options, &lengths, config.num_threads, progress);
+    let num_threads = config.num_threads;
+    let builder = Builder { plan: &plan, options: &config.options, lengths: &lengths, num_threads, progress };
     let indices = if let Some(prefix) = &config.indices {
         let indices = load(prefix)?;
         indices.check(&plan)?;
@@ -289,9 +290,9 @@ fn megatron(
         let hash = hash_bytes(description.as_bytes());
         let name = ["train", "valid", "test"].get(config.split_index).copied().unwrap_or("train");
         let key = hash.get(..32).unwrap_or(&hash);
-        load_or_build(&folder.join(format!("{key}-GPTDataset-{name}")), &description, &plan, progress, build)?
+        load_or_build(&folder.join(format!("{key}-GPTDataset-{name}")), &description, &builder)?
     } else {
-        build()?
+        GptIndices::build(&builder)?
     };
     Ok(Samples::Megatron(Box::new((plan, indices))))
 }

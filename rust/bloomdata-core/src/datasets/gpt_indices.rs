@@ -7,7 +7,7 @@
 use crate::datasets::gpt_plan::{GptOptions, GptPlan};
 use crate::datasets::mt19937::Mt19937;
 use crate::datasets::pair_set::Lengths;
-use crate::datasets::sample_index::{SampleOptions, build_sample_index};
+use crate::datasets::sample_index::{Entry, SampleOptions, build_sample_index};
 use crate::error::{Error, Result};
 use crate::formats::npy::{NpyDtype, NpyHeader};
 use crate::io::map::FileBytes;
@@ -116,59 +116,24 @@ pub struct GptIndices {
 }
 
 impl GptIndices {
-    /// Builds the indices of a plan.
+    /// Builds the indices of a plan in memory.
     ///
     /// # Errors
     /// Too many documents for the memory, a damaged index, or the run was interrupted.
-    pub fn build(
-        plan: &GptPlan,
-        options: &GptOptions,
-        lengths: &Lengths,
-        num_threads: usize,
-        progress: &Progress,
-    ) -> Result<Self> {
-        let num_documents = index(plan.num_documents()?);
-        let per_epoch = index(plan.sequences.end - plan.sequences.start);
-        // Documents that are shuffled together, first and then.
-        let first_documents = match plan.samples_before_last_epoch {
-            Some(_) => num_documents - per_epoch,
-            None => num_documents,
-        };
-        let shuffle = || -> Result<IndexArray> {
-            let mut random = Mt19937::new(options.seed);
-            for len in [first_documents, num_documents - first_documents] {
-                random.skip_shuffle(len, progress)?;
-            }
-            shuffle_index(plan, &mut random, progress)
-        };
-        let rest = || -> Result<(IndexArray, IndexArray)> {
-            let documents = document_index(plan, num_documents, first_documents, options.seed, progress)?;
-            // Megatron-core also looks at the longest length; an int32, it never decides.
-            let needs_wide = i32::try_from(documents.len()).is_err();
-            let wanted = SampleOptions {
-                sequence_length: options.sequence_length,
-                extra: options.extra(),
-                num_samples: plan.num_samples,
-            };
-            let lengths = lengths.bytes();
-            let samples = if needs_wide {
-                IndexArray::Int64(build_sample_index(lengths, &documents, wanted, num_threads, progress)?)
-            } else {
-                IndexArray::Int32(build_sample_index(lengths, &documents, wanted, num_threads, progress)?)
-            };
-            Ok((IndexArray::Int32(documents), samples))
-        };
-        let (rest, shuffle) = if num_threads > 1 {
-            std::thread::scope(|scope| {
-                let shuffle = scope.spawn(shuffle);
-                let rest = rest();
-                let shuffle =
-                    shuffle.join().unwrap_or_else(|_| Err(Error::Internal("a thread panicked".into())));
-                (rest, shuffle)
-            })
-        } else {
-            (rest(), shuffle())
-        };
+    pub fn build(builder: &Builder<'_>) -> Result<Self> {
+        builder.check_memory()?;
+        let (rest, shuffle) = builder.at_once(
+            || {
+                let documents = builder.documents()?;
+                let samples = if Builder::needs_wide(&documents) {
+                    IndexArray::Int64(builder.samples_in_memory(&documents)?)
+                } else {
+                    IndexArray::Int32(builder.samples_in_memory(&documents)?)
+                };
+                Ok((IndexArray::Int32(documents), samples))
+            },
+            || builder.shuffle(),
+        );
         let (documents, samples) = rest?;
         Ok(Self { documents, samples, shuffle: shuffle? })
     }
@@ -192,51 +157,140 @@ impl GptIndices {
     }
 }
 
-fn document_index(
-    plan: &GptPlan,
-    num_documents: usize,
-    first_documents: usize,
-    seed: u32,
-    progress: &Progress,
-) -> Result<Vec<i32>> {
-    let mut documents = reserve(num_documents)?;
-    let bound = |sequence: u64| i32::try_from(sequence).unwrap_or(i32::MAX);
-    let epoch = bound(plan.sequences.start)..bound(plan.sequences.end);
-    for _ in 0..plan.num_epochs {
-        progress.check()?;
-        documents.extend(epoch.clone());
-    }
-    let mut random = Mt19937::new(seed);
-    let (first, last) = documents.split_at_mut(first_documents);
-    random.shuffle(first, progress)?;
-    random.shuffle(last, progress)?;
-    Ok(documents)
+/// What indices are built from.
+#[derive(Debug, Clone, Copy)]
+pub struct Builder<'data> {
+    /// Sizes.
+    pub plan: &'data GptPlan,
+    /// Seed and more.
+    pub options: &'data GptOptions,
+    /// Lengths of all sequences.
+    pub lengths: &'data Lengths,
+    /// Threads.
+    pub num_threads: usize,
+    /// Stops the run.
+    pub progress: &'data Progress,
 }
 
-fn shuffle_index(plan: &GptPlan, random: &mut Mt19937, progress: &Progress) -> Result<IndexArray> {
-    let total = plan.num_samples;
-    // Samples before the last epoch can outnumber all only if both are equal to none.
-    let first = index(plan.samples_before_last_epoch.unwrap_or(total).min(total));
-    if total >= u64::from(u32::MAX) - 1 {
-        let mut samples: Vec<i64> = reserve(index(total))?;
-        samples.extend(0..total.cast_signed());
-        let (head, tail) = samples.split_at_mut(first);
-        random.shuffle(head, progress)?;
-        random.shuffle(tail, progress)?;
-        return Ok(IndexArray::Int64(samples));
+impl Builder<'_> {
+    /// Runs two things at the same time, if there is more than one thread.
+    pub fn at_once<A, B: Send>(
+        &self,
+        first: impl FnOnce() -> Result<A>,
+        second: impl FnOnce() -> Result<B> + Send,
+    ) -> (Result<A>, Result<B>) {
+        if self.num_threads < 2 {
+            return (first(), second());
+        }
+        std::thread::scope(|scope| {
+            let second = scope.spawn(second);
+            let first = first();
+            let second = second.join().unwrap_or_else(|_| Err(Error::Internal("a thread panicked".into())));
+            (first, second)
+        })
     }
-    let mut samples: Vec<u32> = reserve(index(total))?;
-    samples.extend(0..u32::try_from(total).unwrap_or(u32::MAX));
-    let (head, tail) = samples.split_at_mut(first);
-    random.shuffle(head, progress)?;
-    random.shuffle(tail, progress)?;
-    Ok(IndexArray::Uint32(samples))
+
+    /// Asks for all the memory once, before hours of work on numbers that nobody meant.
+    fn check_memory(&self) -> Result<()> {
+        let bytes = self.plan.num_documents()?.saturating_mul(4);
+        reserve::<u8>(index(bytes.saturating_add(self.plan.num_samples.saturating_mul(12)))).map(drop)
+    }
+
+    /// Documents that are shuffled together, and after them the last epoch's.
+    fn document_parts(&self) -> Result<(usize, usize)> {
+        let all = index(self.plan.num_documents()?);
+        let last = index(self.plan.sequences.end - self.plan.sequences.start);
+        Ok(if self.plan.samples_before_last_epoch.is_some() { (all - last, last) } else { (all, 0) })
+    }
+
+    /// The document index.
+    ///
+    /// # Errors
+    /// Too many for the memory, or the run was interrupted.
+    pub fn documents(&self) -> Result<Vec<i32>> {
+        let (first, last) = self.document_parts()?;
+        let mut documents = reserve(first + last)?;
+        let bound = |sequence: u64| i32::try_from(sequence).unwrap_or(i32::MAX);
+        let epoch = bound(self.plan.sequences.start)..bound(self.plan.sequences.end);
+        for _ in 0..self.plan.num_epochs {
+            self.progress.check()?;
+            documents.extend(epoch.clone());
+        }
+        let mut random = Mt19937::new(self.options.seed);
+        let (first, last) = documents.split_at_mut(first);
+        random.shuffle(first, self.progress)?;
+        random.shuffle(last, self.progress)?;
+        Ok(documents)
+    }
+
+    /// Whether places need more than 32 bits. Megatron-core also looks at the longest length; an int32, it never decides.
+    pub fn needs_wide(documents: &[i32]) -> bool {
+        i32::try_from(documents.len()).is_err()
+    }
+
+    /// The sample index, part by part; see [`build_sample_index`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn samples<T: Entry>(
+        &self,
+        documents: &[i32],
+        keep: impl FnMut(u64, &[T]) -> Result<()>,
+    ) -> Result<()> {
+        let wanted = SampleOptions {
+            sequence_length: self.options.sequence_length,
+            extra: self.options.extra(),
+            num_samples: self.plan.num_samples,
+        };
+        build_sample_index(self.lengths.bytes(), documents, wanted, self.num_threads, self.progress, keep)
+    }
+
+    fn samples_in_memory<T: Entry>(&self, documents: &[i32]) -> Result<Vec<T>> {
+        let elements = index(self.plan.num_samples).saturating_add(1).saturating_mul(2);
+        let mut samples = reserve(elements)?;
+        samples.resize(elements, T::default());
+        self.samples(documents, |first, part| {
+            let place = samples.get_mut(2 * index(first)..).and_then(|rest| rest.get_mut(..part.len()));
+            place
+                .ok_or_else(|| Error::Internal("rows beyond the sample index".into()))?
+                .copy_from_slice(part);
+            Ok(())
+        })?;
+        Ok(samples)
+    }
+
+    /// The shuffle index. Does not need the others: it draws what they draw, and throws it away.
+    ///
+    /// # Errors
+    /// Too many for the memory, or the run was interrupted.
+    pub fn shuffle(&self) -> Result<IndexArray> {
+        let mut random = Mt19937::new(self.options.seed);
+        let (first, last) = self.document_parts()?;
+        random.skip_shuffle(first, self.progress)?;
+        random.skip_shuffle(last, self.progress)?;
+        let total = self.plan.num_samples;
+        let first = index(self.plan.samples_before_last_epoch.unwrap_or(total).min(total));
+        if total >= u64::from(u32::MAX) - 1 {
+            let mut samples: Vec<i64> = reserve(index(total))?;
+            samples.extend(0..total.cast_signed());
+            let (head, tail) = samples.split_at_mut(first);
+            random.shuffle(head, self.progress)?;
+            random.shuffle(tail, self.progress)?;
+            return Ok(IndexArray::Int64(samples));
+        }
+        let mut samples: Vec<u32> = reserve(index(total))?;
+        samples.extend(0..u32::try_from(total).unwrap_or(u32::MAX));
+        let (head, tail) = samples.split_at_mut(first);
+        random.shuffle(head, self.progress)?;
+        random.shuffle(tail, self.progress)?;
+        Ok(IndexArray::Uint32(samples))
+    }
 }
 
 fn reserve<T>(len: usize) -> Result<Vec<T>> {
     let mut items = Vec::new();
     items
         .try_reserve_exact(len)
-        .map_err(|error| Error::config("num_samples", format!("an index of {len}: {error}")))?;
+        .map_err(|error| Error::config("num_samples", format!("an index of {len} elements: {error}")))?;
     Ok(items)
 }

@@ -5,38 +5,35 @@
 
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::datasets::gpt_indices::{GptIndices, IndexArray};
-use crate::datasets::gpt_plan::GptPlan;
+use crate::datasets::gpt_indices::{Builder, GptIndices, IndexArray};
+use crate::datasets::sample_index::Entry;
 use crate::error::{Error, Result};
 use crate::formats::megatron::with_suffix;
 use crate::formats::npy::{NpyDtype, header_bytes, parse_header};
-use crate::io::atomic::{AtomicFile, rename_durably};
+use crate::io::atomic::{TEMPORARY_SUFFIX, rename_durably};
 use crate::io::map::FileBytes;
-use crate::progress::Progress;
 
+const DOCUMENTS: &str = "-document_index.npy";
+const SAMPLES: &str = "-sample_index.npy";
+const SHUFFLE: &str = "-shuffle_index.npy";
 const DESCRIPTION: &str = "-description.txt";
 const POLL: Duration = Duration::from_millis(20);
 
 /// Loads the indices of `prefix` if they are there and have this description; else builds and saves them.
 ///
 /// # Errors
-/// Those of `build`, the system's reason, or the run was interrupted.
-pub fn load_or_build(
-    prefix: &Path,
-    description: &str,
-    plan: &GptPlan,
-    progress: &Progress,
-    build: impl FnOnce() -> Result<GptIndices>,
-) -> Result<GptIndices> {
+/// As [`GptIndices::build`], the system's reason, or the run was interrupted.
+pub fn load_or_build(prefix: &Path, description: &str, builder: &Builder<'_>) -> Result<GptIndices> {
     let description_path = with_suffix(prefix, DESCRIPTION);
     let load_whole = || {
         let found = std::fs::read(&description_path).ok()?;
         let indices = (found == description.as_bytes()).then(|| load(prefix).ok())??;
         // A cache that is damaged is no loss: it is built again.
-        indices.check(plan).ok().map(|()| indices)
+        indices.check(builder.plan).ok().map(|()| indices)
     };
     if let Some(indices) = load_whole() {
         return Ok(indices);
@@ -47,7 +44,7 @@ pub fn load_or_build(
     let lock_path = with_suffix(prefix, ".lock");
     let lock = File::create(&lock_path).map_err(Error::io(&lock_path))?;
     loop {
-        progress.check()?;
+        builder.progress.check()?;
         match lock.try_lock() {
             Err(TryLockError::WouldBlock) => std::thread::sleep(POLL),
             // File systems without locks: files are still written under names of their own, and renamed.
@@ -57,8 +54,34 @@ pub fn load_or_build(
     if let Some(indices) = load_whole() {
         return Ok(indices);
     }
-    save(prefix, &build()?, description)?;
+    build(prefix, description, builder)?;
     load(prefix)
+}
+
+/// Builds the indices into files: of the three, only the documents are ever in memory as a whole, and the shuffle.
+fn build(prefix: &Path, description: &str, builder: &Builder<'_>) -> Result<()> {
+    let rows = builder.plan.num_samples + 1;
+    let (rest, shuffle) = builder.at_once(
+        || {
+            let documents = builder.documents()?;
+            let is_wide = Builder::needs_wide(&documents);
+            let documents = IndexArray::Int32(documents);
+            write_array(&with_suffix(prefix, DOCUMENTS), &documents, &[documents.len()])?;
+            let IndexArray::Int32(documents) = documents else { return Ok(()) };
+            let path = with_suffix(prefix, SAMPLES);
+            if is_wide {
+                write_samples::<i64>(&path, NpyDtype::Int64, rows, builder, &documents)
+            } else {
+                write_samples::<i32>(&path, NpyDtype::Int32, rows, builder, &documents)
+            }
+        },
+        || {
+            let shuffle = builder.shuffle()?;
+            write_array(&with_suffix(prefix, SHUFFLE), &shuffle, &[shuffle.len()])
+        },
+    );
+    rest.and(shuffle)?;
+    write_text(prefix, description)
 }
 
 /// Writes the four files.
@@ -66,32 +89,83 @@ pub fn load_or_build(
 /// # Errors
 /// The system's reason.
 pub fn save(prefix: &Path, indices: &GptIndices, description: &str) -> Result<()> {
-    let arrays = [
-        ("-document_index.npy", &indices.documents, vec![indices.documents.len()]),
-        ("-sample_index.npy", &indices.samples, vec![indices.samples.len() / 2, 2]),
-        ("-shuffle_index.npy", &indices.shuffle, vec![indices.shuffle.len()]),
-    ];
-    for (suffix, array, shape) in arrays {
-        write_whole(&with_suffix(prefix, suffix), |file| {
-            file.write(&header_bytes(array.dtype(), &shape))?;
-            array.each_piece(|bytes| file.write(bytes))
-        })?;
-    }
-    write_whole(&with_suffix(prefix, DESCRIPTION), |file| file.write(description.as_bytes()))
+    write_array(&with_suffix(prefix, DOCUMENTS), &indices.documents, &[indices.documents.len()])?;
+    write_array(&with_suffix(prefix, SAMPLES), &indices.samples, &[indices.samples.len() / 2, 2])?;
+    write_array(&with_suffix(prefix, SHUFFLE), &indices.shuffle, &[indices.shuffle.len()])?;
+    write_text(prefix, description)
 }
 
-/// Writes a file whole or not at all, under a temporary name that no other process has.
-fn write_whole(path: &Path, write: impl FnOnce(&mut AtomicFile) -> Result<()>) -> Result<()> {
-    let unique = RandomState::new().build_hasher().finish();
-    let temporary = with_suffix(path, &format!(".{unique:016x}"));
-    let mut file = AtomicFile::create(&temporary)?;
-    let done = write(&mut file).and_then(|()| file.seal()).and_then(|_| rename_durably(&temporary, path));
-    if done.is_err() {
-        for path in [crate::io::atomic::temporary_path(&temporary), temporary] {
-            let _ = std::fs::remove_file(path);
+fn write_text(prefix: &Path, description: &str) -> Result<()> {
+    let mut file = NewFile::create(&with_suffix(prefix, DESCRIPTION))?;
+    file.append(description.as_bytes())?;
+    file.finish()
+}
+
+fn write_array(path: &Path, array: &IndexArray, shape: &[u64]) -> Result<()> {
+    let mut file = NewFile::create(path)?;
+    file.append(&header_bytes(array.dtype(), shape))?;
+    array.each_piece(|bytes| file.append(bytes))?;
+    file.finish()
+}
+
+fn write_samples<T: Entry>(
+    path: &Path,
+    dtype: NpyDtype,
+    rows: u64,
+    builder: &Builder<'_>,
+    documents: &[i32],
+) -> Result<()> {
+    let mut file = NewFile::create(path)?;
+    file.append(&header_bytes(dtype, &[rows, 2]))?;
+    let (start, mut bytes) = (file.size, Vec::new());
+    builder.samples::<T>(documents, |first, part| {
+        bytes.clear();
+        part.iter().for_each(|entry| entry.append_to(&mut bytes));
+        file.write_at(&bytes, start + 2 * first * dtype.itemsize())
+    })?;
+    file.finish()
+}
+
+/// A file that is whole or not there. Its temporary name is no other process's, on no other machine.
+struct NewFile {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+    size: u64,
+}
+
+impl NewFile {
+    fn create(path: &Path) -> Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
+        let unique = RandomState::new().build_hasher().finish();
+        let temporary = with_suffix(path, &format!(".{unique:016x}{TEMPORARY_SUFFIX}"));
+        let file = File::create_new(&temporary).map_err(Error::io(&temporary))?;
+        Ok(Self { path: path.to_owned(), temporary, file, size: 0 })
     }
-    done
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.file.write_all_at(bytes, offset).map_err(Error::io(&self.temporary))
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write_at(bytes, self.size)?;
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        self.file.sync_all().map_err(Error::io(&self.temporary))?;
+        rename_durably(&self.temporary, &self.path)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // Gone already where all went well.
+        let _ = std::fs::remove_file(&self.temporary);
+    }
 }
 
 /// Maps indices that are there, ours or Megatron-core's.
@@ -116,8 +190,8 @@ pub fn load(prefix: &Path) -> Result<GptIndices> {
         Ok(IndexArray::File(header, bytes))
     };
     Ok(GptIndices {
-        documents: array("-document_index.npy", &[None], &[NpyDtype::Int32])?,
-        samples: array("-sample_index.npy", &[None, Some(2)], &[NpyDtype::Int32, NpyDtype::Int64])?,
-        shuffle: array("-shuffle_index.npy", &[None], &[NpyDtype::Uint32, NpyDtype::Int64])?,
+        documents: array(DOCUMENTS, &[None], &[NpyDtype::Int32])?,
+        samples: array(SAMPLES, &[None, Some(2)], &[NpyDtype::Int32, NpyDtype::Int64])?,
+        shuffle: array(SHUFFLE, &[None], &[NpyDtype::Uint32, NpyDtype::Int64])?,
     })
 }

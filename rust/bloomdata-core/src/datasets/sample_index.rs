@@ -13,15 +13,25 @@ use crossbeam_channel::bounded;
 
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::token::index;
 
 /// Documents of one part: their lengths stay in the second cache.
 const PART: usize = 1 << 15;
 
 /// An element: int32 or int64.
-pub trait Entry: Copy + Default + Send + TryFrom<i64> {}
-impl Entry for i32 {}
-impl Entry for i64 {}
+pub trait Entry: Copy + Default + Send + TryFrom<i64> {
+    /// Appends it, little-endian.
+    fn append_to(self, bytes: &mut Vec<u8>);
+}
+impl Entry for i32 {
+    fn append_to(self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.to_le_bytes());
+    }
+}
+impl Entry for i64 {
+    fn append_to(self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.to_le_bytes());
+    }
+}
 
 /// What is sought.
 #[derive(Debug, Clone, Copy)]
@@ -41,29 +51,27 @@ struct Starts {
     has_failed: bool,
 }
 
-/// Builds the index, (`num_samples` + 1) x 2. `lengths` are little-endian int32, by sequence.
+/// Builds the index, (`num_samples` + 1) x 2, and hands out parts of it: the number of the first row, and rows. Parts come
+/// in no order, each row once. `lengths` are little-endian int32, by sequence.
 ///
 /// # Errors
-/// A length below zero, a sequence that is not there, or the run was interrupted.
+/// A length below zero, a sequence that is not there, those of `keep`, or the run was interrupted.
 pub fn build_sample_index<T: Entry>(
     lengths: &[[u8; 4]],
     documents: &[i32],
     options: SampleOptions,
     num_threads: usize,
     progress: &Progress,
-) -> Result<Vec<T>> {
-    let rows = index(options.num_samples).saturating_add(1);
-    let mut index_rows: Vec<T> = Vec::new();
-    index_rows
-        .try_reserve_exact(rows.saturating_mul(2))
-        .map_err(|error| Error::config("num_samples", format!("{} samples: {error}", options.num_samples)))?;
-    index_rows.resize(rows * 2, T::default());
+    mut keep: impl FnMut(u64, &[T]) -> Result<()>,
+) -> Result<()> {
+    let rows = options.num_samples.saturating_add(1);
+    keep(0, &[T::default(); 2])?;
     let num_parts = documents.len().div_ceil(PART);
     let starts = Mutex::new(Starts { next_part: 0, tokens: 0, has_failed: false });
     let (known, num_threads) = (Condvar::new(), num_threads.clamp(1, num_parts.max(1)));
-    let mut found_rows = 1;
+    let mut found_rows = 1_u64;
     let done = std::thread::scope(|scope| {
-        let (sender, receiver) = bounded::<Result<(usize, Vec<T>)>>(2 * num_threads);
+        let (sender, receiver) = bounded::<Result<(u64, Vec<T>)>>(2 * num_threads);
         for thread in 0..num_threads {
             let (sender, starts, known) = (sender.clone(), &starts, &known);
             scope.spawn(move || {
@@ -82,6 +90,8 @@ pub fn build_sample_index<T: Entry>(
                     };
                     let is_error = result.is_err();
                     if sender.send(result).is_err() || is_error {
+                        // Nobody takes parts any more: those who wait for later ones must not.
+                        fail(starts, known);
                         return;
                     }
                 }
@@ -90,11 +100,8 @@ pub fn build_sample_index<T: Entry>(
         drop(sender);
         for message in receiver {
             let (first, part) = message?;
-            found_rows += part.len() / 2;
-            let place = index_rows.get_mut(2 * first..2 * first + part.len());
-            place
-                .ok_or_else(|| Error::Internal("rows beyond the sample index".into()))?
-                .copy_from_slice(&part);
+            found_rows += part.len() as u64 / 2;
+            keep(first, &part)?;
         }
         Ok(())
     });
@@ -104,14 +111,21 @@ pub fn build_sample_index<T: Entry>(
         let last = documents.len().saturating_sub(1);
         let length = documents.last().map_or(0, |&document| length_of(lengths, document).unwrap_or_default());
         let offset = i64::from(length) - i64::from(options.extra == 1);
-        index_rows[2 * found_rows] = entry(last as u64);
-        index_rows[2 * found_rows + 1] = T::try_from(offset).unwrap_or_default();
+        keep(found_rows, &[entry(last as u64), T::try_from(offset).unwrap_or_default()])?;
         found_rows += 1;
     }
     if found_rows != rows {
         return Err(Error::Internal(format!("{found_rows} rows of the sample index, expected {rows}")));
     }
-    Ok(index_rows)
+    Ok(())
+}
+
+/// Lets everybody know that there will be no further parts.
+fn fail(starts: &Mutex<Starts>, known: &Condvar) {
+    if let Ok(mut turn) = starts.lock() {
+        turn.has_failed = true;
+    }
+    known.notify_all();
 }
 
 /// Waits until the tokens before a part are known, and says how many are before the next one.
@@ -150,12 +164,7 @@ fn gather(lengths: &[[u8; 4]], documents: &[i32], out: &mut Vec<u32>) -> Result<
 }
 
 /// Rows whose documents are in a part that `start` tokens are before; also the number of the first one.
-fn walk<T: Entry>(
-    lengths: &[u32],
-    first_place: usize,
-    start: u64,
-    options: SampleOptions,
-) -> (usize, Vec<T>) {
+fn walk<T: Entry>(lengths: &[u32], first_place: usize, start: u64, options: SampleOptions) -> (u64, Vec<T>) {
     let SampleOptions { sequence_length, extra, num_samples } = options;
     // Without an extra token, a row is where the sample before it ends, which may be behind a document's last token.
     let shift = 1 - extra;
@@ -173,7 +182,7 @@ fn walk<T: Entry>(
         }
         position = end;
     }
-    (index(first), rows)
+    (first, rows)
 }
 
 /// A number as an element. The caller has chosen a type that is wide enough.
@@ -250,7 +259,8 @@ mod tests {
         let lengths = [5_i32.to_le_bytes(), (-1_i32).to_le_bytes()];
         for documents in [vec![0, 1], vec![0, 2], vec![-1]] {
             let progress = Progress::default();
-            assert!(build_sample_index::<i32>(&lengths, &documents, options, 2, &progress).is_err());
+            let keep = |_: u64, _: &[i32]| Ok(());
+            assert!(build_sample_index(&lengths, &documents, options, 2, &progress, keep).is_err());
         }
     }
 }
