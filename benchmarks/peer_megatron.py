@@ -1,8 +1,8 @@
 """One job of `bench_datasets_megatron.py`, by ours or by Megatron-core, in a process of its own.
 
-`peer_megatron.py JOB OURS PREFIX NUMBER [THREADS]` prints one line of JSON: seconds, the memory that the job added, and a
-hash of its result. Jobs: `index` builds the three indices over NUMBER samples of 2,048 (0: one epoch) in memory; `rows`
-reads NUMBER random samples in batches of 8; `open` opens NUMBER pairs and reads the first batch.
+`peer_megatron.py JOB WHOSE PREFIX NUMBER [THREADS]` prints one line of JSON: seconds, the memory that the job added,
+and a hash of its result. Jobs: `index` builds the three indices over NUMBER samples of 2,048 (0: one epoch) in memory,
+`files` into files; `rows` reads NUMBER random samples in batches of 8; `open` opens NUMBER pairs and reads a batch.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import resource
+import shutil
 import sys
 import time
 import warnings
@@ -38,17 +39,23 @@ def hash_of(arrays) -> str:
     return state.hexdigest()[:16]
 
 
-def ours_index(prefix: str, num_samples: int, threads: int) -> dict:
+def ours_files(prefix: str, num_samples: int, threads: int) -> dict:
+    return ours_index(prefix, num_samples, threads, cache_folder=f"{prefix}-ours")
+
+
+def ours_index(prefix: str, num_samples: int, threads: int, cache_folder: str | None = None) -> dict:
     import bloomdata
 
     _ = bloomdata.GPTDataset
     before, begin = memory_mb(), time.perf_counter()
-    dataset = bloomdata.GPTDataset(
-        prefix, sequence_length=LENGTH, num_samples=num_samples or None, seed=SEED, split=None, num_threads=threads
-    )
+    options = {"num_samples": num_samples or None, "seed": SEED, "split": None, "cache_folder": cache_folder}
+    dataset = bloomdata.GPTDataset(prefix, sequence_length=LENGTH, num_threads=threads, **options)
     seconds, added = time.perf_counter() - begin, peak_mb() - before
     arrays = (dataset.document_index, dataset.sample_index, dataset.shuffle_index)
-    return {"seconds": seconds, "added_mb": added, "hash": hash_of(arrays)}
+    found = {"seconds": seconds, "added_mb": added, "hash": hash_of(arrays)}
+    if cache_folder is not None:
+        shutil.rmtree(cache_folder)
+    return found
 
 
 def theirs_index(prefix: str, num_samples: int, _threads: int) -> dict:
@@ -119,7 +126,7 @@ def theirs_rows(prefix: str, count: int, _threads: int) -> dict:
 
     class Tokenizer:
         vocab_size = eod = eos = 65_535
-        unique_identifiers: dict = {}
+        unique_identifiers = ()
 
     options = {"random_seed": SEED, "sequence_length": LENGTH, "create_attention_mask": False}
     options |= {"reset_position_ids": False, "reset_attention_mask": False, "eod_mask_loss": False}

@@ -5,6 +5,7 @@ import multiprocessing
 import pickle
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_sequential_samples_are_slices_of_all_tokens(tmp_path_factory, documents
     """In one pair, or cut into several."""
     folder = tmp_path_factory.mktemp("pairs")
     cuts = [0, *sorted(cut for cut in cuts if cut <= len(documents)), len(documents)]
-    parts = [documents[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    parts = [documents[start:end] for start, end in pairwise(cuts)]
     prefixes = [write_pair(folder / f"{number}", part) for number, part in enumerate(parts)]
     dataset = GPTDataset(
         prefixes,
@@ -292,7 +293,7 @@ def test_indices_that_lie_are_found_when_they_are_used(tmp_path, pair, name, dty
     elements[at] = value
     path.write_bytes(content[:offset] + elements.tobytes())
     dataset = GPTDataset(pair, indices=prefix, **options)
-    with pytest.raises(MismatchError, match="index: .* sample"):
+    with pytest.raises(MismatchError, match=r"index: .* sample"):
         dataset.read_batch(range(len(dataset)))
 
 
@@ -308,8 +309,7 @@ def test_a_damaged_pair_is_an_error_and_never_other_tokens_of_memory(tmp_path, d
         struct.pack_into("<q", content, 34 + 12 + 8, 2**50)
     path.write_bytes(content)
     with pytest.raises((CorruptDataError, MismatchError)):
-        dataset = GPTDataset(pair, sequence_length=2, split=None, order=order, reset_attention_mask=True)
-        dataset.read_batch(range(len(dataset)))
+        read_all(GPTDataset(pair, sequence_length=2, split=None, order=order, reset_attention_mask=True))
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])

@@ -27,7 +27,10 @@ class Tokenizer:
     vocab_size = 1000
     eod = EOD
     eos = EOD
-    unique_identifiers = {"class": "Tokenizer", "vocab": 1000}
+
+    @property
+    def unique_identifiers(self):
+        return {"class": "Tokenizer", "vocab": 1000}
 
     @property
     def pad(self):

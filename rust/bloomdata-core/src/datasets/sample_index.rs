@@ -254,6 +254,22 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_cannot_be_kept_ends_all_threads() {
+        let documents = vec![0; 20 * PART];
+        let options = SampleOptions { sequence_length: 1, extra: 1, num_samples: documents.len() as u64 * 5 - 1 };
+        for good in [0, 1, 3] {
+            let mut kept = 0;
+            let keep = |_: u64, _: &[i32]| {
+                kept += 1;
+                if kept > good { Err(Error::Interrupted) } else { Ok(()) }
+            };
+            let progress = Progress::default();
+            let lengths = [5_i32.to_le_bytes()];
+            assert!(build_sample_index(&lengths, &documents, options, 4, &progress, keep).is_err());
+        }
+    }
+
+    #[test]
     fn lengths_below_zero_and_missing_sequences_are_errors() {
         let options = SampleOptions { sequence_length: 2, extra: 1, num_samples: 1 };
         let lengths = [5_i32.to_le_bytes(), (-1_i32).to_le_bytes()];
