@@ -22,6 +22,9 @@ use crate::buffers::Output;
 use crate::enter::enter;
 use crate::errors::{config_error, to_python};
 
+/// NumPy's name of a type, and elements.
+type NamedBytes<'py> = (&'static str, Bound<'py, PyBytes>);
+
 /// Bounds of the three splits as shares.
 #[pyfunction]
 pub(crate) fn split_matrix(split: &str) -> PyResult<Vec<Option<(f64, f64)>>> {
@@ -145,7 +148,7 @@ impl GptDataset {
     }
 
     /// The document, sample and shuffle index: NumPy's name of the type, and the elements.
-    fn indices<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<(&'static str, Bound<'py, PyBytes>)>>> {
+    fn indices<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<NamedBytes<'py>>>> {
         let Some((_, indices)) = self.inner.megatron() else { return Ok(None) };
         let arrays = [&indices.documents, &indices.samples, &indices.shuffle];
         let found: PyResult<Vec<_>> = arrays.into_iter().map(|array| to_bytes(py, array)).collect();
@@ -186,7 +189,7 @@ impl GptDataset {
     }
 }
 
-fn to_bytes<'py>(py: Python<'py>, array: &IndexArray) -> PyResult<(&'static str, Bound<'py, PyBytes>)> {
+fn to_bytes<'py>(py: Python<'py>, array: &IndexArray) -> PyResult<NamedBytes<'py>> {
     let itemsize = usize::try_from(array.dtype().itemsize()).unwrap_or_default();
     let size = usize::try_from(array.len()).unwrap_or_default().saturating_mul(itemsize);
     let bytes = PyBytes::new_with(py, size, |buffer| {

@@ -58,29 +58,26 @@ pub fn load_or_build(prefix: &Path, description: &str, builder: &Builder<'_>) ->
     load(prefix)
 }
 
-/// Builds the indices into files: of the three, only the documents are ever in memory as a whole, and the shuffle.
+/// Builds the indices into files. Of the three, only one of documents and shuffle is in memory at a time.
 fn build(prefix: &Path, description: &str, builder: &Builder<'_>) -> Result<()> {
     let rows = builder.plan.num_samples + 1;
-    let (rest, shuffle) = builder.at_once(
+    let array = IndexArray::Int32(builder.documents()?);
+    let IndexArray::Int32(documents) = &array else { return Ok(()) };
+    let (samples, written) = builder.at_once(
         || {
-            let documents = builder.documents()?;
-            let is_wide = Builder::needs_wide(&documents);
-            let documents = IndexArray::Int32(documents);
-            write_array(&with_suffix(prefix, DOCUMENTS), &documents, &[documents.len()])?;
-            let IndexArray::Int32(documents) = documents else { return Ok(()) };
             let path = with_suffix(prefix, SAMPLES);
-            if is_wide {
-                write_samples::<i64>(&path, NpyDtype::Int64, rows, builder, &documents)
+            if Builder::needs_wide(documents) {
+                write_samples::<i64>(&path, NpyDtype::Int64, rows, builder, documents)
             } else {
-                write_samples::<i32>(&path, NpyDtype::Int32, rows, builder, &documents)
+                write_samples::<i32>(&path, NpyDtype::Int32, rows, builder, documents)
             }
         },
-        || {
-            let shuffle = builder.shuffle()?;
-            write_array(&with_suffix(prefix, SHUFFLE), &shuffle, &[shuffle.len()])
-        },
+        || write_array(&with_suffix(prefix, DOCUMENTS), &array, &[array.len()]),
     );
-    rest.and(shuffle)?;
+    samples.and(written)?;
+    drop(array);
+    let shuffle = builder.shuffle()?;
+    write_array(&with_suffix(prefix, SHUFFLE), &shuffle, &[shuffle.len()])?;
     write_text(prefix, description)
 }
 
@@ -120,7 +117,9 @@ fn write_samples<T: Entry>(
     let (start, mut bytes) = (file.size, Vec::new());
     builder.samples::<T>(documents, |first, part| {
         bytes.clear();
-        part.iter().for_each(|entry| entry.append_to(&mut bytes));
+        for entry in part {
+            entry.append_to(&mut bytes);
+        }
         file.write_at(&bytes, start + 2 * first * dtype.itemsize())
     })?;
     file.finish()

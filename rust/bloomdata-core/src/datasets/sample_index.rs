@@ -256,7 +256,8 @@ mod tests {
     #[test]
     fn a_part_that_cannot_be_kept_ends_all_threads() {
         let documents = vec![0; 20 * PART];
-        let options = SampleOptions { sequence_length: 1, extra: 1, num_samples: documents.len() as u64 * 5 - 1 };
+        let options =
+            SampleOptions { sequence_length: 1, extra: 1, num_samples: documents.len() as u64 * 5 - 1 };
         for good in [0, 1, 3] {
             let mut kept = 0;
             let keep = |_: u64, _: &[i32]| {
