@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import pickle
 import struct
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -380,3 +381,32 @@ def test_weights_that_are_none_are_refused(three, weights):
 def test_weights_without_a_size_are_refused(three):
     with pytest.raises(ConfigError, match="num_samples"):
         MegatronBlend.build(three, [1, 1, 1], sequence_length=8)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_in_the_middle_of_reading_threads_does_not_hang(tmp_path):
+    """A lock that a thread holds while the process forks is never released in the child."""
+    documents = documents_of(2)
+    parts = [write_pair(tmp_path / f"{at}", documents[at : at + 3]) for at in range(0, 60, 3)]
+    dataset = GPTDataset(parts, sequence_length=8, max_open_files=2)
+    expected, done = read_all(dataset), threading.Event()
+
+    def keep_reading():
+        while not done.is_set():
+            read_all(dataset)
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(keep_reading) for _ in range(2)]
+        try:
+            for _ in range(10):
+                child = multiprocessing.get_context("fork").Process(target=check_read, args=(dataset, expected))
+                child.start()
+                child.join(60)
+                assert child.exitcode == 0
+        finally:
+            done.set()
+        assert all(reader.result() is None for reader in readers)
+
+
+def check_read(dataset, expected):
+    assert read_all(dataset) == expected
