@@ -132,7 +132,7 @@ impl GptIndices {
                 };
                 Ok((IndexArray::Int32(documents), samples))
             },
-            || builder.shuffle(),
+            || builder.shuffle(Vec::new()),
         );
         let (documents, samples) = rest?;
         Ok(Self { documents, samples, shuffle: shuffle? })
@@ -259,11 +259,12 @@ impl Builder<'_> {
         Ok(samples)
     }
 
-    /// The shuffle index. Does not need the others: it draws what they draw, and throws it away.
+    /// The shuffle index. Does not need the others: it draws what they draw, and throws it away. `room` is memory that is
+    /// used if it is enough.
     ///
     /// # Errors
     /// Too many for the memory, or the run was interrupted.
-    pub fn shuffle(&self) -> Result<IndexArray> {
+    pub fn shuffle(&self, room: Vec<u32>) -> Result<IndexArray> {
         let mut random = Mt19937::new(self.options.seed);
         let (first, last) = self.document_parts()?;
         random.skip_shuffle(first, self.progress)?;
@@ -278,7 +279,9 @@ impl Builder<'_> {
             random.shuffle(tail, self.progress)?;
             return Ok(IndexArray::Int64(samples));
         }
-        let mut samples: Vec<u32> = reserve(index(total))?;
+        let mut samples = room;
+        samples.clear();
+        reserve_more(&mut samples, index(total))?;
         samples.extend(0..u32::try_from(total).unwrap_or(u32::MAX));
         let (head, tail) = samples.split_at_mut(first);
         random.shuffle(head, self.progress)?;
@@ -289,8 +292,11 @@ impl Builder<'_> {
 
 fn reserve<T>(len: usize) -> Result<Vec<T>> {
     let mut items = Vec::new();
-    items
-        .try_reserve_exact(len)
-        .map_err(|error| Error::config("num_samples", format!("an index of {len} elements: {error}")))?;
+    reserve_more(&mut items, len)?;
     Ok(items)
+}
+
+fn reserve_more<T>(items: &mut Vec<T>, len: usize) -> Result<()> {
+    let reserved = items.try_reserve_exact(len);
+    reserved.map_err(|error| Error::config("num_samples", format!("an index of {len} elements: {error}")))
 }

@@ -75,8 +75,9 @@ fn build(prefix: &Path, description: &str, builder: &Builder<'_>) -> Result<()> 
         || write_array(&with_suffix(prefix, DOCUMENTS), &array, &[array.len()]),
     );
     samples.and(written)?;
-    drop(array);
-    let shuffle = builder.shuffle()?;
+    // Collected in place: there are mostly fewer samples than documents, and the shuffle needs no memory of its own.
+    let IndexArray::Int32(documents) = array else { return Ok(()) };
+    let shuffle = builder.shuffle(documents.into_iter().map(i32::cast_unsigned).collect())?;
     write_array(&with_suffix(prefix, SHUFFLE), &shuffle, &[shuffle.len()])?;
     write_text(prefix, description)
 }
