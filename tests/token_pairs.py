@@ -37,3 +37,9 @@ def write_bin(prefix, sequences, dtype):
     content = b"".join(np.array(sequence, dtype).tobytes() for sequence in sequences)
     prefix.with_name(f"{prefix.name}.bin").write_bytes(content)
     return prefix
+
+
+def documents_of(seed, count=60, longest=20):
+    """Random documents, some of them empty."""
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, 90, size).tolist() for size in rng.integers(0, longest, count)]

@@ -145,7 +145,7 @@ impl GptIndices {
     pub fn check(&self, plan: &GptPlan) -> Result<()> {
         let sizes = [
             ("document index", plan.num_documents()?, self.documents.len()),
-            ("sample index", 2 * (plan.num_samples + 1), self.samples.len()),
+            ("sample index", plan.num_samples.saturating_add(1).saturating_mul(2), self.samples.len()),
             ("shuffle index", plan.num_samples, self.shuffle.len()),
         ];
         for (what, expected, found) in sizes {
