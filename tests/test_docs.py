@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 
 NAMES = ["shard", "pack", "count", "plan", "merge", "verify", "check_consumer", "open", "Tokenizer"]
+NAMES += ["ShardedIndexedDataset", "GPTDataset", "MegatronBlend"]
 NAMES += ["ChatTemplate", "prepare", "run"]
 
 

@@ -14,7 +14,7 @@ LEVELS = [
     {"hash", "ledger", "rng", "document", "conversation"},
     {"io", "json_fields"},
     {"sources", "stages", "templates", "tokenizers", "packing", "formats"},
-    {"pipeline"},
+    {"pipeline", "datasets"},
 ]
 LEVEL_OF = {module: level for level, modules in enumerate(LEVELS) for module in modules}
 MODULES = sorted(path.stem for path in CORE.iterdir() if path.stem != "lib")

@@ -24,9 +24,20 @@ def said(name, parent, role, text, **emojis):
         "count": [count for _, count in emojis.get("marks", [])],
     }
     return {
-        "message_id": name, "parent_id": parent, "user_id": "u", "created_date": "2023-02-05", "text": text,
-        "role": role, "lang": "en", "review_count": 3, "deleted": False, "rank": 0, "synthetic": False,
-        "emojis": marks if emojis else None, "labels": None, "tree_state": "ready_for_export",
+        "message_id": name,
+        "parent_id": parent,
+        "user_id": "u",
+        "created_date": "2023-02-05",
+        "text": text,
+        "role": role,
+        "lang": "en",
+        "review_count": 3,
+        "deleted": False,
+        "rank": 0,
+        "synthetic": False,
+        "emojis": marks if emojis else None,
+        "labels": None,
+        "tree_state": "ready_for_export",
     }
 
 

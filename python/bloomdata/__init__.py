@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bloomdata.chat_template import ChatTemplate
-    from bloomdata.datasets import IndexedDataset, PackedDataset, open  # noqa: A004 - the public name
+    from bloomdata.datasets import PackedDataset, open  # noqa: A004 - the public name
     from bloomdata.errors import (
         BloomdataError,
         ConfigError,
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
         MismatchError,
         UnsupportedFormatError,
     )
+    from bloomdata.gpt_dataset import GPTDataset
+    from bloomdata.indexed_dataset import IndexedDataset, ShardedIndexedDataset
+    from bloomdata.megatron_blend import MegatronBlend
     from bloomdata.prepare_sources import SOURCES
     from bloomdata.report import MergeReport, PackReport, PrepareReport, Report, ShardReport
     from bloomdata.tokenizer import Tokenizer
@@ -46,7 +49,9 @@ __all__ = [
     "ConvertReport",
     "CorruptDataError",
     "ExtendReport",
+    "GPTDataset",
     "IndexedDataset",
+    "MegatronBlend",
     "MergeReport",
     "MismatchError",
     "PackReport",
@@ -55,6 +60,7 @@ __all__ = [
     "PrepareReport",
     "Report",
     "ShardReport",
+    "ShardedIndexedDataset",
     "TokenCounts",
     "Tokenizer",
     "TrainReport",
@@ -89,7 +95,9 @@ _HOME = {
     "BloomdataError": "errors",
     "ConfigError": "errors",
     "CorruptDataError": "errors",
-    "IndexedDataset": "datasets",
+    "GPTDataset": "gpt_dataset",
+    "IndexedDataset": "indexed_dataset",
+    "MegatronBlend": "megatron_blend",
     "MergeReport": "report",
     "MismatchError": "errors",
     "PackReport": "report",
@@ -97,6 +105,7 @@ _HOME = {
     "PackingPlan": "verbs.plan",
     "Report": "report",
     "ShardReport": "report",
+    "ShardedIndexedDataset": "indexed_dataset",
     "TokenCounts": "verbs.count",
     "Tokenizer": "tokenizer",
     "TrainReport": "verbs.train_tokenizer",

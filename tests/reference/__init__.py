@@ -4,6 +4,7 @@
 - `shard`: lines become shards; keys of splits and shuffles.
 - `pack`: texts become Megatron bytes and HDF5 rows.
 - `articles`: pairs of prompt and completion become articles.
+- `megatron_order`: documents become samples in Megatron's order; blends.
 - `rows`: articles become rows, by every packing.
 - `prepare_oasst1`: messages become paths through their trees.
 - `prepare_open_llama`, `prepare_chats`: records of the other sources become documents.

@@ -1,6 +1,7 @@
 //! Turns raw text into files that a language model can train on. No Python in here.
 
 pub mod conversation;
+pub mod datasets;
 pub mod document;
 pub mod error;
 pub mod formats;

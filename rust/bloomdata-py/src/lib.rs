@@ -2,6 +2,8 @@
 //!
 //! - [`enter`]: the one door from Python into the core: GIL released, Ctrl-C noticed, errors converted.
 //! - [`errors`]: the core's errors as the classes of `bloomdata.errors`.
+//! - [`buffers`]: arrays that the core fills.
+//! - [`gpt`]: samples of token pairs, and their orders.
 //! - [`hdf5`]: h5py, as the core needs it.
 //! - [`verbs`]: one function per verb.
 //! - [`records`]: what a source makes of records.
@@ -15,8 +17,10 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod buffers;
 mod enter;
 mod errors;
+mod gpt;
 mod hdf5;
 mod records;
 mod streams;
@@ -28,6 +32,11 @@ mod verbs;
 /// Rust core of bloomdata.
 #[pyo3::pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::gpt::{
+        GptDataset, legacy_intervals, legacy_shuffle, megatron_blend, megatron_blend_exhaustively,
+        split_matrix, split_ranges,
+    };
     #[pymodule_export]
     use crate::records::read_records;
     #[pymodule_export]

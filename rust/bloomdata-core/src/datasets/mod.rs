@@ -1,0 +1,21 @@
+//! Packed files as samples in an order: the left end of the second line.
+//!
+//! - [`pair_set`]: any number of token pairs seen as one, opened when they are needed.
+//! - [`split`]: split strings such as `969,30,1`.
+//! - [`mt19937`]: NumPy's legacy random numbers, which Megatron's order is made of.
+//! - [`gpt_plan`]: epochs and samples of Megatron's order, before anything is built.
+//! - [`gpt_indices`]: its document, sample and shuffle index; [`sample_index`] makes the second, in parallel.
+//! - [`index_cache`]: the three as files, built once on each machine.
+//! - [`gpt`]: samples, in Megatron's order or as they lie in the files; [`columns`]: what a sample is for a model.
+//! - [`megatron_blend`]: Megatron's order of several data sets.
+
+pub mod columns;
+pub mod gpt;
+pub mod gpt_indices;
+pub mod gpt_plan;
+pub mod index_cache;
+pub mod megatron_blend;
+pub mod mt19937;
+pub mod pair_set;
+pub mod sample_index;
+pub mod split;
