@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         MismatchError,
         UnsupportedFormatError,
     )
+    from bloomdata.fetch_sets import FETCH_SETS
     from bloomdata.prepare_sources import SOURCES
     from bloomdata.report import MergeReport, PackReport, PrepareReport, Report, ShardReport
     from bloomdata.tokenizer import Tokenizer
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bloomdata.verbs.convert_sentencepiece import ConvertReport, convert_sentencepiece
     from bloomdata.verbs.count import TokenCounts, count
     from bloomdata.verbs.extend_vocabulary import ExtendReport, extend_vocabulary
+    from bloomdata.verbs.fetch import FetchReport, fetch
     from bloomdata.verbs.merge import merge
     from bloomdata.verbs.pack import pack
     from bloomdata.verbs.plan import PackingPlan, plan
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from bloomdata.verbs.verify import Verification, verify
 
 __all__ = [
+    "FETCH_SETS",
     "SOURCES",
     "BloomdataError",
     "ChatTemplate",
@@ -46,6 +49,7 @@ __all__ = [
     "ConvertReport",
     "CorruptDataError",
     "ExtendReport",
+    "FetchReport",
     "IndexedDataset",
     "MergeReport",
     "MismatchError",
@@ -65,6 +69,7 @@ __all__ = [
     "convert_sentencepiece",
     "count",
     "extend_vocabulary",
+    "fetch",
     "merge",
     "open",
     "pack",
@@ -77,6 +82,9 @@ __all__ = [
 ]
 
 _HOME = {
+    "FETCH_SETS": "fetch_sets",
+    "FetchReport": "verbs.fetch",
+    "fetch": "verbs.fetch",
     "run": "verbs.recipe",
     "PrepareReport": "report",
     "SOURCES": "prepare_sources",
