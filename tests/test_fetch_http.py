@@ -177,7 +177,13 @@ def test_a_server_says_how_long_to_wait(server, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(404, FileNotFoundError), (410, FileNotFoundError), (401, PermissionError), (403, PermissionError), (400, OSError)],
+    [
+        (404, FileNotFoundError),
+        (410, FileNotFoundError),
+        (401, PermissionError),
+        (403, PermissionError),
+        (400, OSError),
+    ],
 )
 def test_a_refusal_is_not_asked_again(server, tmp_path, status, kind):
     server.files["/a.bin"].statuses = [status] * 9
@@ -206,7 +212,7 @@ def test_a_redirect_to_a_local_file_is_refused(server, tmp_path):
 def test_nobody_listening_is_an_error(tmp_path):
     with serving({}) as gone:
         url = gone.at("/a.bin")
-    with pytest.raises(OSError, match="refused.*after 2 attempts"):
+    with pytest.raises(OSError, match=r"refused.*after 2 attempts"):
         bloomdata.fetch(url, tmp_path / "out", num_retries=1)
 
 

@@ -31,7 +31,7 @@ class _List(argparse.Action):
                 f"    files    {len(named.urls)}, from {named.urls[0]} on",
             ]
             lines += [f"    note     {named.note}"] if named.note else []
-            parser._print_message("\n".join([*lines, f"    licence  {named.licence}", ""]))
+            sys.stdout.write("\n".join([*lines, f"    licence  {named.licence}", ""]))
         parser.exit()
 
 

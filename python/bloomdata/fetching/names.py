@@ -84,7 +84,10 @@ def _addresses(source: str | os.PathLike[str]) -> Iterable[str]:
 def _name_of(url: str) -> str:
     if scheme_of(url) == "file" and not _SCHEME.match(url):
         return _checked(Path(url).name, url)
-    return _checked(unquote(urlsplit(url).path or urlsplit(url).netloc).rpartition("/")[2], url)
+    if scheme_of(url) in {"http", "https", "file"}:
+        return _checked(unquote(urlsplit(url).path.rpartition("/")[2]), url)
+    # What others call a path may hold `?`, `#` and `%`; `::` leads from a file to the archive that holds it.
+    return _checked(url.partition("::")[0].rpartition("/")[2], url)
 
 
 def _checked(name: str, url: str) -> str:
