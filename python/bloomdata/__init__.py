@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         UnsupportedFormatError,
     )
     from bloomdata.fetch_sets import FETCH_SETS
+    from bloomdata.moderation import FewShot, few_shot
     from bloomdata.prepare_sources import SOURCES
     from bloomdata.report import MergeReport, PackReport, PrepareReport, Report, ShardReport
     from bloomdata.tokenizer import Tokenizer
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from bloomdata.verbs.fetch import FetchReport, fetch
     from bloomdata.verbs.merge import merge
     from bloomdata.verbs.pack import pack
+    from bloomdata.verbs.pack_moderation import ModerationReport, pack_moderation
     from bloomdata.verbs.plan import PackingPlan, plan
     from bloomdata.verbs.prepare import prepare
     from bloomdata.verbs.recipe import run
@@ -50,9 +52,11 @@ __all__ = [
     "CorruptDataError",
     "ExtendReport",
     "FetchReport",
+    "FewShot",
     "IndexedDataset",
     "MergeReport",
     "MismatchError",
+    "ModerationReport",
     "PackReport",
     "PackedDataset",
     "PackingPlan",
@@ -70,9 +74,11 @@ __all__ = [
     "count",
     "extend_vocabulary",
     "fetch",
+    "few_shot",
     "merge",
     "open",
     "pack",
+    "pack_moderation",
     "plan",
     "prepare",
     "run",
@@ -82,6 +88,10 @@ __all__ = [
 ]
 
 _HOME = {
+    "FewShot": "moderation",
+    "ModerationReport": "verbs.pack_moderation",
+    "few_shot": "moderation",
+    "pack_moderation": "verbs.pack_moderation",
     "FETCH_SETS": "fetch_sets",
     "FetchReport": "verbs.fetch",
     "fetch": "verbs.fetch",
