@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bloomdata.chat_template import ChatTemplate
     from bloomdata.datasets import IndexedDataset, PackedDataset, open  # noqa: A004 - the public name
+    from bloomdata.denoise import Denoised, prefix_lm, ul2r
     from bloomdata.errors import (
         BloomdataError,
         ConfigError,
@@ -50,6 +51,7 @@ __all__ = [
     "ConfigError",
     "ConvertReport",
     "CorruptDataError",
+    "Denoised",
     "ExtendReport",
     "FetchReport",
     "FewShot",
@@ -80,14 +82,19 @@ __all__ = [
     "pack",
     "pack_moderation",
     "plan",
+    "prefix_lm",
     "prepare",
     "run",
     "shard",
     "train_tokenizer",
+    "ul2r",
     "verify",
 ]
 
 _HOME = {
+    "Denoised": "denoise",
+    "prefix_lm": "denoise",
+    "ul2r": "denoise",
     "FewShot": "moderation",
     "ModerationReport": "verbs.pack_moderation",
     "few_shot": "moderation",
