@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import json
 import subprocess
@@ -13,7 +14,7 @@ import bloomdata
 from bloomdata.cli import main
 from bloomdata.cli.parser import build_parser
 
-OWN = {"help", "inputs", "output", "quiet", "json", "html", "folder", "by"}
+OWN = {argparse.SUPPRESS, "help", "inputs", "output", "quiet", "json", "html", "folder", "by"}
 
 
 @pytest.mark.parametrize("verb", ["fetch", "shard", "pack", "count", "merge", "verify"])
