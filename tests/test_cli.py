@@ -77,7 +77,8 @@ def test_python_m_bloomdata_is_the_same_program():
 
 @pytest.mark.parametrize("code", ["import bloomdata", "from bloomdata.cli.parser import build_parser; build_parser()"])
 def test_imports_load_no_heavy_package(code):
-    check = f"import sys; {code}; print([m for m in ('torch','datasets','fsspec','h5py','numpy','rich') if m in sys.modules])"
+    heavy = ("torch", "datasets", "fsspec", "h5py", "numpy", "rich")
+    check = f"import sys; {code}; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 

@@ -14,6 +14,7 @@ import pytest
 
 import bloomdata
 from bloomdata.errors import ConfigError, CorruptDataError
+from bloomdata.fetch_sets import FetchSet
 from bloomdata.fetching import connections
 from file_server import Served, serving
 
@@ -28,6 +29,7 @@ def sha256(content):
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch):
     monkeypatch.setattr(connections, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setenv("no_proxy", "*")
 
 
 @pytest.fixture
@@ -277,6 +279,45 @@ def test_an_exception_of_the_progress_function_stops_the_run_which_can_go_on(ser
     assert (tmp_path / "out" / "a.bin").read_bytes() == CONTENT
 
 
+def test_a_named_set_brings_its_own_checksums(server, tmp_path, monkeypatch):
+    server.files["/SUMS"] = Served(f"{sha256(OTHER)[7:]}  a.bin\n".encode())
+    options = {"title": "", "licence": "", "origin": ""}
+    sets = {"mine": FetchSet(urls=(server.at("/a.bin"),), checksums=server.at("/SUMS"), **options)}
+    monkeypatch.setattr("bloomdata.fetching.names.FETCH_SETS", sets)
+    monkeypatch.setattr("bloomdata.fetching.wanted.FETCH_SETS", sets)
+    for sources in ("mine", ["mine"]):
+        with pytest.raises(CorruptDataError, match=sha256(OTHER)):
+            bloomdata.fetch(sources, tmp_path / "out")
+    report = bloomdata.fetch("mine", tmp_path / "out", checksums={"a.bin": sha256(CONTENT)})
+    assert report.files[0]["checked"] == sha256(CONTENT)
+
+
+def test_ctrl_c_stops_a_run_that_can_go_on(server, tmp_path):
+    server.files["/a.bin"].pause_seconds = 0.05
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "bloomdata", "fetch", server.at("/a.bin"), "-o", str(out), "-q"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        _wait_for_bytes(out / "a.bin.part", 0, process)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on from here" in errors
+    assert "Traceback" not in errors
+    assert not (out / "a.bin").exists()
+    server.files["/a.bin"].pause_seconds = 0
+    fetch(server, out)
+    assert (out / "a.bin").read_bytes() == CONTENT
+    assert server.asked[-1][1] is not None
+
+
+def _wait_for_bytes(path, more_than, process):
+    until = time.monotonic() + 60
+    while not (path.exists() and path.stat().st_size > more_than):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.002)
+
+
 def test_a_killed_run_leaves_nothing_under_the_final_name_and_goes_on(server, tmp_path):
     server.files["/a.bin"].pause_seconds = 0.01
     out = tmp_path / "out"
@@ -285,11 +326,7 @@ def test_a_killed_run_leaves_nothing_under_the_final_name_and_goes_on(server, tm
     for _ in range(2):
         before = part.stat().st_size if part.exists() else 0
         with subprocess.Popen(command) as process:
-            until = time.monotonic() + 60
-            while not (part.exists() and part.stat().st_size > before + 10_000):
-                assert process.poll() is None
-                assert time.monotonic() < until
-                time.sleep(0.002)
+            _wait_for_bytes(part, before + 10_000, process)
             process.send_signal(signal.SIGKILL)
         assert not (out / "a.bin").exists()
     assert 0 < part.stat().st_size < len(CONTENT)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         UnsupportedFormatError,
     )
     from bloomdata.fetch_sets import FETCH_SETS
+    from bloomdata.fetching.report import FetchReport
     from bloomdata.moderation import FewShot, few_shot
     from bloomdata.prepare_sources import SOURCES
     from bloomdata.report import MergeReport, PackReport, PrepareReport, Report, ShardReport
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from bloomdata.verbs.convert_sentencepiece import ConvertReport, convert_sentencepiece
     from bloomdata.verbs.count import TokenCounts, count
     from bloomdata.verbs.extend_vocabulary import ExtendReport, extend_vocabulary
-    from bloomdata.verbs.fetch import FetchReport, fetch
+    from bloomdata.verbs.fetch import fetch
     from bloomdata.verbs.merge import merge
     from bloomdata.verbs.pack import pack
     from bloomdata.verbs.pack_moderation import ModerationReport, pack_moderation
@@ -100,7 +101,7 @@ _HOME = {
     "few_shot": "moderation",
     "pack_moderation": "verbs.pack_moderation",
     "FETCH_SETS": "fetch_sets",
-    "FetchReport": "verbs.fetch",
+    "FetchReport": "fetching.report",
     "fetch": "verbs.fetch",
     "run": "verbs.recipe",
     "PrepareReport": "report",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import http.client
 import re
+import ssl
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -67,9 +68,11 @@ def open_http(url: str, *, offset: int, validator: str | None, size: int | None,
             return open_http(url, offset=0, validator=None, size=None, timeout_seconds=timeout_seconds)
         raise _error_of(url, error) from None
     except urllib.error.URLError as error:
-        reason = error.reason
-        raise TransientError(f"{url}: {reason}") from error
-    except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        is_final = isinstance(error.reason, ssl.SSLCertVerificationError)
+        raise (FinalError if is_final else TransientError)(f"{url}: {error.reason}") from error
+    except FinalError:
+        raise
+    except (OSError, http.client.HTTPException) as error:
         raise TransientError(f"{url}: {type(error).__name__}: {error}") from error
     try:
         remote = _remote(url, response, size)
@@ -152,7 +155,7 @@ class _Body:
         try:
             # One call of the system: what has come is written, and progress seen, before the next waits.
             return self._response.read1(count)
-        except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        except (http.client.HTTPException, OSError) as error:
             raise TransientError(f"{self._url}: {type(error).__name__}: {error}") from error
 
     def close(self) -> None:

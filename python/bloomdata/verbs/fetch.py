@@ -2,70 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata.errors import ConfigError, CorruptDataError, MismatchError
-from bloomdata.fetch_sets import FETCH_SETS
 from bloomdata.fetching.books import Books, locked
-from bloomdata.fetching.checksums import Checksum, from_list, from_mapping, parse_list
 from bloomdata.fetching.connections import run_downloads
 from bloomdata.fetching.download import Download, hash_file
-from bloomdata.fetching.names import Item, items_of
-from bloomdata.fetching.opening import open_address
+from bloomdata.fetching.names import items_of
+from bloomdata.fetching.report import FetchReport
 from bloomdata.fetching.unpack import unpack
-from bloomdata.report import format_bytes
+from bloomdata.fetching.wanted import wanted_checksums
 from bloomdata.verbs.run import check_choice, check_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import os
+    from collections.abc import Mapping, Sequence
 
+    from bloomdata.fetching.checksums import Checksum
+    from bloomdata.fetching.names import Item
     from bloomdata.verbs.run import OnProgress
 
-# More than any list of checksums has.
-_MOST_LIST_BYTES = 64 << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class FetchReport:
-    """What is in a folder now. `print(report)` shows it.
-
-    Attributes:
-        folder: Where the files are.
-        files: One entry for each file of the call, in its order: `url`, `file`, `size` in bytes, `sha256`, `checked`
-            (the checksum that it was compared with, or None); with `decompress` also `unpacked`: `file`, `size`,
-            `sha256`.
-        missing: Addresses where no file was.
-        num_fetched: How many of the files were not there before this call.
-        seconds: How long it took.
-    """
-
-    folder: Path
-    files: list[dict[str, Any]]
-    missing: list[str]
-    num_fetched: int
-    seconds: float
-
-    @property
-    def paths(self) -> list[Path]:
-        """The files, unpacked where they were: inputs of `prepare`, `shard` and `pack`."""
-        return [self.folder / entry.get("unpacked", entry)["file"] for entry in self.files]
-
-    def to_json(self) -> dict[str, Any]:
-        """For scripts."""
-        names = ("files", "missing", "num_fetched", "seconds")
-        return {"folder": str(self.folder), **{name: getattr(self, name) for name in names}}
-
-    def __str__(self) -> str:
-        size = format_bytes(sum(entry["size"] for entry in self.files))
-        checked = sum(entry["checked"] is not None for entry in self.files)
-        head = f"fetch -> {self.folder}: {len(self.files)} files, {size}, {self.num_fetched} of them new"
-        lines = [f"{head}, {checked} compared with checksums"]
-        return "\n".join([*lines, *(f"  not there: {url}" for url in self.missing)])
+# Between two writings of the books.
+_SAVE_SECONDS = 1.0
 
 
 def fetch(
@@ -146,7 +106,7 @@ def fetch(
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         books = Books(folder)
-        wanted = _wanted(sources, checksums, items, timeout_seconds)
+        wanted = wanted_checksums(sources, checksums, items, timeout_seconds)
         if overwrite:
             # What is replaced must not look finished while it is not.
             before = len(books.files)
@@ -164,6 +124,16 @@ def fetch(
             for download in downloads:
                 download.discard()
 
+        done: list[Download] = []
+        saved = time.monotonic()
+
+        def save() -> None:
+            nonlocal saved
+            books.save()
+            while done:
+                done.pop().forget()
+            saved = time.monotonic()
+
         def on_done(download: Download, result: dict[str, Any] | FileNotFoundError) -> None:
             name = download.item.name
             if isinstance(result, FileNotFoundError):
@@ -173,18 +143,25 @@ def fetch(
             else:
                 books.missing.pop(name, None)
                 books.files[name] = result
-            books.save()
-            if name in books.files:
-                download.forget()
+                done.append(download)
+            # The books of very many files are long. Those of a killed run are found by what stands beside them.
+            if time.monotonic() - saved > _SAVE_SECONDS:
+                save()
 
-        run_downloads(
-            downloads,
-            num_connections=num_connections,
-            num_retries=num_retries,
-            overwrite=overwrite,
-            on_done=on_done,
-            on_progress=on_progress,
-        )
+        try:
+            run_downloads(
+                downloads,
+                num_connections=num_connections,
+                num_retries=num_retries,
+                overwrite=overwrite,
+                on_done=on_done,
+                on_progress=on_progress,
+            )
+        except BaseException:
+            if done:
+                save()
+            raise
+        save()
         if decompress:
             _unpack_all(books, folder, items, overwrite=overwrite, on_progress=on_progress)
     there = [item for item in items if item.name in books.files]
@@ -195,32 +172,6 @@ def fetch(
         num_fetched=sum(item.name in books.files for item in to_do),
         seconds=time.monotonic() - start,
     )
-
-
-def _wanted(sources: Any, checksums: Any, items: list[Item], timeout_seconds: float) -> dict[str, Checksum]:
-    if checksums is None and isinstance(sources, str) and sources in FETCH_SETS:
-        checksums = FETCH_SETS[sources].checksums
-    if checksums is None:
-        return {}
-    if isinstance(checksums, Mapping):
-        return from_mapping(checksums, items)
-    where = os.fspath(checksums)
-    remote = open_address(where, offset=0, validator=None, size=None, timeout_seconds=timeout_seconds)
-    content = bytearray()
-    try:
-        while block := remote.stream.read(1 << 20):
-            content += block
-            if len(content) > _MOST_LIST_BYTES:
-                raise CorruptDataError(f"{where}: too long for a list of checksums")
-    finally:
-        remote.stream.close()
-    if remote.size not in (None, len(content)):
-        raise CorruptDataError(f"{where}: ended after {len(content)} of {remote.size} bytes")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorruptDataError(f"{where}: offset {error.start}: not UTF-8") from None
-    return from_list(parse_list(text, where), items, where)
 
 
 def _is_finished(books: Books, folder: Path, item: Item, wanted: Checksum | None, *, decompress: bool) -> bool:
@@ -259,7 +210,8 @@ def _unpack_all(books: Books, folder: Path, items: list[Item], *, overwrite: boo
         if item.name not in books.files or not item.name.endswith(".gz") or not archive.exists():
             continue
         entry = books.files[item.name]
-        if "unpacked" not in entry or not (folder / entry["unpacked"]["file"]).exists():
+        unpacked = entry.get("unpacked")
+        if unpacked is None or not _has_size(folder / unpacked["file"], unpacked["size"]):
 
             def on_bytes(count: int, number: int = number) -> None:
                 nonlocal written
@@ -270,3 +222,7 @@ def _unpack_all(books: Books, folder: Path, items: list[Item], *, overwrite: boo
             entry["unpacked"] = unpack(archive, overwrite=overwrite, on_bytes=on_bytes)
             books.save()
         archive.unlink()
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.exists() and path.stat().st_size == size
