@@ -114,12 +114,13 @@ def fetch(
                 books.files.pop(item.name, None)
             if len(books.files) != before:
                 books.save()
-        to_do = [
-            item
-            for item in items
-            if not _is_finished(books, folder, item, wanted.get(item.name), decompress=decompress)
-        ]
-        downloads = [Download(item, folder, wanted.get(item.name), timeout_seconds=timeout_seconds) for item in to_do]
+        downloads = []
+        for item in items:
+            download = Download(item, folder, wanted.get(item.name), timeout_seconds=timeout_seconds)
+            if _is_finished(books, folder, item, wanted.get(item.name), decompress=decompress):
+                download.forget()  # a run that was killed behind its books has not
+            else:
+                downloads.append(download)
         if overwrite:
             for download in downloads:
                 download.discard()
@@ -169,7 +170,7 @@ def fetch(
         folder=folder,
         files=[books.files[item.name] for item in there],
         missing=[item.url for item in items if item.name not in books.files],
-        num_fetched=sum(item.name in books.files for item in to_do),
+        num_fetched=sum(download.item.name in books.files for download in downloads),
         seconds=time.monotonic() - start,
     )
 
