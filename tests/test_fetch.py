@@ -80,7 +80,7 @@ def test_two_files_of_one_name_are_refused_unless_they_are_given_names(here):
 
 
 def test_every_named_set_has_addresses_that_can_be_fetched_and_a_licence():
-    assert {"oig", "oasst1", "dolly", "pile"} <= bloomdata.FETCH_SETS.keys()
+    assert {"oig", "oig_moderation", "oasst1", "dolly", "pile"} <= bloomdata.FETCH_SETS.keys()
     for name, named in bloomdata.FETCH_SETS.items():
         items = items_of(name)
         assert [item.url for item in items] == list(named.urls)

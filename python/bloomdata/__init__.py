@@ -1,6 +1,7 @@
 """bloomdata turns raw text into files that a language model can train on.
 
-files -> `shard` -> `.jsonl.zst` shards -> `pack` -> Megatron or HDF5 files -> `open` -> NumPy views of tokens.
+`fetch` -> files -> `shard` -> `.jsonl.zst` shards -> `pack` -> Megatron or HDF5 files -> `open` -> NumPy views of
+tokens.
 `count` says how many tokens there are, `plan` compares packings beforehand, `merge` joins packed files, `verify` checks
 every byte of a finished folder.
 

@@ -73,6 +73,12 @@ FETCH_SETS: Mapping[str, FetchSet] = MappingProxyType(
             origin="data_prep/subsample_openchatkit.py of sambanova/bloomchat (BC-05)",
             note="4 of the names are not in the public listing, so that missing='report' is needed, as there (BC-08)",
         ),
+        "oig_moderation": FetchSet(
+            title="OIG-moderation, the later of its two versions",
+            urls=("hf://datasets/ontocord/OIG-moderation/OIG_safety_v0.2.jsonl",),
+            licence="Apache-2.0 as a whole; some of it comes from sources with licences of their own",
+            origin="data/OIG-moderation/prepare.py of OpenChatKit (OC-01)",
+        ),
         "oasst1": FetchSet(
             title="OASST1, messages of trees that are ready for export",
             urls=("hf://datasets/OpenAssistant/oasst1/2023-04-12_oasst_ready.messages.jsonl.gz",),

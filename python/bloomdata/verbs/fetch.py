@@ -52,8 +52,8 @@ def fetch(
     the protocol, as s3fs), with the credentials that fsspec finds.
 
     Args:
-        sources: Addresses, paths, and names of sets (`bloomdata.FETCH_SETS`: `oig`, `oasst1`, `dolly`, `pile`); or
-            `{name: address}`, to say what files are called.
+        sources: Addresses, paths, and names of sets (`oig`, `oig_moderation`, `oasst1`, `dolly`, `pile`; see
+            `bloomdata.FETCH_SETS`); or `{name: address}`, to say what files are called.
         output: Folder; may hold files fetched before, and others.
         checksums: A list as `sha256sum` or `md5sum` writes it, as path or address, which must have every file; or
             `{name: "sha256:..."}` (or md5, sha1, sha512), with None for a file without any.
