@@ -209,6 +209,8 @@ def _strike_everywhere(specification: dict) -> None:
     import h5py  # noqa: F401 - here once, not in every child
 
     import bloomdata.cli.commands
+    import bloomdata.fetching.opening
+    import bloomdata.verbs.fetch
     import bloomdata.verbs.pack
     import bloomdata.verbs.prepare
     import bloomdata.verbs.shard  # noqa: F401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import json
 import subprocess
@@ -13,10 +14,10 @@ import bloomdata
 from bloomdata.cli import main
 from bloomdata.cli.parser import build_parser
 
-OWN = {"help", "inputs", "output", "quiet", "json", "html", "folder", "by"}
+OWN = {argparse.SUPPRESS, "help", "inputs", "output", "quiet", "json", "html", "folder", "by"}
 
 
-@pytest.mark.parametrize("verb", ["shard", "pack", "count", "merge", "verify"])
+@pytest.mark.parametrize("verb", ["fetch", "shard", "pack", "count", "merge", "verify"])
 def test_options_and_defaults_are_those_of_the_python_function(verb):
     parser = next(action for action in build_parser()._actions if action.dest == "verb").choices[verb]
     options = {action.dest: action.default for action in parser._actions if action.dest not in OWN}
@@ -24,7 +25,7 @@ def test_options_and_defaults_are_those_of_the_python_function(verb):
     expected = {
         name: parameter.default
         for name, parameter in parameters.items()
-        if name not in {"inputs", "output", "folder", "on_progress"}
+        if name not in {"inputs", "sources", "output", "folder", "on_progress"}
     }
     if verb in {"pack", "count"}:
         expected["tokenizer"] = None  # required in both
@@ -76,7 +77,8 @@ def test_python_m_bloomdata_is_the_same_program():
 
 @pytest.mark.parametrize("code", ["import bloomdata", "from bloomdata.cli.parser import build_parser; build_parser()"])
 def test_imports_load_no_heavy_package(code):
-    check = f"import sys; {code}; print([m for m in ('torch','datasets','h5py','numpy','rich') if m in sys.modules])"
+    heavy = ("torch", "datasets", "fsspec", "h5py", "numpy", "rich")
+    check = f"import sys; {code}; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 

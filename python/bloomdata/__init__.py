@@ -1,6 +1,7 @@
 """bloomdata turns raw text into files that a language model can train on.
 
-files -> `shard` -> `.jsonl.zst` shards -> `pack` -> Megatron or HDF5 files -> `open` -> NumPy views of tokens.
+`fetch` -> files -> `shard` -> `.jsonl.zst` shards -> `pack` -> Megatron or HDF5 files -> `open` -> NumPy views of
+tokens.
 `count` says how many tokens there are, `plan` compares packings beforehand, `merge` joins packed files, `verify` checks
 every byte of a finished folder.
 
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bloomdata.chat_template import ChatTemplate
     from bloomdata.datasets import PackedDataset, open  # noqa: A004 - the public name
+    from bloomdata.denoise import Denoised, prefix_lm, ul2r
     from bloomdata.errors import (
         BloomdataError,
         ConfigError,
@@ -22,9 +24,12 @@ if TYPE_CHECKING:
         MismatchError,
         UnsupportedFormatError,
     )
+    from bloomdata.fetch_sets import FETCH_SETS
+    from bloomdata.fetching.report import FetchReport
     from bloomdata.gpt_dataset import GPTDataset
     from bloomdata.indexed_dataset import IndexedDataset, ShardedIndexedDataset
     from bloomdata.megatron_blend import MegatronBlend
+    from bloomdata.moderation import FewShot, few_shot
     from bloomdata.prepare_sources import SOURCES
     from bloomdata.report import MergeReport, PackReport, PrepareReport, Report, ShardReport
     from bloomdata.tokenizer import Tokenizer
@@ -32,8 +37,10 @@ if TYPE_CHECKING:
     from bloomdata.verbs.convert_sentencepiece import ConvertReport, convert_sentencepiece
     from bloomdata.verbs.count import TokenCounts, count
     from bloomdata.verbs.extend_vocabulary import ExtendReport, extend_vocabulary
+    from bloomdata.verbs.fetch import fetch
     from bloomdata.verbs.merge import merge
     from bloomdata.verbs.pack import pack
+    from bloomdata.verbs.pack_moderation import ModerationReport, pack_moderation
     from bloomdata.verbs.plan import PackingPlan, plan
     from bloomdata.verbs.prepare import prepare
     from bloomdata.verbs.recipe import run
@@ -42,18 +49,23 @@ if TYPE_CHECKING:
     from bloomdata.verbs.verify import Verification, verify
 
 __all__ = [
+    "FETCH_SETS",
     "SOURCES",
     "BloomdataError",
     "ChatTemplate",
     "ConfigError",
     "ConvertReport",
     "CorruptDataError",
+    "Denoised",
     "ExtendReport",
+    "FetchReport",
+    "FewShot",
     "GPTDataset",
     "IndexedDataset",
     "MegatronBlend",
     "MergeReport",
     "MismatchError",
+    "ModerationReport",
     "PackReport",
     "PackedDataset",
     "PackingPlan",
@@ -71,18 +83,33 @@ __all__ = [
     "convert_sentencepiece",
     "count",
     "extend_vocabulary",
+    "fetch",
+    "few_shot",
     "merge",
     "open",
     "pack",
+    "pack_moderation",
     "plan",
+    "prefix_lm",
     "prepare",
     "run",
     "shard",
     "train_tokenizer",
+    "ul2r",
     "verify",
 ]
 
 _HOME = {
+    "Denoised": "denoise",
+    "prefix_lm": "denoise",
+    "ul2r": "denoise",
+    "FewShot": "moderation",
+    "ModerationReport": "verbs.pack_moderation",
+    "few_shot": "moderation",
+    "pack_moderation": "verbs.pack_moderation",
+    "FETCH_SETS": "fetch_sets",
+    "FetchReport": "fetching.report",
+    "fetch": "verbs.fetch",
     "run": "verbs.recipe",
     "PrepareReport": "report",
     "SOURCES": "prepare_sources",

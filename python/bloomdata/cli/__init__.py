@@ -3,6 +3,7 @@
 - `parser`: all options; argparse, since it starts ten times faster than its successors. `options`: shared ones.
 - `commands`: one function per verb.
 - `progress`: a bar on terminals, plain lines elsewhere.
+- `fetch`: files from elsewhere.
 - `inspect`: documents and rows as text.
 - `tokenize`: texts as ids, ids as texts; `texts` reads them, line by line.
 - `gdp`: the flags of generative_data_prep.
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Verbs whose work is kept when they are interrupted.
-_RESUMABLE = {"shard", "prepare", "pack", "merge", "gdp"}
+_RESUMABLE = {"fetch", "shard", "prepare", "pack", "merge", "gdp", "run"}
 # After Ctrl-C: for a run to stop by itself.
 _GRACE_SECONDS = 0.8
 

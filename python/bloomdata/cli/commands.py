@@ -43,6 +43,12 @@ def _show(report: Report, options: argparse.Namespace) -> None:
         _say(str(report))
 
 
+def _fetch(options: argparse.Namespace) -> int:
+    from bloomdata.cli.fetch import run_fetch
+
+    return run_fetch(options)
+
+
 def _shard(options: argparse.Namespace) -> int:
     from bloomdata.verbs.shard import shard
 
@@ -173,6 +179,7 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "fetch": _fetch,
     "shard": _shard,
     "pack": _pack,
     "prepare": _prepare,

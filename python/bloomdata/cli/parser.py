@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from bloomdata.cli.fetch import FETCH_EXAMPLES, add_fetch
 from bloomdata.cli.gdp import add_gdp
 from bloomdata.cli.options import (
     FORMATS,
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, dest=argparse.SUPPRESS, help="show the version and exit")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    add_fetch(_add(verbs, "fetch", "get files from elsewhere, whole and compared with checksums", FETCH_EXAMPLES))
     _shard(_add(verbs, "shard", "copy lines into compressed shards of at most so many lines"))
     add_prepare(_add(verbs, "prepare", "turn records of a known source into conversations or texts", PREPARE_EXAMPLES))
     _pack(_add(verbs, "pack", "tokenize documents into Megatron or HDF5 files"))

@@ -19,19 +19,19 @@ LINE_SECONDS = 10.0
 
 
 @contextmanager
-def progress(verb: str, *, quiet: bool) -> Iterator[OnProgress]:
-    """Yields a callback for `on_progress`."""
+def progress(verb: str, *, quiet: bool, unit: str = "documents") -> Iterator[OnProgress]:
+    """Yields a callback for `on_progress`, which counts documents, or what else `unit` says."""
     if quiet:
         yield None
     elif sys.stderr.isatty():
-        with _bar(verb) as callback:
+        with _bar(verb, unit) as callback:
             yield callback
     else:
-        yield _lines(verb)
+        yield _lines(verb, unit)
 
 
 @contextmanager
-def _bar(verb: str) -> Iterator[OnProgress]:
+def _bar(verb: str, unit: str) -> Iterator[OnProgress]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -47,7 +47,7 @@ def _bar(verb: str) -> Iterator[OnProgress]:
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
-        TextColumn("{task.fields[documents]:,} documents"),
+        TextColumn("{task.fields[documents]:,} " + unit),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -59,7 +59,7 @@ def _bar(verb: str) -> Iterator[OnProgress]:
         yield update
 
 
-def _lines(verb: str) -> OnProgress:
+def _lines(verb: str, unit: str) -> OnProgress:
     start = last = time.monotonic()
 
     def update(total: int, read: int, documents: int, _written: int) -> None:
@@ -70,7 +70,7 @@ def _lines(verb: str) -> OnProgress:
         last = now
         rate = read / (now - start)
         share = f" ({read / total:.0%}, {(total - read) / rate:.0f} s left)" if total and rate else ""
-        line = f"{verb}: {format_bytes(read)} read{share}, {documents:,} documents, {format_bytes(rate)}/s"
+        line = f"{verb}: {format_bytes(read)} read{share}, {documents:,} {unit}, {format_bytes(rate)}/s"
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 
     return update

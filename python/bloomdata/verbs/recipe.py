@@ -25,6 +25,7 @@ VERBS = (
     "convert_sentencepiece",
     "extend_vocabulary",
     "pack",
+    "pack_moderation",
     "merge",
     "verify",
 )

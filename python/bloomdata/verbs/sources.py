@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Files of ours that folders and patterns leave out, as in `sources/folders.rs`.
-_BOOKKEEPING = {"manifest.json", "journal.jsonl", "quarantine.jsonl"}
+_BOOKKEEPING = {"manifest.json", "journal.jsonl", "quarantine.jsonl", "fetched.json"}
 
 
 def sources_of(arguments: list[str], files: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::io::atomic::TEMPORARY_SUFFIX;
 
 /// Files that our commands leave beside their outputs.
-const BOOKKEEPING: [&str; 3] = ["manifest.json", "journal.jsonl", "quarantine.jsonl"];
+const BOOKKEEPING: [&str; 4] = ["manifest.json", "journal.jsonl", "quarantine.jsonl", "fetched.json"];
 /// How a journal of ours begins.
 pub const JOURNAL_START: &[u8] = br#"{"kind":"start","verb":"#;
 

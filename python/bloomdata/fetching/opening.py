@@ -1,0 +1,165 @@
+"""An address -> a stream of bytes from an offset on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from bloomdata.errors import ConfigError
+from bloomdata.fetching.names import scheme_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# fsspec asks for blocks of so many bytes; few requests, little memory.
+_BLOCK_BYTES = 16 << 20
+
+
+class TransientError(OSError):
+    """Something that may go away by itself.
+
+    Attributes:
+        wait_seconds: How long the server asks to wait; None if it does not.
+    """
+
+    wait_seconds: float | None = None
+
+
+class FinalError(OSError):
+    """An answer that will be the same the next time."""
+
+
+class Stream(Protocol):
+    """What is read from."""
+
+    def read(self, count: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+
+    def close(self) -> None:
+        """Frees the connection."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """A file elsewhere, open for reading.
+
+    Attributes:
+        stream: Its bytes from `offset` on.
+        offset: Where the stream starts, which may be earlier than asked for.
+        size: Bytes of the whole file; None if nobody says.
+        validator: Another one means other bytes (an ETag, a time of change); None if nobody says.
+        validator_now: Asks for the validator again, where one stream is several requests; None where it is one.
+    """
+
+    stream: Stream
+    offset: int
+    size: int | None
+    validator: str | None
+    validator_now: Callable[[], str] | None = None
+
+
+def open_address(url: str, *, offset: int, validator: str | None, size: int | None, timeout_seconds: float) -> Remote:
+    """Opens a file for reading from an offset on, if it still is the file that it was.
+
+    Args:
+        url: Address or path.
+        offset: Bytes of it that are here already.
+        validator: Of the file that they are from.
+        size: Of the file that they are from.
+        timeout_seconds: How long a server may say nothing.
+
+    Returns:
+        A stream from `offset` on, or from 0 on if the file has changed or cannot be read from its middle on.
+
+    Raises:
+        ConfigError: An address that nothing here can read.
+        FileNotFoundError: No such file.
+        PermissionError: Not for us.
+        TransientError: What may go away by itself.
+        OSError: Everything else.
+    """
+    scheme = scheme_of(url)
+    if scheme in {"http", "https"}:
+        from bloomdata.fetching.http import open_http
+
+        return open_http(url, offset=offset, validator=validator, size=size, timeout_seconds=timeout_seconds)
+    if scheme == "file":
+        return _open_local(url, offset, validator)
+    return _open_fsspec(url, offset, validator)
+
+
+def _open_local(url: str, offset: int, validator: str | None) -> Remote:
+    path = Path(url2pathname(urlsplit(url).path) if url[:7].lower() == "file://" else url)
+
+    def validator_now() -> str:
+        facts = path.stat()
+        return f"{facts.st_size}-{facts.st_mtime_ns}"
+
+    if path.is_dir():
+        raise IsADirectoryError(21, "a folder, not a file", str(path))
+    stream = path.open("rb")
+    facts = os.fstat(stream.fileno())
+    now = f"{facts.st_size}-{facts.st_mtime_ns}"
+    start = stream.seek(offset if validator == now and offset <= facts.st_size else 0)
+    return Remote(stream=stream, offset=start, size=facts.st_size, validator=now, validator_now=validator_now)
+
+
+def _open_fsspec(url: str, offset: int, validator: str | None) -> Remote:
+    files, path = _file_system(url)
+
+    def validator_now() -> str:
+        files.invalidate_cache()
+        return str(files.ukey(path))
+
+    try:
+        now = validator_now()
+        facts = files.info(path)
+        stream = files.open(path, "rb", block_size=_BLOCK_BYTES, cache_type="readahead")
+        size = facts.get("size")
+        start = stream.seek(offset if validator == now and offset <= (size or 0) else 0)
+    except Exception as error:
+        raise _error_of(url, error) from error
+    return Remote(stream=_Wrapped(stream, url), offset=start, size=size, validator=now, validator_now=validator_now)
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        raise ConfigError(
+            f"sources: {url}: addresses of {scheme_of(url)} need fsspec: pip install 'bloomdata[remote]'"
+        ) from None
+    try:
+        files, path = url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"sources: {url}: {error}") from error
+    return files, path
+
+
+def _error_of(url: str, error: Exception) -> Exception:
+    """Back ends raise what their own libraries raise; what is not known to last may go away."""
+    lasting = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, MemoryError, ImportError)
+    if isinstance(error, lasting):
+        return error
+    return TransientError(f"{url}: {type(error).__name__}: {error}")
+
+
+class _Wrapped:
+    """A file of fsspec, whose errors are those of the system."""
+
+    def __init__(self, stream: Any, url: str) -> None:
+        self._stream = stream
+        self._url = url
+
+    def read(self, count: int, /) -> bytes:
+        try:
+            return bytes(self._stream.read(count))
+        except Exception as error:
+            raise _error_of(self._url, error) from error
+
+    def close(self) -> None:
+        self._stream.close()

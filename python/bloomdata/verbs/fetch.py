@@ -1,0 +1,229 @@
+"""The verb `fetch`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bloomdata.errors import ConfigError, CorruptDataError, MismatchError
+from bloomdata.fetching.books import Books, locked
+from bloomdata.fetching.connections import run_downloads
+from bloomdata.fetching.download import Download, hash_file
+from bloomdata.fetching.names import items_of
+from bloomdata.fetching.report import FetchReport
+from bloomdata.fetching.unpack import unpack
+from bloomdata.fetching.wanted import wanted_checksums
+from bloomdata.verbs.run import check_choice, check_counts
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from bloomdata.fetching.checksums import Checksum
+    from bloomdata.fetching.names import Item
+    from bloomdata.verbs.run import OnProgress
+
+# Between two writings of the books.
+_SAVE_SECONDS = 1.0
+
+
+def fetch(
+    sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    checksums: str | os.PathLike[str] | Mapping[str, str | None] | None = None,
+    missing: Literal["raise", "report"] = "raise",
+    decompress: bool = False,
+    num_connections: int = 4,
+    num_retries: int = 5,
+    timeout_seconds: float = 60.0,
+    overwrite: bool = False,
+    on_progress: OnProgress = None,
+) -> FetchReport:
+    """Fetches files into a folder: whole, compared with checksums, or not at all.
+
+    A file comes as `<name>.part` and gets its name when its size and checksum are right. A call that was killed goes
+    on where it was; a file that has changed since begins anew; a finished one is not fetched again. `fetched.json`
+    lists what is there: url, file, size, sha256.
+
+    Local files, http and https need nothing else. All other addresses (`s3://`, `gs://`,
+    `hf://datasets/owner/name/file`, ...) are read by fsspec (`pip install 'bloomdata[remote]'`, and the package of
+    the protocol, as s3fs), with the credentials that fsspec finds.
+
+    Args:
+        sources: Addresses, paths, and names of sets (`oig`, `oig_moderation`, `oasst1`, `dolly`, `pile`; see
+            `bloomdata.FETCH_SETS`); or `{name: address}`, to say what files are called.
+        output: Folder; may hold files fetched before, and others.
+        checksums: A list as `sha256sum` or `md5sum` writes it, as path or address, which must have every file; or
+            `{name: "sha256:..."}` (or md5, sha1, sha512), with None for a file without any.
+        missing: What a file does that is not there: raise, or be listed.
+        decompress: Whether to unpack `.gz` files, and then remove them.
+        num_connections: Files fetched at a time. Never changes the output.
+        num_retries: Attempts after the first, of each file, that bring nothing new; each waits twice as long as the
+            one before, from 1 s to 60 s, or as long as the server asks for.
+        timeout_seconds: How long a server may say nothing.
+        overwrite: Whether to fetch what is there again, and replace files that were not fetched.
+        on_progress: Called now and then with (total bytes or 0, bytes here, files done, bytes here).
+
+    Returns:
+        What is there now.
+
+    Raises:
+        ConfigError: An address that cannot be read, two files of one name, a file without a checksum.
+        CorruptDataError: A wrong checksum (the error names both; nothing is kept), a stream that always ends early,
+            a damaged list or archive (which is kept), a fetched file that has changed since.
+        MismatchError: A file of that name was fetched from elsewhere, or with another checksum.
+        FileNotFoundError: No such file (status 404).
+        PermissionError: Not for us (status 401, 403).
+        OSError: Other answers, and what the system reports.
+
+    Origin:
+        `data/prepare_data.py` of OpenChatKit (OC-01) and `data/download_the_pile.sh` of Open-Llama (OL-04). There, a
+        folder that exists counts as finished, and nothing is compared.
+
+    Example:
+        >>> report = bloomdata.fetch("raw/a.jsonl", "fetched")
+        >>> report.files[0]["file"], report.num_fetched
+        ('a.jsonl', 1)
+        >>> bloomdata.fetch("raw/a.jsonl", "fetched").num_fetched
+        0
+    """
+    check_choice("missing", missing, "raise", "report")
+    check_counts(num_connections=num_connections, num_retries=num_retries)
+    if num_connections < 1:
+        raise ConfigError("num_connections: 0 is less than 1")
+    if not timeout_seconds > 0:
+        raise ConfigError(f"timeout_seconds: {timeout_seconds} is not more than 0")
+    start = time.monotonic()
+    items = items_of(sources)
+    if decompress and (
+        twice := {item.name.removesuffix(".gz") for item in items if item.name.endswith(".gz")}
+        & {item.name for item in items}
+    ):
+        raise ConfigError(f"decompress: {sorted(twice)[0]} would be a file of its own, and what an archive holds")
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        books = Books(folder)
+        wanted = wanted_checksums(sources, checksums, items, timeout_seconds)
+        if overwrite:
+            # What is replaced must not look finished while it is not.
+            before = len(books.files)
+            for item in items:
+                books.files.pop(item.name, None)
+            if len(books.files) != before:
+                books.save()
+        downloads = []
+        for item in items:
+            download = Download(item, folder, wanted.get(item.name), timeout_seconds=timeout_seconds)
+            if _is_finished(books, folder, item, wanted.get(item.name), decompress=decompress):
+                download.forget()  # a run that was killed behind its books has not
+            else:
+                downloads.append(download)
+        if overwrite:
+            for download in downloads:
+                download.discard()
+
+        done: list[Download] = []
+        saved = time.monotonic()
+
+        def save() -> None:
+            nonlocal saved
+            books.save()
+            while done:
+                done.pop().forget()
+            saved = time.monotonic()
+
+        def on_done(download: Download, result: dict[str, Any] | FileNotFoundError) -> None:
+            name = download.item.name
+            if isinstance(result, FileNotFoundError):
+                if missing == "raise":
+                    raise result
+                books.missing[name] = download.item.url
+            else:
+                books.missing.pop(name, None)
+                books.files[name] = result
+                done.append(download)
+            # The books of very many files are long. Those of a killed run are found by what stands beside them.
+            if time.monotonic() - saved > _SAVE_SECONDS:
+                save()
+
+        try:
+            run_downloads(
+                downloads,
+                num_connections=num_connections,
+                num_retries=num_retries,
+                overwrite=overwrite,
+                on_done=on_done,
+                on_progress=on_progress,
+            )
+        except BaseException:
+            if done:
+                save()
+            raise
+        save()
+        if decompress:
+            _unpack_all(books, folder, items, overwrite=overwrite, on_progress=on_progress)
+    there = [item for item in items if item.name in books.files]
+    return FetchReport(
+        folder=folder,
+        files=[books.files[item.name] for item in there],
+        missing=[item.url for item in items if item.name not in books.files],
+        num_fetched=sum(download.item.name in books.files for download in downloads),
+        seconds=time.monotonic() - start,
+    )
+
+
+def _is_finished(books: Books, folder: Path, item: Item, wanted: Checksum | None, *, decompress: bool) -> bool:
+    """Whether a file was fetched before, and still is what it was; its bytes are not read again."""
+    entry = books.files.get(item.name)
+    if entry is None:
+        return False
+    if entry["url"] != item.url:
+        raise MismatchError(f"{folder / item.name}: is from {entry['url']}, not from {item.url}; see overwrite")
+    path, unpacked = folder / item.name, entry.get("unpacked")
+    if not path.exists() and unpacked is not None and (folder / unpacked["file"]).exists():
+        if not decompress:
+            raise MismatchError(f"{path}: was unpacked to {unpacked['file']} with decompress=True; see overwrite")
+        path, size = folder / unpacked["file"], unpacked["size"]
+    elif path.exists():
+        size = entry["size"]
+    else:
+        return False
+    if (found := path.stat().st_size) != size:
+        raise CorruptDataError(f"{path}: has {found} bytes, and had {size} when it was fetched; see overwrite")
+    if wanted is not None and str(wanted) not in (entry["checked"], f"sha256:{entry['sha256']}"):
+        if wanted.kind == "sha256" or path.name != item.name:
+            known = entry["checked"] if wanted.kind != "sha256" else f"sha256:{entry['sha256']}"
+            raise MismatchError(f"{path}: expected {wanted}, was fetched with {known}; see overwrite")
+        hash_file(path, wanted).check(str(path))
+    if wanted is not None:
+        entry["checked"] = str(wanted)
+    return True
+
+
+def _unpack_all(books: Books, folder: Path, items: list[Item], *, overwrite: bool, on_progress: OnProgress) -> None:
+    """Unpacks what is not yet; an archive goes when what was in it is in the books."""
+    written = 0
+    for number, item in enumerate(items):
+        archive = folder / item.name
+        if item.name not in books.files or not item.name.endswith(".gz") or not archive.exists():
+            continue
+        entry = books.files[item.name]
+        unpacked = entry.get("unpacked")
+        if unpacked is None or not _has_size(folder / unpacked["file"], unpacked["size"]):
+
+            def on_bytes(count: int, number: int = number) -> None:
+                nonlocal written
+                written += count
+                if on_progress is not None:
+                    on_progress(0, written, number, written)
+
+            entry["unpacked"] = unpack(archive, overwrite=overwrite, on_bytes=on_bytes)
+            books.save()
+        archive.unlink()
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.exists() and path.stat().st_size == size
