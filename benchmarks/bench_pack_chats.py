@@ -22,7 +22,8 @@ TARGET_TIME = 1.15
 TRAINING_CHATS = 5000
 # A Jinja template that is not built in, so that it is run for every conversation.
 JINJA = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 TEMPLATES = {"human_bot": "human_bot", "chatml": "chatml", "Jinja": JINJA}
@@ -58,9 +59,7 @@ def prepare(options: Any, folder: Path) -> tuple[str, dict[str, int]]:
     chats = list(conversations(files))
     sizes = {}
     for name, template in {"messages": None, **TEMPLATES}.items():
-        records = [
-            {"messages": chat} if template is None else {"text": rendered(chat, template)[0]} for chat in chats
-        ]
+        records = [{"messages": chat} if template is None else {"text": rendered(chat, template)[0]} for chat in chats]
         content = b"".join(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
         copies = max(1, round(options.limit_mb * MB / sizes.get("once", len(content))))
         sizes.setdefault("once", len(content))
@@ -144,7 +143,9 @@ def compare(run: Bench, tokenizer: str, sizes: dict[str, int]) -> None:
 def main() -> None:
     with bench("pack of conversations", add_options) as run:
         tokenizer, sizes = in_child(prepare, run.options, run.scratch)
-        print(f"{sizes['messages'] / MB:.1f} MB of messages; tokenizer {run.options.tokenizer or 'trained on the texts'}\n")
+        print(
+            f"{sizes['messages'] / MB:.1f} MB of messages; tokenizer {run.options.tokenizer or 'trained on them'}\n"
+        )
         compare(run, tokenizer, sizes)
 
 

@@ -71,7 +71,9 @@ def byte_level_vocabulary(folder: Path, *, adds_bos: bool = False) -> Vocabulary
     def decode(tokens: list[int]) -> str:
         return theirs.decode(tokens, skip_special_tokens=False)
 
-    return Vocabulary(ours.path, encode, ids["</s>"], ids["</s>"], ("<|im_start|>", "<|im_end|>", "</s>", "<s>"), decode)
+    return Vocabulary(
+        ours.path, encode, ids["</s>"], ids["</s>"], ("<|im_start|>", "<|im_end|>", "</s>", "<s>"), decode
+    )
 
 
 def record(chat, **more) -> bytes:
@@ -121,6 +123,8 @@ def check_counts(report, chats) -> None:
 
 def tokens_and_types(folder: Path) -> list[tuple[list[int], list[int]]]:
     """Documents of Megatron pairs, and the types of their tokens."""
-    tokens, types = (bloomdata.IndexedDataset(str(folder / f"data_text_{name}")) for name in ("document", "token_types"))
+    tokens, types = (
+        bloomdata.IndexedDataset(str(folder / f"data_text_{name}")) for name in ("document", "token_types")
+    )
     assert len(tokens) == len(types)
     return [(tokens[at].tolist(), types[at].tolist()) for at in range(len(tokens))]

@@ -131,7 +131,10 @@ def test_a_tokenizer_that_begins_texts_does_not_begin_conversations_twice(vocabu
 
 
 def test_all_conversations_of_many_blocks_are_the_same_with_any_number_of_threads(tmp_path):
-    chats = [[message | {"content": f"{at} " + message["content"] * 9} for message in CHAT[: 3 + at % 4]] for at in range(9000)]
+    chats = [
+        [message | {"content": f"{at} " + message["content"] * 9} for message in CHAT[: 3 + at % 4]]
+        for at in range(9000)
+    ]
     path = write(tmp_path / "a.jsonl", b"".join(map(record, chats)))
     expected = expected_of(chats, BYTES, "human_bot")
     rows = {"packing": "greedy::truncate_left", "sequence_length": 256}
@@ -143,7 +146,8 @@ def test_all_conversations_of_many_blocks_are_the_same_with_any_number_of_thread
 
 def test_tools_and_parts_reach_the_template(tmp_path):
     template = "{{ tools[0]['name'] }}|{% for m in messages %}<{{ m['role'] }}>"
-    template += "{% if m['content'] is string %}{{ m['content'] }}{% elif m['content'] %}{{ m['content'][0]['text'] }}{% endif %}"
+    template += "{% if m['content'] is string %}{{ m['content'] }}{% elif m['content'] %}"
+    template += "{{ m['content'][0]['text'] }}{% endif %}"
     template += "{% if m['tool_calls'] %}{{ m['tool_calls'][0]['name'] }}{% endif %};{% endfor %}"
     template += "{% if add_generation_prompt %}<assistant>{% endif %}"
     chat = [

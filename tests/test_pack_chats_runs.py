@@ -8,7 +8,16 @@ import pytest
 import bloomdata
 from bloomdata.cli import main
 from bloomdata.errors import ConfigError, CorruptDataError
-from chat_runs import BYTES, byte_level_vocabulary, check_counts, check_rows, expected_of, pack, record, tokens_and_types
+from chat_runs import (
+    BYTES,
+    byte_level_vocabulary,
+    check_counts,
+    check_rows,
+    expected_of,
+    pack,
+    record,
+    tokens_and_types,
+)
 from faults import strike, wrong
 from files import everything_in, write
 from preparing import quarantine_in
@@ -47,11 +56,16 @@ def test_the_quarantine_holds_refused_conversations_and_the_others_are_packed(tm
     path = write(tmp_path / "a.jsonl", b"".join(GOOD + raw + b"\n" for raw, _ in BAD))
     options = {"template": "human_bot", "format": "megatron", "on_bad_record": "quarantine"}
     report = pack(path, tmp_path / "out", **options)
-    raw = [entry["raw"].encode() if "raw" in entry else bytes.fromhex(entry["raw_hex"]) for entry in quarantine_in(report.folder)]
+    raw = [
+        entry["raw"].encode() if "raw" in entry else bytes.fromhex(entry["raw_hex"])
+        for entry in quarantine_in(report.folder)
+    ]
     assert raw == [raw for raw, _ in BAD]
     [chat] = expected_of([CHAT], BYTES, "human_bot")
     check_counts(report, [chat if at % 2 == 0 else None for at in range(2 * len(BAD))])
-    assert [tokens for tokens, _ in tokens_and_types(report.folder)] == [[token for token, _, _ in chat.article]] * len(BAD)
+    assert [tokens for tokens, _ in tokens_and_types(report.folder)] == [[token for token, _, _ in chat.article]] * len(
+        BAD
+    )
 
 
 def test_a_template_that_tells_no_roles_apart_is_refused(tmp_path):
@@ -97,11 +111,19 @@ def test_lines_of_text_hold_no_conversations(tmp_path):
 def test_packing_a_source_gives_the_files_of_prepare_and_then_pack(turns, template, tmp_path):
     content = sharegpt(40) + b'{"conversations": []}\n\n{"conversations": 1}\n' + sharegpt(9, name="é", turns=1)
     path = write(tmp_path / "a.jsonl", content)
-    how = {"template": template, "sequence_length": 64, "packing": "greedy::truncate_left", "on_bad_record": "quarantine"}
+    how = {
+        "template": template,
+        "sequence_length": 64,
+        "packing": "greedy::truncate_left",
+        "on_bad_record": "quarantine",
+    }
     made = bloomdata.prepare("sharegpt", path, tmp_path / "made", turns=turns, on_bad_record="quarantine")
     two = pack(made.folder, tmp_path / "two", **how)
     one = pack(path, tmp_path / "one", source={"source": "sharegpt", "turns": turns}, **how)
-    files = [{name: data for name, data in everything_in(report.folder).items() if name.endswith("hdf5")} for report in (one, two)]
+    files = [
+        {name: data for name, data in everything_in(report.folder).items() if name.endswith("hdf5")}
+        for report in (one, two)
+    ]
     assert files[0] == files[1]
     assert len(files[0]) == 1
     # The books of one pass are those of both.
@@ -143,7 +165,16 @@ def test_a_run_killed_at_many_changes_of_its_folder_goes_on_to_the_same_bytes(na
     lines = [record(CHAT[: 2 + at % 5]) for at in range(150)]  # some without an answer
     for number in range(3):
         write(tmp_path / "raw" / f"{number}.jsonl", b"".join(lines[number::3]))
-    command = ["pack", "--tokenizer", "bytes", "--template", "human_bot", "--on-bad-record", "quarantine", *COMMANDS[name]]
+    command = [
+        "pack",
+        "--tokenizer",
+        "bytes",
+        "--template",
+        "human_bot",
+        "--on-bad-record",
+        "quarantine",
+        *COMMANDS[name],
+    ]
     results = strike(shim, command, tmp_path / "raw", tmp_path, 1, every=9)
     assert all(result["status"] == -signal.SIGKILL for result in results)
     assert len(results) >= 4

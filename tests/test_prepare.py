@@ -1,4 +1,4 @@
-"""`prepare` against a slow oracle: lines, order, shards, splits, samples, books; the same with any number of threads."""
+"""`prepare` against a slow oracle: lines, order, shards, splits, samples, books; the same with any threads."""
 
 import json
 import tempfile
@@ -57,7 +57,9 @@ def test_blocks_of_many_records_give_what_the_oracle_gives(sampling, tmp_path):
 
 def test_the_limit_of_rows_counts_those_that_the_filter_rejects(tmp_path):
     """SYSTEMS.md 1.2: the index runs over all rows."""
-    rows = b"".join(b'{"text": "%d", "meta": {"source": "%s"}}\n' % (at, b"prosocial" if at < 4 else b"") for at in range(9))
+    rows = b"".join(
+        b'{"text": "%d", "meta": {"source": "%s"}}\n' % (at, b"prosocial" if at < 4 else b"") for at in range(9)
+    )
     report = check("oig", [("a.jsonl", b"\n" + rows, "")], tmp_path, max_rows_per_input=3)
     dropped = {"blank line": 1, "source left out": 3, "beyond max_rows_per_input": 6}
     assert sum(report.ledger["documents_dropped"].values()) == sum(dropped.values())

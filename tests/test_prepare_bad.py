@@ -147,7 +147,9 @@ def test_tables_hold_the_records_that_files_of_lines_hold(tmp_path):
     table = pa.table({"conversations": conversations, "id": list(range(50))})
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=7)
     [expected] = contents_of(
-        bloomdata.prepare("sharegpt", write(tmp_path / "a.jsonl", chats(50)), tmp_path / "lines", turns="separate").folder
+        bloomdata.prepare(
+            "sharegpt", write(tmp_path / "a.jsonl", chats(50)), tmp_path / "lines", turns="separate"
+        ).folder
     ).values()
     for name, inputs in (("parquet", tmp_path / "a.parquet"), ("arrow", table)):
         report = bloomdata.prepare("sharegpt", inputs, tmp_path / name, turns="separate")
@@ -170,5 +172,10 @@ def test_texts_without_roles_are_refused_by_styles_that_need_them(tmp_path):
     for style in ("messages", "prompt_completion"):
         report = check("oig", [("a.jsonl", b'{"text": "x"}\n', "")], tmp_path / style, style=style)
         assert report.ledger["documents_quarantined"] == {"not of the source's form": 1}
-        with pytest.raises(CorruptDataError, match="line 1: offset 0: .*style"):
-            bloomdata.prepare("oig", write_files(tmp_path, [("a.jsonl", b'{"text": "x"}', "")]), tmp_path / f"{style}-raised", style=style)
+        with pytest.raises(CorruptDataError, match=r"line 1: offset 0: .*style"):
+            bloomdata.prepare(
+                "oig",
+                write_files(tmp_path, [("a.jsonl", b'{"text": "x"}', "")]),
+                tmp_path / f"{style}-raised",
+                style=style,
+            )

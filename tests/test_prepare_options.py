@@ -27,7 +27,7 @@ def source(tmp_path):
         ({"sampling": "tail"}, "sampling: 'tail' is none of"),
         ({"missing": "ignore"}, "missing: 'ignore' is none of"),
         ({"on_bad_record": "drop"}, "on_bad_record: 'drop' is none of"),
-        ({"repeat": {"dolli.jsonl": 2}}, "repeat: \"dolli.jsonl\" is the name of no input"),
+        ({"repeat": {"dolli.jsonl": 2}}, 'repeat: "dolli.jsonl" is the name of no input'),
         ({"repeat": {"in/dolly.jsonl": 2}}, "is the name of no input"),
         ({"repeat": {"[": 2}}, "repeat: "),
         ({"repeat": {"*": -1}}, r"repeat of \*: -1 is not a whole number"),
@@ -51,7 +51,7 @@ def test_what_cannot_work_is_refused_by_name_before_anything_is_written(argument
 
 def test_a_wrong_value_of_an_option_of_the_source_is_refused(tmp_path):
     path = write(tmp_path / "a.jsonl", b"")
-    with pytest.raises(ConfigError, match="end_on|anywhere"):
+    with pytest.raises(ConfigError, match=r"end_on|anywhere"):
         bloomdata.prepare("oasst1", path, tmp_path / "out", end_on="anywhere")
     assert not (tmp_path / "out").exists()
 
@@ -159,7 +159,9 @@ def test_options_of_the_source_and_repeats_are_parsed(tmp_path, capsys):
     assert report["manifest"]["config"]["prepare"]["repeat"] == {"a.jsonl": 3}
     found = lines_in(tmp_path / "out")
     assert [[message["content"] for message in line["messages"]] for line in found] == [["q", "2nd"]] * 3
-    same = bloomdata.prepare("oasst1", path, tmp_path / "same", best="rank", lang=["en"], end_on="assistant", repeat={"a.jsonl": 3})
+    same = bloomdata.prepare(
+        "oasst1", path, tmp_path / "same", best="rank", lang=["en"], end_on="assistant", repeat={"a.jsonl": 3}
+    )
     assert everything_in(same.folder) == everything_in(tmp_path / "out")
 
 

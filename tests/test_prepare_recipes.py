@@ -19,24 +19,34 @@ def jsonl(path, records):
 
 
 def said(name, parent, role, text, **emojis):
-    marks = {"name": [mark for mark, _ in emojis.get("marks", [])], "count": [count for _, count in emojis.get("marks", [])]}
+    marks = {
+        "name": [mark for mark, _ in emojis.get("marks", [])],
+        "count": [count for _, count in emojis.get("marks", [])],
+    }
     return {
-        **{"message_id": name, "parent_id": parent, "user_id": "u", "created_date": "2023-02-05", "text": text},
-        **{"role": role, "lang": "en", "review_count": 3, "deleted": False, "rank": 0, "synthetic": False},
-        **{"emojis": marks if emojis else None, "labels": None, "tree_state": "ready_for_export"},
+        "message_id": name,
+        "parent_id": parent,
+        "created_date": "2023-02-05",
+        "text": text,
+        "role": role,
+        "lang": "en",
+        "deleted": False,
+        "rank": 0,
+        "emojis": marks if emojis else None,
+        "tree_state": "ready_for_export",
     }
 
 
 OASST1 = [
     said("r1", None, "prompter", " What is Rust? "),
-    said("r2", None, "prompter", "Schön, \"nicht\"?\n"),
+    said("r2", None, "prompter", 'Schön, "nicht"?\n'),
     # Equal scores: the first reply in the order of the data; no emojis count 0.
     said("a1", "r1", "assistant", "Iron oxide.", marks=[("+1", 1), ("-1", 1)]),
     said("a2", "r1", "assistant", "A language.\n"),
     # A negative score loses against none.
     said("a3", "r2", "assistant", "Nein.", marks=[("-1", 2)]),
     said("a4", "r2", "assistant", "Ja 😀\x7f", marks=[("red_flag", 9)]),
-    said("p1", "a1", "prompter", "No, the other one."),
+    said("p1", "a1", "prompter", "No, the other."),
     said("r3", None, "prompter", "Anyone?"),
 ]
 DOLLY = [
@@ -44,7 +54,7 @@ DOLLY = [
     {"instruction": "Sum up\u2028", "context": "A text.", "response": "", "category": "summarization"},
 ]
 # What `prepare_oa_dolly.py` writes of them (SYSTEMS.md 1.1), character by character.
-BLOOMCHAT = rb"""{"prompt": "", "completion": "<human>:  What is Rust? \n<bot>: Iron oxide.\n<human>: No, the other one."}
+BLOOMCHAT = rb"""{"prompt": "", "completion": "<human>:  What is Rust? \n<bot>: Iron oxide.\n<human>: No, the other."}
 {"prompt": "", "completion": "<human>: Sch\u00f6n, \"nicht\"?\n\n<bot>: Ja \ud83d\ude00\u007f"}
 {"prompt": "", "completion": "<human>: Anyone?"}
 {"prompt": "", "completion": "<human>: Add\n<bot>:  3 "}
@@ -97,7 +107,7 @@ def test_subsets_of_oig_become_what_bloomchat_trained_on_but_for_the_order(tmp_p
     )
     [content] = contents_of(report.folder).values()
     found = Counter(content.splitlines())
-    expected = {text: 1 for text in ("<human>: a\n<bot>: b\n", "kept: the key is another\n", "é\n")}
+    expected = dict.fromkeys(("<human>: a\n<bot>: b\n", "kept: the key is another\n", "é\n"), 1)
     expected |= {"basic 1\n": 1001, "basic 3\n": 1001}
     assert found == {json.dumps({"prompt": "", "completion": text}).encode(): n for text, n in expected.items()}
     first = [json.loads(line)["completion"] for line in content.splitlines()[:200]]
@@ -110,7 +120,7 @@ OPEN_LLAMA = [
     {"instruction": "a\\nb ", "input": "ignored", "output": "c"},
     {"instruction": "Human:one\nAssistant: two\nHuman: three\nAssistant:", "output": " four"},
     {"instruction": "x", "answer": "y"},
-    {"conversations": [{"from": who, "value": text} for who, text in [("gpt", "0"), ("human", "1"), ("gpt", "2"), ("human", "3"), ("gpt", "4"), ("human", "5")]]},
+    {"conversations": [{"from": "human" if text in "135" else "gpt", "value": text} for text in "012345"]},
     {"inputs": "i ", "targets": " t"},
     {"message_1": "m", "message_2": "n"},
     {"INSTRUCTION": "I", "RESPONSE": "R"},
@@ -125,7 +135,7 @@ def test_instructions_become_the_turns_of_open_llama(turns, tmp_path):
     found = [[message["content"] for message in line["messages"]] for line in lines_in(report.folder)]
     multiturn, sharegpt = [["one", "two"], ["three", "four"]], [["1", "2"], ["3", "4"]]
     if turns == "joined":
-        multiturn, sharegpt = [sum(multiturn, [])], [sum(sharegpt, [])]
+        multiturn, sharegpt = [[*multiturn[0], *multiturn[1]]], [[*sharegpt[0], *sharegpt[1]]]
     assert found == [
         *[["Add 1", "2"], ["ab ", "c"], *multiturn, ["x", "y"]],
         *[*sharegpt, ["i", "t"], ["m", "n"], ["I", "R"]],
@@ -179,7 +189,9 @@ def test_messages_become_prompts_and_completions_as_generative_data_prep_has_the
         [("user", "a"), ("assistant", "b")],
         [("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")],
     ]
-    path = jsonl(tmp_path / "a.jsonl", [{"messages": [{"role": role, "content": text} for role, text in chat]} for chat in chats])
+    path = jsonl(
+        tmp_path / "a.jsonl", [{"messages": [{"role": role, "content": text} for role, text in chat]} for chat in chats]
+    )
     report = bloomdata.prepare("messages", path, tmp_path / "pairs", style="prompt_completion")
     assert lines_in(report.folder) == [
         {"prompt": "a", "completion": "b"},
@@ -189,5 +201,7 @@ def test_messages_become_prompts_and_completions_as_generative_data_prep_has_the
     path = jsonl(tmp_path / "b.jsonl", [{"messages": [{"role": role, "content": text} for role, text in twice]}])
     last = bloomdata.prepare("messages", path, tmp_path / "last", style="prompt_completion", consecutive="last")
     assert lines_in(last.folder) == [{"prompt": "a", "completion": "b"}]
-    packed = bloomdata.pack(report.folder, tmp_path / "packed", tokenizer="bytes", record="prompt_completion", sequence_length=32)
+    packed = bloomdata.pack(
+        report.folder, tmp_path / "packed", tokenizer="bytes", record="prompt_completion", sequence_length=32
+    )
     assert packed.ledger["documents_kept"] == 2

@@ -52,11 +52,15 @@ def line_of(document: dict[str, Any], style: str, render: Callable[[Any], str], 
         pairs = pairs_of(document["messages"])
         value = pairs[0] if len(pairs) == 1 else pairs
     else:
-        value = {"messages": [{name: message[name] for name in ("role", "content")} for message in document["messages"]]}
+        value = {
+            "messages": [{name: message[name] for name in ("role", "content")} for message in document["messages"]]
+        }
     return json.dumps(value, ensure_ascii=ensure_ascii).encode()
 
 
-def chosen_rows(fates: list[tuple[int, dict[str, Any]]], most: int | None, sampling: str, seed: int, file: int) -> set[int]:
+def chosen_rows(
+    fates: list[tuple[int, dict[str, Any]]], most: int | None, sampling: str, seed: int, file: int
+) -> set[int]:
     """Numbers of the rows of one input that may be written."""
     if most is None:
         return {row for row, _ in fates}
@@ -113,7 +117,9 @@ def prepare(
         books.bytes_in += len(content)
         books.documents_in += len(all_records[file])
         books.documents_dropped["blank line"] += blank
-        times = next((n for pattern, n in sorted((repeat or {}).items(), reverse=True) if fnmatchcase(name, pattern)), 1)
+        times = next(
+            (n for pattern, n in sorted((repeat or {}).items(), reverse=True) if fnmatchcase(name, pattern)), 1
+        )
         written = []
         for fate in told[file]:
             documents = fate.get("documents")

@@ -39,9 +39,7 @@ class _List(argparse.Action):
 class _Pairs(argparse.Action):
     """Collects NAME=VALUE; values are JSON where they can be."""
 
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: object
-    ) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: object) -> None:
         pairs: dict[str, Any] = getattr(namespace, self.dest) or {}
         given: Sequence[str] = values if isinstance(values, list) else [values]
         for text in given:

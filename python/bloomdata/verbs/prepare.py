@@ -137,7 +137,7 @@ def prepare(
             "human_bot" if template is None else template, variables=template_variables, date=template_date
         )
     elif template is not None or template_variables is not None or template_date is not None:
-        raise ConfigError("template: only styles \"text\" and \"completion\" have one")
+        raise ConfigError('template: only styles "text" and "completion" have one')
     single = one_file.suffix_of(output)
     config = {
         "max_lines": max_lines if single is None else _NO_END,

@@ -217,7 +217,9 @@ impl<'run> Worker<'run> {
         self.dtype.encode(&articles.ids, &mut stream.ids)?;
         let bytes = |codes: &[u32]| {
             let mut out = Vec::with_capacity(4 * codes.len());
-            codes.iter().for_each(|code| out.extend_from_slice(&code.to_le_bytes()));
+            for code in codes {
+                out.extend_from_slice(&code.to_le_bytes());
+            }
             out
         };
         stream.types = bytes(&articles.types);

@@ -294,12 +294,11 @@ impl Intake<'_> {
             trees::Fate::Path(path) => {
                 let document = Document::Chat(trees::conversation(nodes, &path));
                 let mut line = Vec::new();
-                match preparer.line(&document, &mut line) {
-                    Err(reason) => bad(reason),
-                    Ok(()) => {
-                        target.push(&line, self.repeats(file), before)?;
-                        kept(1, line.len() as u64, turns(&document))
-                    }
+                if let Err(reason) = preparer.line(&document, &mut line) {
+                    bad(reason)
+                } else {
+                    target.push(&line, self.repeats(file), before)?;
+                    kept(1, line.len() as u64, turns(&document))
                 }
             }
         })

@@ -56,11 +56,8 @@ impl Surfaces {
     /// Of all tokens. `added` are ids whose names are their texts.
     pub(super) fn new(tokenizer: &dyn Tokenizer, spelling: Spelling, added: &[u32]) -> Self {
         let size = crate::token::index(tokenizer.vocab_size());
-        let mut surfaces = Self {
-            bytes: Vec::new(),
-            ends: Vec::with_capacity(size),
-            short: Vec::with_capacity(size),
-        };
+        let mut surfaces =
+            Self { bytes: Vec::new(), ends: Vec::with_capacity(size), short: Vec::with_capacity(size) };
         let letters = bytes_of_letters();
         for id in 0..u32::try_from(size).unwrap_or(u32::MAX) {
             let name = tokenizer.token(id).unwrap_or_default();
@@ -103,13 +100,14 @@ impl Surfaces {
                 continue;
             }
             let surface = self.of(id);
-            at += match text[at..].starts_with(surface) {
-                true => surface.len(),
+            at += if text[at..].starts_with(surface) {
+                surface.len()
+            } else {
                 // A space that is not in the text stands in front of words that begin it.
-                false => match surface.strip_prefix(b" ") {
+                match surface.strip_prefix(b" ") {
                     Some(rest) if text[at..].starts_with(rest) => rest.len(),
                     _ => return false,
-                },
+                }
             };
             ends.push(at);
         }
