@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -16,9 +16,6 @@ from sharding import contents_of
 from test_prepare_sources import lists_of_messages, mostly, read, texts
 from test_prepare_sources import records as any_records
 from test_prepare_trees import NAMES, bodies
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TREES = ("oasst1", "bloomchat")
 SOURCES: dict[str, dict[str, Any]] = {
@@ -142,10 +139,7 @@ def quarantine_in(folder: Path) -> list[dict[str, Any]]:
         return []
     entries = [json.loads(line) for line in path.read_bytes().splitlines()]
     keys = ("file", "line", "offset", "reason", "raw", "raw_hex")
-    return [
-        {key: entry[key] for key in keys if key in entry} | {"file": os.path.basename(entry["file"])}
-        for entry in entries
-    ]
+    return [{key: entry[key] for key in keys if key in entry} | {"file": Path(entry["file"]).name} for entry in entries]
 
 
 def same_everywhere(*folders: Path) -> None:

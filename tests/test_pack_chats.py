@@ -146,7 +146,8 @@ def test_all_conversations_of_many_blocks_are_the_same_with_any_number_of_thread
 
 def test_tools_and_parts_reach_the_template(tmp_path):
     template = "{{ tools[0]['name'] }}|{% for m in messages %}<{{ m['role'] }}>"
-    template += "{% if m['content'] is string %}{{ m['content'] }}{% elif m['content'] %}{{ m['content'][0]['text'] }}{% endif %}"
+    template += "{% if m['content'] is string %}{{ m['content'] }}{% elif m['content'] %}"
+    template += "{{ m['content'][0]['text'] }}{% endif %}"
     template += "{% if m['tool_calls'] %}{{ m['tool_calls'][0]['name'] }}{% endif %};{% endfor %}"
     template += "{% if add_generation_prompt %}<assistant>{% endif %}"
     chat = [

@@ -1,4 +1,4 @@
-"""`prepare` against a slow oracle: lines, order, shards, splits, samples, books; the same with any number of threads."""
+"""`prepare` against a slow oracle: lines, order, shards, splits, samples, books; the same with any threads."""
 
 import json
 import tempfile

@@ -172,7 +172,7 @@ def test_texts_without_roles_are_refused_by_styles_that_need_them(tmp_path):
     for style in ("messages", "prompt_completion"):
         report = check("oig", [("a.jsonl", b'{"text": "x"}\n', "")], tmp_path / style, style=style)
         assert report.ledger["documents_quarantined"] == {"not of the source's form": 1}
-        with pytest.raises(CorruptDataError, match="line 1: offset 0: .*style"):
+        with pytest.raises(CorruptDataError, match=r"line 1: offset 0: .*style"):
             bloomdata.prepare(
                 "oig",
                 write_files(tmp_path, [("a.jsonl", b'{"text": "x"}', "")]),

@@ -51,7 +51,7 @@ def test_what_cannot_work_is_refused_by_name_before_anything_is_written(argument
 
 def test_a_wrong_value_of_an_option_of_the_source_is_refused(tmp_path):
     path = write(tmp_path / "a.jsonl", b"")
-    with pytest.raises(ConfigError, match="end_on|anywhere"):
+    with pytest.raises(ConfigError, match=r"end_on|anywhere"):
         bloomdata.prepare("oasst1", path, tmp_path / "out", end_on="anywhere")
     assert not (tmp_path / "out").exists()
 

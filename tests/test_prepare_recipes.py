@@ -26,17 +26,13 @@ def said(name, parent, role, text, **emojis):
     return {
         "message_id": name,
         "parent_id": parent,
-        "user_id": "u",
         "created_date": "2023-02-05",
         "text": text,
         "role": role,
         "lang": "en",
-        "review_count": 3,
         "deleted": False,
         "rank": 0,
-        "synthetic": False,
         "emojis": marks if emojis else None,
-        "labels": None,
         "tree_state": "ready_for_export",
     }
 
@@ -50,7 +46,7 @@ OASST1 = [
     # A negative score loses against none.
     said("a3", "r2", "assistant", "Nein.", marks=[("-1", 2)]),
     said("a4", "r2", "assistant", "Ja 😀\x7f", marks=[("red_flag", 9)]),
-    said("p1", "a1", "prompter", "No, the other one."),
+    said("p1", "a1", "prompter", "No, the other."),
     said("r3", None, "prompter", "Anyone?"),
 ]
 DOLLY = [
@@ -58,7 +54,7 @@ DOLLY = [
     {"instruction": "Sum up\u2028", "context": "A text.", "response": "", "category": "summarization"},
 ]
 # What `prepare_oa_dolly.py` writes of them (SYSTEMS.md 1.1), character by character.
-BLOOMCHAT = rb"""{"prompt": "", "completion": "<human>:  What is Rust? \n<bot>: Iron oxide.\n<human>: No, the other one."}
+BLOOMCHAT = rb"""{"prompt": "", "completion": "<human>:  What is Rust? \n<bot>: Iron oxide.\n<human>: No, the other."}
 {"prompt": "", "completion": "<human>: Sch\u00f6n, \"nicht\"?\n\n<bot>: Ja \ud83d\ude00\u007f"}
 {"prompt": "", "completion": "<human>: Anyone?"}
 {"prompt": "", "completion": "<human>: Add\n<bot>:  3 "}
@@ -124,7 +120,7 @@ OPEN_LLAMA = [
     {"instruction": "a\\nb ", "input": "ignored", "output": "c"},
     {"instruction": "Human:one\nAssistant: two\nHuman: three\nAssistant:", "output": " four"},
     {"instruction": "x", "answer": "y"},
-    {"conversations": [{"from": who, "value": text} for who, text in [("gpt", "0"), ("human", "1"), ("gpt", "2"), ("human", "3"), ("gpt", "4"), ("human", "5")]]},
+    {"conversations": [{"from": "human" if text in "135" else "gpt", "value": text} for text in "012345"]},
     {"inputs": "i ", "targets": " t"},
     {"message_1": "m", "message_2": "n"},
     {"INSTRUCTION": "I", "RESPONSE": "R"},
@@ -139,7 +135,7 @@ def test_instructions_become_the_turns_of_open_llama(turns, tmp_path):
     found = [[message["content"] for message in line["messages"]] for line in lines_in(report.folder)]
     multiturn, sharegpt = [["one", "two"], ["three", "four"]], [["1", "2"], ["3", "4"]]
     if turns == "joined":
-        multiturn, sharegpt = [sum(multiturn, [])], [sum(sharegpt, [])]
+        multiturn, sharegpt = [[*multiturn[0], *multiturn[1]]], [[*sharegpt[0], *sharegpt[1]]]
     assert found == [
         *[["Add 1", "2"], ["ab ", "c"], *multiturn, ["x", "y"]],
         *[*sharegpt, ["i", "t"], ["m", "n"], ["I", "R"]],

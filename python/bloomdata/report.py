@@ -245,11 +245,12 @@ class PackReport(Report):
                 rows.append((f"  {name}", f"{ledger[f'tokens_{name}']:,}"))
         rows += [("tokens out", f"{ledger['tokens_out']:,}")]
         inputs = self.manifest["inputs"]
-        for name, key in (
-            ("answers", "turns"),
-            ("trained on", "tokens_trained"),
-            ("behind the last answer, left out", "tokens_after_last_answer"),
-        ):
+        counts = {
+            "answers": "turns",
+            "trained on": "tokens_trained",
+            "behind the last answer, left out": "tokens_after_last_answer",
+        }
+        for name, key in counts.items():
             if count := sum(entry.get(key, 0) for entry in inputs):
                 rows.append((f"  {name}", f"{count:,}"))
         if tokenizer := self.manifest["details"].get("tokenizer"):

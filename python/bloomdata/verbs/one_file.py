@@ -69,7 +69,7 @@ def show(manifest: dict[str, Any], folder: Path, output: Path) -> None:
 
 def _finished(folder: Path) -> dict[str, Any] | None:
     try:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
+        manifest: Any = json.loads((folder / "manifest.json").read_bytes())
     except (OSError, ValueError):
         return None
     return manifest if isinstance(manifest, dict) and isinstance(manifest.get("outputs"), list) else None

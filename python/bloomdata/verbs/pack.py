@@ -94,11 +94,11 @@ def pack(
     are skipped; lines of `.txt` are completions, newline included. Megatron files get the token types as a second
     pair, `<prefix>_<field>_token_types`, one byte a token.
 
-    With `record="messages"`, or when a `template` or a `source` is named, a record is a conversation: an object with a list of
-    messages, perhaps with `tools`. It is rendered by the template; the answers of the assistant and the tokens that end
-    them have type 1, all else has type 0. What follows the last answer is left out, and counted. Ids are those of the
-    whole text, without what the tokenizer puts around texts; if the template ends no answer, the end token is put
-    behind the last one. A conversation for which it is not sure what is trained on is a bad record.
+    With `record="messages"`, or when a `template` or a `source` is named, a record is a conversation: an object
+    with a list of messages, perhaps with `tools`. It is rendered by the template; the answers of the assistant and the
+    tokens that end them have type 1, all else has type 0. What follows the last answer is left out, and counted. Ids
+    are those of the whole text, without what the tokenizer puts around texts; if the template ends no answer, the end
+    token is put behind the last one. A conversation for which it is not sure what is trained on is a bad record.
 
     Args:
         inputs: As for `shard`.
@@ -316,9 +316,9 @@ def source_options(source: str | Mapping[str, Any] | None) -> dict[str, Any] | N
     """The core's description of a source: its name, or its name and options."""
     if source is None:
         return None
-    options = {"source": source} if isinstance(source, str) else dict(source)
+    options: dict[str, Any] = {"source": source} if isinstance(source, str) else dict(source)
     name = options.get("source")
-    if name not in SOURCES:
+    if not isinstance(name, str) or name not in SOURCES:
         raise ConfigError(f"source: {name!r} is none of {list(SOURCES)}")
     if unknown := set(options) - {"source", *SOURCES[name].options}:
         known = sorted(SOURCES[name].options)

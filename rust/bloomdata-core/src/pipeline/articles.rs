@@ -215,7 +215,13 @@ impl<'run> Worker<'run> {
     ) -> Result<Item<Packed>> {
         let mut stream = TokenStream { lengths: articles.lengths, ..TokenStream::default() };
         self.dtype.encode(&articles.ids, &mut stream.ids)?;
-        let bytes = |codes: &[u32]| codes.iter().flat_map(|code| code.to_le_bytes()).collect();
+        let bytes = |codes: &[u32]| {
+            let mut out = Vec::with_capacity(4 * codes.len());
+            for code in codes {
+                out.extend_from_slice(&code.to_le_bytes());
+            }
+            out
+        };
         stream.types = bytes(&articles.types);
         stream.categories = bytes(&articles.categories);
         Ok(Item::Block(Packed { file: block.file, outcomes, streams: vec![stream] }))

@@ -154,6 +154,7 @@ impl Worker<'_> {
         ends.clear();
         self.tokenizer.encode_ends(text, &mut articles.ids, ends)?;
         let mut count = 0;
+        articles.types.reserve(ends.len());
         mark(ends, trained, |is_trained| {
             articles.types.push(if is_trained { COMPLETION } else { PROMPT });
             count += u64::from(is_trained);

@@ -12,18 +12,52 @@ pub(super) enum Spelling {
     Marks,
 }
 
+/// Bytes of a token that are compared at once.
+const WORD: usize = 8;
+
 /// The bytes of every token, one behind the other.
 #[derive(Debug)]
 pub(super) struct Surfaces {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// Nearly all tokens are short, and a call to compare each would cost more than all else here.
+    short: Vec<Short>,
+}
+
+/// A token of a word's size at most.
+#[derive(Debug, Clone, Copy, Default)]
+struct Short {
+    bytes: u64,
+    /// Ones where `bytes` counts; zero for longer tokens, and for those without bytes.
+    mask: u64,
+    size: usize,
+}
+
+impl Short {
+    fn new(surface: &[u8]) -> Self {
+        let (mut bytes, mut mask) = ([0; WORD], [0; WORD]);
+        let size = surface.len();
+        let (Some(head), Some(ones)) = (bytes.get_mut(..size), mask.get_mut(..size)) else {
+            return Self::default();
+        };
+        head.copy_from_slice(surface);
+        ones.fill(u8::MAX);
+        Self { bytes: u64::from_le_bytes(bytes), mask: u64::from_le_bytes(mask), size }
+    }
+
+    /// Whether a text begins with it; `false` also where that is not known here.
+    fn begins(self, text: &[u8]) -> bool {
+        let Some(&word) = text.first_chunk::<WORD>() else { return false };
+        self.mask != 0 && u64::from_le_bytes(word) & self.mask == self.bytes
+    }
 }
 
 impl Surfaces {
     /// Of all tokens. `added` are ids whose names are their texts.
     pub(super) fn new(tokenizer: &dyn Tokenizer, spelling: Spelling, added: &[u32]) -> Self {
         let size = crate::token::index(tokenizer.vocab_size());
-        let mut surfaces = Self { bytes: Vec::new(), ends: Vec::with_capacity(size) };
+        let mut surfaces =
+            Self { bytes: Vec::new(), ends: Vec::with_capacity(size), short: Vec::with_capacity(size) };
         let letters = bytes_of_letters();
         for id in 0..u32::try_from(size).unwrap_or(u32::MAX) {
             let name = tokenizer.token(id).unwrap_or_default();
@@ -38,6 +72,8 @@ impl Surfaces {
                 let byte = |letter: char| letters.get(letter as usize).copied().flatten();
                 surfaces.bytes.extend(name.chars().filter_map(byte));
             }
+            let start = surfaces.ends.last().copied().unwrap_or_default();
+            surfaces.short.push(Short::new(&surfaces.bytes[start..]));
             surfaces.ends.push(surfaces.bytes.len());
         }
         surfaces
@@ -54,12 +90,21 @@ impl Surfaces {
     pub(super) fn walk(&self, text: &str, ids: &[u32], ends: &mut Vec<usize>) -> bool {
         let text = text.as_bytes();
         let mut at = 0;
+        ends.reserve(ids.len());
         for &id in ids {
+            if let Some(short) = self.short.get(id as usize)
+                && short.begins(&text[at..])
+            {
+                at += short.size;
+                ends.push(at);
+                continue;
+            }
             let surface = self.of(id);
-            at += match text[at..].starts_with(surface) {
-                true => surface.len(),
+            at += if text[at..].starts_with(surface) {
+                surface.len()
+            } else {
                 // A space that is not in the text stands in front of words that begin it.
-                false => match surface.strip_prefix(b" ") {
+                match surface.strip_prefix(b" ") {
                     // Alone it belongs to what it stands in front of.
                     Some([]) => {
                         ends.push((at + 1).min(text.len()));
@@ -67,7 +112,7 @@ impl Surfaces {
                     }
                     Some(rest) if text[at..].starts_with(rest) => rest.len(),
                     _ => return false,
-                },
+                }
             };
             ends.push(at);
         }
@@ -95,6 +140,15 @@ fn bytes_of_letters() -> Vec<Option<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_token_is_known_by_its_bytes_wherever_the_text_is_long_enough() {
+        let begins = |token: &str, text: &str| Short::new(token.as_bytes()).begins(text.as_bytes());
+        assert!(begins("a", "abcdefgh") && begins("abcdefgh", "abcdefgh"));
+        assert!(!begins("b", "abcdefgh") && !begins("abcdefgx", "abcdefgh"));
+        // Compared otherwise: too near the end, too long, no bytes.
+        assert!(!begins("a", "abcdefg") && !begins("abcdefghi", "abcdefghi") && !begins("", "abcdefgh"));
+    }
 
     #[test]
     fn every_byte_has_a_letter() {
