@@ -143,9 +143,7 @@ def compare(run: Bench, tokenizer: str, sizes: dict[str, int]) -> None:
 def main() -> None:
     with bench("pack of conversations", add_options) as run:
         tokenizer, sizes = in_child(prepare, run.options, run.scratch)
-        print(
-            f"{sizes['messages'] / MB:.1f} MB of messages; tokenizer {run.options.tokenizer or 'trained on them'}\n"
-        )
+        print(f"{sizes['messages'] / MB:.1f} MB of messages; tokenizer {run.options.tokenizer or 'trained on them'}\n")
         compare(run, tokenizer, sizes)
 
 

@@ -139,10 +139,7 @@ def quarantine_in(folder: Path) -> list[dict[str, Any]]:
         return []
     entries = [json.loads(line) for line in path.read_bytes().splitlines()]
     keys = ("file", "line", "offset", "reason", "raw", "raw_hex")
-    return [
-        {key: entry[key] for key in keys if key in entry} | {"file": Path(entry["file"]).name}
-        for entry in entries
-    ]
+    return [{key: entry[key] for key in keys if key in entry} | {"file": Path(entry["file"]).name} for entry in entries]
 
 
 def same_everywhere(*folders: Path) -> None:
