@@ -13,7 +13,7 @@ from files import everything_in, write
 from reference.jsonl import stored
 from reference.prepare import prepare as reference_prepare
 from sharding import contents_of
-from test_prepare_sources import lists_of_messages, mostly, read, texts
+from test_prepare_sources import read, texts, values_of
 from test_prepare_sources import records as any_records
 from test_prepare_trees import NAMES, bodies
 
@@ -30,6 +30,11 @@ SOURCES: dict[str, dict[str, Any]] = {
 }
 
 
+def mostly(strategy, other):
+    """One in ten is something else."""
+    return st.one_of(*[strategy] * 9, other)
+
+
 def objects(**fields):
     return st.fixed_dictionaries(fields).map(json.dumps)
 
@@ -37,6 +42,9 @@ def objects(**fields):
 dolly = objects(instruction=texts, context=texts, response=texts)
 pair = st.fixed_dictionaries({"prompt": texts, "completion": texts})
 histories = st.lists(st.sampled_from(["Human:", "Human: a", "Assistant:", "Assistant: b\\n", "c", " "]), max_size=9)
+
+
+ANY_FORM = ("self_instruct", "belle", "sharegpt", "instruct_to_code", "xp3", "camel", "grade_school_math", "messages")
 
 
 @st.composite
@@ -49,8 +57,8 @@ def messages_of_trees(draw):
 
 
 FORMS = {
-    "open_llama": any_records(),
-    "sharegpt": objects(conversations=lists_of_messages),
+    "open_llama": st.sampled_from(ANY_FORM).flatmap(any_records),
+    "sharegpt": objects(conversations=values_of("conversations", odd=True)),
     "belle_multiturn": st.builds(
         lambda history, answer: json.dumps({"instruction": "".join(history), "output": answer}), histories, texts
     ),
@@ -66,7 +74,9 @@ NO_RECORDS = st.sampled_from([b"", b"", b" \t\r", b"\xff{}", b"[]", b"{", b'"x"'
 @st.composite
 def corpora(draw, source):
     """One to three files: name, content, suffix of its compression."""
-    line = mostly(st.one_of(*[FORMS[source]] * 9, any_records()).map(str.encode), NO_RECORDS)
+    line = mostly(
+        st.one_of(*[FORMS[source]] * 9, st.sampled_from(ANY_FORM).flatmap(any_records)).map(str.encode), NO_RECORDS
+    )
     names = ["a.jsonl", "b.jsonl", "c-1.jsonl"][: draw(st.integers(1, 3))]
     return [
         (name, b"\n".join(draw(st.lists(line, max_size=9))) + draw(st.sampled_from([b"", b"\n"])), suffix)
