@@ -14,7 +14,8 @@ LEVELS = [
     {"hash", "ledger", "rng", "document"},
     {"io", "json_fields"},
     {"sources", "templates", "tokenizers", "packing", "formats"},
-    {"pipeline"},
+    {"pipeline", "datasets"},
+    {"loader"},
 ]
 LEVEL_OF = {module: level for level, modules in enumerate(LEVELS) for module in modules}
 MODULES = sorted(path.stem for path in CORE.iterdir() if path.stem != "lib")

@@ -5,6 +5,10 @@ from typing import Any, Final, final
 __all__ = [
     "BUILD_PROFILE",
     "VERSION",
+    "KeyedOrder",
+    "Mixture",
+    "PackedRows",
+    "RowRules",
     "Tokenizer",
     "finish_folder",
     "hash_file",
@@ -20,6 +24,33 @@ __all__ = [
 
 BUILD_PROFILE: Final[str]
 VERSION: Final[str]
+
+@final
+class KeyedOrder:
+    def __new__(cls, n: int, seed: int, source: int, epoch: int) -> KeyedOrder: ...
+    def at(self, indices: Any) -> bytearray: ...
+    def range(self, start: int, step: int, count: int) -> bytearray: ...
+    def positions(self, values: Any) -> bytearray: ...
+
+@final
+class Mixture:
+    def __new__(
+        cls, weights: list[int], lengths: list[int], num_samples: int, seed: int, shuffles: bool
+    ) -> Mixture: ...
+    @property
+    def block_samples(self) -> int: ...
+    def counts(self, num_samples: int) -> list[int]: ...
+    def locate(self, positions: Any) -> bytearray: ...
+
+@final
+class RowRules:
+    def __new__(cls, rules: str) -> RowRules: ...
+    def make(self, ids: Any, types: Any, length: int) -> tuple[bytearray, bytearray]: ...
+
+@final
+class PackedRows:
+    def __new__(cls, sequence_length: int, files: str) -> PackedRows: ...
+    def read(self, rules: RowRules, rows: Any) -> tuple[bytearray, bytearray]: ...
 
 @final
 class Tokenizer:

@@ -1,5 +1,6 @@
 //! Turns raw text into files that a language model can train on. No Python in here.
 
+pub mod datasets;
 pub mod document;
 pub mod error;
 pub mod formats;

@@ -1,5 +1,6 @@
 //! The extension module `bloomdata._core`: convert, call, wrap. No algorithms.
 //!
+//! - [`samples`]: orders, blends and rows as objects.
 //! - [`enter`]: the one door from Python into the core: GIL released, Ctrl-C noticed, errors converted.
 //! - [`errors`]: the core's errors as the classes of `bloomdata.errors`.
 //! - [`hdf5`]: h5py, as the core needs it.
@@ -16,6 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod enter;
 mod errors;
 mod hdf5;
+mod samples;
 mod streams;
 mod texts;
 mod tokenizer;
@@ -24,6 +26,8 @@ mod verbs;
 /// Rust core of bloomdata.
 #[pyo3::pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::samples::{KeyedOrder, Mixture, PackedRows, RowRules};
     #[pymodule_export]
     use crate::tokenizer::Tokenizer;
     #[pymodule_export]
