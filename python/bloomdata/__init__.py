@@ -13,7 +13,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bloomdata.datasets import IndexedDataset, PackedDataset, open  # noqa: A004 - the public name
+    from bloomdata.blend import BlendedDataset
+    from bloomdata.blend_plan import BlendPlan
+    from bloomdata.datasets import IndexedDataset, open  # noqa: A004 - the public name
     from bloomdata.errors import (
         BloomdataError,
         ConfigError,
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
         MismatchError,
         UnsupportedFormatError,
     )
+    from bloomdata.label_rules import LabelRules
+    from bloomdata.loader import DataLoader
+    from bloomdata.packed import PackedDataset
+    from bloomdata.permutation import Permutation
     from bloomdata.report import MergeReport, PackReport, Report, ShardReport
+    from bloomdata.token_rows import TokenRows
     from bloomdata.tokenizer import Tokenizer
     from bloomdata.verbs.consumer import check_consumer
     from bloomdata.verbs.convert_sentencepiece import ConvertReport, convert_sentencepiece
@@ -35,6 +42,8 @@ if TYPE_CHECKING:
     from bloomdata.verbs.verify import Verification, verify
 
 __all__ = [
+    "BlendPlan",
+    "BlendedDataset",
     "BloomdataError",
     "ConfigError",
     "ConvertReport",
@@ -46,9 +55,11 @@ __all__ = [
     "PackReport",
     "PackedDataset",
     "PackingPlan",
+    "Permutation",
     "Report",
     "ShardReport",
     "TokenCounts",
+    "TokenRows",
     "Tokenizer",
     "TrainReport",
     "UnsupportedFormatError",
@@ -68,6 +79,12 @@ __all__ = [
 ]
 
 _HOME = {
+    "BlendPlan": "blend_plan",
+    "BlendedDataset": "blend",
+    "DataLoader": "loader",
+    "LabelRules": "label_rules",
+    "Permutation": "permutation",
+    "TokenRows": "token_rows",
     "ConvertReport": "verbs.convert_sentencepiece",
     "ExtendReport": "verbs.extend_vocabulary",
     "convert_sentencepiece": "verbs.convert_sentencepiece",
@@ -79,7 +96,7 @@ _HOME = {
     "MergeReport": "report",
     "MismatchError": "errors",
     "PackReport": "report",
-    "PackedDataset": "datasets",
+    "PackedDataset": "packed",
     "PackingPlan": "verbs.plan",
     "Report": "report",
     "ShardReport": "report",

@@ -13,14 +13,14 @@ from bloomdata import _core
 from bloomdata.blend_plan import BlendPlan, OnExhausted, SourcePlan, Unit, plan_samples
 from bloomdata.blend_weights import parse_blend
 from bloomdata.errors import ConfigError
-from bloomdata.samples import SampleDataset, checked_indices, digest, join_batches, one_sample
+from bloomdata.samples import checked_indices, digest, join_batches, one_sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from bloomdata.samples import Batch
+    from bloomdata.samples import Batch, SampleDataset
 
 Source: TypeAlias = "SampleDataset | str | os.PathLike[str]"
 # Version of the order; part of every fingerprint.
@@ -131,12 +131,16 @@ class BlendedDataset:
             length = len(source)
             tokens = round(count * _tokens(source) / max(1, length))
             rows.append(
-                SourcePlan(name=name, available=length, share=count / total, samples=count, tokens=tokens,
-                           epochs=count / max(1, length))
+                SourcePlan(
+                    name=name,
+                    available=length,
+                    share=count / total,
+                    samples=count,
+                    tokens=tokens,
+                    epochs=count / max(1, length),
+                )
             )
-        return BlendPlan(
-            sources=tuple(rows), num_samples=self._num_samples, num_tokens=sum(row.tokens for row in rows)
-        )
+        return BlendPlan(sources=tuple(rows), num_samples=self._num_samples, num_tokens=sum(row.tokens for row in rows))
 
     def locate(self, indices: ArrayLike) -> NDArray[np.int64]:
         """Where samples are found: (n, 3) int64 of source, epoch, and sample of the source.
@@ -183,7 +187,8 @@ def _rebuild(kind: type[BlendedDataset], state: dict[str, Any]) -> BlendedDatase
     mixture = state.pop("mixture")
     vars(blend).update(state)
     if mixture is not None:
-        vars(blend)["_mixture"] = _core.Mixture(*mixture, len(blend), blend.seed, blend.shuffle)
+        weights, lengths = mixture
+        vars(blend)["_mixture"] = _core.Mixture(weights, lengths, len(blend), blend.seed, blend.shuffle)
     return blend
 
 
@@ -196,7 +201,7 @@ def _pairs(sources: Mapping[Any, float] | Sequence[tuple[Source, float]] | str) 
     if isinstance(sources, str):
         return [(path, weight) for path, weight in parse_blend(sources)]
     pairs = list(sources.items()) if isinstance(sources, Mapping) else list(sources)
-    if not pairs or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004 - a pair
+    if not pairs or any(len(pair) != 2 for pair in pairs):
         raise ConfigError("sources: expected {dataset: weight}, or a list of (dataset, weight)")
     for _, weight in pairs:
         if isinstance(weight, bool) or not isinstance(weight, (int, float, np.integer, np.floating)):
@@ -211,9 +216,10 @@ def _opened(source: Source) -> SampleDataset:
         opened: Any = open_dataset(source)
     else:
         opened = source
-    if not isinstance(opened, SampleDataset):
-        raise ConfigError(f"sources: {opened!r} has documents, no samples: see ConcatenatedRows")
-    return opened
+    if not callable(getattr(opened, "read_batch", None)):
+        raise ConfigError(f"sources: {opened!r} has documents, no samples: see TokenRows")
+    samples: SampleDataset = opened
+    return samples
 
 
 def _tokens(source: SampleDataset) -> float:

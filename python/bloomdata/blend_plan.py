@@ -112,8 +112,9 @@ def _length(whole: list[int], lengths: Sequence[int], wanted: int | None, on_exh
     if on_exhausted == "stop_all":
         # The first length at which every source was gone through; rounding may ask for a sample more of one.
         num_samples = max(-(-length * total // weight) for weight, length in used)
-        while any(count < length for count, length in zip(_counts(whole, lengths, num_samples), lengths, strict=True)
-                  if count):
+        while any(
+            count < length for count, length in zip(_counts(whole, lengths, num_samples), lengths, strict=True) if count
+        ):
             num_samples += 1
     else:
         num_samples = min(length * total // weight for weight, length in used)

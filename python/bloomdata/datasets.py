@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 import numpy as np
 
 from bloomdata.errors import ConfigError, CorruptDataError, UnsupportedFormatError
-from bloomdata.packed import PackedDataset
+from bloomdata.packed import PackedDataset as PackedDataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,13 +81,12 @@ def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | Packed
     paths = [path / output["path"] for output in rows]
     ledger = manifest.get("ledger") or {}
     tokens, padding = ledger.get("tokens_out"), ledger.get("tokens_padding")
-    known = isinstance(tokens, int) and isinstance(padding, int)
     fingerprint = manifest.get("fingerprint")
     return PackedDataset(
         paths,
         layouts=[output.get("datasets") for output in rows],
         fingerprint=fingerprint if isinstance(fingerprint, str) else None,
-        num_tokens=tokens - padding if known else None,
+        num_tokens=tokens - padding if isinstance(tokens, int) and isinstance(padding, int) else None,
     )
 
 

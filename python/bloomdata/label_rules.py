@@ -55,7 +55,7 @@ class LabelRules:
     def __post_init__(self) -> None:
         if self.dtype not in {"int32", "int64"}:
             raise ConfigError(f"dtype: {self.dtype!r}, expected 'int32' or 'int64'")
-        if not (isinstance(self.prompt_loss_weight, (int, float)) and 0 <= self.prompt_loss_weight < float("inf")):
+        if not 0 <= self.prompt_loss_weight < float("inf"):
             raise ConfigError(f"prompt_loss_weight: {self.prompt_loss_weight!r}, expected 0 or more")
         self.build()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from bloomdata import _core
 from bloomdata.errors import ConfigError, CorruptDataError, UnsupportedFormatError
 from bloomdata.label_rules import LabelRules
-from bloomdata.packed_files import LibraryRows, MappedRows, find_layout
+from bloomdata.packed_files import LibraryRows, MappedRows, file_facts, find_layout
 from bloomdata.samples import checked_indices, digest
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 # Types of tokens that the core reads.
 _DTYPES = {"|u1": "uint8", "<u2": "uint16", "<i4": "int32"}
-# Bytes at both ends of a file that stand for all of it in a fingerprint.
-_HEADER_BYTES = 4096
 
 
 class PackedDataset:
@@ -73,7 +70,7 @@ class PackedDataset:
             raise ConfigError("paths: no file")
         self.paths = [os.fspath(path) for path in paths]
         self.rules = rules or LabelRules()
-        self._layouts = list(layouts) if layouts is not None else [None] * len(paths)
+        self._layouts: list[dict[str, Any] | None] = list(layouts or [None] * len(paths))
         self._files: list[MappedRows | LibraryRows] = [
             MappedRows(path, layout) if (layout := self._layouts[i] or find_layout(path)) else LibraryRows(path)
             for i, path in enumerate(self.paths)
@@ -116,7 +113,12 @@ class PackedDataset:
             if len(lengths) != 1 or len(documents) != len(documents.sequence_lengths) or not lengths[0]:
                 raise UnsupportedFormatError(f"{os.fspath(prefix)}: documents are not all one sequence of one length")
             shape = [len(documents), int(lengths[0])]
-            layout[name] = {"offset": 0, "shape": shape, "dtype": documents.dtype.str, "path": f"{os.fspath(prefix)}.bin"}
+            layout[name] = {
+                "offset": 0,
+                "shape": shape,
+                "dtype": documents.dtype.str,
+                "path": f"{os.fspath(prefix)}.bin",
+            }
         return cls([Path(f"{os.fspath(path_prefix)}.bin")], [layout])
 
     def with_rules(self, **rules: Any) -> PackedDataset:
@@ -142,23 +144,14 @@ class PackedDataset:
     def fingerprint(self) -> str:
         """The manifest's; without a manifest, a hash of sizes, shapes, and both ends of every file."""
         if self._fingerprint is None:
-            facts = [[file.num_rows, self.sequence_length, *self._file_facts(file, path)]
-                     for file, path in zip(self._files, self.paths, strict=True)]
+            facts = []
+            for file, path in zip(self._files, self.paths, strict=True):
+                places = (
+                    sorted({place for place, _, _ in file.places.values()}) if isinstance(file, MappedRows) else [path]
+                )
+                facts.append([file.num_rows, self.sequence_length, *file_facts(places)])
             self._fingerprint = digest(facts)
         return self._fingerprint
-
-    @staticmethod
-    def _file_facts(file: MappedRows | LibraryRows, path: str) -> list[Any]:
-        places = sorted({place for place, _, _ in file.places.values()}) if isinstance(file, MappedRows) else [path]
-        facts: list[Any] = []
-        for place in places:
-            with Path(place).open("rb") as handle:
-                size = handle.seek(0, os.SEEK_END)
-                handle.seek(0)
-                header = handle.read(_HEADER_BYTES)
-                handle.seek(max(0, size - _HEADER_BYTES))
-                facts += [size, hashlib.sha256(header + handle.read(_HEADER_BYTES)).hexdigest()]
-        return facts
 
     def read_batch(self, indices: ArrayLike) -> Batch:
         """Rows as samples, made by the core with the GIL released.

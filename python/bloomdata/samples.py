@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 Batch: TypeAlias = "dict[str, NDArray[Any]]"
 
 
-@runtime_checkable
 class SampleDataset(Protocol):
     """Samples by number, read a batch at a time.
 
