@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 
 NAMES = ["shard", "pack", "count", "plan", "merge", "verify", "check_consumer", "open", "Tokenizer"]
+NAMES += ["Permutation", "PackedDataset", "TokenRows", "BlendedDataset", "DataLoader"]
 
 
 @pytest.mark.parametrize("name", NAMES)

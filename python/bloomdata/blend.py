@@ -161,10 +161,13 @@ class BlendedDataset:
         parts = []
         for number in np.unique(places[:, 0]).tolist():
             rows = np.flatnonzero(places[:, 0] == number)
-            parts.append((rows, self.sources[number].read_batch(np.ascontiguousarray(places[rows, 2]))))
+            part = self.sources[number].read_batch(np.ascontiguousarray(places[rows, 2]))
+            part.pop("source", None)  # of a blend inside
+            parts.append((rows, part))
         if not parts:
             parts = [(np.empty(0, np.int64), self.sources[0].read_batch(np.empty(0, np.int64)))]
-        batch = join_batches(parts, len(places)) if len(parts) > 1 else _in_order(parts[0])
+        # One part is all of the batch, in its order.
+        batch = join_batches(parts, len(places)) if len(parts) > 1 else parts[0][1]
         batch["source"] = places[:, 0].astype(np.int32)
         return batch
 
@@ -190,11 +193,6 @@ def _rebuild(kind: type[BlendedDataset], state: dict[str, Any]) -> BlendedDatase
         weights, lengths = mixture
         vars(blend)["_mixture"] = _core.Mixture(weights, lengths, len(blend), blend.seed, blend.shuffle)
     return blend
-
-
-def _in_order(part: tuple[NDArray[np.int64], Batch]) -> Batch:
-    """A part that is all of the batch: its rows are in their order."""
-    return dict(part[1])
 
 
 def _pairs(sources: Mapping[Any, float] | Sequence[tuple[Source, float]] | str) -> list[tuple[Source, float]]:

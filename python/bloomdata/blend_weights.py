@@ -19,7 +19,7 @@ def parse_blend(text: str) -> list[tuple[str, float]]:
 
     Both ways are read: `path:0.2,path:0.3` (OpenChatKit; a path without a weight has 1) and `0.2 path 0.3 path`
     (Megatron; one path alone has 1). A colon belongs to the path unless a number ends the piece, so URLs with a port
-    (`http://host:80/a.idx`) and drives (`C:\\data:0.5`) are paths; a piece that ends in a port needs its weight.
+    (`http://host:80/a.idx`) and drives (`C:/data:0.5`) are paths; a piece that ends in a port needs its weight.
 
     Raises:
         ConfigError: Nothing, a weight that is no number above 0, or a path without a weight among others with one.

@@ -42,7 +42,6 @@ class DataLoader:
         world_size: How many parts. Default: likewise, else 1.
         tail: What happens to the last samples that do not fill a batch: `drop`, or `pad` the batch with rows that are
             not trained on (labels -100, weights 0).
-        drop_last: Another name for it: True is `drop`, False is `pad`.
         skip: Ranges (start, end) of the stream, in samples, that are left out, say around a spike of the loss. They
             may change when a run goes on.
         num_threads: Threads that read ahead; 0 reads when asked.
@@ -72,8 +71,7 @@ class DataLoader:
         epochs: int | None = 1,
         rank: int | None = None,
         world_size: int | None = None,
-        tail: Literal["drop", "pad"] | None = None,
-        drop_last: bool | None = None,
+        tail: Literal["drop", "pad"] = "drop",
         skip: Iterable[tuple[int, int]] = (),
         num_threads: int = 2,
         prefetch: int = 4,
@@ -101,7 +99,9 @@ class DataLoader:
             raise ConfigError("dataset: no samples")
         self.dataset = dataset
         self.shuffle = not getattr(dataset, "is_shuffled", False) if shuffle is None else bool(shuffle)
-        self.tail = _tail(tail, drop_last)
+        if tail not in {"drop", "pad"}:
+            raise ConfigError(f"tail: {tail!r}, expected 'drop' or 'pad'")
+        self.tail = tail
         self.order = StreamOrder(len(dataset), seed=self.seed, shuffle=self.shuffle, epochs=epochs, skip=skip)
         self.num_threads, self.prefetch = num_threads, prefetch
         self.format = format or ("numpy" if device is None else "torch")
@@ -132,8 +132,9 @@ class DataLoader:
         return left // self.batch_size if self.tail == "drop" else -(-left // self.batch_size)
 
     def batch(self, step: int) -> dict[str, Any]:
-        """This rank's part of a step, counted from the start of the stream: at once, wherever it is, and without any
-        effect on iteration.
+        """This rank's part of a step, counted from the start of the stream.
+
+        It is read at once, wherever it is, and has no effect on iteration.
 
         Raises:
             IndexError: No such step.
@@ -224,8 +225,9 @@ class DataLoader:
         return int(self.order.places(np.array([self._turn - 1]))[0]) + 1
 
     def state_dict(self) -> dict[str, Any]:
-        """How far iteration came, as plain values for JSON. A batch counts when it is handed out, not when it is read
-        ahead: save after the step that used it. Equal on all ranks.
+        """How far iteration came, as plain values for JSON; equal on all ranks.
+
+        A batch counts when it is handed out, not when it is read ahead: save after the step that used it.
         """
         return {
             "format": FORMAT,
@@ -235,14 +237,17 @@ class DataLoader:
             "consumed_samples": self.consumed_samples,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state` was taken, also on another number of ranks, with another batch size, another number
-        of threads, or other ranges to skip.
+    def load_state_dict(self, state: Any) -> None:
+        """Goes on where `state` was taken.
+
+        The number of ranks, the batch size, the number of threads, and the ranges to skip may be others than then.
 
         Raises:
             ConfigError: Not a state of a loader.
             MismatchError: Of other data, another seed, another order, another version, or beyond the end.
         """
+        if not isinstance(state, dict):
+            raise ConfigError(f"state: expected a dict, found {type(state).__name__}")
         if set(state) != _STATE:
             raise ConfigError(f"state: expected the keys {sorted(_STATE)}, found {sorted(map(str, state))}")
         expected = self.state_dict()
@@ -262,19 +267,6 @@ class DataLoader:
 
     def __repr__(self) -> str:
         return f"DataLoader({self.dataset!r}, batch_size={self.batch_size}, rank={self.rank} of {self.world_size})"
-
-
-def _tail(tail: str | None, drop_last: bool | None) -> Literal["drop", "pad"]:
-    if drop_last is not None:
-        named: Literal["drop", "pad"] = "drop" if drop_last else "pad"
-        if tail not in {None, named}:
-            raise ConfigError(f"tail: {tail!r} contradicts drop_last={drop_last}")
-        return named
-    if tail in {None, "drop"}:
-        return "drop"
-    if tail == "pad":
-        return "pad"
-    raise ConfigError(f"tail: {tail!r}, expected 'drop' or 'pad'")
 
 
 def _mask(batch: Batch, num_rows: int) -> None:
