@@ -22,7 +22,7 @@ from measure import Bench, bench, claim, in_child
 if TYPE_CHECKING:
     import argparse
 
-LENGTH, ROWS = 2048, 25_000
+LENGTH, ROWS = 2048, 10_000
 TARGET_ROWS, TARGET_TIMES, TARGET_OPEN, TARGET_SEEK, TARGET_GROWTH = 60_000, 5, 100, 1, 10
 WORKERS, WORKER_ROWS = 4, 250_000
 

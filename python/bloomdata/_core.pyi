@@ -49,7 +49,9 @@ class RowRules:
 
 @final
 class PackedRows:
-    def __new__(cls, sequence_length: int, files: str) -> PackedRows: ...
+    def __new__(
+        cls, sequence_length: int, files: list[tuple[int, tuple[str, int, str], tuple[str, int, str] | None]]
+    ) -> PackedRows: ...
     def read(self, rules: RowRules, rows: Any) -> tuple[bytearray, bytearray]: ...
 
 @final

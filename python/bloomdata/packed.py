@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
     from bloomdata.samples import Batch
 
+# Path, offset of the first row, type of the tokens.
+_Column: TypeAlias = "tuple[str, int, str]"
 # Types of tokens that the core reads.
 _DTYPES = {"|u1": "uint8", "<u2": "uint16", "<i4": "int32"}
 
@@ -192,7 +193,7 @@ class PackedDataset:
             return file.row(local)
         return {name: values[0] for name, values in file.read(local, local + 1).items()}
 
-    def _describe(self) -> str:
+    def _describe(self) -> list[tuple[int, _Column, _Column | None]]:
         """The mapped files, as the core takes them."""
         files = []
         for file in self._files:
@@ -202,11 +203,9 @@ class PackedDataset:
             for name, (place, offset, dtype) in file.places.items():
                 if dtype.str not in _DTYPES:
                     raise UnsupportedFormatError(f"{place}: tokens of type {dtype}, expected uint8, uint16 or int32")
-                columns[name] = {"path": place, "offset": offset, "dtype": _DTYPES[dtype.str]}
-            files.append(
-                {"num_rows": file.num_rows, "ids": columns["input_ids"], "types": columns.get("token_type_ids")}
-            )
-        return json.dumps(files)
+                columns[name] = (place, offset, _DTYPES[dtype.str])
+            files.append((file.num_rows, columns["input_ids"], columns.get("token_type_ids")))
+        return files
 
     def __getitem__(self, index: int | slice) -> dict[str, NDArray[Any]]:
         if not isinstance(index, slice):

@@ -24,6 +24,18 @@ _CACHE_BYTES = 32 << 20
 _HEADER_BYTES = 4096
 
 
+# Threads of a new process that find a file of their parent open it once.
+_OPENING = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _OPENING  # the parent's may be held by a thread that is not here
+    _OPENING = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def file_facts(paths: list[str]) -> list[Any]:
     """What stands for files in a fingerprint: sizes, and hashes of both ends."""
     facts: list[Any] = []
@@ -139,11 +151,14 @@ class LibraryRows:
 
     def _open(self) -> Any:
         # A handle of the HDF5 library must not cross a fork, nor may a lock that another thread held.
-        if self._process != os.getpid():
+        process = os.getpid()
+        if self._process != process:
             import h5py
 
-            self._file, self._lock = h5py.File(self._path, "r"), threading.Lock()
-            self._process = os.getpid()
+            with _OPENING:
+                if self._process != process:
+                    self._file, self._lock = h5py.File(self._path, "r"), threading.Lock()
+                    self._process = process
         return self._file
 
     def read(self, start: int, stop: int) -> dict[str, NDArray[Any]]:

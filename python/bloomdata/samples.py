@@ -69,7 +69,7 @@ def join_batches(parts: Sequence[tuple[NDArray[np.int64], Batch]], num_rows: int
     names = list(parts[0][1])
     joined: Batch = {}
     for _, part in parts:
-        if list(part) != names:
+        if set(part) != set(names):
             raise ConfigError(f"sources: different arrays {names} and {list(part)}")
     for name in names:
         arrays = [part[name] for _, part in parts]

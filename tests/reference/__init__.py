@@ -5,4 +5,5 @@
 - `pack`: texts become Megatron bytes and HDF5 rows.
 - `articles`: pairs of prompt and completion become articles.
 - `rows`: articles become rows, by every packing.
+- `order`: keyed orders, shares of a blend, labels of rows, streams of documents.
 """

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Version of the state and of the order that it points into.
 FORMAT = 1
 _IGNORED = -100
+# Samples of a stream, far below where int64 ends.
+_MAX_PLACE = 1 << 62
 _STATE = {"format", "fingerprint", "seed", "shuffle", "consumed_samples"}
 
 
@@ -37,7 +39,8 @@ class DataLoader:
         batch_size: Samples of a step **over all ranks**; `world_size` must divide it.
         seed: 0 to 2^64 - 1.
         shuffle: Whether epochs are shuffled. Default: yes, unless the data set is in a random order, as blends are.
-        epochs: How often the data set is gone through; `None` for no end.
+        epochs: How often the data set is gone through; `None` for no end. A data set that is not shuffled here comes
+            in the same order every time: more epochs of a blend are better asked of the blend.
         rank: Which part of every batch. Default: of torch's process group if there is one, else 0.
         world_size: How many parts. Default: likewise, else 1.
         tail: What happens to the last samples that do not fill a batch: `drop`, or `pad` the batch with rows that are
@@ -102,6 +105,8 @@ class DataLoader:
         if tail not in {"drop", "pad"}:
             raise ConfigError(f"tail: {tail!r}, expected 'drop' or 'pad'")
         self.tail = tail
+        if epochs is not None and len(dataset) * epochs > _MAX_PLACE:
+            raise ConfigError(f"epochs: {epochs} of {len(dataset)} samples; a stream has at most 2^62 samples")
         self.order = StreamOrder(len(dataset), seed=self.seed, shuffle=self.shuffle, epochs=epochs, skip=skip)
         self.num_threads, self.prefetch = num_threads, prefetch
         self.format = format or ("numpy" if device is None else "torch")
@@ -140,7 +145,7 @@ class DataLoader:
             IndexError: No such step.
         """
         steps = self._steps(0)
-        if step < 0 or (steps is not None and step >= steps):
+        if step < 0 or (steps is not None and step >= steps) or step > _MAX_PLACE // self.batch_size:
             raise IndexError(f"step {step} of {steps}")
         return self._finish(self._read(step * self.batch_size))
 
@@ -255,8 +260,8 @@ class DataLoader:
             if state[name] != expected[name] or type(state[name]) is not type(expected[name]):
                 raise MismatchError(f"{name} of the state: expected {expected[name]!r}, found {state[name]!r}")
         consumed = state["consumed_samples"]
-        if isinstance(consumed, bool) or not isinstance(consumed, int) or consumed < 0:
-            raise ConfigError(f"state: consumed_samples: {consumed!r}, expected 0 or more")
+        if isinstance(consumed, bool) or not isinstance(consumed, int) or not 0 <= consumed <= _MAX_PLACE:
+            raise ConfigError(f"state: consumed_samples: {consumed!r}, expected 0 to 2^62")
         if self.order.num_places is not None and consumed > self.order.num_places:
             raise MismatchError(f"consumed_samples: expected at most {self.order.num_places}, found {consumed}")
         self._stop_reading()

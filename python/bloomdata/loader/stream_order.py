@@ -109,8 +109,8 @@ def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
             start, end = (operator.index(value) for value in pair)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"skip: {pair!r}, expected (start, end)") from error
-        if not 0 <= start <= end:
-            raise ConfigError(f"skip: {pair!r}, expected 0 <= start <= end")
+        if not 0 <= start <= end <= 1 << 62:
+            raise ConfigError(f"skip: {pair!r}, expected 0 <= start <= end <= 2^62")
         if start < end:
             checked.append((start, end))
     result: list[tuple[int, int]] = []

@@ -1,11 +1,14 @@
 //! Orders, blends and rows as objects. Indices come as buffers of int64, results go as bytes to be viewed as arrays: nothing
 //! is made per row in Python. Work runs with the GIL released, straight into the memory that Python gets.
 
+use std::path::PathBuf;
+
 use bloomdata_core::Error;
 use bloomdata_core::datasets::labels::{LabelRules as CoreRules, make_rows};
 use bloomdata_core::datasets::mixture::{Mixture as CoreMixture, Source};
 use bloomdata_core::datasets::order::{Permutation as CorePermutation, ROW_STREAM};
-use bloomdata_core::datasets::rows::{PackedRows as CoreRows, RowFile};
+use bloomdata_core::datasets::rows::{Column, PackedRows as CoreRows, RowFile};
+use bloomdata_core::token::TokenDtype;
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
@@ -145,7 +148,10 @@ impl RowRules {
     }
 }
 
-/// Rows of files. Args: tokens of a row, files as JSON.
+/// A column of a file: its path, where its first row is, and the type of its tokens.
+type PythonColumn = (PathBuf, u64, String);
+
+/// Rows of files. Args: tokens of a row; for each file its rows, the tokens, and their types if it has them.
 #[pyclass(frozen, module = "bloomdata._core")]
 pub(crate) struct PackedRows {
     inner: CoreRows,
@@ -154,8 +160,11 @@ pub(crate) struct PackedRows {
 #[pymethods]
 impl PackedRows {
     #[new]
-    fn new(sequence_length: u64, files: &str) -> PyResult<Self> {
-        let files: Vec<RowFile> = serde_json::from_str(files).map_err(|error| config_error(&error))?;
+    fn new(sequence_length: u64, files: Vec<(u64, PythonColumn, Option<PythonColumn>)>) -> PyResult<Self> {
+        let files = files.into_iter().map(|(num_rows, ids, types)| {
+            Ok(RowFile { num_rows, ids: column(ids)?, types: types.map(column).transpose()? })
+        });
+        let files = files.collect::<bloomdata_core::Result<Vec<_>>>().map_err(to_python)?;
         CoreRows::new(sequence_length, files).map(|inner| Self { inner }).map_err(to_python)
     }
 
@@ -174,6 +183,19 @@ impl PackedRows {
         }
         batch(py, rules.inner.batch_bytes(num_tokens), |memory| self.inner.read(&rules.inner, &rows, memory))
     }
+}
+
+fn column((path, offset, dtype): PythonColumn) -> bloomdata_core::Result<Column> {
+    let dtype = match dtype.as_str() {
+        "uint8" => TokenDtype::Uint8,
+        "uint16" => TokenDtype::Uint16,
+        "int32" => TokenDtype::Int32,
+        _ => {
+            let supported = "uint8, uint16, int32".to_owned();
+            return Err(Error::Unsupported { path, found: dtype, supported });
+        }
+    };
+    Ok(Column { path, offset, dtype })
 }
 
 type Batch<'py> = (Bound<'py, PyByteArray>, Bound<'py, PyByteArray>);

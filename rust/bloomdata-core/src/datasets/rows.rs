@@ -5,10 +5,8 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-
-use serde::{Deserialize, Serialize};
 
 use crate::datasets::labels::{BatchBytes, LabelRules, RowMaker, check_batch};
 use crate::error::{Error, Result};
@@ -18,8 +16,7 @@ use crate::token::{TokenDtype, index, signed};
 const MAX_OPEN_FILES: usize = 256;
 
 /// Rows of one field in a file, one after the other.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Column {
     /// The file.
     pub path: PathBuf,
@@ -30,8 +27,7 @@ pub struct Column {
 }
 
 /// Rows of one file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct RowFile {
     /// How many.
     pub num_rows: u64,
@@ -217,11 +213,6 @@ impl PackedRows {
         }
         opened.map_err(Error::io(&column.path))
     }
-
-    /// Files in their order.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(|file| file.ids.path.as_path())
-    }
 }
 
 /// `EMFILE`, the same number on Linux and macOS.
@@ -257,6 +248,8 @@ impl OpenFiles {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn rules() -> LabelRules {
