@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from bloomdata.samples import Batch
 
+_COLUMNS = ("input_ids", "labels", "loss_weights", "position_ids", "cu_seqlens")
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRules:
@@ -35,6 +37,7 @@ class LabelRules:
         shift_labels: `labels[:, i]` is the token after `input_ids[:, i]`; the last one of a row is -100. False: it is
             token i itself, as models of transformers take it, which shift by themselves.
         dtype: Integers of a batch: `int64`, which torch's losses need, or `int32`.
+        columns: Arrays of a batch, `input_ids` among them; what is not asked for is not made.
 
     Raises:
         ConfigError: A weight that is not a number of 0 or more, or another dtype.
@@ -51,35 +54,40 @@ class LabelRules:
     reset_attention_mask: bool = True
     shift_labels: bool = True
     dtype: Literal["int32", "int64"] = "int64"
+    columns: tuple[str, ...] = _COLUMNS
 
     def __post_init__(self) -> None:
         if self.dtype not in {"int32", "int64"}:
             raise ConfigError(f"dtype: {self.dtype!r}, expected 'int32' or 'int64'")
         if not 0 <= self.prompt_loss_weight < float("inf"):
             raise ConfigError(f"prompt_loss_weight: {self.prompt_loss_weight!r}, expected 0 or more")
+        if "input_ids" not in self.columns or not set(self.columns) <= set(_COLUMNS):
+            raise ConfigError(f"columns: {self.columns}, expected 'input_ids' and others of {_COLUMNS}")
         self.build()
 
     def build(self) -> _core.RowRules:
         """The rules as the core has them."""
         facts = dataclasses.asdict(self)
         facts["wide"] = facts.pop("dtype") == "int64"
+        columns = facts.pop("columns")
+        facts |= {"positions": "position_ids" in columns, "weights": "loss_weights" in columns}
         return _core.RowRules(json.dumps(facts))
 
     def unpack(self, memory: bytearray, boundaries: bytearray, length: int) -> Batch:
         """The arrays that lie one after the other in the memory of a batch."""
         dtype = np.dtype("<i8" if self.dtype == "int64" else "<i4")
-        count = len(memory) // (3 * dtype.itemsize + 4)
+        integers = ["input_ids", "labels", *(["position_ids"] if "position_ids" in self.columns else [])]
+        weighs = "loss_weights" in self.columns
+        count = len(memory) // (len(integers) * dtype.itemsize + 4 * weighs)
 
         def array(number: int, kind: Any) -> NDArray[Any]:
             return np.frombuffer(memory, kind, count, number * count * dtype.itemsize).reshape(-1, length)
 
-        return {
-            "input_ids": array(0, dtype),
-            "labels": array(1, dtype),
-            "loss_weights": array(3, np.dtype("<f4")),
-            "position_ids": array(2, dtype),
-            "cu_seqlens": np.frombuffer(boundaries, "<i4"),
-        }
+        batch = {name: array(number, dtype) for number, name in enumerate(integers)}
+        if weighs:
+            batch["loss_weights"] = array(len(integers), np.dtype("<f4"))
+        batch["cu_seqlens"] = np.frombuffer(boundaries, "<i4")
+        return {name: batch[name] for name in self.columns}
 
     def make(self, ids: NDArray[Any], types: NDArray[Any] | None) -> Batch:
         """A batch from rows in memory, (rows, length) each."""

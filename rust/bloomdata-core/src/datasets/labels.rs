@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::packing::types::{COMPLETION, PADDING, PROMPT, SEPARATOR};
-use crate::token::{index, signed};
+use crate::token::{TokenDtype, index, signed};
 
 /// Label of a position that is not trained on, as the loss functions of torch expect it.
 pub const IGNORED: i32 = -100;
@@ -36,6 +36,10 @@ pub struct LabelRules {
     pub shift_labels: bool,
     /// Integers of 8 bytes, else of 4.
     pub wide: bool,
+    /// Batches have positions.
+    pub positions: bool,
+    /// Batches have loss weights.
+    pub weights: bool,
 }
 
 impl LabelRules {
@@ -57,7 +61,12 @@ impl LabelRules {
 
     /// Bytes of a batch of `num_tokens` tokens: ids, labels and positions as integers, weights as float32.
     pub const fn batch_bytes(&self, num_tokens: usize) -> usize {
-        num_tokens * (3 * self.itemsize() + 4)
+        num_tokens * self.token_bytes()
+    }
+
+    /// Bytes of all that a batch says about a token.
+    const fn token_bytes(&self) -> usize {
+        self.itemsize() * (if self.positions { 3 } else { 2 }) + (if self.weights { 4 } else { 0 })
     }
 }
 
@@ -73,10 +82,10 @@ pub struct BatchBytes<'memory> {
 impl<'memory> BatchBytes<'memory> {
     /// Cuts `memory`, which has [`LabelRules::batch_bytes`].
     pub fn new(memory: &'memory mut [u8], rules: &LabelRules) -> Self {
-        let integers = memory.len() / (3 * rules.itemsize() + 4) * rules.itemsize();
+        let integers = memory.len() / rules.token_bytes() * rules.itemsize();
         let (ids, rest) = memory.split_at_mut(integers);
         let (labels, rest) = rest.split_at_mut(integers);
-        let (positions, weights) = rest.split_at_mut(integers);
+        let (positions, weights) = rest.split_at_mut(if rules.positions { integers } else { 0 });
         Self { ids, labels, positions, weights }
     }
 }
@@ -88,7 +97,8 @@ pub struct RowMaker<'rules> {
     /// 1 where a document starts; one more than the row has.
     starts: Vec<u8>,
     labels: Vec<i32>,
-    weights: Vec<f32>,
+    /// What each token is as a target.
+    roles: Vec<u8>,
     positions: Vec<i32>,
 }
 
@@ -99,30 +109,26 @@ impl<'rules> RowMaker<'rules> {
             rules,
             starts: vec![0; length + 1],
             labels: vec![IGNORED; length + 1],
-            weights: vec![0.0; length + 1],
+            roles: vec![0; length + 1],
             positions: vec![0; length],
         }
     }
 
-    /// Makes row `number` of a batch from its tokens and their types, and appends its boundaries to `cu_seqlens`
-    /// (without the end of the last document). No types: all is trained on.
-    ///
-    /// # Errors
-    /// A token type that is none, as its place and the code.
+    /// Makes row `number` of a batch from its tokens and their types (see [`narrow_types`]), and appends its boundaries
+    /// to `cu_seqlens`, without the end of the last document. No types: all is trained on.
     pub fn make(
         &mut self,
         number: usize,
         ids: &[i32],
-        types: Option<&[i32]>,
+        types: Option<&[u8]>,
         out: &mut BatchBytes<'_>,
         cu_seqlens: &mut Vec<i32>,
-    ) -> std::result::Result<(), (usize, i32)> {
+    ) {
         let length = ids.len();
-        self.find_starts(ids, types)?;
+        self.find_starts(ids, types);
         self.weigh(ids, types);
         let (starts, rules) = (&self.starts[..length], self.rules);
         let row = signed(number * length);
-        fill_positions(starts, rules.reset_position_ids, &mut self.positions);
         if rules.reset_attention_mask {
             cu_seqlens.extend(memchr::memchr_iter(1, starts).map(|at| row + signed(at)));
         } else {
@@ -130,39 +136,30 @@ impl<'rules> RowMaker<'rules> {
         }
         let shift = usize::from(rules.shift_labels);
         let integers = number * length * rules.itemsize()..(number + 1) * length * rules.itemsize();
-        let floats = number * length * 4..(number + 1) * length * 4;
-        let labels = &self.labels[shift..shift + length];
-        for (from, to) in
-            [(ids, &mut *out.ids), (labels, &mut *out.labels), (&self.positions, &mut *out.positions)]
-        {
-            store(from, rules.wide, &mut to[integers.clone()]);
+        store(ids, rules.wide, &mut out.ids[integers.clone()]);
+        store(&self.labels[shift..shift + length], rules.wide, &mut out.labels[integers.clone()]);
+        if rules.positions {
+            fill_positions(starts, rules.reset_position_ids, &mut self.positions);
+            store(&self.positions, rules.wide, &mut out.positions[integers]);
         }
-        let weights = out.weights[floats].as_chunks_mut::<4>().0;
-        for (slot, weight) in weights.iter_mut().zip(&self.weights[shift..]) {
-            *slot = weight.to_le_bytes();
+        if rules.weights {
+            let floats = &mut out.weights[number * length * 4..(number + 1) * length * 4];
+            let of_prompt = rules.prompt_loss_weight;
+            for (slot, &role) in floats.as_chunks_mut::<4>().0.iter_mut().zip(&self.roles[shift..]) {
+                let weight = if role == PROMPTED { of_prompt } else { f32::from(role) };
+                *slot = weight.to_le_bytes();
+            }
         }
-        Ok(())
     }
 
-    fn find_starts(&mut self, ids: &[i32], types: Option<&[i32]>) -> std::result::Result<(), (usize, i32)> {
+    fn find_starts(&mut self, ids: &[i32], types: Option<&[u8]>) {
         let starts = &mut self.starts[..=ids.len()];
         starts[0] = 1;
         let after = &mut starts[1..];
         if let Some(types) = types {
-            let (separator, padding) = (SEPARATOR.cast_signed(), PADDING.cast_signed());
-            let codes = types.iter().fold(0, |codes, code| codes | code);
-            if !(0..=separator).contains(&codes) {
-                let wrong = |&(_, code): &(usize, &i32)| !(0..=separator).contains(code);
-                return Err(types
-                    .iter()
-                    .enumerate()
-                    .find(wrong)
-                    .map_or((0, codes), |(at, &code)| (at, code)));
-            }
-            // Types that differ in whether they are padding: 2 is the only one without its lowest bit but not 0.
-            for (slot, pair) in after.iter_mut().zip(types.windows(2)) {
-                let changes = (pair[0] == padding) != (pair[1] == padding);
-                *slot = u8::from(pair[0] == separator) | u8::from(changes);
+            let next = types.get(1..).unwrap_or_default();
+            for ((slot, &here), &next) in after.iter_mut().zip(types).zip(next) {
+                *slot = u8::from(here == LAST) | (u8::from(here == PADDED) ^ u8::from(next == PADDED));
             }
         } else {
             after.fill(0);
@@ -172,36 +169,79 @@ impl<'rules> RowMaker<'rules> {
                 *slot |= u8::from(id == eod);
             }
         }
-        Ok(())
     }
 
-    fn weigh(&mut self, ids: &[i32], types: Option<&[i32]>) {
-        let prompt = self.rules.prompt_loss_weight;
-        let weights = &mut self.weights[..ids.len()];
+    /// Finds each target's role, and the labels that follow from it.
+    fn weigh(&mut self, ids: &[i32], types: Option<&[u8]>) {
+        let of_prompt = if self.rules.prompt_loss_weight > 0.0 { PROMPTED } else { 0 };
+        let roles = &mut self.roles[..ids.len()];
         match types {
-            None => weights.fill(1.0),
+            None => roles.fill(1),
             Some(types) => {
-                for (weight, &code) in weights.iter_mut().zip(types) {
+                for (role, &kind) in roles.iter_mut().zip(types) {
                     // Completions and separators have an odd code.
-                    let odd = code & COMPLETION.cast_signed() != 0;
-                    let of_even = if code == PROMPT.cast_signed() { prompt } else { 0.0 };
-                    *weight = if odd { 1.0 } else { of_even };
+                    *role = (kind & 1) | if kind == 0 { of_prompt } else { 0 };
                 }
             }
         }
         if self.rules.eod_mask_loss {
-            for (weight, &start) in weights.iter_mut().zip(&self.starts) {
-                *weight = if start == 0 { *weight } else { 0.0 };
+            for (role, &start) in roles.iter_mut().zip(&self.starts) {
+                *role = if start == 0 { *role } else { 0 };
             }
         }
         // Nothing is before it from which it could be told.
-        if let Some(first) = weights.first_mut() {
-            *first = 0.0;
+        if let Some(first) = roles.first_mut() {
+            *first = 0;
         }
-        for ((label, &weight), &id) in self.labels.iter_mut().zip(&*weights).zip(ids) {
-            *label = if weight == 0.0 { IGNORED } else { id };
+        for ((label, &role), &id) in self.labels.iter_mut().zip(&*roles).zip(ids) {
+            *label = if role == 0 { IGNORED } else { id };
         }
     }
+}
+
+/// Roles of targets besides 0, not trained, and 1, trained with weight 1: trained with the weight of prompts.
+const PROMPTED: u8 = 2;
+/// Codes of token types in a byte.
+const LAST: u8 = 3;
+const PADDED: u8 = 2;
+/// The highest token type.
+pub const MAX_TYPE: u8 = 3;
+const _: () =
+    assert!(SEPARATOR == 3 && PADDING == 2 && COMPLETION == 1 && PROMPT == 0, "roles depend on the codes");
+
+/// Token types as bytes.
+///
+/// # Errors
+/// The first one that is none, as its place and its code.
+pub fn narrow_types(
+    bytes: &[u8],
+    dtype: TokenDtype,
+    out: &mut [u8],
+) -> std::result::Result<(), (usize, i64)> {
+    let highest = match dtype {
+        TokenDtype::Uint8 => {
+            out.copy_from_slice(bytes);
+            bytes.iter().fold(0, |codes, &code| codes | u32::from(code))
+        }
+        TokenDtype::Uint16 => out.iter_mut().zip(bytes.as_chunks::<2>().0).fold(0, |codes, (slot, &code)| {
+            *slot = code[0];
+            codes | u32::from(u16::from_le_bytes(code))
+        }),
+        TokenDtype::Int32 => out.iter_mut().zip(bytes.as_chunks::<4>().0).fold(0, |codes, (slot, &code)| {
+            *slot = code[0];
+            codes | u32::from_le_bytes(code)
+        }),
+    };
+    if highest <= u32::from(MAX_TYPE) {
+        return Ok(());
+    }
+    let codes = bytes.chunks_exact(dtype.itemsize()).map(|code| {
+        let mut whole = [0; 4];
+        whole[..code.len()].copy_from_slice(code);
+        i64::from(i32::from_le_bytes(whole))
+    });
+    let wrong = codes.enumerate().find(|&(_, code)| !(0..=i64::from(MAX_TYPE)).contains(&code));
+    Err(wrong.unwrap_or((0, i64::from(highest))))
 }
 
 /// Positions inside documents, or inside the row.
@@ -254,15 +294,24 @@ pub fn make_rows(
     check_batch(ids.len())?;
     let mut out = BatchBytes::new(memory, rules);
     let mut maker = RowMaker::new(rules, length);
+    let mut kinds = vec![0; length];
     let mut cu_seqlens = Vec::new();
     for (number, row) in ids.chunks_exact(length).enumerate() {
-        let types = types.map(|types| &types[number * length..(number + 1) * length]);
-        maker.make(number, row, types, &mut out, &mut cu_seqlens).map_err(|(at, code)| {
-            Error::config(
-                "token_type_ids",
-                format!("row {number}: token {at} has type {code}, expected 0 to 3"),
-            )
-        })?;
+        let types = match types {
+            Some(types) => {
+                let codes =
+                    types[number * length..(number + 1) * length].iter().flat_map(|code| code.to_le_bytes());
+                let codes: Vec<u8> = codes.collect();
+                narrow_types(&codes, TokenDtype::Int32, &mut kinds).map_err(|(at, code)| {
+                    let reason =
+                        format!("row {number}: token {at} has type {code}, expected 0 to {MAX_TYPE}");
+                    Error::config("token_type_ids", reason)
+                })?;
+                Some(&kinds[..])
+            }
+            None => None,
+        };
+        maker.make(number, row, types, &mut out, &mut cu_seqlens);
     }
     cu_seqlens.push(signed(ids.len()));
     Ok(cu_seqlens)
@@ -289,6 +338,8 @@ mod tests {
             reset_attention_mask: true,
             shift_labels: true,
             wide: false,
+            positions: true,
+            weights: true,
         }
     }
 

@@ -1,19 +1,18 @@
-//! Rows of files -> batches, by reads at offsets: no map of the file, no HDF5 library, no state.
+//! Rows of files -> batches, from maps of the files: no HDF5 library, no system call per row, no state.
 //!
-//! `pread` instead of a map because it needs no unsafe code, a file that gets shorter is an error and no crash, memory
-//! stays flat however many rows are read, and descriptors survive a fork. It costs about a microsecond a row.
+//! A file that is too short when it is opened is an error. That nobody shortens it afterwards is the promise of every
+//! reader of maps (see [`crate::io::map`]).
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use crate::datasets::labels::{BatchBytes, LabelRules, RowMaker, check_batch};
+use crate::datasets::labels::{BatchBytes, LabelRules, MAX_TYPE, RowMaker, check_batch, narrow_types};
 use crate::error::{Error, Result};
+use crate::io::map::FileBytes;
 use crate::token::{TokenDtype, index, signed};
 
-/// Files that are open at once; a process may usually have 1,024.
-const MAX_OPEN_FILES: usize = 256;
+/// Files that are mapped at once. Maps need no descriptors; a process may usually have 65,530 of them.
+const MAX_OPEN_FILES: usize = 4096;
 
 /// Rows of one field in a file, one after the other.
 #[derive(Debug, Clone)]
@@ -60,7 +59,7 @@ struct OpenFiles {
 struct Handle {
     column: usize,
     used: u64,
-    file: Arc<File>,
+    file: Arc<FileBytes>,
 }
 
 impl PackedRows {
@@ -118,7 +117,7 @@ impl PackedRows {
         }
         let mut out = BatchBytes::new(memory, rules);
         let mut maker = RowMaker::new(rules, length);
-        let (mut bytes, mut ids, mut types) = (vec![0; 4 * length], vec![0; length], vec![0; length]);
+        let (mut ids, mut types) = (vec![0; length], vec![0; length]);
         let mut cu_seqlens = Vec::with_capacity(4 * rows.len());
         for (number, &row) in rows.iter().enumerate() {
             let at = self.ends.partition_point(|&end| end <= row);
@@ -126,65 +125,49 @@ impl PackedRows {
                 return Err(Error::config("indices", format!("row {row} of {}", self.num_rows())));
             };
             let local = row + file.num_rows - self.ends[at];
-            self.read_row(2 * at, &file.ids, local, &mut bytes, &mut ids)?;
+            self.with_row(2 * at, &file.ids, local, |bytes| widen(bytes, file.ids.dtype, &mut ids))?;
             let types = match &file.types {
                 Some(column) => {
-                    self.read_row(2 * at + 1, column, local, &mut bytes, &mut types)?;
+                    let kinds = |bytes: &[u8]| narrow_types(bytes, column.dtype, &mut types);
+                    self.with_row(2 * at + 1, column, local, kinds)?.map_err(|(token, code)| {
+                        let token = local * length as u64 + token as u64;
+                        let offset = column.offset + token * column.dtype.itemsize() as u64;
+                        Error::corrupt(
+                            &column.path,
+                            offset,
+                            format!("token type {code}, expected 0 to {MAX_TYPE}"),
+                        )
+                    })?;
                     Some(&types[..])
                 }
                 None => None,
             };
-            maker.make(number, &ids, types, &mut out, &mut cu_seqlens).map_err(|(token, code)| {
-                let column = file.types.as_ref().unwrap_or(&file.ids);
-                let itemsize = column.dtype.itemsize() as u64;
-                let offset = column.offset + (local * length as u64 + token as u64) * itemsize;
-                Error::corrupt(&column.path, offset, format!("token type {code}, expected 0 to 3"))
-            })?;
+            maker.make(number, &ids, types, &mut out, &mut cu_seqlens);
         }
         cu_seqlens.push(signed(num_tokens));
         Ok(cu_seqlens)
     }
 
-    /// Reads one row of a column.
-    fn read_row(
+    /// Calls `function` with one row of a column.
+    fn with_row<T>(
         &self,
         number: usize,
         column: &Column,
         row: u64,
-        bytes: &mut [u8],
-        out: &mut [i32],
-    ) -> Result<()> {
-        let itemsize = column.dtype.itemsize();
-        let bytes = &mut bytes[..out.len() * itemsize];
-        let offset = column.offset + row * bytes.len() as u64;
-        let file = self.handle(number, column)?;
-        file.read_exact_at(bytes, offset).map_err(|error| {
-            if error.kind() == std::io::ErrorKind::UnexpectedEof {
-                Error::corrupt(&column.path, offset, format!("the file ends inside row {row}"))
-            } else {
-                Error::io(&column.path)(error)
-            }
-        })?;
-        match column.dtype {
-            TokenDtype::Uint8 => {
-                out.iter_mut().zip(&*bytes).for_each(|(slot, &byte)| *slot = i32::from(byte));
-            }
-            TokenDtype::Uint16 => {
-                let pairs = bytes.as_chunks::<2>().0;
-                out.iter_mut()
-                    .zip(pairs)
-                    .for_each(|(slot, &pair)| *slot = i32::from(u16::from_le_bytes(pair)));
-            }
-            TokenDtype::Int32 => {
-                let items = bytes.as_chunks::<4>().0;
-                out.iter_mut().zip(items).for_each(|(slot, &item)| *slot = i32::from_le_bytes(item));
-            }
+        function: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
+        let size = self.sequence_length * column.dtype.itemsize();
+        let offset = column.offset + row * size as u64;
+        let file = self.file(number, column)?;
+        let start = index(offset);
+        match file.get(start..start.saturating_add(size)) {
+            Some(bytes) => Ok(function(bytes)),
+            None => Err(Error::corrupt(&column.path, offset, format!("the file ends inside row {row}"))),
         }
-        Ok(())
     }
 
-    /// The file of a column, opened if need be. Columns of one file are opened twice: they rarely are many.
-    fn handle(&self, number: usize, column: &Column) -> Result<Arc<File>> {
+    /// The file of a column, mapped if need be. A file with two columns is mapped twice, which costs nothing.
+    fn file(&self, number: usize, column: &Column) -> Result<Arc<FileBytes>> {
         let poisoned = || Error::Internal("a reader thread panicked".into());
         let mut open = self.open.lock().map_err(|_| poisoned())?;
         open.clock += 1;
@@ -196,31 +179,30 @@ impl PackedRows {
             return Ok(Arc::clone(&handle.file));
         }
         drop(open);
-        let file = Arc::new(self.open_column(column)?);
-        let mut open = self.open.lock().map_err(|_| poisoned())?;
-        open.keep(number, clock, &file);
+        let file = Arc::new(FileBytes::map(&column.path)?);
+        self.open.lock().map_err(|_| poisoned())?.keep(number, clock, &file);
         Ok(file)
-    }
-
-    fn open_column(&self, column: &Column) -> Result<File> {
-        let opened = File::open(&column.path);
-        if opened.as_ref().is_err_and(|error| error.raw_os_error() == Some(TOO_MANY_FILES)) {
-            // Others need descriptors, too: give back ours, and try once more.
-            if let Ok(mut open) = self.open.lock() {
-                open.forget();
-            }
-            return File::open(&column.path).map_err(Error::io(&column.path));
-        }
-        opened.map_err(Error::io(&column.path))
     }
 }
 
-/// `EMFILE`, the same number on Linux and macOS.
-const TOO_MANY_FILES: i32 = 24;
+/// Tokens as int32.
+fn widen(bytes: &[u8], dtype: TokenDtype, out: &mut [i32]) {
+    match dtype {
+        TokenDtype::Uint8 => out.iter_mut().zip(bytes).for_each(|(slot, &byte)| *slot = i32::from(byte)),
+        TokenDtype::Uint16 => {
+            let pairs = bytes.as_chunks::<2>().0;
+            out.iter_mut().zip(pairs).for_each(|(slot, &pair)| *slot = i32::from(u16::from_le_bytes(pair)));
+        }
+        TokenDtype::Int32 => {
+            let items = bytes.as_chunks::<4>().0;
+            out.iter_mut().zip(items).for_each(|(slot, &item)| *slot = i32::from_le_bytes(item));
+        }
+    }
+}
 
 impl OpenFiles {
     /// Keeps a handle in the place of the one that was not used for the longest time.
-    fn keep(&mut self, column: usize, clock: u64, file: &Arc<File>) {
+    fn keep(&mut self, column: usize, clock: u64, file: &Arc<FileBytes>) {
         let handle = Handle { column, used: clock, file: Arc::clone(file) };
         if self.slots[column] > 0 {
             return;
@@ -237,12 +219,6 @@ impl OpenFiles {
             oldest
         };
         self.slots[column] = crate::token::narrow(slot + 1);
-    }
-
-    /// Closes all that nobody reads from.
-    fn forget(&mut self) {
-        self.handles.clear();
-        self.slots.fill(0);
     }
 }
 
@@ -261,6 +237,8 @@ mod tests {
             reset_attention_mask: true,
             shift_labels: true,
             wide: false,
+            positions: true,
+            weights: true,
         }
     }
 
@@ -285,9 +263,9 @@ mod tests {
     #[test]
     fn more_files_than_may_be_open_are_read_in_any_order() {
         let folder = tempfile::tempdir().unwrap();
-        let rows = files(folder.path(), 600);
+        let rows = files(folder.path(), 5_000);
         for round in 0..3 {
-            let wanted: Vec<u64> = (0..1200).map(|at| (at * 701 + round) % 1200).collect();
+            let wanted: Vec<u64> = (0..10_000).map(|at| (at * 701 + round) % 10_000).collect();
             let expected: Vec<i32> = wanted.iter().map(|&row| i32::try_from(3 * row).unwrap()).collect();
             assert_eq!(first_tokens(&rows, &wanted), expected);
         }

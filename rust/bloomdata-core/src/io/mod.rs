@@ -4,8 +4,10 @@
 //! - [`input`]: a file read from front to back, counted and hashed as stored.
 //! - [`zstd_frames`]: independent zstd frames, read in parallel and written with a seek table.
 //! - [`atomic`]: outputs that exist whole or not at all.
+//! - [`map`]: files as read-only memory.
 
 pub mod atomic;
 pub mod compression;
 pub mod input;
+pub mod map;
 pub mod zstd_frames;
