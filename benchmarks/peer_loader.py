@@ -19,15 +19,18 @@ BATCH = 8
 
 
 def ours(folder: Path, options: argparse.Namespace):
-    """ids, labels, loss weights, positions, cu_seqlens."""
+    """ids, labels, cu_seqlens; with `--all`, loss weights and positions, too."""
     import bloomdata
 
-    dataset = bloomdata.PackedDataset([folder / f"{options.file}.hdf5"]).with_rules(dtype=options.dtype)
+    columns = ("input_ids", "labels", "loss_weights", "position_ids", "cu_seqlens")
+    columns = columns if options.all else ("input_ids", "labels", "cu_seqlens")
+    dataset = bloomdata.PackedDataset([folder / f"{options.file}.hdf5"])
+    dataset = dataset.with_rules(dtype=options.dtype, columns=columns)
     return lambda rows: dataset.read_batch(rows)["input_ids"]
 
 
 def ours_loader(folder: Path, options: argparse.Namespace):
-    """The same through `DataLoader.batch`, in its own order."""
+    """All arrays through `DataLoader.batch`, in its own order."""
     import bloomdata
 
     dataset = bloomdata.PackedDataset([folder / f"{options.file}.hdf5"])
@@ -118,6 +121,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--file", default="contiguous")
     parser.add_argument("--dtype", default="int64")
+    parser.add_argument("--all", action="store_true")
     parser.add_argument("--rows", type=int, required=True, help="rows in the file")
     parser.add_argument("--length", type=int, required=True)
     parser.add_argument("--seconds", type=float, default=1.0)
@@ -128,16 +132,17 @@ def main() -> None:
     state = hashlib.blake2b()
     for start in range(0, 25 * BATCH, BATCH):
         state.update(np.ascontiguousarray(read(order[start : start + BATCH]), np.int64).tobytes())
-    rates = []
+    rates, cpu_rates = [], []
     for _ in range(3):
-        begin, count = time.perf_counter(), 0
+        begin, begin_cpu, count = time.perf_counter(), time.process_time(), 0
         while time.perf_counter() - begin < options.seconds:
             for _ in range(20):
                 start = count % (options.rows - BATCH)
                 read(order[start : start + BATCH])
                 count += BATCH
         rates.append(count / (time.perf_counter() - begin))
-    print(json.dumps({"rates": rates, "hash": state.hexdigest()}))
+        cpu_rates.append(count / (time.process_time() - begin_cpu))
+    print(json.dumps({"rates": rates, "cpu_rates": cpu_rates, "hash": state.hexdigest()}))
 
 
 if __name__ == "__main__":
