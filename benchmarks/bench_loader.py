@@ -46,11 +46,19 @@ def write_files(folder: Path, num_rows: int) -> None:
     ids[ends - 1] = 0
     types = np.ones(total, np.int32)
     types[ends - 1] = 3
-    layouts = {"contiguous": {}, "chunked": {"chunks": True}, "gzip": {"compression": "gzip"}}
+    # Chunks as h5py makes them of files that grow, which is how generative_data_prep writes them.
+    grows = {"shape": (0, LENGTH), "maxshape": (None, LENGTH), "dtype": "<i4"}
+    layouts = {"contiguous": None, "chunked": grows, "gzip": {**grows, "compression": "gzip"}}
     for name, options in layouts.items():
         with h5py.File(folder / f"{name}.hdf5", "w") as file:
             for column, values in (("input_ids", ids), ("token_type_ids", types)):
-                file.create_dataset(column, data=values.reshape(num_rows, LENGTH), **options)
+                rows = values.reshape(num_rows, LENGTH)
+                if options is None:
+                    file.create_dataset(column, data=rows)
+                    continue
+                dataset = file.create_dataset(column, **options)
+                dataset.resize(num_rows, axis=0)
+                dataset[:] = rows
     (folder / "pair.bin").write_bytes(ids.astype("<u2").tobytes())
     sizes = np.diff(ends, prepend=0).astype("<i4")
     count = len(sizes)
@@ -142,10 +150,9 @@ def open_shards(folder: Path) -> None:
 
 
 def resident() -> float:
-    """MB of memory that the process has to itself."""
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    kinds = ("Private_Clean:", "Private_Dirty:")
-    return sum(int(line.split()[1]) for line in lines if line.startswith(kinds)) / 1000
+    """MB of memory that belongs to the process: not those of mapped files, which the system takes back at will."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) / 1000
 
 
 def read_rows(dataset, worker: int, queue) -> None:

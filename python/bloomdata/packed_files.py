@@ -91,16 +91,20 @@ class MappedRows:
         self.columns = _columns(layout) if "token_type_ids" in layout else COLUMNS[:1]
         self.places: dict[str, tuple[str, int, np.dtype[Any]]] = {}
         shapes = set()
+        sizes: dict[str, int] = {}
         for name in self.columns:
             try:
-                rows, length = (int(size) for size in layout[name]["shape"])
-                offset, dtype = int(layout[name]["offset"]), np.dtype(layout[name].get("dtype", "<i4"))
-                place = str(layout[name].get("path", path))
+                column = layout[name]
+                rows, length = (int(size) for size in column["shape"])
+                offset, dtype = int(column["offset"]), np.dtype(column.get("dtype", "<i4"))
+                place = str(column.get("path", path))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise CorruptDataError(f"{path}: not a layout of {name}: {layout.get(name)!r}") from error
             if rows < 0 or length < 1 or offset < 0:
                 raise CorruptDataError(f"{path}: {name}: {rows} rows of {length} tokens at offset {offset}")
-            size = Path(place).stat().st_size
+            if place not in sizes:
+                sizes[place] = os.stat(place).st_size  # noqa: PTH116 - a thousand paths take milliseconds
+            size = sizes[place]
             if rows and offset + dtype.itemsize * rows * length > size:
                 raise CorruptDataError(f"{place}: offset {offset}: {name} ends behind the file ({size} bytes)")
             shapes.add((rows, length))
