@@ -1,6 +1,8 @@
 """`BlendedDataset`: exact shares at every block, ends that are planned, and the lines of other tools."""
 
 import pickle
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from bloomdata.blend_weights import parse_blend, whole_weights
 from bloomdata.errors import ConfigError
 from reference.order import BLEND_STREAM, BLOCK, permuted, shares
 from sample_files import LENGTH, numbered
+
+GOLDEN = tomllib.loads((Path(__file__).parent / "golden" / "order.toml").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -222,3 +226,10 @@ def test_options_that_cannot_work_are_refused(sources, weights, options):
 def test_rows_of_different_lengths_are_refused(sources, tmp_path):
     with pytest.raises(ConfigError, match="different lengths"):
         bloomdata.BlendedDataset([(sources[0], 1), (numbered(tmp_path / "x.hdf5", 5, length=8), 1)])
+
+
+def test_the_order_of_blends_never_changes():
+    for vector in GOLDEN["mixture"]:
+        mix = mixture(vector["weights"], vector["lengths"], vector["num_samples"], vector["seed"])
+        assert locate(mix, vector["positions"]).tolist() == vector["places"]
+        assert mix.counts(vector["num_samples"]) == vector["counts"]

@@ -101,3 +101,16 @@ def test_the_trainer_trains_on_a_view_with_the_loss_of_the_labels(torch, rows, t
     result = transformers.Trainer(model=model, args=arguments, train_dataset=trainer_dataset(rows)).train()
     assert result.global_step == 3
     assert 0 < result.training_loss < 10
+
+
+def test_ranks_are_those_of_torchs_group_unless_told(torch, rows, tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        assert (bloomdata.DataLoader(rows, batch_size=4).rank, bloomdata.DataLoader(rows, batch_size=4).world_size) == (
+            0,
+            1,
+        )
+        told = bloomdata.DataLoader(rows, batch_size=4, rank=1, world_size=2)
+        assert (told.rank, told.world_size) == (1, 2)
+    finally:
+        torch.distributed.destroy_process_group()
