@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 NAMES = ["shard", "pack", "count", "plan", "merge", "verify", "check_consumer", "open", "Tokenizer"]
 NAMES += ["Permutation", "PackedDataset", "TokenRows", "BlendedDataset", "DataLoader"]
+NAMES += ["ShardedIndexedDataset", "GPTDataset", "MegatronBlend"]
 
 
 @pytest.mark.parametrize("name", NAMES)

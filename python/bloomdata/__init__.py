@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bloomdata.blend import BlendedDataset
     from bloomdata.blend_plan import BlendPlan
-    from bloomdata.datasets import IndexedDataset, open  # noqa: A004 - the public name
+    from bloomdata.datasets import open  # noqa: A004 - the public name
     from bloomdata.errors import (
         BloomdataError,
         ConfigError,
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
         MismatchError,
         UnsupportedFormatError,
     )
+    from bloomdata.gpt_dataset import GPTDataset
+    from bloomdata.indexed_dataset import IndexedDataset, ShardedIndexedDataset
     from bloomdata.label_rules import LabelRules
     from bloomdata.loader import DataLoader
+    from bloomdata.megatron_blend import MegatronBlend
     from bloomdata.packed import PackedDataset
     from bloomdata.permutation import Permutation
     from bloomdata.report import MergeReport, PackReport, Report, ShardReport
@@ -50,8 +53,10 @@ __all__ = [
     "CorruptDataError",
     "DataLoader",
     "ExtendReport",
+    "GPTDataset",
     "IndexedDataset",
     "LabelRules",
+    "MegatronBlend",
     "MergeReport",
     "MismatchError",
     "PackReport",
@@ -60,6 +65,7 @@ __all__ = [
     "Permutation",
     "Report",
     "ShardReport",
+    "ShardedIndexedDataset",
     "TokenCounts",
     "TokenRows",
     "Tokenizer",
@@ -94,7 +100,9 @@ _HOME = {
     "BloomdataError": "errors",
     "ConfigError": "errors",
     "CorruptDataError": "errors",
-    "IndexedDataset": "datasets",
+    "GPTDataset": "gpt_dataset",
+    "IndexedDataset": "indexed_dataset",
+    "MegatronBlend": "megatron_blend",
     "MergeReport": "report",
     "MismatchError": "errors",
     "PackReport": "report",
@@ -102,6 +110,7 @@ _HOME = {
     "PackingPlan": "verbs.plan",
     "Report": "report",
     "ShardReport": "report",
+    "ShardedIndexedDataset": "indexed_dataset",
     "TokenCounts": "verbs.count",
     "Tokenizer": "tokenizer",
     "TrainReport": "verbs.train_tokenizer",

@@ -1,10 +1,11 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, Final, final
 
 __all__ = [
     "BUILD_PROFILE",
     "VERSION",
+    "GptDataset",
     "KeyedOrder",
     "Mixture",
     "PackedRows",
@@ -12,12 +13,18 @@ __all__ = [
     "Tokenizer",
     "finish_folder",
     "hash_file",
+    "legacy_intervals",
+    "legacy_shuffle",
     "lengths",
+    "megatron_blend",
+    "megatron_blend_exhaustively",
     "merge",
     "pack",
     "plan",
     "read_lines",
     "shard",
+    "split_matrix",
+    "split_ranges",
     "train_tokenizer",
     "verify",
 ]
@@ -76,6 +83,25 @@ class Tokenizer:
     @property
     def fingerprint(self) -> str: ...
 
+@final
+class GptDataset:
+    def __new__(cls, config: str) -> GptDataset: ...
+    def __len__(self) -> int: ...
+    def read(self, indices: Any, outputs: dict[str, Any], wants_boundaries: bool) -> bytes: ...
+    def fingerprint(self) -> str: ...
+    @property
+    def sequences(self) -> tuple[int, int]: ...
+    @property
+    def plan(self) -> tuple[int, int, int | None] | None: ...
+    def indices(self) -> list[tuple[str, bytes]] | None: ...
+    def save_indices(self, prefix: str | PathLike[str], description: str) -> None: ...
+
+def split_matrix(split: str) -> list[tuple[float, float] | None]: ...
+def split_ranges(split: str, size: int, legacy: bool) -> list[tuple[int, int]]: ...
+def legacy_shuffle(seed: int, arrays: Sequence[Any]) -> None: ...
+def legacy_intervals(seed: int, highest: int, count: int) -> list[int]: ...
+def megatron_blend(weights: Sequence[float], dataset_index: Any, dataset_sample_index: Any) -> list[int]: ...
+def megatron_blend_exhaustively(sizes: Sequence[int], dataset_index: Any, dataset_sample_index: Any) -> list[int]: ...
 def hash_file(path: str | PathLike[str]) -> tuple[int, str]: ...
 def finish_folder(folder: str | PathLike[str], manifest: str) -> str: ...
 def lengths(

@@ -6,33 +6,19 @@ Datasets can be pickled (they reopen their files) and used in threads, forked an
 
 from __future__ import annotations
 
-import builtins
 import json
-import mmap
-import os
-import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bloomdata.errors import ConfigError, CorruptDataError, UnsupportedFormatError
+from bloomdata.indexed_dataset import IndexedDataset
 from bloomdata.packed import PackedDataset as PackedDataset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import os
 
-    from numpy.typing import NDArray
 
-Tokens: TypeAlias = "NDArray[Any]"
 PathLike: TypeAlias = "str | os.PathLike[str]"
-
-_MAGIC = b"MMIDIDX\x00\x00"
-_HEADER_BYTES = 34
-# Codes of Megatron's index; 6 and 7 mean different floats in different versions, and are no tokens.
-_DTYPES = {1: "<u1", 2: "<i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}
-# More sequences than that take seconds to check; `verify` does.
-_CHECKED_SEQUENCES = 10_000_000
 
 
 def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | PackedDataset:  # noqa: A001
@@ -123,119 +109,3 @@ def _open_file(path: Path) -> IndexedDataset | PackedDataset:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such folder, file, or Megatron pair")
     raise UnsupportedFormatError(f"{path}: found neither HDF5 nor a Megatron pair")
-
-
-def _map(path: Path) -> mmap.mmap | bytes:
-    """The file as read-only memory. It stays mapped as long as a view of it lives."""
-    with builtins.open(path, "rb") as file:  # noqa: PTH123 - `open` is ours here
-        if os.fstat(file.fileno()).st_size == 0:
-            return b""
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-class IndexedDataset:
-    """Documents of a Megatron pair.
-
-    `dataset[i]` are the tokens of document i, (num_tokens,), a read-only view; `dataset[a:b]` is a list of them.
-
-    Args:
-        path_prefix: Path of the pair without `.bin` and `.idx`.
-
-    Raises:
-        CorruptDataError: An index that breaks a rule of the format or does not fit its `.bin`.
-
-    Origin:
-        `megatron/core/datasets/indexed_dataset.py`, `IndexedDataset`; there, `len` counts sequences, here documents.
-        The two differ where documents are empty or have several sequences.
-    """
-
-    def __init__(self, path_prefix: PathLike) -> None:
-        self.path_prefix = os.fspath(path_prefix)
-        idx, bin_ = Path(f"{self.path_prefix}.idx"), Path(f"{self.path_prefix}.bin")
-        index = _map(idx)
-        if len(index) < _HEADER_BYTES or index[:9] != _MAGIC:
-            raise CorruptDataError(f"{idx}: offset 0: not a Megatron index (magic MMIDIDX expected)")
-        version, code, sequences, documents = struct.unpack_from("<QBQQ", index, 9)
-        if version != 1:
-            raise CorruptDataError(f"{idx}: offset 9: version {version}, expected 1")
-        if code not in _DTYPES:
-            raise CorruptDataError(f"{idx}: offset 17: token type code {code}, expected one of {sorted(_DTYPES)}")
-        expected = _HEADER_BYTES + 12 * sequences + 8 * documents
-        # Multimodal indices hold one more byte a sequence.
-        if len(index) not in {expected, expected + sequences} or documents < 1:
-            raise CorruptDataError(
-                f"{idx}: offset 18: {sequences} sequences and {documents} document index entries "
-                f"need {expected} bytes, the file has {len(index)}"
-            )
-        pointers_at = _HEADER_BYTES + 4 * sequences
-        documents_at = pointers_at + 8 * sequences
-        self.dtype: np.dtype[Any] = np.dtype(_DTYPES[code])
-        self.sequence_lengths: NDArray[np.int32] = np.frombuffer(index, "<i4", sequences, _HEADER_BYTES)
-        self.sequence_pointers: NDArray[np.int64] = np.frombuffer(index, "<i8", sequences, pointers_at)
-        self.document_indices: NDArray[np.int64] = np.frombuffer(index, "<i8", documents, documents_at)
-        self._bin = _map(bin_)
-        self.num_tokens = len(self._bin) // self.dtype.itemsize
-        self._check(idx, bin_)
-
-    def _check(self, idx: Path, bin_: Path) -> None:
-        """Lengths must tile `.bin`, documents must tile sequences. Large indices are checked at their ends only."""
-        sequences = len(self.sequence_lengths)
-        end = 0
-        if sequences:
-            end = int(self.sequence_pointers[-1]) + int(self.sequence_lengths[-1]) * self.dtype.itemsize
-        if end != len(self._bin):
-            raise CorruptDataError(f"{bin_}: {len(self._bin)} bytes, its index says {end}")
-        if self.document_indices[0] != 0 or self.document_indices[-1] != sequences:
-            raise CorruptDataError(f"{idx}: the document index must go from 0 to {sequences}")
-        if sequences > _CHECKED_SEQUENCES:
-            return
-        sizes = self.sequence_lengths.astype(np.int64) * self.dtype.itemsize
-        if (self.sequence_lengths < 0).any() or not np.array_equal(np.cumsum(sizes) - sizes, self.sequence_pointers):
-            raise CorruptDataError(f"{idx}: lengths and pointers do not tile the tokens")
-        if (np.diff(self.document_indices) < 0).any():
-            raise CorruptDataError(f"{idx}: the document index is out of order")
-
-    def __len__(self) -> int:
-        return len(self.document_indices) - 1
-
-    @overload
-    def __getitem__(self, index: int) -> Tokens: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Tokens]: ...
-    def __getitem__(self, index: int | slice) -> Tokens | list[Tokens]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        return self.get(index)
-
-    def get(self, index: int, offset: int = 0, length: int | None = None) -> Tokens:
-        """Tokens `offset` to `offset + length` of a document, (length,); to its end without a length.
-
-        Raises:
-            IndexError: No such document, or a range that is not inside it.
-        """
-        num_documents = len(self)
-        document = index + num_documents if index < 0 else index
-        if not 0 <= document < num_documents:
-            raise IndexError(f"document {index} of {num_documents}")
-        first, last = int(self.document_indices[document]), int(self.document_indices[document + 1])
-        if first == last:
-            start = num_tokens = 0
-        else:
-            start = int(self.sequence_pointers[first])
-            end = int(self.sequence_pointers[last - 1]) + int(self.sequence_lengths[last - 1]) * self.dtype.itemsize
-            num_tokens = (end - start) // self.dtype.itemsize
-        length = num_tokens - offset if length is None else length
-        if offset < 0 or length < 0 or offset + length > num_tokens:
-            raise IndexError(f"tokens {offset} to {offset + length} of a document of {num_tokens}")
-        return np.frombuffer(self._bin, self.dtype, length, start + offset * self.dtype.itemsize)
-
-    def __iter__(self) -> Iterator[Tokens]:
-        return (self[i] for i in range(len(self)))
-
-    def __reduce__(self) -> tuple[type[IndexedDataset], tuple[str]]:
-        return (IndexedDataset, (self.path_prefix,))
-
-    def __repr__(self) -> str:
-        return (
-            f"IndexedDataset({self.path_prefix!r}: {len(self):,} documents, {self.num_tokens:,} tokens, {self.dtype})"
-        )

@@ -4,6 +4,7 @@
 - `shard`: lines become shards; keys of splits and shuffles.
 - `pack`: texts become Megatron bytes and HDF5 rows.
 - `articles`: pairs of prompt and completion become articles.
+- `megatron_order`: documents become samples in Megatron's order; blends.
 - `rows`: articles become rows, by every packing.
 - `order`: keyed orders, shares of a blend, labels of rows, streams of documents.
 """

@@ -152,8 +152,8 @@ def _known_lengths(inputs: Inputs) -> bytes | None:
         is_folder = (path / "manifest.json").exists()
         if not (is_folder or Path(f"{path}.idx").exists() or path.suffix in {".idx", ".bin"}):
             return None
-        from bloomdata.datasets import IndexedDataset
         from bloomdata.datasets import open as open_dataset
+        from bloomdata.indexed_dataset import IndexedDataset
 
         dataset = open_dataset(path)
         if not isinstance(dataset, IndexedDataset):

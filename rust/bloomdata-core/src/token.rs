@@ -19,6 +19,18 @@ pub(crate) const fn narrow(value: usize) -> u32 {
     value as u32
 }
 
+/// The whole part of a number that is not negative; what does not fit becomes the nearest bound.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "that is what it is for")]
+pub(crate) const fn whole(value: f64) -> u64 {
+    value as u64
+}
+
+/// A count as a double, rounded to the nearest, as Python and C++ do.
+#[allow(clippy::cast_precision_loss, reason = "that is what it is for")]
+pub(crate) const fn double(value: u64) -> f64 {
+    value as f64
+}
+
 /// The lowest byte of an index.
 #[allow(clippy::cast_possible_truncation, reason = "that is what it is for")]
 pub(crate) const fn low_byte(value: usize) -> u8 {

@@ -3,6 +3,8 @@
 //! - [`samples`]: orders, blends and rows as objects.
 //! - [`enter`]: the one door from Python into the core: GIL released, Ctrl-C noticed, errors converted.
 //! - [`errors`]: the core's errors as the classes of `bloomdata.errors`.
+//! - [`buffers`]: arrays that the core fills.
+//! - [`gpt`]: samples of token pairs, and their orders.
 //! - [`hdf5`]: h5py, as the core needs it.
 //! - [`verbs`]: one function per verb.
 //! - [`streams`], [`texts`]: Arrow data, without copies.
@@ -14,8 +16,10 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod buffers;
 mod enter;
 mod errors;
+mod gpt;
 mod hdf5;
 mod samples;
 mod streams;
@@ -26,6 +30,11 @@ mod verbs;
 /// Rust core of bloomdata.
 #[pyo3::pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::gpt::{
+        GptDataset, legacy_intervals, legacy_shuffle, megatron_blend, megatron_blend_exhaustively,
+        split_matrix, split_ranges,
+    };
     #[pymodule_export]
     use crate::samples::{KeyedOrder, Mixture, PackedRows, RowRules};
     #[pymodule_export]

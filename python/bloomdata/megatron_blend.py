@@ -1,0 +1,248 @@
+"""Megatron's order of several data sets, index for index.
+
+`plan_megatron_blend` says how many samples each data set must have, `MegatronBlend` mixes them. The index costs 10
+bytes a sample; without need for Megatron's order, a `BlendedDataset` with its own order has none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bloomdata import _core
+from bloomdata.errors import ConfigError
+from bloomdata.gpt_dataset import Batch, GPTDataset
+from bloomdata.megatron_cache import cache_prefix, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from bloomdata.indexed_dataset import PathLike
+
+
+@dataclass(frozen=True)
+class MegatronBlendPlan:
+    """How many samples come from where.
+
+    Attributes:
+        weights: Shares that sum up to 1.
+        targets: Samples that the blend takes of each data set, about.
+        requests: Samples that each data set is built with: a little more.
+        size: Samples of the blend: the sum of the targets.
+    """
+
+    weights: list[float]
+    targets: list[int]
+    requests: list[int]
+    size: int
+
+
+def plan_megatron_blend(weights: Sequence[float], num_samples: int, *, surplus: float = 0.005) -> MegatronBlendPlan:
+    """How many samples Megatron-core builds and takes of each data set.
+
+    Args:
+        weights: Shares of samples, above 0, of any sum.
+        num_samples: Samples that are wanted.
+        surplus: `mid_level_dataset_surplus`: how much more each data set is built with.
+
+    Raises:
+        ConfigError: Weights that are not above 0, or none.
+
+    Origin:
+        `normalize` and `_get_size_per_split_per_dataset` of `megatron/core/datasets` (0.16.1).
+
+    Example:
+        >>> from bloomdata.megatron_blend import plan_megatron_blend
+        >>> plan = plan_megatron_blend([3, 1], 1000)
+        >>> plan.targets, plan.requests, plan.size
+        ([750, 250], [754, 252], 1000)
+    """
+    normal = _normalized(weights)
+    targets = [math.ceil(num_samples * weight) for weight in normal]
+    requests = [math.ceil(target * (1 + surplus)) for target in targets]
+    return MegatronBlendPlan(normal, targets, requests, sum(targets))
+
+
+class MegatronBlend:
+    """Samples of several data sets in Megatron-core's order.
+
+    Sample i comes from the data set that is furthest behind its share. `dataset_index` (int16) and
+    `dataset_sample_index` (int64) say where from, as Megatron-core's arrays of these names.
+
+    Args:
+        datasets: Anything with `len`, `read_batch` and `fingerprint`; at most 32,766.
+        weights: Shares of samples, above 0. `None`: by length.
+        size: Samples. `None`, only without weights: every sample of every data set once.
+
+    Raises:
+        ConfigError: Options that cannot work, or a data set that has fewer samples than the blend would take: Megatron
+            before core found that out in the middle of training.
+
+    Origin:
+        `megatron/core/datasets/blended_dataset.py` and `BlendedMegatronDatasetBuilder` (0.16.1). As there, without
+        weights and with a size, the size is cut to what there is.
+
+    Example:
+        >>> _ = bloomdata.pack("raw/*.jsonl", "packed-to-blend", tokenizer="bytes", format="megatron")
+        >>> blend = bloomdata.MegatronBlend.build(
+        ...     ["packed-to-blend", "packed-to-blend"], [0.9, 0.1], num_samples=20, sequence_length=8, split=None
+        ... )
+        >>> len(blend), blend.dataset_index[:4].tolist(), blend.read_batch([0, 10])["input_ids"].shape
+        (20, [0, 1, 0, 0], (2, 8))
+    """
+
+    is_shuffled = True  # for loaders
+
+    def __init__(
+        self, datasets: Sequence[Any], weights: Sequence[float] | None = None, *, size: int | None = None
+    ) -> None:
+        self.datasets, self.size = list(datasets), size
+        lengths = [len(dataset) for dataset in self.datasets]
+        if weights is None:
+            if not lengths or min(lengths) < 1:
+                raise ConfigError(f"datasets: lengths {lengths[:10]}, expected one at least and none of 0")
+            self.weights: list[float] | list[int] = lengths if size is None else _normalized(lengths)
+            self.size = size = None if size is None else min(size, sum(lengths))
+        elif len(weights) != len(lengths) or size is None:
+            raise ConfigError(f"weights: {len(weights)} for {len(lengths)} datasets and size {size}")
+        else:
+            self.weights = _normalized(weights)
+        total = sum(lengths) if size is None else size
+        if total < 0:
+            raise ConfigError(f"size: {total}, expected 0 or more")
+        self.dataset_index: NDArray[np.int16] = np.empty(total, np.int16)
+        self.dataset_sample_index: NDArray[np.int64] = np.empty(total, np.int64)
+        if size is None:
+            taken = _core.megatron_blend_exhaustively(lengths, self.dataset_index, self.dataset_sample_index)
+        else:
+            taken = _core.megatron_blend(self.weights, self.dataset_index, self.dataset_sample_index)
+        self.num_samples_per_dataset: list[int] = taken
+        for number, (wanted, there) in enumerate(zip(taken, lengths, strict=True)):
+            if wanted > there:
+                raise ConfigError(
+                    f"size: {total:,} samples of the blend take {wanted:,} of data set {number}, which has {there:,}; "
+                    "build it with more samples (a larger surplus)"
+                )
+
+    @classmethod
+    def build(
+        cls,
+        paths: Sequence[PathLike],
+        weights: Sequence[float] | None = None,
+        *,
+        num_samples: int | None = None,
+        surplus: float = 0.005,
+        **options: Any,
+    ) -> MegatronBlend:
+        """Opens a `GPTDataset` of each path, with as many samples as Megatron-core builds, and blends them.
+
+        Args:
+            paths: As for `GPTDataset`, one each.
+            weights: As for the class.
+            num_samples: Samples that are wanted; with weights, the blend has up to one more for each data set.
+            surplus: As for `plan_megatron_blend`.
+            options: As for `GPTDataset`, but for `num_samples`.
+        """
+        if weights is None:
+            return cls([GPTDataset(path, **options) for path in paths], size=num_samples)
+        if num_samples is None:
+            raise ConfigError("num_samples: needed with weights")
+        plan = plan_megatron_blend(weights, num_samples, surplus=surplus)
+        if len(plan.requests) != len(paths):
+            raise ConfigError(f"weights: {len(plan.requests)} for {len(paths)} paths")
+        pairs = zip(paths, plan.requests, strict=True)
+        datasets = [GPTDataset(path, num_samples=request, **options) for path, request in pairs]
+        # Normalised twice, as there: the second time can change last bits.
+        return cls(datasets, plan.weights, size=plan.size)
+
+    def __len__(self) -> int:
+        return len(self.dataset_index)
+
+    def __getitem__(self, index: int) -> Batch:
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        found: Batch = self.datasets[self.dataset_index[position]][int(self.dataset_sample_index[position])]
+        return found
+
+    def read_batch(self, indices: ArrayLike) -> Batch:
+        """Samples of `indices`, one row each; as `GPTDataset.read_batch`.
+
+        Raises:
+            ConfigError: Data sets with different arrays.
+        """
+        array = np.asarray(indices, np.int64)
+        if array.size and (array.min() < 0 or array.max() >= len(self)):
+            raise IndexError(f"sample {array.min() if array.min() < 0 else array.max()} of {len(self)}")
+        sources = self.dataset_index[array]
+        joined: Batch = {}
+        starts: list[NDArray[np.int64]] = []
+        for source in np.unique(sources) if array.size else [0]:
+            rows = np.flatnonzero(sources == source)
+            part: Batch = self.datasets[source].read_batch(self.dataset_sample_index[array[rows]])
+            for name, values in part.items():
+                if name == "cu_seqlens":
+                    width = next(values.shape[1] for values in part.values() if values.ndim == 2)
+                    row, offset = np.divmod(values[:-1].astype(np.int64), width)
+                    starts.append(rows[row] * width + offset if len(rows) else row)
+                    joined[name] = np.array([len(array) * width], np.int32)
+                    continue
+                if not starts and name not in joined:
+                    joined[name] = np.empty((len(array), *values.shape[1:]), values.dtype)
+                if name not in joined or joined[name].shape[1:] != values.shape[1:]:
+                    raise ConfigError(f"datasets: {name} is not of one shape in all")
+                joined[name][rows] = values
+        if starts:
+            joined["cu_seqlens"] = np.append(np.sort(np.concatenate(starts)), joined["cu_seqlens"]).astype(np.int32)
+        return joined
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that determines samples and their order."""
+        facts = [[dataset.fingerprint for dataset in self.datasets], self.weights, self.size]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def save_indices(self, folder: PathLike, *, tokenizer: Any = None) -> Path:
+        """Saves the index so that Megatron-core finds it in its `path_to_cache`; those of `GPTDataset`s not.
+
+        Args:
+            folder: Megatron's `path_to_cache`.
+            tokenizer: Megatron's tokenizer, or its `unique_identifiers`.
+
+        Returns:
+            The path of the files up to `-description.txt`.
+        """
+        name = self.datasets[0].split_name
+        identifiers = {
+            "class": "BlendedDataset",
+            "datasets": [dataset.identifiers(tokenizer) for dataset in self.datasets],
+            "split": name,
+            "weights": self.weights,
+            "size": self.size,
+        }
+        description = describe(identifiers)
+        prefix = cache_prefix(folder, description, "BlendedDataset", name)
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        for kind in ("dataset_index", "dataset_sample_index"):
+            unfinished = prefix.with_name(f"{prefix.name}-{kind}.unfinished.npy")
+            np.save(unfinished, getattr(self, kind))
+            unfinished.replace(prefix.with_name(f"{prefix.name}-{kind}.npy"))
+        prefix.with_name(f"{prefix.name}-description.txt").write_text(description, "utf-8")
+        return prefix
+
+
+def _normalized(weights: Sequence[float]) -> list[float]:
+    """Weights that sum up to 1, rounded as NumPy rounds."""
+    array = np.array(weights, np.float64)
+    if array.ndim != 1 or not array.size or not (np.isfinite(array).all() and (array > 0).all()):
+        raise ConfigError(f"weights: {list(weights)[:10]}, expected numbers above 0")
+    normal: list[float] = (array / np.sum(array)).tolist()
+    return normal

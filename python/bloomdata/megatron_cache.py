@@ -1,0 +1,73 @@
+"""Names under which Megatron-core looks for index files that were built before.
+
+A description of the data set in JSON, and its MD5 as the start of file names. Same options and same paths give the same
+name; the data itself is not looked at, so stale files are found, too: our own caches have the data in their names.
+
+Origin: `MegatronDataset.__init__` of `megatron/core/datasets/megatron_dataset.py`, `BlendedDataset.__init__` of
+`blended_dataset.py`, and their `_build_..._indices` (0.16.1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bloomdata import _core
+
+if TYPE_CHECKING:
+    import os
+
+SPLITS = ("train", "valid", "test")
+
+
+def gpt_identifiers(
+    dataset_path: str,
+    *,
+    num_samples: int | None,
+    split_name: str,
+    seed: int,
+    sequence_length: int,
+    split: str | None,
+    tokenizer: Any,
+) -> dict[str, Any]:
+    """What identifies a `GPTDataset` of Megatron-core, in its order.
+
+    Args:
+        dataset_path: The prefix of the pair, as Megatron is given it.
+        num_samples: Samples that are asked for, `None` for one epoch.
+        split_name: `train`, `valid` or `test`.
+        seed: `random_seed`.
+        sequence_length: Tokens of a sample.
+        split: The split string; `None` with one blend for each split.
+        tokenizer: Megatron's tokenizer, or its `unique_identifiers`.
+    """
+    matrix = None
+    if split is not None:
+        matrix = _core.split_matrix(split)
+        if matrix[0] is not None:
+            # Megatron starts its sums with the integer 0, and JSON shows it.
+            matrix[0] = (0, matrix[0][1])
+    return {
+        "class": "GPTDataset",
+        "dataset_path": dataset_path,
+        "num_samples": num_samples,
+        "index_split": split_name,
+        "random_seed": seed,
+        "sequence_length": sequence_length,
+        "split": split,
+        "split_matrix": matrix,
+        "tokenizer": tokenizer,
+    }
+
+
+def describe(identifiers: dict[str, Any]) -> str:
+    """The text of a `description.txt`."""
+    return json.dumps(identifiers, indent=4, default=lambda value: value.unique_identifiers)
+
+
+def cache_prefix(folder: str | os.PathLike[str], description: str, kind: str, split_name: str) -> Path:
+    """Path of a cache's files without `-description.txt` and so on; `kind` is `GPTDataset` or `BlendedDataset`."""
+    md5 = hashlib.md5(description.encode(), usedforsecurity=False).hexdigest()
+    return Path(folder) / f"{md5}-{kind}-{split_name}"
