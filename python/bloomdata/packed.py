@@ -103,7 +103,7 @@ class PackedDataset:
             UnsupportedFormatError: Documents of different lengths, or tokens of other types than uint8, uint16, int32.
             CorruptDataError: A damaged index, or types that do not fit the tokens.
         """
-        from bloomdata.datasets import IndexedDataset
+        from bloomdata.indexed_dataset import IndexedDataset
 
         layout: dict[str, Any] = {}
         for name, prefix in (("input_ids", path_prefix), ("token_type_ids", types_prefix)):

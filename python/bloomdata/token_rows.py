@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from bloomdata.datasets import IndexedDataset
+    from bloomdata.indexed_dataset import IndexedDataset
     from bloomdata.samples import Batch
 
 Mode = Literal["concat", "groups", "split", "truncate", "sample"]
