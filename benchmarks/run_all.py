@@ -22,6 +22,7 @@ BENCHMARKS = [
     "bench_pack_bytes",
     "bench_pack_tokenizer",
     "bench_packings",
+    "bench_loader",
     "bench_peers",
 ]
 CORPUS_BYTES = 120 * MB
@@ -70,6 +71,7 @@ def run_all(options: argparse.Namespace, common: list[str]) -> None:
         "bench_pack_bytes": ["--ten"] if options.ten else [],
         "bench_pack_tokenizer": [*tokenizer, *peers],
         "bench_packings": [*tokenizer, *peers],
+        "bench_loader": peers,
         "bench_peers": [*tokenizer, *peers],
     }
     failed, claims = [], []

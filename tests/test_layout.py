@@ -15,6 +15,7 @@ LEVELS = [
     {"io", "json_fields"},
     {"sources", "stages", "templates", "tokenizers", "packing", "formats"},
     {"pipeline", "datasets"},
+    {"loader"},
 ]
 LEVEL_OF = {module: level for level, modules in enumerate(LEVELS) for module in modules}
 MODULES = sorted(path.stem for path in CORE.iterdir() if path.stem != "lib")

@@ -14,8 +14,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bloomdata.blend import BlendedDataset
+    from bloomdata.blend_plan import BlendPlan
     from bloomdata.chat_template import ChatTemplate
-    from bloomdata.datasets import PackedDataset, open  # noqa: A004 - the public name
+    from bloomdata.datasets import open  # noqa: A004 - the public name
     from bloomdata.denoise import Denoised, prefix_lm, ul2r
     from bloomdata.errors import (
         BloomdataError,
@@ -28,10 +30,15 @@ if TYPE_CHECKING:
     from bloomdata.fetching.report import FetchReport
     from bloomdata.gpt_dataset import GPTDataset
     from bloomdata.indexed_dataset import IndexedDataset, ShardedIndexedDataset
+    from bloomdata.label_rules import LabelRules
+    from bloomdata.loader import DataLoader
     from bloomdata.megatron_blend import MegatronBlend
     from bloomdata.moderation import FewShot, few_shot
+    from bloomdata.packed import PackedDataset
+    from bloomdata.permutation import Permutation
     from bloomdata.prepare_sources import SOURCES
     from bloomdata.report import MergeReport, PackReport, PrepareReport, Report, ShardReport
+    from bloomdata.token_rows import TokenRows
     from bloomdata.tokenizer import Tokenizer
     from bloomdata.verbs.consumer import check_consumer
     from bloomdata.verbs.convert_sentencepiece import ConvertReport, convert_sentencepiece
@@ -51,17 +58,21 @@ if TYPE_CHECKING:
 __all__ = [
     "FETCH_SETS",
     "SOURCES",
+    "BlendPlan",
+    "BlendedDataset",
     "BloomdataError",
     "ChatTemplate",
     "ConfigError",
     "ConvertReport",
     "CorruptDataError",
+    "DataLoader",
     "Denoised",
     "ExtendReport",
     "FetchReport",
     "FewShot",
     "GPTDataset",
     "IndexedDataset",
+    "LabelRules",
     "MegatronBlend",
     "MergeReport",
     "MismatchError",
@@ -69,11 +80,13 @@ __all__ = [
     "PackReport",
     "PackedDataset",
     "PackingPlan",
+    "Permutation",
     "PrepareReport",
     "Report",
     "ShardReport",
     "ShardedIndexedDataset",
     "TokenCounts",
+    "TokenRows",
     "Tokenizer",
     "TrainReport",
     "UnsupportedFormatError",
@@ -115,6 +128,12 @@ _HOME = {
     "SOURCES": "prepare_sources",
     "prepare": "verbs.prepare",
     "ChatTemplate": "chat_template",
+    "BlendPlan": "blend_plan",
+    "BlendedDataset": "blend",
+    "DataLoader": "loader",
+    "LabelRules": "label_rules",
+    "Permutation": "permutation",
+    "TokenRows": "token_rows",
     "ConvertReport": "verbs.convert_sentencepiece",
     "ExtendReport": "verbs.extend_vocabulary",
     "convert_sentencepiece": "verbs.convert_sentencepiece",
@@ -128,7 +147,7 @@ _HOME = {
     "MergeReport": "report",
     "MismatchError": "errors",
     "PackReport": "report",
-    "PackedDataset": "datasets",
+    "PackedDataset": "packed",
     "PackingPlan": "verbs.plan",
     "Report": "report",
     "ShardReport": "report",

@@ -7,6 +7,10 @@ __all__ = [
     "VERSION",
     "ChatTemplate",
     "GptDataset",
+    "KeyedOrder",
+    "Mixture",
+    "PackedRows",
+    "RowRules",
     "Tokenizer",
     "encode_ends",
     "finish_folder",
@@ -30,6 +34,35 @@ __all__ = [
 
 BUILD_PROFILE: Final[str]
 VERSION: Final[str]
+
+@final
+class KeyedOrder:
+    def __new__(cls, n: int, seed: int, source: int, epoch: int) -> KeyedOrder: ...
+    def at(self, indices: Any) -> bytearray: ...
+    def range(self, start: int, step: int, count: int) -> bytearray: ...
+    def positions(self, values: Any) -> bytearray: ...
+
+@final
+class Mixture:
+    def __new__(
+        cls, weights: list[int], lengths: list[int], num_samples: int, seed: int, shuffles: bool
+    ) -> Mixture: ...
+    @property
+    def block_samples(self) -> int: ...
+    def counts(self, num_samples: int) -> list[int]: ...
+    def locate(self, positions: Any) -> bytearray: ...
+
+@final
+class RowRules:
+    def __new__(cls, rules: str) -> RowRules: ...
+    def make(self, ids: Any, types: Any, length: int) -> tuple[bytearray, bytearray]: ...
+
+@final
+class PackedRows:
+    def __new__(
+        cls, sequence_length: int, files: list[tuple[int, tuple[str, int, str], tuple[str, int, str] | None]]
+    ) -> PackedRows: ...
+    def read(self, rules: RowRules, rows: Any) -> tuple[bytearray, bytearray]: ...
 
 @final
 class Tokenizer:

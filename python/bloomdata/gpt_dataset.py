@@ -179,6 +179,11 @@ class GPTDataset:
         self._core = _core.GptDataset(json.dumps(self._config))
         self._arrays: list[NDArray[Any]] | None = None
 
+    @property
+    def is_shuffled(self) -> bool:
+        """Whether samples come in a random order already, so that loaders do not shuffle them again."""
+        return bool(self._config["order"] == "megatron")
+
     def __len__(self) -> int:
         return len(self._core)
 

@@ -99,6 +99,8 @@ class MegatronBlend:
         (20, [0, 1, 0, 0], (2, 8))
     """
 
+    is_shuffled = True  # for loaders
+
     def __init__(
         self, datasets: Sequence[Any], weights: Sequence[float] | None = None, *, size: int | None = None
     ) -> None:

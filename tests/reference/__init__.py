@@ -9,4 +9,5 @@
 - `prepare_oasst1`: messages become paths through their trees.
 - `prepare_open_llama`, `prepare_chats`: records of the other sources become documents.
 - `prepare_record`: what these have in common.
+- `order`: keyed orders, shares of a blend, labels of rows, streams of documents.
 """

@@ -1,7 +1,7 @@
 //! Seeded pseudo-random numbers as a pure function of (seed, position): no state, no order of calls.
 
 /// Finaliser of `SplitMix64` (Steele, Lea, Flood 2014): a bijection on 64 bits that mixes every bit.
-const fn mix(value: u64) -> u64 {
+pub const fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     value ^ (value >> 31)

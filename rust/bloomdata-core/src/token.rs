@@ -37,6 +37,12 @@ pub(crate) const fn low_byte(value: usize) -> u8 {
     value as u8
 }
 
+/// A place in a batch as int32; the size of batches is checked before.
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "below 2^31, checked before")]
+pub(crate) const fn signed(value: usize) -> i32 {
+    value as i32
+}
+
 /// Integer type of the tokens in a Megatron `.bin` file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

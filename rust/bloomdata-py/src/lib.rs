@@ -1,5 +1,6 @@
 //! The extension module `bloomdata._core`: convert, call, wrap. No algorithms.
 //!
+//! - [`samples`]: orders, blends and rows as objects.
 //! - [`enter`]: the one door from Python into the core: GIL released, Ctrl-C noticed, errors converted.
 //! - [`errors`]: the core's errors as the classes of `bloomdata.errors`.
 //! - [`buffers`]: arrays that the core fills.
@@ -23,6 +24,7 @@ mod errors;
 mod gpt;
 mod hdf5;
 mod records;
+mod samples;
 mod streams;
 mod templates;
 mod texts;
@@ -39,6 +41,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::records::read_records;
+    #[pymodule_export]
+    use crate::samples::{KeyedOrder, Mixture, PackedRows, RowRules};
     #[pymodule_export]
     use crate::templates::{ChatTemplate, encode_ends};
     #[pymodule_export]

@@ -1,5 +1,11 @@
-//! Packed files as samples in an order: the left end of the second line.
+//! Packed files as samples: which sample comes when, and what it holds; the left end of the second line.
 //!
+//! Orders of our own are functions of (files, seed, position); Megatron's are indices that are built.
+//!
+//! - [`order`]: a keyed permutation of `0..n` in constant memory: the order of an epoch.
+//! - [`mixture`]: position -> (source, epoch, row) of a mixture, with exact counts and without an index.
+//! - [`labels`]: tokens and their types -> labels, loss weights, positions, document boundaries.
+//! - [`rows`]: rows of files -> batches.
 //! - [`pair_set`]: any number of token pairs seen as one, opened when they are needed.
 //! - [`split`]: split strings such as `969,30,1`.
 //! - [`mt19937`]: NumPy's legacy random numbers, which Megatron's order is made of.
@@ -14,8 +20,12 @@ pub mod gpt;
 pub mod gpt_indices;
 pub mod gpt_plan;
 pub mod index_cache;
+pub mod labels;
 pub mod megatron_blend;
+pub mod mixture;
 pub mod mt19937;
+pub mod order;
 pub mod pair_set;
+pub mod rows;
 pub mod sample_index;
 pub mod split;

@@ -1,0 +1,96 @@
+"""How packed rows become samples: which targets are trained, with which weight, and where documents end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bloomdata import _core
+from bloomdata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bloomdata.samples import Batch
+
+_COLUMNS = ("input_ids", "labels", "loss_weights", "position_ids", "cu_seqlens")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRules:
+    """Rules for labels. A label is -100 exactly where its loss weight is 0.
+
+    A document starts at the start of a row, after a token of type 3 (the last of an attention unit) or
+    `eod_token_id`, and where padding starts or ends.
+
+    Args:
+        prompt_loss_weight: Loss weight of targets in prompts (type 0), 0 or more; with 0 their labels are -100, too.
+            Completions and separators (types 1, 3) have 1, padding (type 2) has 0.
+        eod_token_id: A token that ends documents, for files without token types.
+        eod_mask_loss: The first token of a document is not a target: no prediction from one document to the next.
+        reset_position_ids: Positions start at 0 in every document, else in every row.
+        reset_attention_mask: `cu_seqlens` has the boundaries of documents, else of rows only.
+        shift_labels: `labels[:, i]` is the token after `input_ids[:, i]`; the last one of a row is -100. False: it is
+            token i itself, as models of transformers take it, which shift by themselves.
+        dtype: Integers of a batch: `int64`, which torch's losses need, or `int32`.
+        columns: Arrays of a batch, `input_ids` among them; what is not asked for is not made.
+
+    Raises:
+        ConfigError: A weight that is not a number of 0 or more, or another dtype.
+
+    Origin:
+        Weights by token type as in BLOOMChat's training; names of the other options from Megatron, whose defaults are
+        the opposite: there, all three `reset_*` and `eod_*` are off.
+    """
+
+    prompt_loss_weight: float = 0.0
+    eod_token_id: int | None = None
+    eod_mask_loss: bool = True
+    reset_position_ids: bool = True
+    reset_attention_mask: bool = True
+    shift_labels: bool = True
+    dtype: Literal["int32", "int64"] = "int64"
+    columns: tuple[str, ...] = _COLUMNS
+
+    def __post_init__(self) -> None:
+        if self.dtype not in {"int32", "int64"}:
+            raise ConfigError(f"dtype: {self.dtype!r}, expected 'int32' or 'int64'")
+        if not 0 <= self.prompt_loss_weight < float("inf"):
+            raise ConfigError(f"prompt_loss_weight: {self.prompt_loss_weight!r}, expected 0 or more")
+        if "input_ids" not in self.columns or not set(self.columns) <= set(_COLUMNS):
+            raise ConfigError(f"columns: {self.columns}, expected 'input_ids' and others of {_COLUMNS}")
+        self.build()
+
+    def build(self) -> _core.RowRules:
+        """The rules as the core has them."""
+        facts = dataclasses.asdict(self)
+        facts["wide"] = facts.pop("dtype") == "int64"
+        columns = facts.pop("columns")
+        facts |= {"positions": "position_ids" in columns, "weights": "loss_weights" in columns}
+        return _core.RowRules(json.dumps(facts))
+
+    def unpack(self, memory: bytearray, boundaries: bytearray, length: int) -> Batch:
+        """The arrays that lie one after the other in the memory of a batch."""
+        dtype = np.dtype("<i8" if self.dtype == "int64" else "<i4")
+        integers = ["input_ids", "labels", *(["position_ids"] if "position_ids" in self.columns else [])]
+        weighs = "loss_weights" in self.columns
+        count = len(memory) // (len(integers) * dtype.itemsize + 4 * weighs)
+
+        def array(number: int, kind: Any) -> NDArray[Any]:
+            return np.frombuffer(memory, kind, count, number * count * dtype.itemsize).reshape(-1, length)
+
+        batch = {name: array(number, dtype) for number, name in enumerate(integers)}
+        if weighs:
+            batch["loss_weights"] = array(len(integers), np.dtype("<f4"))
+        batch["cu_seqlens"] = np.frombuffer(boundaries, "<i4")
+        return {name: batch[name] for name in self.columns}
+
+    def make(self, ids: NDArray[Any], types: NDArray[Any] | None) -> Batch:
+        """A batch from rows in memory, (rows, length) each."""
+        flat = np.ascontiguousarray(ids, np.int32).reshape(-1)
+        kinds = None if types is None else np.ascontiguousarray(types, np.int32).reshape(-1)
+        return self.unpack(*self.build().make(flat, kinds, ids.shape[1]), ids.shape[1])

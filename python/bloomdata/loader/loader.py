@@ -1,0 +1,285 @@
+"""`DataLoader`: what users hold."""
+
+from __future__ import annotations
+
+import operator
+import weakref
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.loader.prefetch import Prefetcher
+from bloomdata.loader.stream_order import StreamOrder
+from bloomdata.loader.tensors import group, pins, to_device, to_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from bloomdata.samples import Batch, SampleDataset
+
+# Version of the state and of the order that it points into.
+FORMAT = 1
+_IGNORED = -100
+# Samples of a stream, far below where int64 ends.
+_MAX_PLACE = 1 << 62
+_STATE = {"format", "fingerprint", "seed", "shuffle", "consumed_samples"}
+
+
+class DataLoader:
+    """Batches of a data set, in an order that is a function of (data, seed): nothing to save but how far it came.
+
+    The stream of samples is `epochs` times the data set, each epoch in an order of its own; a batch may hold the end
+    of one epoch and the start of the next. Step s takes the samples `s * batch_size` to `(s + 1) * batch_size` of the
+    stream, and rank r every `world_size`-th of them from the r-th on. So any number of ranks trains on the same
+    batches, a run goes on with another batch size at the very next sample, and all ranks have equally many steps.
+
+    Args:
+        dataset: Any data set with `read_batch`: rows, blends, windows of documents.
+        batch_size: Samples of a step **over all ranks**; `world_size` must divide it.
+        seed: 0 to 2^64 - 1.
+        shuffle: Whether epochs are shuffled. Default: yes, unless the data set is in a random order: it says so by
+            `is_shuffled`, as blends do, or has `order="megatron"`.
+        epochs: How often the data set is gone through; `None` for no end. A data set that is not shuffled here comes
+            in the same order every time: more epochs of a blend are better asked of the blend.
+        rank: Which part of every batch. Default: of torch's process group if there is one, else 0.
+        world_size: How many parts. Default: likewise, else 1.
+        tail: What happens to the last samples that do not fill a batch: `drop`, or `pad` the batch with rows that are
+            not trained on (labels -100, weights 0).
+        skip: Ranges (start, end) of the stream, in samples, that are left out, say around a spike of the loss. They
+            may change when a run goes on.
+        num_threads: Threads that read ahead; 0 reads when asked.
+        prefetch: Batches that are read ahead.
+        format: `numpy` arrays or `torch` tensors. Default: `torch` if a device is named.
+        device: Where tensors go; through pinned memory to a CUDA device.
+        columns: Names of the arrays to hand out. Default: all.
+
+    Raises:
+        ConfigError: Options that cannot work, or a data set without samples.
+
+    Example:
+        >>> _ = bloomdata.pack("raw/*.jsonl", "packed-for-loader", tokenizer="bytes", sequence_length=8)
+        >>> loader = bloomdata.DataLoader(bloomdata.open("packed-for-loader"), batch_size=2, seed=1)
+        >>> batches = iter(loader)
+        >>> next(batches)["input_ids"].shape, loader.state_dict()["consumed_samples"]
+        ((2, 8), 2)
+    """
+
+    def __init__(
+        self,
+        dataset: SampleDataset,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool | None = None,
+        epochs: int | None = 1,
+        rank: int | None = None,
+        world_size: int | None = None,
+        tail: Literal["drop", "pad"] = "drop",
+        skip: Iterable[tuple[int, int]] = (),
+        num_threads: int = 2,
+        prefetch: int = 4,
+        format: Literal["numpy", "torch"] | None = None,  # noqa: A002 - the name that `datasets` has
+        device: Any = None,
+        columns: Sequence[str] | None = None,
+    ) -> None:
+        group_rank, group_size = group()
+        self.rank = group_rank if rank is None else operator.index(rank)
+        self.world_size = group_size if world_size is None else operator.index(world_size)
+        self.batch_size, self.seed = operator.index(batch_size), operator.index(seed)
+        if not 0 <= self.rank < self.world_size:
+            raise ConfigError(f"rank: {self.rank} of world_size {self.world_size}")
+        if self.batch_size < 1 or self.batch_size % self.world_size:
+            raise ConfigError(
+                f"batch_size: {self.batch_size} samples over all ranks, expected a multiple of {self.world_size} ranks"
+            )
+        if not 0 <= self.seed < 1 << 64:
+            raise ConfigError(f"seed: {self.seed}, expected 0 to 2^64 - 1")
+        if num_threads < 0 or prefetch < 0:
+            raise ConfigError(f"num_threads, prefetch: {num_threads}, {prefetch}, expected 0 or more")
+        if not callable(getattr(dataset, "read_batch", None)):
+            raise ConfigError(f"dataset: {dataset!r} has no samples: see TokenRows for documents")
+        if len(dataset) == 0:
+            raise ConfigError("dataset: no samples")
+        self.dataset = dataset
+        in_random_order = getattr(dataset, "is_shuffled", getattr(dataset, "order", None) == "megatron")
+        self.shuffle = not in_random_order if shuffle is None else bool(shuffle)
+        if tail not in {"drop", "pad"}:
+            raise ConfigError(f"tail: {tail!r}, expected 'drop' or 'pad'")
+        self.tail = tail
+        if epochs is not None and len(dataset) * epochs > _MAX_PLACE:
+            raise ConfigError(f"epochs: {epochs} of {len(dataset)} samples; a stream has at most 2^62 samples")
+        self.order = StreamOrder(len(dataset), seed=self.seed, shuffle=self.shuffle, epochs=epochs, skip=skip)
+        self.num_threads, self.prefetch = num_threads, prefetch
+        self.format = format or ("numpy" if device is None else "torch")
+        if self.format not in {"numpy", "torch"} or (self.format == "numpy" and device is not None):
+            raise ConfigError(f"format: {format!r}, expected 'numpy', or 'torch', which a device needs")
+        self.device, self._pins = device, None if device is None else pins(device)
+        self.columns = None if columns is None else tuple(columns)
+        self._turn = 0
+        self._ended = False
+        self._running: weakref.ref[Prefetcher[Any]] | None = None
+
+    def __len__(self) -> int:
+        """Steps from the start of the stream to its end, at this batch size.
+
+        Raises:
+            TypeError: There is no end.
+        """
+        steps = self._steps(0)
+        if steps is None:
+            raise TypeError("epochs=None: the loader has no end and no length")
+        return steps
+
+    def _steps(self, turn: int) -> int | None:
+        """Steps from a turn to the end."""
+        if self.order.num_turns is None:
+            return None
+        left = max(0, self.order.num_turns - turn)
+        return left // self.batch_size if self.tail == "drop" else -(-left // self.batch_size)
+
+    def batch(self, step: int) -> dict[str, Any]:
+        """This rank's part of a step, counted from the start of the stream.
+
+        It is read at once, wherever it is, and has no effect on iteration.
+
+        Raises:
+            IndexError: No such step.
+        """
+        steps = self._steps(0)
+        if step < 0 or (steps is not None and step >= steps) or step > _MAX_PLACE // self.batch_size:
+            raise IndexError(f"step {step} of {steps}")
+        return self._finish(self._read(step * self.batch_size))
+
+    def sample_ids(self, step: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Samples of this rank's part of a step, (batch_size / world_size,) int64; a short last batch has fewer."""
+        turns = step * self.batch_size + np.arange(self.rank, self.batch_size, self.world_size)
+        if self.order.num_turns is not None:
+            turns = turns[turns < self.order.num_turns]
+        return self.order.samples(turns)
+
+    def _read(self, turn: int) -> dict[str, Any]:
+        """This rank's part of the batch that starts at a turn. Runs in any thread."""
+        turns = turn + np.arange(self.rank, self.batch_size, self.world_size)
+        end = self.order.num_turns
+        missing = 0 if end is None else int((turns >= end).sum())
+        if missing:
+            turns = np.minimum(turns, (end or 1) - 1)
+        batch = self.dataset.read_batch(self.order.samples(turns))
+        if missing:
+            _mask(batch, len(turns) - missing)
+        if self.columns is not None:
+            absent = [name for name in self.columns if name not in batch]
+            if absent:
+                raise ConfigError(f"columns: no {absent} among {list(batch)}")
+            batch = {name: batch[name] for name in self.columns}
+        return batch if self.format == "numpy" else to_tensors(batch, pin_memory=bool(self._pins))
+
+    def _finish(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return batch if self.device is None else to_device(batch, self.device)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Batches from where the loader is to the end of the stream. One iteration at a time: another one ends it.
+
+        Raises:
+            ConfigError: This loader came to its end before; `epochs` says how often the data set is gone through.
+        """
+        if self._ended:
+            raise ConfigError(
+                "the loader came to the end of its epochs: epochs=n goes through the data set n times, "
+                "reset() starts again"
+            )
+        self._stop_reading()
+        return self._iterate(self._turn)
+
+    def _iterate(self, start: int) -> Iterator[dict[str, Any]]:
+        steps = self._steps(start)
+        reader = Prefetcher(
+            lambda number: self._read(start + number * self.batch_size),
+            0,
+            steps,
+            num_threads=self.num_threads if self.prefetch else 0,
+            depth=self.prefetch,
+        )
+        self._running = weakref.ref(reader)
+        done = 0
+        try:
+            for number, batch in enumerate(reader):
+                turn = start + (number + 1) * self.batch_size
+                self._turn = turn if self.order.num_turns is None else min(turn, self.order.num_turns)
+                yield self._finish(batch)
+                done = number + 1
+            # Another iteration may have ended this one before.
+            self._ended = done == steps
+        finally:
+            reader.close()
+
+    def _stop_reading(self) -> None:
+        reader = self._running() if self._running is not None else None
+        if reader is not None:
+            reader.close()
+
+    def reset(self) -> None:
+        """Back to the start of the stream."""
+        self._stop_reading()
+        self._turn, self._ended = 0, False
+
+    @property
+    def consumed_samples(self) -> int:
+        """Samples of the stream, over all ranks and with those skipped, that were handed out by iteration."""
+        if self._turn == 0:
+            return 0
+        return int(self.order.places(np.array([self._turn - 1]))[0]) + 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far iteration came, as plain values for JSON; equal on all ranks.
+
+        A batch counts when it is handed out, not when it is read ahead: save after the step that used it.
+        """
+        return {
+            "format": FORMAT,
+            "fingerprint": self.dataset.fingerprint,
+            "seed": self.seed,
+            "shuffle": self.shuffle,
+            "consumed_samples": self.consumed_samples,
+        }
+
+    def load_state_dict(self, state: Any) -> None:
+        """Goes on where `state` was taken.
+
+        The number of ranks, the batch size, the number of threads, and the ranges to skip may be others than then.
+
+        Raises:
+            ConfigError: Not a state of a loader.
+            MismatchError: Of other data, another seed, another order, another version, or beyond the end.
+        """
+        if not isinstance(state, dict):
+            raise ConfigError(f"state: expected a dict, found {type(state).__name__}")
+        if set(state) != _STATE:
+            raise ConfigError(f"state: expected the keys {sorted(_STATE)}, found {sorted(map(str, state))}")
+        expected = self.state_dict()
+        for name in ("format", "fingerprint", "seed", "shuffle"):
+            if state[name] != expected[name] or type(state[name]) is not type(expected[name]):
+                raise MismatchError(f"{name} of the state: expected {expected[name]!r}, found {state[name]!r}")
+        consumed = state["consumed_samples"]
+        if isinstance(consumed, bool) or not isinstance(consumed, int) or not 0 <= consumed <= _MAX_PLACE:
+            raise ConfigError(f"state: consumed_samples: {consumed!r}, expected 0 to 2^62")
+        if self.order.num_places is not None and consumed > self.order.num_places:
+            raise MismatchError(f"consumed_samples: expected at most {self.order.num_places}, found {consumed}")
+        self._stop_reading()
+        self._turn, self._ended = self.order.turn(consumed), False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_running": None}
+
+    def __repr__(self) -> str:
+        return f"DataLoader({self.dataset!r}, batch_size={self.batch_size}, rank={self.rank} of {self.world_size})"
+
+
+def _mask(batch: Batch, num_rows: int) -> None:
+    """Rows from `num_rows` on are not trained on."""
+    if "labels" not in batch:
+        raise ConfigError(f"tail: 'pad' needs labels to mask, the data set gives {list(batch)}")
+    batch["labels"][num_rows:] = _IGNORED
+    if "loss_weights" in batch:
+        batch["loss_weights"][num_rows:] = 0

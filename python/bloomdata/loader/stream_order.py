@@ -1,0 +1,122 @@
+"""The stream of samples that a run goes through: epoch after epoch, each in an order that is a function of the seed.
+
+A *place* counts samples of the stream from its start, over all ranks and epochs. Skipped places are left out; a
+*turn* counts those that are left. Steps are made of turns, the state of a loader is a place.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bloomdata import _core
+from bloomdata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+
+class StreamOrder:
+    """Turn -> sample, in constant memory.
+
+    Args:
+        num_samples: Samples of an epoch.
+        seed: Of the order.
+        shuffle: Every epoch in a keyed order of its own, else as the data set has it.
+        epochs: How many; `None` for no end.
+        skip: Half-open ranges of places that are left out; they may overlap.
+
+    Raises:
+        ConfigError: A range that is none, or epochs below 1.
+    """
+
+    def __init__(
+        self, num_samples: int, *, seed: int, shuffle: bool, epochs: int | None, skip: Iterable[tuple[int, int]]
+    ) -> None:
+        if epochs is not None and epochs < 1:
+            raise ConfigError(f"epochs: {epochs}, expected 1 or more, or None for no end")
+        self.num_samples, self.seed, self.shuffle = num_samples, seed, shuffle
+        self.num_places = None if epochs is None else num_samples * epochs
+        ranges = merged(skip)
+        if self.num_places is not None:
+            ranges = [(start, min(end, self.num_places)) for start, end in ranges if start < self.num_places]
+        starts = np.array([start for start, _ in ranges], np.int64)
+        lengths = np.array([end - start for start, end in ranges], np.int64)
+        self._starts, self._skipped = starts, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        self._lengths = lengths
+        # The turn at which each range is jumped over.
+        self._turns = starts - self._skipped[:-1]
+        self.num_turns = None if self.num_places is None else self.num_places - int(self._skipped[-1])
+        # Two at most: a batch rarely has samples of more epochs.
+        self._orders: dict[int, _core.KeyedOrder] = {}
+
+    def places(self, turns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Places of turns."""
+        if not len(self._turns):
+            return turns
+        places: NDArray[np.int64] = turns + self._skipped[np.searchsorted(self._turns, turns, side="right")]
+        return places
+
+    def turn(self, place: int) -> int:
+        """Turns before a place."""
+        before = int(np.searchsorted(self._starts, place, side="right"))
+        skipped = int(self._skipped[before])
+        if before:
+            inside = place - int(self._starts[before - 1])
+            skipped -= max(0, int(self._lengths[before - 1]) - inside)
+        return place - skipped
+
+    def samples(self, turns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Samples of turns, which must be inside the stream."""
+        epochs, samples = np.divmod(self.places(turns), self.num_samples)
+        if not self.shuffle:
+            return np.ascontiguousarray(samples)
+        if not len(epochs):
+            return samples
+        first, last = int(epochs.min()), int(epochs.max())
+        if first == last:
+            return np.frombuffer(self._order(first).at(np.ascontiguousarray(samples)), "<i8")
+        for epoch in np.unique(epochs).tolist():
+            chosen = epochs == epoch
+            samples[chosen] = np.frombuffer(self._order(epoch).at(np.ascontiguousarray(samples[chosen])), "<i8")
+        return samples
+
+    def _order(self, epoch: int) -> _core.KeyedOrder:
+        order = self._orders.get(epoch)
+        if order is None:
+            order = _core.KeyedOrder(self.num_samples, self.seed, 0, epoch)
+            # Replaced as a whole: threads look into it.
+            self._orders = {epoch: order} | dict(list(self._orders.items())[:1])
+        return order
+
+    def __getstate__(self) -> dict[str, object]:
+        return vars(self) | {"_orders": {}}
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges in order, those that touch made one.
+
+    Raises:
+        ConfigError: Not a pair (start, end) with 0 <= start <= end.
+    """
+    checked = []
+    for pair in ranges:
+        try:
+            start, end = (operator.index(value) for value in pair)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"skip: {pair!r}, expected (start, end)") from error
+        if not 0 <= start <= end <= 1 << 62:
+            raise ConfigError(f"skip: {pair!r}, expected 0 <= start <= end <= 2^62")
+        if start < end:
+            checked.append((start, end))
+    result: list[tuple[int, int]] = []
+    for start, end in sorted(checked):
+        if result and start <= result[-1][1]:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
+        else:
+            result.append((start, end))
+    return result

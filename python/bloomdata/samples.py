@@ -1,0 +1,100 @@
+"""What every data set of samples offers, and batches of several sources put together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+
+from bloomdata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+Batch: TypeAlias = "dict[str, NDArray[Any]]"
+
+
+class SampleDataset(Protocol):
+    """Samples by number, read a batch at a time.
+
+    `fingerprint` names the samples and their order; it changes when any of them does, and never with where files lie.
+    """
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Batch: ...
+    def read_batch(self, indices: NDArray[np.int64], /) -> Batch:
+        """Samples of `indices`, one row each: arrays of (rows, ...), and `cu_seqlens` over all tokens of the batch."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal only where the samples are."""
+
+
+def checked_indices(indices: ArrayLike, length: int, what: str = "sample") -> NDArray[np.int64]:
+    """Indices as contiguous int64.
+
+    Raises:
+        ConfigError: Not whole numbers in one dimension.
+        IndexError: One that is below 0 or not below `length`.
+    """
+    array = np.asarray(indices)
+    if array.ndim != 1 or not (array.dtype.kind in "iu" or array.size == 0):
+        raise ConfigError(f"indices: {array.dtype} of shape {array.shape}, expected whole numbers in one dimension")
+    if array.size:
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high >= length:
+            raise IndexError(f"{what} {low if low < 0 else high} of {length}")
+    return np.ascontiguousarray(array, np.int64)
+
+
+def one_sample(dataset: SampleDataset, index: int) -> Batch:
+    """Sample `index`, negative from the end, as one-dimensional arrays; `cu_seqlens` of this sample alone."""
+    position = index + len(dataset) if index < 0 else index
+    if not 0 <= position < len(dataset):
+        raise IndexError(f"sample {index} of {len(dataset)}")
+    batch = dataset.read_batch(np.array([position], np.int64))
+    return {name: values if name == "cu_seqlens" else values[0] for name, values in batch.items()}
+
+
+def join_batches(parts: Sequence[tuple[NDArray[np.int64], Batch]], num_rows: int) -> Batch:
+    """One batch of `num_rows` rows from parts of it: for each, where its rows go, and the rows.
+
+    Raises:
+        ConfigError: Parts with different arrays or different row lengths.
+    """
+    names = list(parts[0][1])
+    joined: Batch = {}
+    for _, part in parts:
+        if set(part) != set(names):
+            raise ConfigError(f"sources: different arrays {names} and {list(part)}")
+    for name in names:
+        arrays = [part[name] for _, part in parts]
+        if name == "cu_seqlens":
+            joined[name] = _join_boundaries(parts)
+            continue
+        if len({(array.shape[1:], array.dtype) for array in arrays}) != 1:
+            found = sorted({f"{array.dtype} {array.shape[1:]}" for array in arrays})
+            raise ConfigError(f"sources: {name}: rows differ: {', '.join(found)}")
+        joined[name] = np.empty((num_rows, *arrays[0].shape[1:]), arrays[0].dtype)
+        for (rows, _), array in zip(parts, arrays, strict=True):
+            joined[name][rows] = array
+    return joined
+
+
+def _join_boundaries(parts: Sequence[tuple[NDArray[np.int64], Batch]]) -> NDArray[np.int32]:
+    starts, total = [], 0
+    for rows, part in parts:
+        length = part["input_ids"].shape[1]
+        row, offset = np.divmod(part["cu_seqlens"][:-1], length)
+        starts.append(rows[row] * length + offset)
+        total += part["input_ids"].size
+    return np.append(np.sort(np.concatenate(starts)), total).astype(np.int32)
+
+
+def digest(facts: Any) -> str:
+    """A fingerprint of plain values, 64 hex digits."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
