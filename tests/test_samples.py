@@ -1,5 +1,6 @@
 """Rows become samples: what is trained, where documents end, and what is refused."""
 
+import os
 import pickle
 
 import h5py
@@ -223,14 +224,9 @@ def test_compressed_rows_are_read_by_chunks_that_are_kept(tmp_path, monkeypatch)
 
 
 def test_names_that_are_no_text_are_read(folder, tmp_path):
-    import os
-
-    path = os.path.join(os.fsencode(tmp_path), b"\xff.hdf5")
-    with open(path, "wb") as file:
-        file.write((folder / "0.hdf5").read_bytes())
-    layout = bloomdata.PackedDataset([folder / "0.hdf5"])._layouts[0] or {
-        name: {"offset": offset, "shape": [70, LENGTH]}
-        for name, (_, offset, _) in bloomdata.PackedDataset([folder / "0.hdf5"])._files[0].places.items()
-    }
-    dataset = bloomdata.PackedDataset([os.fsdecode(path)], [layout])
+    places = bloomdata.PackedDataset([folder / "0.hdf5"])._files[0].places
+    layout = {name: {"offset": offset, "shape": [70, LENGTH]} for name, (_, offset, _) in places.items()}
+    path = tmp_path / os.fsdecode(b"\xff.hdf5")
+    path.write_bytes((folder / "0.hdf5").read_bytes())
+    dataset = bloomdata.PackedDataset([path], [layout])
     assert (dataset.read_batch([5])["input_ids"] == IDS[5]).all()
