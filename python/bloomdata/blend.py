@@ -221,8 +221,9 @@ def _opened(source: Source) -> SampleDataset:
 
 
 def _tokens(source: SampleDataset) -> float:
-    """Tokens of a source; a source that does not say counts its samples."""
-    return float(getattr(source, "num_tokens", len(source)))
+    """Tokens of a source, as it says itself, or by the length of its rows; else its samples are counted."""
+    known = getattr(source, "num_tokens", None)
+    return float(len(source) * (getattr(source, "sequence_length", None) or 1) if known is None else known)
 
 
 def _checked_order(

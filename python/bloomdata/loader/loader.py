@@ -38,7 +38,8 @@ class DataLoader:
         dataset: Any data set with `read_batch`: rows, blends, windows of documents.
         batch_size: Samples of a step **over all ranks**; `world_size` must divide it.
         seed: 0 to 2^64 - 1.
-        shuffle: Whether epochs are shuffled. Default: yes, unless the data set is in a random order, as blends are.
+        shuffle: Whether epochs are shuffled. Default: yes, unless the data set is in a random order: it says so by
+            `is_shuffled`, as blends do, or has `order="megatron"`.
         epochs: How often the data set is gone through; `None` for no end. A data set that is not shuffled here comes
             in the same order every time: more epochs of a blend are better asked of the blend.
         rank: Which part of every batch. Default: of torch's process group if there is one, else 0.
@@ -101,7 +102,8 @@ class DataLoader:
         if len(dataset) == 0:
             raise ConfigError("dataset: no samples")
         self.dataset = dataset
-        self.shuffle = not getattr(dataset, "is_shuffled", False) if shuffle is None else bool(shuffle)
+        in_random_order = getattr(dataset, "is_shuffled", getattr(dataset, "order", None) == "megatron")
+        self.shuffle = not in_random_order if shuffle is None else bool(shuffle)
         if tail not in {"drop", "pad"}:
             raise ConfigError(f"tail: {tail!r}, expected 'drop' or 'pad'")
         self.tail = tail
