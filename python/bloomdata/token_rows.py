@@ -131,7 +131,7 @@ class TokenRows:
         indexed = self.documents
         sequence = int(indexed.document_indices[document])
         if sequence == len(indexed.sequence_pointers):
-            tokens = indexed.num_tokens
+            tokens = int(indexed.num_tokens)
         else:
             tokens = int(indexed.sequence_pointers[sequence]) // indexed.dtype.itemsize
         return tokens + document * len(self.separator)
