@@ -1,9 +1,9 @@
-"""bloomdata turns raw text into files that a language model can train on.
+"""bloomdata turns raw text and chats into batches that a language model can train on.
 
-`fetch` -> files -> `shard` -> `.jsonl.zst` shards -> `pack` -> Megatron or HDF5 files -> `open` -> NumPy views of
-tokens.
+files -> `shard`, `prepare` -> `.jsonl.zst` shards -> `pack` -> Megatron or HDF5 files -> `open`, `GPTDataset` -> samples
+-> `BlendedDataset` -> `DataLoader` -> batches. `fetch` gets files from elsewhere, `ChatTemplate` renders conversations,
 `count` says how many tokens there are, `plan` compares packings beforehand, `merge` joins packed files, `verify` checks
-every byte of a finished folder.
+every byte of a finished folder, `run` does several steps.
 
 Imports are lazy: `import bloomdata` loads neither NumPy nor h5py.
 """
