@@ -8,7 +8,7 @@
 //! - Any data: [`messages`], [`prompt_completion`].
 //! - Megatron lineage: [`general_instruction`], [`alpaca_pretrain`], [`moss`], [`leetcode_python`],
 //!   [`stack_overflow_python`].
-//! - `OpenChatKit`: [`moderation`]. Its other data is that of [`oig`].
+//! - `OpenChatKit`: moderation is read as [`pile`] is; its other data is that of [`oig`].
 //! - What they share: [`fields`] and [`lists`] of a record, [`pairs`] and [`turns`] of a chat, [`tagged`] text,
 //!   [`trees`] and their nested [`replies`]; [`read_all`] reads a short list.
 
@@ -27,7 +27,6 @@ pub mod instruct_to_code;
 pub mod leetcode_python;
 pub mod lists;
 pub mod messages;
-pub mod moderation;
 pub mod moss;
 pub mod multiturn_chinese_vicuna;
 pub mod oasst1;
