@@ -5,6 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bloomdata
 from reference import prepare_record
 from reference.prepare_oasst1 import oasst1, oasst1_tree
 from test_prepare_sources import read, without_details
@@ -121,3 +122,21 @@ def test_trees_nested_a_hundred_thousand_deep_are_one_conversation():
     assert len(outcome["documents"][0]["messages"]) == length
     [outcome] = read("oasst1_trees", ['{"prompt":' + deep[:-1] + "}"])
     assert outcome["bad"] == "malformed JSON"
+
+
+def test_a_chain_of_many_messages_is_rendered_without_a_plan_of_it(tmp_path):
+    """Plans take time with the square of the messages; the timeout of tests would show it."""
+    chain = [
+        {
+            "message_id": str(n),
+            "parent_id": str(n - 1) if n else None,
+            "role": ("prompter", "assistant")[n % 2],
+            "text": f" {n} ",
+        }
+        for n in range(20_000)
+    ]
+    (tmp_path / "chain.jsonl").write_text("".join(json.dumps(message) + "\n" for message in chain))
+    bloomdata.prepare("oasst1", tmp_path / "chain.jsonl", tmp_path / "out.jsonl", style="text")
+    text = json.loads((tmp_path / "out.jsonl").read_text())["text"]
+    tags = ("<human>", "<bot>")
+    assert text == "\n".join(f"{tags[n % 2]}:  {n} " for n in range(20_000)).strip()

@@ -1,7 +1,7 @@
 """bloomdata turns raw text and chats into batches that a language model can train on.
 
-files -> `shard`, `prepare` -> `.jsonl.zst` shards -> `pack` -> Megatron or HDF5 files -> `open`, `GPTDataset` -> samples
--> `BlendedDataset` -> `DataLoader` -> batches. `fetch` gets files from elsewhere, `ChatTemplate` renders conversations,
+files -> `shard`, `prepare` -> `.jsonl.zst` shards -> `pack` -> Megatron or HDF5 files -> `open`, `GPTDataset` ->
+samples -> `BlendedDataset` -> `DataLoader` -> batches. `fetch` gets files from elsewhere, `ChatTemplate` renders chats,
 `count` says how many tokens there are, `plan` compares packings beforehand, `merge` joins packed files, `verify` checks
 every byte of a finished folder, `run` does several steps.
 

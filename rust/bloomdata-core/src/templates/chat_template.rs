@@ -98,8 +98,10 @@ impl ChatTemplate {
         chat: &Chat<'_>,
         add_generation_prompt: bool,
     ) -> std::result::Result<String, BadRecord> {
+        // A plan takes time with the square of the messages: it is for those that are kept.
         if self.is_builtin
             && !add_generation_prompt
+            && chat.roles.len() <= MAX_PLANNED
             && !chat.holds_marks()
             && let (Ok(plan), Some(texts)) = (self.plan(chat).as_ref(), chat.texts())
         {
