@@ -67,6 +67,8 @@ pub(super) struct Articles {
     lengths: Vec<u32>,
     /// Where the open article starts.
     start: usize,
+    /// Where the ids of a text end in it.
+    pub(super) ends: Vec<usize>,
 }
 
 impl<'run> Worker<'run> {
@@ -95,10 +97,11 @@ impl<'run> Worker<'run> {
         })
     }
 
-    pub(super) fn pack(&self, block: &Block) -> Result<Item<Packed>> {
+    /// What becomes of a block. `articles` is memory that is used again and again.
+    pub(super) fn pack(&self, articles: &mut Articles, block: &Block) -> Result<Item<Packed>> {
         match (&self.pairs, &self.chats) {
-            (Some(reader), _) => self.pack_pairs(reader, block),
-            (None, Some(reader)) => self.pack_chats(reader, block),
+            (Some(reader), _) => self.pack_pairs(reader, articles, block),
+            (None, Some(reader)) => self.pack_chats(reader, articles, block),
             (None, None) => self.pack_texts(block),
         }
     }
@@ -185,18 +188,22 @@ impl<'run> Worker<'run> {
         Ok(Fate::Kept { text_bytes, articles: 1, chats: ChatCounts::default() })
     }
 
-    fn pack_pairs(&self, reader: &PairReader, block: &Block) -> Result<Item<Packed>> {
-        let mut articles = Articles::default();
+    fn pack_pairs(
+        &self,
+        reader: &PairReader,
+        articles: &mut Articles,
+        block: &Block,
+    ) -> Result<Item<Packed>> {
         articles.ids.reserve(block.len());
         let mut outcomes = Vec::new();
         block.for_each(|record| {
             let fate = if self.formats[block.file] == Format::Text {
-                self.line(record, &mut articles)?
+                self.line(record, articles)?
             } else if is_blank(record.bytes) {
                 Fate::Dropped("blank line")
             } else {
                 match reader.read(record.bytes) {
-                    Ok(pairs) => self.record(&pairs, &mut articles)?,
+                    Ok(pairs) => self.record(&pairs, articles)?,
                     Err(reason) => self.bad(reason, record),
                 }
             };
@@ -211,9 +218,11 @@ impl<'run> Worker<'run> {
         &self,
         block: &Block,
         outcomes: Vec<Outcome>,
-        articles: Articles,
+        articles: &mut Articles,
     ) -> Result<Item<Packed>> {
-        let mut stream = TokenStream { lengths: articles.lengths, ..TokenStream::default() };
+        let mut stream =
+            TokenStream { lengths: std::mem::take(&mut articles.lengths), ..TokenStream::default() };
+        stream.ids.reserve_exact(articles.ids.len() * self.dtype.itemsize());
         self.dtype.encode(&articles.ids, &mut stream.ids)?;
         let bytes = |codes: &[u32]| {
             let mut out = Vec::with_capacity(4 * codes.len());
@@ -224,6 +233,7 @@ impl<'run> Worker<'run> {
         };
         stream.types = bytes(&articles.types);
         stream.categories = bytes(&articles.categories);
+        articles.clear();
         Ok(Item::Block(Packed { file: block.file, outcomes, streams: vec![stream] }))
     }
 
@@ -303,6 +313,15 @@ impl<'run> Worker<'run> {
 }
 
 impl Articles {
+    /// Forgets everything, but keeps the memory.
+    fn clear(&mut self) {
+        for list in [&mut self.ids, &mut self.types, &mut self.categories] {
+            list.clear();
+        }
+        self.lengths.clear();
+        self.start = 0;
+    }
+
     /// The last token of what is open separates it from what follows.
     pub(super) fn mark_separator(&mut self) {
         if self.types.len() > self.start

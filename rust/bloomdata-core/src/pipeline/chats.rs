@@ -76,11 +76,16 @@ fn source_reader(source: &RecordSource) -> Result<Box<dyn RecordReader>> {
 }
 
 impl Worker<'_> {
-    pub(super) fn pack_chats(&self, reader: &ChatReader, block: &Block) -> Result<Item<Packed>> {
+    pub(super) fn pack_chats(
+        &self,
+        reader: &ChatReader,
+        articles: &mut Articles,
+        block: &Block,
+    ) -> Result<Item<Packed>> {
         if self.is_text(block.file) {
             return Err(Error::config("record", "lines of text hold no messages"));
         }
-        let (mut articles, mut outcomes, mut ends) = (Articles::default(), Vec::new(), Vec::new());
+        let mut outcomes = Vec::new();
         articles.ids.reserve(block.len());
         block.for_each(|record| {
             let fate = if is_blank(record.bytes) {
@@ -88,7 +93,7 @@ impl Worker<'_> {
             } else {
                 match simdutf8::basic::from_utf8(record.bytes) {
                     Err(_) => self.bad(invalid_utf8(record.bytes), record),
-                    Ok(text) => match self.chat(reader, text, &mut articles, &mut ends)? {
+                    Ok(text) => match self.chat(reader, text, articles)? {
                         Ok(fate) => fate,
                         Err(reason) => self.bad(reason, record),
                     },
@@ -106,7 +111,6 @@ impl Worker<'_> {
         reader: &ChatReader,
         record: &str,
         articles: &mut Articles,
-        ends: &mut Vec<usize>,
     ) -> Result<std::result::Result<Fate, BadRecord>> {
         let rendered = if reader.reader.is_none() {
             let chat = Chat::parse(record, &reader.key);
@@ -129,7 +133,7 @@ impl Worker<'_> {
         for (rendered, turns) in rendered {
             text_bytes += rendered.text.len() as u64;
             let before = articles.ids.len();
-            let (trained, left) = self.article(&reader.template, &rendered, articles, ends)?;
+            let (trained, left) = self.article(&reader.template, &rendered, articles)?;
             chats.add(ChatCounts { turns, tokens_trained: trained, tokens_after_last_answer: left });
             count += u64::from(articles.ids.len() > before);
             articles.mark_separator();
@@ -147,28 +151,28 @@ impl Worker<'_> {
         template: &ChatTemplate,
         rendered: &Rendered,
         articles: &mut Articles,
-        ends: &mut Vec<usize>,
     ) -> Result<(u64, u64)> {
         let Rendered { text, trained } = rendered;
-        let first = articles.ids.len();
+        let Articles { ids, types, ends, .. } = articles;
+        let first = ids.len();
         ends.clear();
-        self.tokenizer.encode_ends(text, &mut articles.ids, ends)?;
+        self.tokenizer.encode_ends(text, ids, ends)?;
         let mut count = 0;
-        articles.types.reserve(ends.len());
+        types.reserve(ends.len());
         mark(ends, trained, |is_trained| {
-            articles.types.push(if is_trained { COMPLETION } else { PROMPT });
+            types.push(if is_trained { COMPLETION } else { PROMPT });
             count += u64::from(is_trained);
         });
         // A document ends where its last answer does: its last token is trained on by all who read these files.
-        let last = articles.types[first..].iter().rposition(|&kind| kind == COMPLETION);
+        let last = types[first..].iter().rposition(|&kind| kind == COMPLETION);
         let length = last.map_or(0, |last| last + 1);
-        let left = articles.ids.len() - first - length;
-        articles.ids.truncate(first + length);
-        articles.types.truncate(first + length);
+        let left = ids.len() - first - length;
+        ids.truncate(first + length);
+        types.truncate(first + length);
         let ends_itself = trained.last().is_some_and(|span| template.is_ended(&text[..span.end]));
         if self.append_eos && length > 0 && !ends_itself {
-            articles.ids.push(self.tokenizer.special()?.eos);
-            articles.types.push(COMPLETION);
+            ids.push(self.tokenizer.special()?.eos);
+            types.push(COMPLETION);
             count += 1;
         }
         Ok((count, left as u64))

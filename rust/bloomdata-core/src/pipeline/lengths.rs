@@ -4,7 +4,7 @@ use std::thread::scope;
 
 use serde::Serialize;
 
-use super::articles::{Packed, Worker};
+use super::articles::{Articles, Packed, Worker};
 use super::books::{Fate, OnBadRecord, Outcome};
 use super::feed::{Item, feed};
 use super::pack::PackConfig;
@@ -78,7 +78,9 @@ pub fn lengths_by(
     let options = SourceOptions { num_threads, start: Position::default() };
     scope(|scope| {
         let source = Source::start(scope, &inputs.inputs, options, progress, custom);
-        let pool = Pool::start(scope, num_threads, || (), |(), block: Block| worker.pack(&block));
+        let pool = Pool::start(scope, num_threads, Articles::default, |articles, block: Block| {
+            worker.pack(articles, &block)
+        });
         let (sender, results) = pool.queue(2 * num_threads + 2);
         drop(pool);
         let feeder = scope.spawn(move || feed(source, &sender));

@@ -11,7 +11,7 @@ use crossbeam_channel::bounded;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::articles::{Boundary, Packed, Worker};
+use super::articles::{Articles, Boundary, Packed, Worker};
 use super::books::{Books, OnBadRecord, Outcome, QUARANTINE_NAME};
 use super::chats::ChatOptions;
 use super::feed::{Item, feed};
@@ -261,7 +261,9 @@ pub fn pack(
     let source_options = SourceOptions { num_threads: options.num_threads, start: checkpoint.books.position };
     let (ledger, inputs, outputs) = scope(|scope| {
         let source = Source::start(scope, &inputs.inputs, source_options, progress, custom);
-        let pool = Pool::start(scope, options.num_threads, || (), |(), block: Block| worker.pack(&block));
+        let pool = Pool::start(scope, options.num_threads, Articles::default, |articles, block: Block| {
+            worker.pack(articles, &block)
+        });
         let (sender, results) = pool.queue(2 * options.num_threads + 2);
         drop(pool);
         let feeder = scope.spawn(move || feed(source, &sender));

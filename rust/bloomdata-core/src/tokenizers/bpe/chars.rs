@@ -99,12 +99,14 @@ impl Chars {
         };
         let Some(table) = (0..NUM_CHARS).map(&mut known).collect() else { return Self::none() };
         let (mut inside, mut pieces) = (BitSet::new(), BitSet::new());
+        let (tails, heads) = (tails.by_piece(), heads.by_piece());
         for Token { tail, whole, head } in &tokens {
             for (left, right) in whole.chars().zip(whole.chars().skip(1)) {
                 inside.insert(left.into(), right.into());
             }
-            let tails = tails.classes_with(tail);
-            let heads = heads.classes_with(head);
+            let classes =
+                |of: &BTreeMap<&[u8], Vec<u32>>, piece: &[u8]| of.get(piece).cloned().unwrap_or_default();
+            let (tails, heads) = (classes(&tails, tail), classes(&heads, head));
             if let (Some(first), Some(last)) = (whole.chars().next(), whole.chars().next_back()) {
                 for class in tails {
                     pieces.insert(TAIL | class, first.into());
@@ -292,11 +294,18 @@ impl<'text> Pieces<'text> {
         Some(*self.classes.entry(found).or_insert(next))
     }
 
-    fn classes_with(&self, piece: &[u8]) -> Vec<u32> {
-        let has = |(pieces, &class): (&Vec<Vec<u8>>, &u16)| {
-            pieces.iter().any(|other| other == piece).then_some(u32::from(class))
-        };
-        self.classes.iter().filter_map(has).collect()
+    /// The classes that have each piece: many tokens share a few pieces.
+    fn by_piece(&self) -> BTreeMap<&[u8], Vec<u32>> {
+        let mut found: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
+        for (pieces, &class) in &self.classes {
+            for piece in pieces {
+                let classes = found.entry(piece).or_default();
+                if classes.last() != Some(&u32::from(class)) {
+                    classes.push(class.into());
+                }
+            }
+        }
+        found
     }
 }
 
