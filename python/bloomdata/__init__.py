@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bloomdata.fetching.report import FetchReport
     from bloomdata.gpt_dataset import GPTDataset
     from bloomdata.indexed_dataset import IndexedDataset, ShardedIndexedDataset
+    from bloomdata.indexed_writer import IndexedDatasetWriter
     from bloomdata.label_rules import LabelRules
     from bloomdata.loader import DataLoader
     from bloomdata.megatron_blend import MegatronBlend
@@ -72,6 +73,7 @@ __all__ = [
     "FewShot",
     "GPTDataset",
     "IndexedDataset",
+    "IndexedDatasetWriter",
     "LabelRules",
     "MegatronBlend",
     "MergeReport",
@@ -113,6 +115,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "IndexedDatasetWriter": "indexed_writer",
     "Denoised": "denoise",
     "prefix_lm": "denoise",
     "ul2r": "denoise",
