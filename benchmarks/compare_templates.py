@@ -25,7 +25,7 @@ class Clock(datetime.datetime):
     """A clock that stands still."""
 
     @classmethod
-    def now(cls, tz: Any = None) -> datetime.datetime:  # noqa: ARG003
+    def now(cls, tz: Any = None) -> datetime.datetime:  # noqa: ARG003 - as the one it stands for
         return cls.fromisoformat(NOW)
 
 
@@ -87,7 +87,7 @@ def compare(source: str) -> tuple[Counter[str], list[str]]:
     counts, remarks = Counter[str](), []
     try:
         compiled = peer._compile_jinja_template(source)
-    except Exception as error:
+    except Exception as error:  # templates may raise anything: all of it is a refusal
         return Counter({"refused by transformers": 1}), [f"transformers refuses it: {error}"]
     try:
         ours_template = bloomdata.ChatTemplate(source, variables=VARIABLES, date=NOW)
@@ -100,7 +100,7 @@ def compare(source: str) -> tuple[Counter[str], list[str]]:
             given = {"messages": messages, "tools": tools, "documents": None, "add_generation_prompt": asks}
             try:
                 theirs = compiled.render(**given, **VARIABLES)
-            except Exception as error:
+            except Exception as error:  # as above
                 theirs = error
             try:
                 ours = ours_template.render(messages, tools=tools, add_generation_prompt=asks)

@@ -12,7 +12,7 @@ LEVELS = [
     {"error"},
     {"token", "progress", "ordered"},
     {"hash", "ledger", "rng", "document", "conversation"},
-    {"io", "json_fields"},
+    {"io", "json_fields", "json_text"},
     {"sources", "stages", "templates", "tokenizers", "packing", "formats"},
     {"pipeline", "datasets"},
     {"loader"},

@@ -23,11 +23,11 @@ Tokens: TypeAlias = "NDArray[Any]"
 PathLike: TypeAlias = "str | os.PathLike[str]"
 Mode: TypeAlias = Literal["mmap", "pread"]
 
-_MAGIC = b"MMIDIDX\x00\x00"
+MAGIC = b"MMIDIDX\x00\x00"
 _LEGACY_MAGIC = b"TNTIDX\x00\x00"
 _HEADER_BYTES, _LEGACY_HEADER_BYTES = 34, 56
 # Codes of Megatron's index; 6 and 7 mean different floats in different versions, and are no tokens.
-_DTYPES = {1: "<u1", 2: "<i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}
+TOKEN_DTYPES = {1: "<u1", 2: "<i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}
 # More sequences than that take seconds to check; `verify` does.
 _CHECKED_SEQUENCES = 10_000_000
 _INT32_MAX = 2**31 - 1
@@ -87,13 +87,13 @@ class IndexedDataset:
         self._check(idx, bin_)
 
     def _read(self, idx: Path, index: mmap.mmap | bytes) -> None:
-        if len(index) < _HEADER_BYTES or index[:9] != _MAGIC:
+        if len(index) < _HEADER_BYTES or index[:9] != MAGIC:
             raise CorruptDataError(f"{idx}: offset 0: not a Megatron index (magic MMIDIDX expected)")
         version, code, sequences, documents = struct.unpack_from("<QBQQ", index, 9)
         if version != 1:
             raise CorruptDataError(f"{idx}: offset 9: version {version}, expected 1")
-        if code not in _DTYPES:
-            raise CorruptDataError(f"{idx}: offset 17: token type code {code}, expected one of {sorted(_DTYPES)}")
+        if code not in TOKEN_DTYPES:
+            raise CorruptDataError(f"{idx}: offset 17: token type code {code}, expected one of {sorted(TOKEN_DTYPES)}")
         expected = _HEADER_BYTES + 12 * sequences + 8 * documents
         # Multimodal indices hold one more byte a sequence.
         if len(index) not in {expected, expected + sequences} or documents < 1:
@@ -103,7 +103,7 @@ class IndexedDataset:
             )
         pointers_at = _HEADER_BYTES + 4 * sequences
         documents_at = pointers_at + 8 * sequences
-        self.dtype = np.dtype(_DTYPES[code])
+        self.dtype = np.dtype(TOKEN_DTYPES[code])
         self.sequence_lengths = np.frombuffer(index, "<i4", sequences, _HEADER_BYTES)
         self.sequence_pointers = np.frombuffer(index, "<i8", sequences, pointers_at)
         self.document_indices = np.frombuffer(index, "<i8", documents, documents_at)
@@ -114,7 +114,7 @@ class IndexedDataset:
         version, code, itemsize, items, sizes, documents = struct.unpack_from("<6Q", index, 8)
         if version != 1:
             raise CorruptDataError(f"{idx}: offset 8: version {version}, expected 1")
-        if code not in _DTYPES or np.dtype(_DTYPES[code]).itemsize != itemsize:
+        if code not in TOKEN_DTYPES or np.dtype(TOKEN_DTYPES[code]).itemsize != itemsize:
             raise CorruptDataError(f"{idx}: offset 16: token type code {code} of {itemsize} bytes is none of ours")
         expected = _LEGACY_HEADER_BYTES + 8 * (2 * (items + 1) + sizes + documents)
         if len(index) != expected or documents < 1:
@@ -127,7 +127,7 @@ class IndexedDataset:
         lengths = np.diff(starts)
         if starts[0] != 0 or (lengths < 0).any() or (lengths > _INT32_MAX).any():
             raise CorruptDataError(f"{idx}: offset {starts_at}: starts of items are out of order")
-        self.dtype = np.dtype(_DTYPES[code])
+        self.dtype = np.dtype(TOKEN_DTYPES[code])
         self.sequence_lengths = lengths.astype("<i4")
         self.sequence_pointers = starts[:-1] * itemsize
         self.document_indices = np.frombuffer(index, "<i8", documents, starts_at + 8 * (items + 1 + sizes))
@@ -304,7 +304,7 @@ def _num_documents(idx: str) -> int:
     finally:
         os.close(descriptor)
     is_legacy = header[:8] == _LEGACY_MAGIC
-    if len(header) < (_LEGACY_HEADER_BYTES if is_legacy else _HEADER_BYTES) or not (is_legacy or header[:9] == _MAGIC):
+    if len(header) < (_LEGACY_HEADER_BYTES if is_legacy else _HEADER_BYTES) or not (is_legacy or header[:9] == MAGIC):
         raise CorruptDataError(f"{idx}: offset 0: not a Megatron index (magic MMIDIDX expected)")
     count: int = struct.unpack_from("<Q", header, 48 if is_legacy else 26)[0]
     if not 1 <= count <= size // 8:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bloomdata.errors import ConfigError, MismatchError
-from bloomdata.indexed_dataset import IndexedDataset
+from bloomdata.indexed_dataset import MAGIC, TOKEN_DTYPES, IndexedDataset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike
 
-_MAGIC = b"MMIDIDX\x00\x00"
-_CODES = {"<u1": 1, "|u1": 1, "<i1": 2, "|i1": 2, "<i2": 3, "<i4": 4, "<i8": 5, "<u2": 8}
+_CODES = {np.dtype(name).str: code for code, name in TOKEN_DTYPES.items()}
 _INT32_MAX = 2**31 - 1
 # From here on, ids need 32 bits; Megatron draws the line where some ids of padding still fit.
 _MANY_IDS = 65_500
@@ -71,7 +70,7 @@ class IndexedDatasetWriter:
             dtype = "<u2" if vocab_size < _MANY_IDS else "<i4"
         self.dtype: np.dtype[Any] = np.dtype(dtype).newbyteorder("<")
         if self.dtype.str not in _CODES:
-            raise ConfigError(f"dtype: {self.dtype} is none of the format's: {sorted({name[1:] for name in _CODES})}")
+            raise ConfigError(f"dtype: {self.dtype} is none of the format's: {sorted(name[1:] for name in _CODES)}")
         self._bin, self._idx = Path(f"{self.path_prefix}.bin"), Path(f"{self.path_prefix}.idx")
         for path in (self._bin, self._idx):
             if path.exists() and not overwrite:
@@ -148,7 +147,7 @@ class IndexedDatasetWriter:
         header = struct.pack("<QBQQ", 1, _CODES[self.dtype.str], len(lengths), len(self._documents))
         index = self._idx.with_name(f".{self._idx.name}.part")
         with index.open("wb") as file:
-            file.write(_MAGIC + header + lengths.tobytes())
+            file.write(MAGIC + header + lengths.tobytes())
             file.write((np.cumsum(sizes) - sizes).tobytes())
             file.write(np.frombuffer(self._documents, "<i8").tobytes())
             _sync(file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import threading
 from collections import OrderedDict
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bloomdata.errors import CorruptDataError
+from bloomdata.indexed_dataset import map_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,17 +123,9 @@ class MappedRows:
             return self._views[name]
         place, offset, dtype = self.places[name]
         count = self.num_rows * self.sequence_length
-        flat = np.frombuffer(map_file(Path(place)), dtype, count, offset) if count else np.empty(0, dtype)
+        flat = np.frombuffer(map_file(place), dtype, count, offset) if count else np.empty(0, dtype)
         self._views[name] = flat.reshape(self.num_rows, self.sequence_length)
         return self._views[name]
-
-
-def map_file(path: Path) -> mmap.mmap | bytes:
-    """The file as read-only memory. It stays mapped as long as a view of it lives."""
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            return b""
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 class LibraryRows:

@@ -127,10 +127,7 @@ def add_chats(parser: argparse.ArgumentParser, *, defaults: bool = True) -> None
         help="name of a chat template (human_bot, chatml, llama3, ...), a .jinja file, or a tokenizer_config.json; "
         "the tokenizer's own if not given",
     )
-    group.add_argument(
-        "--template-variables", type=parse_json_object, metavar="JSON", help="what else the template may use"
-    )
-    group.add_argument("--template-date", metavar="DATE", help="what the template's strftime_now says")
+    add_template_values(group)
     group.add_argument(
         "--train-on",
         choices=("all", "last"),
@@ -147,6 +144,14 @@ def add_chats(parser: argparse.ArgumentParser, *, defaults: bool = True) -> None
         help="source whose records these are, as for prepare; with options: "
         """'{"source": "sharegpt", "turns": "separate"}'""",
     )
+
+
+def add_template_values(group: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """What a template is given beside messages."""
+    group.add_argument(
+        "--template-variables", type=parse_json_object, metavar="JSON", help="what else the template may use"
+    )
+    group.add_argument("--template-date", metavar="DATE", help="what the template's strftime_now says")
 
 
 def parse_source(text: str) -> str | dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bloomdata.cli.options import FORMATS, add_bad_records, add_running, parse_json_object, parse_splits
+from bloomdata.cli.options import FORMATS, add_bad_records, add_running, add_template_values, parse_splits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,10 +69,7 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
         help="form of the lines: messages, pairs, or rendered text",
     )
     parser.add_argument("--template", help="chat template of styles that hold text; human_bot if not given")
-    parser.add_argument(
-        "--template-variables", type=parse_json_object, metavar="JSON", help="what else the template may use"
-    )
-    parser.add_argument("--template-date", metavar="DATE", help="what the template's strftime_now says")
+    add_template_values(parser)
     parser.add_argument("--ensure-ascii", action="store_true", help="escape everything but ASCII")
     parser.add_argument("--max-rows-per-input", type=int, help="records taken of each input")
     parser.add_argument(

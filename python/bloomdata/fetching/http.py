@@ -30,6 +30,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             raise FinalError(f"{req.full_url}: leads from https to {newurl}")
+        # Its stub asks for a file of bytes, of which nothing is used here.
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
 
 

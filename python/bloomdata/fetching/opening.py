@@ -121,7 +121,7 @@ def _open_fsspec(url: str, offset: int, validator: str | None) -> Remote:
         stream = files.open(path, "rb", block_size=_BLOCK_BYTES, cache_type="readahead")
         size = facts.get("size")
         start = stream.seek(offset if validator == now and offset <= (size or 0) else 0)
-    except Exception as error:
+    except Exception as error:  # each file system has errors of its own
         raise _error_of(url, error) from error
     return Remote(stream=_Wrapped(stream, url), offset=start, size=size, validator=now, validator_now=validator_now)
 
@@ -158,7 +158,7 @@ class _Wrapped:
     def read(self, count: int, /) -> bytes:
         try:
             return bytes(self._stream.read(count))
-        except Exception as error:
+        except Exception as error:  # each file system has errors of its own
             raise _error_of(self._url, error) from error
 
     def close(self) -> None:

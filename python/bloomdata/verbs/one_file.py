@@ -42,7 +42,7 @@ def check(folder: Path, output: Path, inputs: Sequence[str], *, overwrite: bool)
         return
     if not output.is_file():
         raise ConfigError(f"output: {output} is no file")
-    if any(os.path.exists(path) and output.samefile(path) for path in inputs):  # noqa: PTH110
+    if any(os.path.exists(path) and output.samefile(path) for path in inputs):  # noqa: PTH110 - a pattern is no path
         raise ConfigError(f"output: {output} is an input")
     if overwrite:
         output.unlink()

@@ -8,6 +8,7 @@ pub mod formats;
 pub mod hash;
 pub mod io;
 pub mod json_fields;
+pub mod json_text;
 pub mod ledger;
 pub mod ordered;
 pub mod packing;

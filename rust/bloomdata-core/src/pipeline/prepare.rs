@@ -12,6 +12,7 @@ use crate::conversation::{Conversation, Document, Message, Role, python_strip};
 use crate::document::{BadRecord, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::json_fields::invalid_utf8;
+use crate::json_text::json_string;
 use crate::sources::{Format, Input};
 use crate::stages::trees::TreeNode;
 use crate::stages::{RecordReader, RecordSource, Verdict};
@@ -290,37 +291,8 @@ impl Preparer {
         }
     }
 
-    /// A string as Python's `json.dumps` writes it.
     fn string(&self, text: &str, out: &mut Vec<u8>) {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        out.push(b'"');
-        let mut rest = text;
-        while let Some(at) = rest.find(|letter: char| {
-            letter < ' ' || letter == '"' || letter == '\\' || (self.ensure_ascii && letter > '~')
-        }) {
-            out.extend_from_slice(&rest.as_bytes()[..at]);
-            let mut letters = rest[at..].chars();
-            let letter = letters.next().unwrap_or_default();
-            match letter {
-                '"' => out.extend_from_slice(b"\\\""),
-                '\\' => out.extend_from_slice(b"\\\\"),
-                '\n' => out.extend_from_slice(b"\\n"),
-                '\r' => out.extend_from_slice(b"\\r"),
-                '\t' => out.extend_from_slice(b"\\t"),
-                '\u{8}' => out.extend_from_slice(b"\\b"),
-                '\u{c}' => out.extend_from_slice(b"\\f"),
-                letter => {
-                    for unit in letter.encode_utf16(&mut [0; 2]) {
-                        out.extend_from_slice(b"\\u");
-                        let digit = |shift: u32| HEX[usize::from((*unit >> shift) & 15)];
-                        out.extend([12, 8, 4, 0].map(digit));
-                    }
-                }
-            }
-            rest = letters.as_str();
-        }
-        out.extend_from_slice(rest.as_bytes());
-        out.push(b'"');
+        json_string(text, self.ensure_ascii, |part| out.extend_from_slice(part.as_bytes()));
     }
 }
 

@@ -4,6 +4,7 @@ use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
 use super::display::{MAX_DEPTH, number};
+use crate::json_text::json_string;
 
 /// `json.dumps`, which is how `transformers` has the filter; HTML is not escaped.
 #[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
@@ -118,27 +119,7 @@ impl JsonWriter {
     }
 
     fn text(&mut self, text: &str) {
-        self.out.push('"');
-        for letter in text.chars() {
-            match letter {
-                '"' => self.out.push_str("\\\""),
-                '\\' => self.out.push_str("\\\\"),
-                '\n' => self.out.push_str("\\n"),
-                '\r' => self.out.push_str("\\r"),
-                '\t' => self.out.push_str("\\t"),
-                '\u{8}' => self.out.push_str("\\b"),
-                '\u{c}' => self.out.push_str("\\f"),
-                letter if letter < ' ' || (self.ascii && !(' '..='~').contains(&letter)) => {
-                    for unit in letter.encode_utf16(&mut [0; 2]) {
-                        let digit = |shift: u32| char::from_digit(u32::from(*unit >> shift) & 15, 16);
-                        self.out.push_str("\\u");
-                        self.out.extend([12, 8, 4, 0].into_iter().filter_map(digit));
-                    }
-                }
-                letter => self.out.push(letter),
-            }
-        }
-        self.out.push('"');
+        json_string(text, self.ascii, |part| self.out.push_str(part));
     }
 }
 

@@ -104,19 +104,18 @@ impl Chars {
             for (left, right) in whole.chars().zip(whole.chars().skip(1)) {
                 inside.insert(left.into(), right.into());
             }
-            let classes =
-                |of: &BTreeMap<&[u8], Vec<u32>>, piece: &[u8]| of.get(piece).cloned().unwrap_or_default();
-            let (tails, heads) = (classes(&tails, tail), classes(&heads, head));
+            let tails = tails.get(tail).map_or(&[][..], Vec::as_slice);
+            let heads = heads.get(head).map_or(&[][..], Vec::as_slice);
             if let (Some(first), Some(last)) = (whole.chars().next(), whole.chars().next_back()) {
-                for class in tails {
+                for &class in tails {
                     pieces.insert(TAIL | class, first.into());
                 }
-                for class in heads {
+                for &class in heads {
                     pieces.insert(last.into(), HEAD | class);
                 }
             } else {
-                for tail in tails {
-                    for head in &heads {
+                for &tail in tails {
+                    for &head in heads {
                         pieces.insert(TAIL | tail, HEAD | head);
                     }
                 }
