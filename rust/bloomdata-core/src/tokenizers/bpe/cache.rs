@@ -2,11 +2,13 @@
 //!
 //! Words of up to 15 bytes have slots of 32 bytes, up to 31 bytes slots of 64, longer ones are in a hash map. Keys are
 //! compared whole: a hash alone would not be exact. Tables start small enough for the nearest cache and double as long
-//! as new words keep coming, up to their bound; then a new word takes the place of the oldest one of its four slots.
+//! as new words keep coming, up to their bound; then a new word takes the place of the oldest one of its four slots, or two.
 
 #![allow(clippy::disallowed_types, reason = "maps are looked up, their order is never seen")]
 
 use std::collections::HashMap;
+
+use super::memory::{filled, prefetch};
 
 /// Slots at first, and at most: 32 MiB of short words, 16 MiB of medium ones.
 const FIRST_SLOTS: usize = 1 << 12;
@@ -47,7 +49,7 @@ pub(super) enum Missing {
     Short(ShortKey),
     Medium([u64; 4]),
     Long,
-    /// Too long to be kept.
+    /// Too long to be kept, or not worth it.
     Never,
 }
 
@@ -57,11 +59,13 @@ impl Cache {
     #[allow(clippy::inline_always, reason = "one of the two hottest calls: one a word")]
     pub(super) fn prepare(&self, text: &[u8], from: usize, end: usize) -> ShortKey {
         if end - from >= 16 {
-            return ShortKey { key: [0; 2], hash: 0 };
+            return self.prepare_longer(text, from, end);
         }
-        let key = short_key(text, from, end - from);
+        let key = key(text, from, end - from);
         let hash = hash(key);
-        prefetch(&self.short.slots[hash & (self.short.slots.len() - 1)]);
+        let at = hash & (self.short.slots.len() - 1);
+        prefetch(&self.short.slots[at]);
+        prefetch(&self.short.slots[at ^ 2]);
         ShortKey { key, hash }
     }
 
@@ -73,13 +77,27 @@ impl Cache {
             let found = self.short.find(short.key, short.hash, &self.arena, out);
             return found.map_err(|()| Missing::Short(short));
         }
-        self.find_longer(word, out)
+        self.find_longer(short.hash, word, out)
     }
 
-    fn find_longer(&self, word: &[u8], out: &mut Vec<u32>) -> Result<(), Missing> {
+    fn prepare_longer(&self, text: &[u8], from: usize, end: usize) -> ShortKey {
+        if is_run(&text[from..end]) {
+            return ShortKey { key: [0; 2], hash: 0 };
+        }
+        let hash = if end - from < 32 { hash::<4>(key(text, from, end - from)) } else { 0 };
+        let at = hash & (self.medium.slots.len() - 1);
+        prefetch(&self.medium.slots[at]);
+        prefetch(&self.medium.slots[at ^ 1]);
+        ShortKey { key: [0; 2], hash }
+    }
+
+    fn find_longer(&self, hash: usize, word: &[u8], out: &mut Vec<u32>) -> Result<(), Missing> {
+        if is_run(word) {
+            return Err(Missing::Never);
+        }
         if word.len() < 32 {
-            let key = medium_key(word);
-            return self.medium.find(key, hash(key), &self.arena, out).map_err(|()| Missing::Medium(key));
+            let key = key(word, 0, word.len());
+            return self.medium.find(key, hash, &self.arena, out).map_err(|()| Missing::Medium(key));
         }
         if word.len() > MAX_WORD {
             return Err(Missing::Never);
@@ -87,6 +105,18 @@ impl Cache {
         let &(start, count) = self.long.get(word).ok_or(Missing::Long)?;
         out.extend_from_slice(&self.arena[start as usize..(start + count) as usize]);
         Ok(())
+    }
+
+    /// What is missing of a word of up to 31 bytes; `None` if nothing is.
+    pub(super) fn missing(&self, short: ShortKey, word: &[u8]) -> Option<Missing> {
+        if short.key[1] != 0 {
+            return (!self.short.has(short.key, short.hash)).then_some(Missing::Short(short));
+        }
+        if is_run(word) {
+            return None;
+        }
+        let key = key(word, 0, word.len());
+        (!self.medium.has(key, short.hash)).then_some(Missing::Medium(key))
     }
 
     /// Keeps the ids of a word that was missing.
@@ -110,25 +140,16 @@ impl Cache {
     }
 }
 
-/// Of a word of up to 15 bytes; all zero for a longer one.
-#[derive(Debug, Clone, Copy, Default)]
+/// Whether a longer word begins with Chinese or Japanese: such runs hardly ever come again, but their parts do.
+fn is_run(word: &[u8]) -> bool {
+    matches!(word, [0xe3..=0xe9, ..] | [b' ', 0xe3..=0xe9, ..])
+}
+
+/// Of a word of up to 15 bytes; all zero but for its hash for a longer one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ShortKey {
     key: [u64; 2],
     hash: usize,
-}
-
-/// Asks for memory that is needed soon.
-#[inline(always)]
-#[allow(clippy::inline_always, reason = "one instruction")]
-fn prefetch<T>(value: &T) {
-    #[cfg(target_arch = "x86_64")]
-    #[allow(unsafe_code, reason = "there is no safe way to say it")]
-    // SAFETY: a prefetch reads nothing, and the address is that of a reference.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch(std::ptr::from_ref(value).cast(), std::arch::x86_64::_MM_HINT_T0);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = value;
 }
 
 fn push(arena: &mut Vec<u32>, ids: &[u32]) -> (u32, u32) {
@@ -157,28 +178,36 @@ struct Slot<const K: usize, const I: usize> {
     ids: [u32; I],
 }
 
-impl<const K: usize, const I: usize> Table<K, I> {
+impl<const K: usize, const I: usize> Slot<K, I> {
     const SHIFT: u32 = COUNT_SHIFT[K / 4];
+
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+    fn is_of(&self, key: [u64; K]) -> bool {
+        let mut is_same = (self.key[K - 1] << (64 - Self::SHIFT)) == (key[K - 1] << (64 - Self::SHIFT));
+        for (found, wanted) in self.key[..K - 1].iter().zip(&key) {
+            is_same &= found == wanted;
+        }
+        is_same
+    }
+}
+
+impl<const K: usize, const I: usize> Table<K, I> {
+    const SHIFT: u32 = Slot::<K, I>::SHIFT;
     const ELSEWHERE: u64 = ELSEWHERE[K / 4];
     const EMPTY: Slot<K, I> = Slot { key: [0; K], ids: [0; I] };
 
     fn new(max: usize) -> Self {
-        Self { slots: vec![Self::EMPTY; FIRST_SLOTS.min(max)], used: 0, max }
+        Self { slots: filled(FIRST_SLOTS.min(max), Self::EMPTY), used: 0, max }
     }
 
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
     fn find(&self, key: [u64; K], hash: usize, arena: &[u32], out: &mut Vec<u32>) -> Result<(), ()> {
-        let at = hash & (self.slots.len() - 1);
-        for at in [at, at ^ 1, at ^ 2, at ^ 3] {
+        for at in self.ways(hash) {
             let slot = &self.slots[at];
-            let top = slot.key[K - 1];
-            let mut is_same = (top << (64 - Self::SHIFT)) == (key[K - 1] << (64 - Self::SHIFT));
-            for (found, wanted) in slot.key[..K - 1].iter().zip(&key) {
-                is_same &= found == wanted;
-            }
-            if is_same {
-                let count = top >> Self::SHIFT;
+            if slot.is_of(key) {
+                let count = slot.key[K - 1] >> Self::SHIFT;
                 if count == Self::ELSEWHERE {
                     let start = slot.ids[0] as usize;
                     out.extend_from_slice(&arena[start..start + slot.ids[1] as usize]);
@@ -192,6 +221,10 @@ impl<const K: usize, const I: usize> Table<K, I> {
             }
         }
         Err(())
+    }
+
+    fn has(&self, key: [u64; K], hash: usize) -> bool {
+        self.ways(hash).any(|at| self.slots[at].is_of(key))
     }
 
     fn keep(&mut self, key: [u64; K], ids: &[u32], arena: &mut Vec<u32>) {
@@ -210,11 +243,18 @@ impl<const K: usize, const I: usize> Table<K, I> {
         self.put(slot, hash(key));
     }
 
-    /// The newest of four stands first; the others move on by one, and the last is lost.
+    /// Where a word may stand: in 128 bytes.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+    fn ways(&self, hash: usize) -> impl Iterator<Item = usize> + use<K, I> {
+        let first = hash & (self.slots.len() - 1);
+        (0..8 / K).map(move |way| first ^ way)
+    }
+
+    /// The newest stands first; the others move on by one, and the last is lost.
     fn put(&mut self, slot: Slot<K, I>, hash: usize) {
-        let at = hash & (self.slots.len() - 1);
         let mut moved = slot;
-        for at in [at, at ^ 1, at ^ 2, at ^ 3] {
+        for at in self.ways(hash) {
             std::mem::swap(&mut self.slots[at], &mut moved);
             if moved.key[K - 1] == 0 {
                 self.used += 1;
@@ -225,7 +265,7 @@ impl<const K: usize, const I: usize> Table<K, I> {
 
     fn grow(&mut self) {
         let size = self.slots.len() * 2;
-        let old = std::mem::replace(&mut self.slots, vec![Self::EMPTY; size]);
+        let old = std::mem::replace(&mut self.slots, filled(size, Self::EMPTY));
         self.used = 0;
         for slot in old {
             if slot.key[K - 1] != 0 {
@@ -237,28 +277,30 @@ impl<const K: usize, const I: usize> Table<K, I> {
     }
 }
 
-/// Up to 15 bytes and their number.
+/// Ones in the lowest bytes, so many.
+const LOW_BYTES: [u64; 9] =
+    [0, 0xff, 0xffff, 0xff_ffff, 0xffff_ffff, 0xff_ffff_ffff, 0xffff_ffff_ffff, 0xff_ffff_ffff_ffff, u64::MAX];
+
+/// Up to `8 * K - 1` bytes and their number.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
-fn short_key(text: &[u8], from: usize, size: usize) -> [u64; 2] {
-    let whole = if let Some(bytes) = text.get(from..from + 16) {
-        u128::from_le_bytes(std::array::from_fn(|at| bytes[at]))
-    } else {
-        let mut bytes = [0; 16];
-        bytes[..size].copy_from_slice(&text[from..from + size]);
-        u128::from_le_bytes(bytes)
+fn key<const K: usize>(text: &[u8], from: usize, size: usize) -> [u64; K] {
+    let words = |bytes: &[u8]| {
+        let words = bytes.as_chunks::<8>().0;
+        std::array::from_fn(|at| u64::from_le_bytes(words[at]))
     };
-    let key = whole & ((1 << (8 * size)) - 1) | (size as u128) << 120;
-    let bytes = key.to_le_bytes();
-    [0, 8].map(|from| u64::from_le_bytes(std::array::from_fn(|at| bytes[from + at])))
-}
-
-/// 16 to 31 bytes and their number.
-fn medium_key(word: &[u8]) -> [u64; 4] {
-    let mut bytes = [0; 32];
-    bytes[..word.len()].copy_from_slice(word);
-    bytes[31] = u8::try_from(word.len()).unwrap_or(0);
-    [0, 8, 16, 24].map(|from| u64::from_le_bytes(std::array::from_fn(|at| bytes[from + at])))
+    let mut key: [u64; K] = if let Some(bytes) = text.get(from..from + 8 * K) {
+        words(bytes)
+    } else {
+        let mut bytes = [0; 32];
+        bytes[..size].copy_from_slice(&text[from..from + size]);
+        words(&bytes)
+    };
+    for (at, word) in key.iter_mut().enumerate() {
+        *word &= LOW_BYTES[size.saturating_sub(8 * at).min(8)];
+    }
+    key[K - 1] |= (size as u64) << 56;
+    key
 }
 
 #[inline(always)]

@@ -76,8 +76,8 @@ impl Chars {
     }
 
     /// From the bytes of all tokens that merges make, and the symbol that a character by itself becomes.
-    pub(super) fn new(texts: &[Vec<u8>], symbol_of: impl Fn(&[u8]) -> Option<u32>) -> Self {
-        let tokens: Vec<Token> = texts.iter().map(|text| Token::of(text)).collect();
+    pub(super) fn new(texts: &[(u32, Vec<u8>)], symbol_of: impl Fn(&[u8]) -> Option<u32>) -> Self {
+        let tokens: Vec<Token> = texts.iter().map(|(_, text)| Token::of(text)).collect();
         let mut tails =
             Pieces::new(tokens.iter().filter(|token| !token.whole.is_empty()).map(|token| token.tail));
         let mut heads =
@@ -187,24 +187,26 @@ impl Chars {
         }
     }
 
-    /// The end of the part of a word that begins at `from` and that no token leaves.
-    pub(super) fn part_end(&self, word: &[u8], from: usize) -> usize {
-        if self.table.is_empty() || from >= word.len() {
-            return word.len();
+    /// Visits the parts of a word that no token leaves, in order; together they are the word. A part that is one
+    /// character comes with its code.
+    pub(super) fn parts(&self, word: &[u8], mut visit: impl FnMut(usize, usize, Option<u32>)) {
+        if self.table.is_empty() || word.is_empty() {
+            return visit(0, word.len(), None);
         }
-        let mut at = from;
-        let mut letter = self.letter(word, at);
-        loop {
-            at += letter.size;
-            if at >= word.len() {
-                return word.len();
-            }
+        let mut letter = self.letter(word, 0);
+        let (mut from, mut at, mut code) = (0, letter.size, Some(letter.code));
+        while at < word.len() {
             let next = self.letter(word, at);
             if self.boundary(letter, next) == Boundary::Closed {
-                return at;
+                visit(from, at, code);
+                (from, code) = (at, Some(next.code));
+            } else {
+                code = None;
             }
+            at += next.size;
             letter = next;
         }
+        visit(from, word.len(), code);
     }
 
     fn boundary(&self, left: Letter, right: Letter) -> Boundary {
@@ -319,7 +321,7 @@ impl BitSet {
 
     fn bit(left: u32, right: u32) -> (usize, u32) {
         let mixed = (u64::from(left) << 32 | u64::from(right)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let mixed = (mixed ^ mixed >> 32).wrapping_mul(0xD1B5_4A32_D192_ED03) >> (64 - SET_BITS);
+        let mixed = mixed >> (64 - SET_BITS);
         (crate::token::index(mixed >> 6), crate::token::narrow(crate::token::index(mixed & 63)))
     }
 

@@ -3,23 +3,18 @@
 //! Origin: R. Sennrich et al., arXiv 1508.07909; the order is that of `tokenizers`' `Word::merge_all`.
 //!
 //! Symbols are numbers of our own: bytes are 0 to 255, other characters follow, and then what merges make in the order of
-//! their rank, so that looking up a pair is all there is to a merge. Short words scan an array of ranks for every merge; long ones use a heap, so
-//! that time stays near linear for any input.
+//! their rank, so that looking up a pair is all there is to a merge. Short words scan an array of ranks for every merge
+//! ([`lanes`]); long ones use a heap, so that time stays near linear for any input.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::chars::Chars;
+use super::lanes::{self, Lane, SCANNED};
 use super::pairs::{NONE, Pairs};
-use crate::token::{low_byte, narrow};
+use super::starts::Starts;
+use crate::token::narrow;
 
-/// Symbols up to which scanning beats a heap.
-const SCANNED: usize = 1 << PLACE_BITS;
-const PLACE_BITS: u32 = 6;
-/// Keys compared at once.
-const LANES: usize = 8;
-/// Of pairs that are not merged, and of places without a symbol.
-const NO_KEY: i32 = i32::MAX;
 /// Of bytes that are not in the vocabulary.
 pub(super) const NO_ID: u32 = u32::MAX;
 /// Symbols that a thread keeps room for; more are given back after the word.
@@ -39,7 +34,13 @@ pub(super) struct Merger {
     /// Ids of symbols.
     ids: Vec<u32>,
     chars: Chars,
+    starts: Option<Starts>,
+    /// What each character of up to three bytes becomes where no token reaches beyond it; empty if that is not known.
+    alone: Vec<Alone>,
 }
+
+/// Up to three ids, and how many.
+type Alone = [u32; 4];
 
 /// Memory that is used again for every word.
 #[derive(Debug, Default)]
@@ -48,6 +49,8 @@ pub(super) struct MergeSpace {
     next: Vec<u32>,
     previous: Vec<u32>,
     heap: BinaryHeap<Reverse<(u32, u32, u32, u32)>>,
+    lanes: Vec<Lane>,
+    ids: Vec<u32>,
 }
 
 impl Merger {
@@ -62,11 +65,11 @@ impl Merger {
         let is_next = |(rank, merge): (u32, &Merge)| merge.is_none_or(|(_, _, made)| made == first + rank);
         let made = (!(0..).zip(merges).all(is_next))
             .then(|| merges.iter().map(|merge| merge.map_or(NONE, |(_, _, made)| made)).collect());
-        Self { pairs: Pairs::new(&pairs), first, made, ids, chars }
+        Self { pairs: Pairs::new(&pairs), first, made, ids, chars, starts: None, alone: Vec::new() }
     }
 
     /// The same where symbols are bytes, with what is found out about characters from the bytes of all tokens.
-    pub(super) fn of_bytes(ids: Vec<u32>, merges: &[Merge], texts: &[Vec<u8>]) -> Self {
+    pub(super) fn of_bytes(ids: Vec<u32>, merges: &[Merge], texts: &[(u32, Vec<u8>)]) -> Self {
         // A byte that is left out would make neighbours of what is around it.
         let has_id = |(byte, &id): (u8, &u32)| id != NO_ID || matches!(byte, 0xc0 | 0xc1 | 0xf5..);
         let has_bytes = (0..=u8::MAX).zip(&ids).all(has_id);
@@ -80,8 +83,22 @@ impl Merger {
         let mut merger = Self::new(ids, 256, merges, Chars::none());
         if has_bytes {
             merger.chars = Chars::new(texts, |bytes| merger.symbol_of(bytes, &first_use));
+            merger.starts = Some(Starts::new(merges, texts));
+            merger.alone = merger.all_alone();
         }
         merger
+    }
+
+    fn all_alone(&self) -> Vec<Alone> {
+        let (mut space, mut ids) = (MergeSpace::default(), Vec::new());
+        let alone = |code: u32| {
+            ids.clear();
+            let letter = char::from_u32(code).unwrap_or_default();
+            self.merge(letter.encode_utf8(&mut [0; 4]).as_bytes(), &mut space, &mut ids);
+            let id = |at: usize| ids.get(at).copied().unwrap_or_default();
+            [id(0), id(1), id(2), narrow(ids.len())]
+        };
+        (0..1 << 16).map(alone).collect()
     }
 
     /// Whether no token lies across the boundary at `at`, if that is one of ASCII, or of any characters.
@@ -94,21 +111,33 @@ impl Merger {
         }
     }
 
-    /// The end of the part of a word that begins at `from` and that no token leaves.
-    pub(super) fn part_end(&self, word: &[u8], from: usize) -> usize {
-        self.chars.part_end(word, from)
+    /// Visits the parts of a word that no token leaves, in order, with the codes of those for which [`Self::alone`]
+    /// knows the ids.
+    pub(super) fn parts(&self, word: &[u8], mut visit: impl FnMut(usize, usize, Option<u32>)) {
+        self.chars.parts(word, |from, end, code| {
+            visit(from, end, code.filter(|&code| (code as usize) < self.alone.len()));
+        });
+    }
+
+    /// The ids of a character where no token reaches beyond it.
+    pub(super) fn alone(&self, code: u32) -> &[u32] {
+        let [ids @ .., count] = &self.alone[code as usize];
+        &ids[..*count as usize]
+    }
+
+    /// Whether a word has no parts, or none that it would be worth to look for.
+    pub(super) fn is_one_part(&self, word: &[u8]) -> bool {
+        let mut is_one = true;
+        if !word.is_ascii() {
+            self.chars.parts(word, |_, end, _| is_one &= end == word.len());
+        }
+        is_one
     }
 
     /// Appends the ids of a word.
     pub(super) fn merge(&self, word: &[u8], space: &mut MergeSpace, out: &mut Vec<u32>) {
         if word.len() <= SCANNED {
-            let mut symbols = [0; SCANNED];
-            let mut count = 0;
-            self.chars.start(word, &self.ids, |symbol| {
-                symbols[count] = symbol;
-                count += 1;
-            });
-            return self.scan_fast(&mut symbols, count, out);
+            return self.merge_all(std::iter::once(word), space, |_, ids| out.extend_from_slice(ids));
         }
         space.symbols.clear();
         self.chars.start(word, &self.ids, |symbol| space.symbols.push(symbol));
@@ -116,6 +145,45 @@ impl Merger {
         out.extend(space.symbols.iter().map(|&symbol| self.ids[symbol as usize]));
         if space.symbols.capacity() > KEPT {
             *space = MergeSpace::default();
+        }
+    }
+
+    /// Begins a word of up to [`SCANNED`] bytes.
+    fn start(&self, word: &[u8], lane: &mut Lane) {
+        if let Some(starts) = self.starts.as_ref().filter(|_| word.is_ascii()) {
+            lane.start(|symbols| starts.start(word, symbols));
+        } else {
+            lane.start(|symbols| {
+                let mut count = 0;
+                self.chars.start(word, &self.ids, |symbol| {
+                    symbols[count] = symbol;
+                    count += 1;
+                });
+                count
+            });
+        }
+    }
+
+    /// Ids of several words of up to [`SCANNED`] bytes, which wait for memory at the same time.
+    pub(super) fn merge_all<'word>(
+        &self,
+        words: impl Iterator<Item = &'word [u8]>,
+        space: &mut MergeSpace,
+        mut visit: impl FnMut(usize, &[u32]),
+    ) {
+        let mut count = 0;
+        for word in words {
+            if space.lanes.len() == count {
+                space.lanes.push(Lane::default());
+            }
+            self.start(word, &mut space.lanes[count]);
+            count += 1;
+        }
+        lanes::merge(self, &mut space.lanes[..count]);
+        for (at, lane) in space.lanes[..count].iter().enumerate() {
+            space.ids.clear();
+            space.ids.extend(lane.symbols().map(|symbol| self.ids[symbol as usize]));
+            visit(at, &space.ids);
         }
     }
 
@@ -135,80 +203,24 @@ impl Merger {
         last.is_none_or(|last| last < first_use[symbol as usize]).then_some(symbol)
     }
 
-    fn made(&self, rank: u32) -> u32 {
+    /// The rank of a pair of symbols, or [`NONE`].
+    pub(super) fn rank(&self, left: u32, right: u32) -> u32 {
+        self.pairs.get(left, right)
+    }
+
+    /// Asks for the memory that tells the rank of a pair.
+    pub(super) fn prefetch(&self, left: u32, right: u32) {
+        self.pairs.prefetch(left, right);
+    }
+
+    /// The symbol that the merge of a rank makes.
+    pub(super) fn made(&self, rank: u32) -> u32 {
         self.made.as_ref().map_or(self.first + rank, |made| made[rank as usize])
-    }
-
-    fn scan_fast(&self, symbols: &mut [u32; SCANNED], count: usize, out: &mut Vec<u32>) {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("bmi2") {
-            #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
-            // SAFETY: the machine was just asked.
-            return unsafe { self.scan_avx2(symbols, count, out) };
-        }
-        self.scan(symbols, count, out);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,bmi1,bmi2")]
-    fn scan_avx2(&self, symbols: &mut [u32; SCANNED], count: usize, out: &mut Vec<u32>) {
-        self.scan(symbols, count, out);
-    }
-
-    /// Keys are a rank and the place of the left symbol, so that the least key is the next merge.
-    #[inline(always)]
-    #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
-    fn scan(&self, symbols: &mut [u32; SCANNED], count: usize, out: &mut Vec<u32>) {
-        let mut keys = [NO_KEY; SCANNED];
-        let mut next: [u8; SCANNED] = std::array::from_fn(|at| low_byte(at + 1));
-        let mut previous: [u8; SCANNED] = std::array::from_fn(|at| low_byte(at.wrapping_sub(1)));
-        let key = |left: u32, right: u32, at: usize| match self.pairs.get(left, right) {
-            NONE => NO_KEY,
-            rank => (rank << PLACE_BITS | narrow(at)).cast_signed(),
-        };
-        for at in 1..count {
-            keys[at - 1] = key(symbols[at - 1], symbols[at], at - 1);
-        }
-        let width = count.next_multiple_of(LANES);
-        loop {
-            let mut least = [NO_KEY; LANES];
-            for part in keys[..width].chunks_exact(LANES) {
-                for (least, &key) in least.iter_mut().zip(part) {
-                    *least = (*least).min(key);
-                }
-            }
-            let best = least.into_iter().fold(NO_KEY, i32::min);
-            if best == NO_KEY {
-                break;
-            }
-            let best = best.cast_unsigned();
-            let (rank, at) = (best >> PLACE_BITS, best as usize % SCANNED);
-            let made = self.made(rank);
-            symbols[at] = made;
-            let right = usize::from(next[at]) % SCANNED;
-            keys[right] = NO_KEY;
-            keys[at] = NO_KEY;
-            next[at] = next[right];
-            let after = usize::from(next[at]);
-            if after < count {
-                previous[after] = low_byte(at);
-                keys[at] = key(made, symbols[after], at);
-            }
-            let before = usize::from(previous[at]);
-            if before < SCANNED {
-                keys[before] = key(symbols[before], made, before);
-            }
-        }
-        let mut at = 0;
-        while at < count {
-            out.push(self.ids[symbols[at] as usize]);
-            at = usize::from(next[at]);
-        }
     }
 
     /// The same with a heap over a linked list; entries whose pair is gone are skipped.
     fn heap(&self, space: &mut MergeSpace) {
-        let MergeSpace { symbols, next, previous, heap } = space;
+        let MergeSpace { symbols, next, previous, heap, .. } = space;
         let count = narrow(symbols.len());
         next.clear();
         next.extend((1..count).chain([NONE]));

@@ -15,6 +15,10 @@
 //! - [`model`]: a word becomes ids.
 //! - [`cache`]: words that were seen before.
 //! - [`merges`], [`pairs`]: a word's bytes become ids, one merge at a time.
+//! - [`lanes`]: several words at the same time.
+//! - [`starts`]: merges that may be done first, all at once.
+//! - [`tokens`]: words that are one token.
+//! - [`memory`]: large pages, and memory that is asked for early.
 //! - [`chars`]: where words may be cut, and which characters may be merged first.
 
 mod added;
@@ -23,7 +27,9 @@ mod chars;
 mod charsets;
 mod classes;
 mod definition;
+mod lanes;
 mod marks;
+mod memory;
 mod merges;
 mod model;
 mod normalize;
@@ -32,6 +38,8 @@ mod pattern;
 mod pieces;
 mod split;
 mod stages;
+mod starts;
+mod tokens;
 mod words;
 
 use std::cell::RefCell;

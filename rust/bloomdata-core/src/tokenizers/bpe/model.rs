@@ -9,16 +9,21 @@ use serde::Deserialize;
 use super::cache::{Cache, MAX_WORD, Missing, ShortKey};
 use super::merges::{MergeSpace, Merger, NO_ID};
 use super::pairs::MAX_SYMBOLS;
+use super::tokens::Tokens;
 
 /// Words whose memory is asked for before the first of them is looked up.
-pub(super) const BATCH: usize = 32;
+pub(super) const BATCH: usize = 128;
+/// Words that are looked through for other new ones when one is new.
+const AHEAD: usize = 64;
 
 /// Merges, and words that are tokens although merges do not make them.
 #[derive(Debug)]
 pub(super) struct Model {
     merger: Merger,
     /// With `ignore_merges`, tokens that their own merges would not give.
-    whole: HashMap<Box<[u8]>, u32>,
+    whole: Tokens,
+    /// Words that are one token.
+    tokens: Tokens,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +83,7 @@ pub(super) fn read(json: &str) -> Result<File, String> {
 impl Model {
     /// A model of merges alone.
     pub(super) fn new(merger: Merger) -> Self {
-        Self { merger, whole: HashMap::new() }
+        Self { merger, whole: Tokens::default(), tokens: Tokens::default() }
     }
 
     /// Whether no token lies across the boundary at `at`, if that is one of ASCII, or of any characters.
@@ -130,33 +135,35 @@ impl Model {
                 Some((made.get(*left)?.symbol, made.get(*right)?.symbol, result.symbol))
             })
             .collect();
-        let texts: Vec<Vec<u8>> = made.into_values().map(|made| made.bytes).collect();
+        let texts: Vec<_> = made.into_values().map(|made| (made.symbol, made.bytes)).collect();
         let mut model = Self::new(Merger::of_bytes(ids, &merges, &texts));
-        if file.ignore_merges {
-            model.whole = model.unlike_merges(file.vocab, &bytes);
-        }
+        model.take_tokens(file.vocab, &bytes, file.ignore_merges);
         Ok(model)
     }
 
-    /// Tokens that differ from what merges make of their text.
-    fn unlike_merges(
-        &self,
+    /// Finds out which tokens a word of their bytes becomes.
+    fn take_tokens(
+        &mut self,
         vocab: HashMap<String, u32>,
         bytes: &HashMap<char, u8>,
-    ) -> HashMap<Box<[u8]>, u32> {
+        ignore_merges: bool,
+    ) {
         let (mut space, mut ids) = (MergeSpace::default(), Vec::new());
-        let mut unlike = HashMap::new();
+        let (mut whole, mut tokens) = (Vec::new(), Vec::with_capacity(vocab.len()));
         #[allow(clippy::iter_over_hash_type, reason = "each entry by itself")]
         for (token, id) in vocab {
             let text: Option<Vec<u8>> = token.chars().map(|letter| bytes.get(&letter).copied()).collect();
             let Some(text) = text else { continue };
             ids.clear();
             self.merger.merge(&text, &mut space, &mut ids);
-            if ids != [id] {
-                unlike.insert(text.into_boxed_slice(), id);
+            if ids == [id] {
+                tokens.push((id, text));
+            } else if ignore_merges {
+                whole.push((id, text.clone()));
+                tokens.push((id, text));
             }
         }
-        unlike
+        (self.whole, self.tokens) = (Tokens::new(whole), Tokens::new(tokens));
     }
 
     /// Appends the ids of words of a text, given by where each starts and ends.
@@ -172,51 +179,126 @@ impl Model {
             for (key, &(from, end)) in keys.iter_mut().zip(words) {
                 *key = memory.cache.prepare(text, from, end);
             }
-            for (&key, &(from, end)) in keys.iter().zip(words) {
+            let mut filled = 0;
+            for (at, (&key, &(from, end))) in keys.iter().zip(words).enumerate() {
                 let word = &text[from..end];
-                if let Err(missing) = memory.cache.find(key, word, out) {
-                    self.miss(word, missing, memory, out);
+                let Err(mut missing) = memory.cache.find(key, word, out) else { continue };
+                if at >= filled {
+                    filled = at + AHEAD;
+                    let next = words[at..].iter().copied().zip(keys[at..].iter().copied());
+                    self.fill(text, next.take(AHEAD), memory);
+                    match memory.cache.find(key, word, out) {
+                        Ok(()) => continue,
+                        Err(still) => missing = still,
+                    }
                 }
+                self.miss(word, missing, memory, out);
             }
         }
+    }
+
+    /// Takes up all of these words that the cache does not have and that have no parts: together they wait for memory
+    /// once, where each by itself would wait as long.
+    #[cold]
+    fn fill(
+        &self,
+        text: &[u8],
+        words: impl Iterator<Item = ((usize, usize), ShortKey)>,
+        memory: &mut Memory,
+    ) {
+        let Memory { cache, space, new, .. } = memory;
+        new.clear();
+        for ((from, end), key) in words {
+            let word = &text[from..end];
+            if word.len() < 32
+                && let Some(missing) = cache.missing(key, word)
+                && new.iter().all(|other| other.key != key)
+                && self.merger.is_one_part(word)
+            {
+                new.push(New { from, end, key, missing, hash: self.tokens.prepare(word), place: None });
+            }
+        }
+        for word in &mut *new {
+            word.place = self.tokens.place(word.hash);
+        }
+        new.retain(|&New { from, end, missing, hash, place, .. }| {
+            let word = &text[from..end];
+            let Some(id) = self.tokens.get(place, hash, word) else { return true };
+            cache.keep(missing, word, &[id]);
+            false
+        });
+        self.merger.merge_all(new.iter().map(|word| &text[word.from..word.end]), space, |at, ids| {
+            let New { from, end, missing, .. } = new[at];
+            cache.keep(missing, &text[from..end], ids);
+        });
     }
 
     /// A word that is not in the cache: its parts may be.
     #[cold]
     fn miss(&self, word: &[u8], missing: Missing, memory: &mut Memory, out: &mut Vec<u32>) {
         let before = out.len();
-        if let Some(&id) = self.whole.get(word) {
+        if let Some(id) = self.whole.find(word) {
             out.push(id);
             return memory.cache.keep(missing, word, &[id]);
         }
-        let mut end = self.merger.part_end(word, 0);
-        if end == word.len() {
+        let mut parts = std::mem::take(&mut memory.parts);
+        parts.clear();
+        self.merger.parts(word, |from, end, code| {
+            let key = if code.is_some() { ShortKey::default() } else { memory.cache.prepare(word, from, end) };
+            parts.push(Part { from, end, code, key });
+        });
+        if parts.len() == 1 {
             self.merger.merge(word, &mut memory.space, out);
-            return memory.cache.keep(missing, word, &out[before..]);
-        }
-        let mut from = 0;
-        while from < word.len() {
-            self.part(&word[from..end], memory, out);
-            (from, end) = (end, self.merger.part_end(word, end));
-        }
-        // Long words that have parts are put together again faster than they are looked up.
-        if !matches!(missing, Missing::Long) {
             memory.cache.keep(missing, word, &out[before..]);
+        } else {
+            parts.chunks(BATCH).for_each(|parts| self.parts(word, parts, memory, out));
+            // Longer words that have parts are put together again about as fast as they are looked up.
+            if matches!(missing, Missing::Short(_)) {
+                memory.cache.keep(missing, word, &out[before..]);
+            }
         }
+        memory.parts = parts;
     }
 
-    fn part(&self, part: &[u8], memory: &mut Memory, out: &mut Vec<u32>) {
-        // What a word of these bytes would be is not what a part is.
-        if part.len() > MAX_WORD || self.whole.contains_key(part) {
-            return self.merger.merge(part, &mut memory.space, out);
-        }
-        let key = memory.cache.prepare(part, 0, part.len());
-        if let Err(missing) = memory.cache.find(key, part, out) {
+    fn parts(&self, word: &[u8], parts: &[Part], memory: &mut Memory, out: &mut Vec<u32>) {
+        let mut is_filled = false;
+        for (at, part) in parts.iter().enumerate() {
+            if let Some(code) = part.code {
+                out.extend_from_slice(self.merger.alone(code));
+                continue;
+            }
+            let text = &word[part.from..part.end];
+            // What a word of these bytes would be is not what a part is.
+            if text.len() > MAX_WORD || self.whole.find(text).is_some() {
+                self.merger.merge(text, &mut memory.space, out);
+                continue;
+            }
+            let Err(mut missing) = memory.cache.find(part.key, text, out) else { continue };
+            if !is_filled {
+                is_filled = true;
+                let rest = parts[at..].iter().filter(|part| part.code.is_none());
+                let rest = rest.filter(|part| self.whole.find(&word[part.from..part.end]).is_none());
+                self.fill(word, rest.map(|part| ((part.from, part.end), part.key)), memory);
+                match memory.cache.find(part.key, text, out) {
+                    Ok(()) => continue,
+                    Err(still) => missing = still,
+                }
+            }
             let before = out.len();
-            self.merger.merge(part, &mut memory.space, out);
-            memory.cache.keep(missing, part, &out[before..]);
+            self.merger.merge(text, &mut memory.space, out);
+            memory.cache.keep(missing, text, &out[before..]);
         }
     }
+}
+
+/// A part of a word that no token leaves.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    from: usize,
+    end: usize,
+    /// The code of the character that it is, if what that becomes is known.
+    code: Option<u32>,
+    key: ShortKey,
 }
 
 /// What a thread keeps between words.
@@ -224,6 +306,20 @@ impl Model {
 pub(super) struct Memory {
     cache: Cache,
     space: MergeSpace,
+    new: Vec<New>,
+    parts: Vec<Part>,
+}
+
+/// A word that is taken up.
+#[derive(Debug, Clone, Copy)]
+struct New {
+    from: usize,
+    end: usize,
+    /// Longer words of one hash are taken for one word; then one of them is not taken up here.
+    key: ShortKey,
+    missing: Missing,
+    hash: u64,
+    place: Option<usize>,
 }
 
 impl Merge {

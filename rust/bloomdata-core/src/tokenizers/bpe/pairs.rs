@@ -1,5 +1,7 @@
 //! Pairs of symbols to the rank of their merge: a table with open addressing, at most half full, 8 bytes a slot.
 
+use super::memory::{filled, prefetch};
+
 /// Of pairs that are never merged.
 pub(super) const NONE: u32 = u32::MAX;
 /// Bits of a symbol and of a rank.
@@ -22,7 +24,7 @@ impl Pairs {
     pub(super) fn new(pairs: &[(u32, u32, u32)]) -> Self {
         let size = (2 * pairs.len() + 2).next_power_of_two();
         let mut table =
-            Self { slots: vec![EMPTY; size], shift: 64 - size.trailing_zeros(), bytes: vec![NONE; 1 << 16] };
+            Self { slots: filled(size, EMPTY), shift: 64 - size.trailing_zeros(), bytes: vec![NONE; 1 << 16] };
         for &(left, right, rank) in pairs {
             let key = key(left, right);
             let at = table.find(key);
@@ -44,8 +46,22 @@ impl Pairs {
         if slot == EMPTY { NONE } else { rank_of(slot) }
     }
 
+    /// Asks for the memory that [`Self::get`] reads.
+    #[inline]
+    pub(super) fn prefetch(&self, left: u32, right: u32) {
+        if left < 256 && right < 256 {
+            prefetch(&self.bytes[(left << 8 | right) as usize]);
+        } else {
+            prefetch(&self.slots[self.first(key(left, right))]);
+        }
+    }
+
+    fn first(&self, key: u64) -> usize {
+        crate::token::index(key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift)
+    }
+
     fn find(&self, key: u64) -> usize {
-        let mut at = crate::token::index(key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift);
+        let mut at = self.first(key);
         loop {
             let slot = self.slots[at];
             if slot == EMPTY || slot >> BITS == key {

@@ -1,0 +1,171 @@
+//! Several short words that are merged at the same time.
+//!
+//! A merge waits for memory: the table of pairs is larger than the nearest caches, and which pair comes next is known only
+//! when the last one has been looked up. So words take turns: each asks for the memory of its next pairs, and by the time it
+//! is its turn again, they are there.
+
+use super::merges::Merger;
+use super::pairs::NONE;
+use crate::token::{low_byte, narrow};
+
+/// Symbols up to which scanning beats a heap.
+pub(super) const SCANNED: usize = 1 << PLACE_BITS;
+const PLACE_BITS: u32 = 6;
+/// Words that take turns, at most.
+const MAX_LANES: usize = 32;
+/// Keys compared at once.
+const WIDTH: usize = 8;
+/// Of pairs that are not merged, and of places without a symbol.
+const NO_KEY: i32 = i32::MAX;
+/// Instead of a place.
+const NO_PLACE: u8 = u8::MAX;
+
+/// A word. Keys are a rank and the place of the left symbol, so that the least key is the next merge.
+#[derive(Debug, Clone)]
+pub(super) struct Lane {
+    symbols: [u32; SCANNED],
+    keys: [i32; SCANNED],
+    next: [u8; SCANNED],
+    previous: [u8; SCANNED],
+    count: usize,
+    /// Places whose keys wait for memory.
+    waiting: [u8; 2],
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        let next = std::array::from_fn(|at| low_byte(at + 1));
+        let previous = std::array::from_fn(|at| low_byte(at.wrapping_sub(1)));
+        Self {
+            symbols: [0; SCANNED],
+            keys: [NO_KEY; SCANNED],
+            next,
+            previous,
+            count: 0,
+            waiting: [NO_PLACE; 2],
+        }
+    }
+}
+
+impl Lane {
+    /// Begins another word; `fill` writes its symbols and returns how many.
+    pub(super) fn start(&mut self, fill: impl FnOnce(&mut [u32; SCANNED]) -> usize) {
+        self.count = fill(&mut self.symbols);
+        for at in 0..self.count {
+            self.next[at] = low_byte(at + 1);
+            self.previous[at] = low_byte(at.wrapping_sub(1));
+        }
+    }
+
+    /// What is left of the word's symbols.
+    pub(super) fn symbols(&self) -> impl Iterator<Item = u32> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let symbol = self.symbols[..self.count].get(at).copied();
+            at = usize::from(*self.next.get(at)?);
+            symbol
+        })
+    }
+
+    fn key(&self, merger: &Merger, at: usize, right: usize) -> i32 {
+        match merger.rank(self.symbols[at], self.symbols[right]) {
+            NONE => NO_KEY,
+            rank => (rank << PLACE_BITS | narrow(at)).cast_signed(),
+        }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
+    fn first_keys(&mut self, merger: &Merger) {
+        self.keys[..self.count.next_multiple_of(WIDTH).min(SCANNED)].fill(NO_KEY);
+        for right in 1..self.count {
+            self.keys[right - 1] = self.key(merger, right - 1, right);
+        }
+        self.waiting = [NO_PLACE; 2];
+    }
+
+    /// Does the next merge, and asks for the memory of the pairs that it makes; whether there was one.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
+    fn step(&mut self, merger: &Merger) -> bool {
+        for place in std::mem::replace(&mut self.waiting, [NO_PLACE; 2]) {
+            if let Some(&right) = self.next.get(usize::from(place)) {
+                self.keys[usize::from(place)] =
+                    self.key(merger, usize::from(place), usize::from(right) % SCANNED);
+            }
+        }
+        let mut least = [NO_KEY; WIDTH];
+        for part in self.keys[..self.count.next_multiple_of(WIDTH).min(SCANNED)].chunks_exact(WIDTH) {
+            for (least, &key) in least.iter_mut().zip(part) {
+                *least = (*least).min(key);
+            }
+        }
+        let best = least.into_iter().fold(NO_KEY, i32::min);
+        if best == NO_KEY {
+            return false;
+        }
+        let best = best.cast_unsigned();
+        let (rank, at) = (best >> PLACE_BITS, best as usize % SCANNED);
+        let made = merger.made(rank);
+        self.symbols[at] = made;
+        let right = usize::from(self.next[at]) % SCANNED;
+        self.keys[right] = NO_KEY;
+        self.keys[at] = NO_KEY;
+        self.next[at] = self.next[right];
+        let after = usize::from(self.next[at]);
+        if after < self.count {
+            self.previous[after] = low_byte(at);
+            merger.prefetch(made, self.symbols[after]);
+            self.waiting[0] = low_byte(at);
+        }
+        let before = usize::from(self.previous[at]);
+        if before < SCANNED {
+            merger.prefetch(self.symbols[before], made);
+            self.waiting[1] = low_byte(before);
+        }
+        true
+    }
+}
+
+/// Merges all words to their ends.
+pub(super) fn merge(merger: &Merger, lanes: &mut [Lane]) {
+    lanes.chunks_mut(MAX_LANES).for_each(|lanes| merge_some(merger, lanes));
+}
+
+fn merge_some(merger: &Merger, lanes: &mut [Lane]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("bmi2") {
+        #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
+        // SAFETY: the machine was just asked.
+        return unsafe { merge_avx2(merger, lanes) };
+    }
+    merge_by_turns(merger, lanes);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2")]
+fn merge_avx2(merger: &Merger, lanes: &mut [Lane]) {
+    merge_by_turns(merger, lanes);
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
+fn merge_by_turns(merger: &Merger, lanes: &mut [Lane]) {
+    for lane in &*lanes {
+        for two in lane.symbols[..lane.count].windows(2) {
+            merger.prefetch(two[0], two[1]);
+        }
+    }
+    let mut turns: [u8; MAX_LANES] = std::array::from_fn(low_byte);
+    lanes.iter_mut().for_each(|lane| lane.first_keys(merger));
+    let mut count = lanes.len();
+    while count > 0 {
+        let mut left = 0;
+        for turn in 0..count {
+            let at = turns[turn];
+            turns[left] = at;
+            left += usize::from(lanes[usize::from(at)].step(merger));
+        }
+        count = left;
+    }
+}

@@ -1,0 +1,120 @@
+//! Words that are one token, for those that are seen for the first time: a fourth of them, and no merge is needed.
+
+use super::memory::{filled, prefetch};
+use crate::token::{index, narrow};
+
+/// Tokens by their bytes: a table with open addressing, at most half full.
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    /// The upper half of a hash, and where the token stands, plus one; 0 for none.
+    slots: Vec<u64>,
+    /// Of each token its id and its size, as little-endian uint32, and its bytes: all of it in one place of memory.
+    tokens: Vec<u8>,
+    longest: usize,
+}
+
+/// Bytes in front of a token's own.
+const HEAD: usize = 8;
+
+impl Tokens {
+    /// From ids and bytes, in any order. No two have the same bytes.
+    pub(super) fn new(mut all: Vec<(u32, Vec<u8>)>) -> Self {
+        all.sort_unstable();
+        let slots = filled((2 * all.len() + 2).next_power_of_two(), 0);
+        let mut tokens = Self { slots, tokens: Vec::new(), longest: 0 };
+        for (id, bytes) in &all {
+            let hash = hash(bytes);
+            let mut at = tokens.first(hash);
+            while tokens.slots[at] != 0 {
+                at = tokens.next(at);
+            }
+            tokens.slots[at] = hash >> 32 << 32 | (tokens.tokens.len() as u64 + 1);
+            tokens.tokens.extend_from_slice(&id.to_le_bytes());
+            tokens.tokens.extend_from_slice(&narrow(bytes.len()).to_le_bytes());
+            tokens.tokens.extend_from_slice(bytes);
+            tokens.longest = tokens.longest.max(bytes.len());
+        }
+        tokens
+    }
+
+    /// The hash of a word, by which it is looked up; what [`Self::place`] needs is on its way from memory then.
+    pub(super) fn prepare(&self, word: &[u8]) -> u64 {
+        let hash = hash(word);
+        if let Some(slot) = self.slots.get(self.first(hash)) {
+            prefetch(slot);
+        }
+        hash
+    }
+
+    /// Where to look a word up; what [`Self::get`] needs is on its way from memory then.
+    pub(super) fn place(&self, hash: u64) -> Option<usize> {
+        let mut at = self.first(hash);
+        loop {
+            let slot = *self.slots.get(at)?;
+            if slot == 0 {
+                return None;
+            }
+            if slot >> 32 == hash >> 32 {
+                prefetch(&self.tokens[self.at(slot)]);
+                return Some(at);
+            }
+            at = self.next(at);
+        }
+    }
+
+    /// The token that a word is; `place` is what [`Self::place`] gave.
+    pub(super) fn get(&self, place: Option<usize>, hash: u64, word: &[u8]) -> Option<u32> {
+        let mut at = place?;
+        if word.len() > self.longest {
+            return None;
+        }
+        loop {
+            let slot = self.slots[at];
+            if slot == 0 {
+                return None;
+            }
+            if slot >> 32 == hash >> 32 {
+                let (head, rest) = self.tokens[self.at(slot)..].split_at(HEAD);
+                let (id, size) = head.split_at(4);
+                if rest.starts_with(word) && size == narrow(word.len()).to_le_bytes() {
+                    return Some(u32::from_le_bytes([id[0], id[1], id[2], id[3]]));
+                }
+            }
+            at = self.next(at);
+        }
+    }
+
+    /// The token that a word is, looked up at once.
+    pub(super) fn find(&self, word: &[u8]) -> Option<u32> {
+        if word.len() > self.longest {
+            return None;
+        }
+        let hash = self.prepare(word);
+        self.get(self.place(hash), hash, word)
+    }
+
+    fn first(&self, hash: u64) -> usize {
+        index(hash) & self.slots.len().wrapping_sub(1)
+    }
+
+    fn next(&self, at: usize) -> usize {
+        (at + 1) & (self.slots.len() - 1)
+    }
+
+    fn at(&self, slot: u64) -> usize {
+        index(slot & 0xffff_ffff) - 1
+    }
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hash = bytes.len() as u64;
+    for part in bytes.chunks(8) {
+        let mut word = [0; 8];
+        word[..part.len()].copy_from_slice(part);
+        let product = u128::from(hash ^ u64::from_le_bytes(word)) * 0x9E37_79B9_7F4A_7C15_u128;
+        let bytes = product.to_le_bytes();
+        let [low, high] = [0, 8].map(|from| u64::from_le_bytes(std::array::from_fn(|at| bytes[from + at])));
+        hash = low ^ high;
+    }
+    hash
+}
