@@ -12,8 +12,9 @@ use crate::conversation::{is_python_space, python_strip};
 /// A mark is `OPEN`, the number of the message, `CLOSE`; characters that Unicode sets aside for such uses.
 pub(super) const OPEN: char = '\u{fdd3}';
 const CLOSE: char = '\u{fdd4}';
-/// White space around a mark, which tells whether the template leaves it out.
-const PAD: &str = "\n \n";
+/// White space around a mark, which tells whether the template leaves it out. Of a kind that none looks for, as some
+/// strip nothing but ends of lines.
+const PAD: &str = "\u{b}\u{b}\u{b}";
 
 /// The mark of a message.
 pub(super) fn mark(message: usize) -> String {
