@@ -93,9 +93,9 @@ impl ChatTemplate {
     ) -> std::result::Result<String, BadRecord> {
         if !add_generation_prompt
             && !chat.holds_marks()
-            && let Some(filled) = self.filled(chat)
+            && let Some(text) = self.filled_text(chat)
         {
-            return Ok(filled.text);
+            return Ok(text);
         }
         self.jinja.render(&chat.input()?, add_generation_prompt).map_err(BadRecord::Template)
     }

@@ -72,7 +72,7 @@ struct Marked<'run> {
 }
 
 /// Renders messages of a role and a text each, with or without the prompt for an answer.
-type Render<'run> = dyn Fn(&[(&str, &str)], bool) -> Result<String, String> + 'run;
+pub(super) type Render<'run> = dyn Fn(&[(&str, &str)], bool) -> Result<String, String> + 'run;
 
 impl Marked<'_> {
     /// The first messages, so many, one of which is no mark.
@@ -124,6 +124,17 @@ impl Plan {
             at = span.end;
         }
         plan.cut(&text[at..], None, roles.len())?;
+        Ok(plan)
+    }
+
+    /// The plan of these roles without what is trained on, which may not be told for sure.
+    ///
+    /// # Errors
+    /// What the template objects to.
+    pub(super) fn untrained(roles: &[&str], render: &Render<'_>) -> Result<Self, String> {
+        let text = Marked { roles, render }.render(roles.len(), false)?;
+        let mut plan = Self { pieces: Vec::new() };
+        plan.cut(&text, None, roles.len())?;
         Ok(plan)
     }
 

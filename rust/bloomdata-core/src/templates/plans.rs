@@ -30,9 +30,18 @@ pub(super) struct Plans {
 /// What is known of all conversations of the same roles, with the same things beside them.
 #[derive(Debug)]
 pub(super) struct Planned {
+    /// With what is trained on, if that is known for sure.
     pub(super) plan: Result<Plan, String>,
+    /// Without it, if it is not.
+    untrained: Option<Plan>,
     /// That filling in the plan is all that the template does.
     proof: Option<Proof>,
+}
+
+impl Planned {
+    fn none(reason: &str) -> Self {
+        Self { plan: Err(reason.to_owned()), untrained: None, proof: None }
+    }
 }
 
 impl Plans {
@@ -56,13 +65,23 @@ impl Plans {
 impl ChatTemplate {
     /// The plan of a conversation, filled in, if that is known to be all that the template does.
     pub(super) fn filled(&self, chat: &Chat<'_>) -> Option<Rendered> {
+        self.filled_with(chat, |planned| planned.plan.as_ref().ok())
+    }
+
+    /// The same of the text alone.
+    pub(super) fn filled_text(&self, chat: &Chat<'_>) -> Option<String> {
+        let filled = self.filled_with(chat, |planned| planned.plan.as_ref().ok().or(planned.untrained.as_ref()));
+        filled.map(|filled| filled.text)
+    }
+
+    fn filled_with(&self, chat: &Chat<'_>, plan_of: fn(&Planned) -> Option<&Plan>) -> Option<Rendered> {
         let is_known = self.is_builtin || (chat.has_plain_messages && !self.jinja.has_generation());
         if !is_known || chat.roles.len() > MAX_PLANNED {
             return None;
         }
         let texts = chat.texts()?;
         let planned = self.known_plan(chat)?;
-        let Ok(plan) = &planned.plan else { return None };
+        let plan = plan_of(&planned)?;
         let is_all = self.is_builtin || planned.proof.as_ref().is_some_and(|proof| proof.holds(&texts));
         is_all.then(|| plan.fill(&texts))
     }
@@ -102,15 +121,14 @@ impl ChatTemplate {
         if !self.is_builtin {
             match chat.beside() {
                 Ok((tools, documents)) => (beside.tools, beside.documents) = (tools, documents),
-                Err(_) => return Planned { plan: Err("what stands beside messages cannot be read".into()), proof: None },
+                Err(_) => return Planned::none("what stands beside messages cannot be read"),
             }
             if chat.has_plain_messages && !self.jinja.has_generation() {
                 conditions = self.conditions(chat);
             }
         }
         if !self.is_builtin && !chat.is_plain && conditions.is_none() {
-            let reason = "what stands beside messages is not known to be used as it is";
-            return Planned { plan: Err(reason.into()), proof: None };
+            return Planned::none("what stands beside messages is not known to be used as it is");
         }
         let roles: Vec<&str> = chat.roles.iter().map(AsRef::as_ref).collect();
         let render = |messages: &[(&str, &str)], asking: bool| {
@@ -118,9 +136,13 @@ impl ChatTemplate {
             self.jinja.render(&JinjaInput { messages, ..beside.clone() }, asking)
         };
         let plan = Plan::new(&roles, &render, &self.end_tokens, self.train_on);
-        let proof = plan.as_ref().ok().zip(conditions);
-        let proof = proof.and_then(|(plan, known)| Proof::new(&self.jinja, &roles, &beside, plan, known));
-        Planned { plan, proof }
+        let untrained = match (&plan, &conditions) {
+            (Err(_), Some(_)) => Plan::untrained(&roles, &render).ok(),
+            _ => None,
+        };
+        let known = plan.as_ref().ok().or(untrained.as_ref()).zip(conditions);
+        let proof = known.and_then(|(plan, known)| Proof::new(&self.jinja, &roles, &beside, plan, known));
+        Planned { plan, untrained, proof }
     }
 
     /// Under which conditions the template treats all texts of such conversations alike.

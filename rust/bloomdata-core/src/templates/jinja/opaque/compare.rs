@@ -95,6 +95,9 @@ impl<'source> Analysis<'_, 'source> {
         {
             return self.role(|role| role == text);
         }
+        if (class == Class::UNDEFINED || class == Class::NONE) && constant.as_str().is_some() {
+            return Outcome::NO;
+        }
         if class.is_within(Class::FREE) {
             return Outcome::EITHER;
         }

@@ -32,7 +32,7 @@ use conditions::Asked;
 use facts::Facts;
 
 /// Nodes that are looked at before a template is given up: stock ones take some ten thousand.
-const MAX_STEPS: usize = 2_000_000;
+const MAX_STEPS: usize = 1_000_000;
 /// Times that a template is gone through before it is given up. Each makes a class of a name larger.
 const MAX_ROUNDS: usize = 64;
 
