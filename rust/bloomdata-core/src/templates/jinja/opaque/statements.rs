@@ -156,13 +156,9 @@ impl<'source> Analysis<'_, 'source> {
             self.loops.push(Around::Loop(item));
             let once = self.block(&each.body, &mut inside);
             self.loops.pop();
-            let is_cut = std::mem::replace(&mut self.is_cut, was_cut);
+            self.is_cut = was_cut;
+            // Once, or more often; where a loop is left in its middle, less than that, which is no other kind of text.
             written |= once | once.then(once);
-            if is_cut && once.has(Class::PLAIN | Class::WORDS) {
-                // Any beginning of it may be all that is written.
-                written |= Class::PLAIN;
-                written |= if once.has(Class::WORDS) { Class::WORDS } else { Class::NEVER };
-            }
         }
         let mut inside = facts.clone();
         written |= self.block(&each.else_body, &mut inside);

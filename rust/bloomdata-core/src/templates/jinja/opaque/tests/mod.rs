@@ -2,6 +2,7 @@
 
 mod random;
 mod refused;
+mod same;
 
 use super::super::JinjaTemplate;
 use super::{Conditions, Given};

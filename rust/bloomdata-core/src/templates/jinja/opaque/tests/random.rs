@@ -131,13 +131,13 @@ impl Choices<'_> {
 
 /// Seldom an answer: most templates at random are none of which its part could be told.
 const ROLES: [&str; 7] = ["user", "system", "tool", "user", "system", "tool", "assistant"];
-const SAID: [&str; 20] = [
+pub(super) const SAID: [&str; 20] = [
     "a", "Hello", " b ", "x\ny", "", " ", "\n", "\na\n", "<a>", "</a>b", "1", "0", "{{ 1 }}", "\u{b}",
     "\u{b}\u{b}\u{b}", "é\u{2003}", "x</a>", "\u{c}0", "<", "same",
 ];
 
 /// How often the plan was used, and how often it was not.
-fn check(source: &str, roles: &[usize], chats: &[Vec<usize>]) -> (usize, usize) {
+pub(super) fn check(source: &str, roles: &[usize], chats: &[Vec<usize>]) -> (usize, usize) {
     let options = TemplateOptions {
         template: format!("{source}\n"),
         template_variables: [].into(),
@@ -165,9 +165,9 @@ fn check(source: &str, roles: &[usize], chats: &[Vec<usize>]) -> (usize, usize) 
 
 #[test]
 fn plans_write_what_the_interpreter_writes() {
-    let (mut used, mut others) = (0, 0);
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        cases: std::env::var("CASES").map_or(400, |cases| cases.parse().unwrap()),
+        // More, to look for what was missed: CASES=20000.
+        cases: std::env::var("CASES").map_or(300, |cases| cases.parse().unwrap()),
         failure_persistence: None,
         ..ProptestConfig::default()
     });
@@ -182,7 +182,6 @@ fn plans_write_what_the_interpreter_writes() {
             Ok(())
         })
         .unwrap();
-    (used, others) = (used + totals.get().0, others + totals.get().1);
+    let (used, others) = totals.get();
     assert!(used * 5 > others, "{used} of {} conversations from plans", used + others);
-    println!("{used} {others}");
 }
