@@ -109,7 +109,14 @@ impl<'record> Chat<'record> {
             messages.into_iter().map(|(role, content)| (role.into(), Some(content.into()))).unzip();
         let source = Source::Conversation;
         let (is_plain, has_plain_messages, is_in_order) = (true, true, true);
-        (!roles.is_empty()).then_some(Self { roles, contents, is_plain, has_plain_messages, is_in_order, source })
+        (!roles.is_empty()).then_some(Self {
+            roles,
+            contents,
+            is_plain,
+            has_plain_messages,
+            is_in_order,
+            source,
+        })
     }
 
     /// As Jinja templates take it.

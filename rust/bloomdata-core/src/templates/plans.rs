@@ -21,7 +21,7 @@ const MAX_PROOFS: usize = 256;
 /// What is known of conversations that were met.
 #[derive(Debug, Default)]
 pub(super) struct Plans {
-    plans: Mutex<BTreeMap<String, Arc<Planned>>>,
+    kept: Mutex<BTreeMap<String, Arc<Planned>>>,
     /// Conversations that were met once, as hashes of their roles and of what stands beside them.
     met: Mutex<BTreeSet<u64>>,
     proofs: Mutex<BTreeMap<Given, Option<Arc<Conditions>>>>,
@@ -45,8 +45,8 @@ impl Planned {
 }
 
 impl Plans {
-    fn plans(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Planned>>> {
-        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Planned>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn proofs(&self) -> MutexGuard<'_, BTreeMap<Given, Option<Arc<Conditions>>>> {
@@ -70,7 +70,8 @@ impl ChatTemplate {
 
     /// The same of the text alone.
     pub(super) fn filled_text(&self, chat: &Chat<'_>) -> Option<String> {
-        let filled = self.filled_with(chat, |planned| planned.plan.as_ref().ok().or(planned.untrained.as_ref()));
+        let filled =
+            self.filled_with(chat, |planned| planned.plan.as_ref().ok().or(planned.untrained.as_ref()));
         filled.map(|filled| filled.text)
     }
 
@@ -90,7 +91,7 @@ impl ChatTemplate {
     fn known_plan(&self, chat: &Chat<'_>) -> Option<Arc<Planned>> {
         let key = self.key(chat);
         let is_full = {
-            let plans = self.plans.plans();
+            let plans = self.plans.kept();
             if let Some(planned) = plans.get(&key) {
                 return Some(Arc::clone(planned));
             }
@@ -103,11 +104,11 @@ impl ChatTemplate {
     /// The plan of a conversation.
     pub(super) fn plan(&self, chat: &Chat<'_>) -> Arc<Planned> {
         let key = self.key(chat);
-        if let Some(planned) = self.plans.plans().get(&key) {
+        if let Some(planned) = self.plans.kept().get(&key) {
             return Arc::clone(planned);
         }
         let planned = Arc::new(self.make_plan(chat));
-        let mut plans = self.plans.plans();
+        let mut plans = self.plans.kept();
         if plans.len() < MAX_PLANS && chat.roles.len() <= MAX_PLANNED {
             plans.insert(key, Arc::clone(&planned));
         }

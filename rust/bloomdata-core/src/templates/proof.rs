@@ -46,7 +46,9 @@ impl Proof {
         let (text, fuel) = render(&first)?;
         // Lengths of white space that are none of the first ones, nor sums of them, and differ: each tells its place.
         let second: Vec<String> = (0..roles.len())
-            .map(|message| format!("\u{c}{}{message}{}\u{c}\u{c}", SECOND[0], SECOND[1].to_string().repeat(TIMES)))
+            .map(|message| {
+                format!("\u{c}{}{message}{}\u{c}\u{c}", SECOND[0], SECOND[1].to_string().repeat(TIMES))
+            })
             .collect();
         let (_, more) = render(&second)?;
         if text.contains(SECOND) {

@@ -34,15 +34,22 @@ impl<'source> Analysis<'_, 'source> {
     /// What a filter makes of a value of one kind.
     fn filter_of(&mut self, filter: &Filter<'source>, kind: Class) -> Class {
         let texts = texts(&filter.args);
-        let free = if matches!(filter.name, "selectattr" | "rejectattr" | "map") { &[][..] } else { &filter.args[..] };
+        let free = if matches!(filter.name, "selectattr" | "rejectattr" | "map") {
+            &[][..]
+        } else {
+            &filter.args[..]
+        };
         match (kind, filter.name, free) {
             (kind, _, _) if kind.is_within(Class::FREE) => Class::FREE,
-            (Class::CONTENT | Class::TEXT, "string" | "safe", []) => kind,
+            (Class::CONTENT | Class::TEXT, "string" | "safe", [])
+            | (Class::MESSAGES | Class::PIECES, "list", [])
+            | (Class::MESSAGES, "reverse", []) => kind,
             (Class::CONTENT | Class::TEXT, "trim", args) => self.strip(kind, args),
-            (Class::CONTENT, "replace", [CallArg::Pos(_), CallArg::Pos(_)]) => self.without(kind, texts.first().copied().flatten()),
+            (Class::CONTENT, "replace", [CallArg::Pos(_), CallArg::Pos(_)]) => {
+                self.without(kind, texts.first().copied().flatten())
+            }
             (Class::MESSAGES, "first" | "last", []) => Class::MESSAGE | Class::UNDEFINED,
             (Class::PIECES, "first" | "last", []) => Class::CONTENT,
-            (Class::MESSAGES | Class::PIECES, "list", []) | (Class::MESSAGES, "reverse", []) => kind,
             (Class::MESSAGES | Class::PIECES | Class::MESSAGE, "length" | "count", []) => Class::FREE,
             (Class::MESSAGES, "selectattr" | "rejectattr", _)
                 if texts.first().copied().flatten().is_some_and(is_other_field)

@@ -104,7 +104,9 @@ impl<'source> Analysis<'_, 'source> {
         let text = match (constant.as_str(), constant.kind()) {
             (Some(text), _) => text,
             // Nothing of another type is a text.
-            (None, ValueKind::None | ValueKind::Bool | ValueKind::Number) if class.is_within(Class::WORDS) => {
+            (None, ValueKind::None | ValueKind::Bool | ValueKind::Number)
+                if class.is_within(Class::WORDS) =>
+            {
                 return Outcome::NO;
             }
             (None, ValueKind::None | ValueKind::Bool | ValueKind::Number) => return Outcome::EITHER,

@@ -44,7 +44,8 @@ impl Conditions {
     fn hold_of(&self, text: &str) -> bool {
         let is_edge = |letter: Option<char>| letter.is_some_and(|letter| self.asked.edges.contains(&letter));
         !(self.asked.truth && text.chars().all(is_python_space))
-            && (self.asked.edges.is_empty() || !is_edge(text.chars().next()) && !is_edge(text.chars().next_back()))
+            && (self.asked.edges.is_empty()
+                || !is_edge(text.chars().next()) && !is_edge(text.chars().next_back()))
             && !self.holds.as_ref().is_some_and(|holds| holds.is_match(text))
     }
 }

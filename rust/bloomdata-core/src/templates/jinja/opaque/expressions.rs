@@ -1,6 +1,8 @@
 //! What expressions are, and what is known where a condition holds.
 
-use minijinja::machinery::ast::{BinOp, BinOpKind, CallArg, Compare, CompareOpKind, Expr, IfExpr, UnaryOpKind};
+use minijinja::machinery::ast::{
+    BinOp, BinOpKind, CallArg, Compare, CompareOpKind, Expr, IfExpr, UnaryOpKind,
+};
 
 use super::class::{Class, Outcome, is_type_test};
 use super::facts::{Facts, path, root};
@@ -56,7 +58,9 @@ impl<'source> Analysis<'_, 'source> {
                     let seen = self.look(&unary.expr, facts);
                     self.outcome(seen).not().into()
                 }
-                UnaryOpKind::Neg => self.free([&unary.expr], facts, "a number is made of what is said").into(),
+                UnaryOpKind::Neg => {
+                    self.free([&unary.expr], facts, "a number is made of what is said").into()
+                }
             },
             Expr::BinOp(both) => self.both(both, facts),
             Expr::Compare(compare) => self.compare(compare, facts).into(),
@@ -91,7 +95,9 @@ impl<'source> Analysis<'_, 'source> {
             Expr::Call(call) => self.call(call, facts).into(),
             Expr::List(list) => self.list(&list.items, facts).into(),
             Expr::Tuple(tuple) => self.free(&tuple.items, facts, "a tuple of what is said").into(),
-            Expr::Map(map) => self.free(map.keys.iter().chain(&map.values), facts, "a map of what is said").into(),
+            Expr::Map(map) => {
+                self.free(map.keys.iter().chain(&map.values), facts, "a map of what is said").into()
+            }
         }
     }
 
@@ -200,7 +206,8 @@ impl<'source> Analysis<'_, 'source> {
             return Class::FREE;
         }
         if all.is_within(Class::FREE | Class::WORDS) {
-            let free = if left.has(Class::FREE) && right.has(Class::FREE) { Class::FREE } else { Class::NEVER };
+            let free =
+                if left.has(Class::FREE) && right.has(Class::FREE) { Class::FREE } else { Class::NEVER };
             return Class::TEXT | free;
         }
         if all == Class::MESSAGES && matches!(both.op, BinOpKind::Add) {
@@ -213,9 +220,10 @@ impl<'source> Analysis<'_, 'source> {
     fn attribute(&mut self, of: &Expr<'source>, name: &str, facts: &Facts) -> Class {
         if matches!(of, Expr::Var(name) if name.id == "loop") {
             return match self.loops.last() {
-                None => Class::FREE,
-                Some(Around::Loop(item)) if matches!(name, "previtem" | "nextitem") => *item | Class::UNDEFINED,
-                Some(Around::Loop(_)) => Class::FREE,
+                Some(Around::Loop(item)) if matches!(name, "previtem" | "nextitem") => {
+                    *item | Class::UNDEFINED
+                }
+                None | Some(Around::Loop(_)) => Class::FREE,
                 Some(Around::Macro) => self.refuse("a macro in a loop"),
             };
         }

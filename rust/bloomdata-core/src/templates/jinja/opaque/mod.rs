@@ -27,8 +27,8 @@ use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
 
 use class::Class;
-pub(in crate::templates) use conditions::Conditions;
 use conditions::Asked;
+pub(in crate::templates) use conditions::Conditions;
 use facts::Facts;
 
 /// Nodes that are looked at before a template is given up: stock ones take some ten thousand.

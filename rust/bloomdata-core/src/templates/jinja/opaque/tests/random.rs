@@ -46,17 +46,59 @@ impl Choices<'_> {
 
     fn text(&mut self, depth: usize) -> String {
         let atoms = [
-            "m.content", "m.content", "m['content']", "m.get('content')", "messages[0].content", "c", "c", "ns.t",
-            "(messages|last).content", "(loop.previtem or m).content", "m.role", "'<a>'", "''", "x", "' \\n'",
-            "m.name", "m[m.role]", "(m.name or c)",
+            "m.content",
+            "m.content",
+            "m['content']",
+            "m.get('content')",
+            "messages[0].content",
+            "c",
+            "c",
+            "ns.t",
+            "(messages|last).content",
+            "(loop.previtem or m).content",
+            "m.role",
+            "'<a>'",
+            "''",
+            "x",
+            "' \\n'",
+            "m.name",
+            "m[m.role]",
+            "(m.name or c)",
         ];
         let patterns = [
-            "(T|trim)", "T.strip()", "T.lstrip()", "T.rstrip()", "T.lstrip('\\n')", "T.strip(' ')", "(T + T)", "(T ~ T)",
-            "(T ~ 'z')", "(' ' ~ T)", "(T if C else T)", "(T or 'o')", "(T|default('d', true))",
-            "(T|default(T))", "T.split('</a>')[-1]", "T.split('<a>')[0]", "T.replace('<a>', 'q')", "(T|replace('b', ''))",
-            "(T|string)", "f(T)", "(g(T, T)|trim)", "(T|safe)", "T.removeprefix('<a>')", "(T.split('<a>')|last)",
+            "(T|trim)",
+            "T.strip()",
+            "T.lstrip()",
+            "T.rstrip()",
+            "T.lstrip('\\n')",
+            "T.strip(' ')",
+            "(T + T)",
+            "(T ~ T)",
+            "(T ~ 'z')",
+            "(' ' ~ T)",
+            "(T if C else T)",
+            "(T or 'o')",
+            "(T|default('d', true))",
+            "(T|default(T))",
+            "T.split('</a>')[-1]",
+            "T.split('<a>')[0]",
+            "T.replace('<a>', 'q')",
+            "(T|replace('b', ''))",
+            "(T|string)",
+            "f(T)",
+            "(g(T, T)|trim)",
+            "(T|safe)",
+            "T.removeprefix('<a>')",
+            "(T.split('<a>')|last)",
             // What is refused, unless it never is about what is said.
-            "(T|upper)", "(T|tojson)", "T[0]", "(T|length)", "T.strip('1')", "(T * 2)", "T.split()[0]", "T[1:]",
+            "(T|upper)",
+            "(T|tojson)",
+            "T[0]",
+            "(T|length)",
+            "T.strip('1')",
+            "(T * 2)",
+            "T.split()[0]",
+            "T[1:]",
         ];
         let (atoms, patterns) = (self.without_loops(&atoms), self.without_loops(&patterns));
         let allowed = patterns.len() - 8;
@@ -76,12 +118,40 @@ impl Choices<'_> {
 
     fn condition(&mut self, depth: usize) -> String {
         let patterns = [
-            "m.role == 'user'", "T", "not C", "(C and C)", "(C or C)", "'</a>' in T", "'<a>' not in T",
-            "T.startswith('<a>')", "T.endswith('</a>')", "T == ''", "T != 'a'", "T is string", "T is none",
-            "T is not defined", "T|length > 0", "loop.first", "loop.last", "m == messages[0]", "m.tool_calls",
-            "'name' in m", "m.role in ['user', 'tool']", "ns.n", "T is mapping", "tools", "add_generation_prompt",
-            "messages|length > 2", "T == none",
-            "'1' in T", "T == T", "T|length > 3", "loop.changed(T)", "T in ['a', '']", "T is lower", "T == '0'",
+            "m.role == 'user'",
+            "T",
+            "not C",
+            "(C and C)",
+            "(C or C)",
+            "'</a>' in T",
+            "'<a>' not in T",
+            "T.startswith('<a>')",
+            "T.endswith('</a>')",
+            "T == ''",
+            "T != 'a'",
+            "T is string",
+            "T is none",
+            "T is not defined",
+            "T|length > 0",
+            "loop.first",
+            "loop.last",
+            "m == messages[0]",
+            "m.tool_calls",
+            "'name' in m",
+            "m.role in ['user', 'tool']",
+            "ns.n",
+            "T is mapping",
+            "tools",
+            "add_generation_prompt",
+            "messages|length > 2",
+            "T == none",
+            "'1' in T",
+            "T == T",
+            "T|length > 3",
+            "loop.changed(T)",
+            "T in ['a', '']",
+            "T is lower",
+            "T == '0'",
         ];
         let patterns = self.without_loops(&patterns);
         let allowed = patterns.len() - if self.is_inside { 7 } else { 6 };
@@ -94,14 +164,31 @@ impl Choices<'_> {
 
     fn statements(&mut self, depth: usize) -> String {
         let patterns = [
-            "{{ T }}", "{{ T }}", "<a>", "\n", "{{ T }}|", "{% if C %}S{% endif %}", "{% if C %}S{% else %}S{% endif %}",
-            "{% if C %}S{% elif C %}S{% else %}S{% endif %}", "{% set c = T %}", "{% set x = T %}",
-            "{% set ns.t = T %}", "{% set ns.n = C %}", "{% set x %}S{% endset %}", "{% filter trim %}S{% endfilter %}",
-            "{% for m in messages %}S{% endfor %}", "{% for m in messages[::-1] if C %}S{% else %}S{% endfor %}",
-            "{% for m in messages|selectattr('role', 'eq', 'user') %}S{% endfor %}", "{% with c = T %}S{% endwith %}",
-            "{% if C %}{% break %}{% endif %}", "{% if C %}{% continue %}{% endif %}",
-            "{% for part in T.split('<a>') %}{{ part }}{% endfor %}", "{% if C %}{{ raise_exception(T) }}{% endif %}",
-            "{% filter upper %}S{% endfilter %}", "{{ m }}", "{% for x in T %}{{ x }}{% endfor %}",
+            "{{ T }}",
+            "{{ T }}",
+            "<a>",
+            "\n",
+            "{{ T }}|",
+            "{% if C %}S{% endif %}",
+            "{% if C %}S{% else %}S{% endif %}",
+            "{% if C %}S{% elif C %}S{% else %}S{% endif %}",
+            "{% set c = T %}",
+            "{% set x = T %}",
+            "{% set ns.t = T %}",
+            "{% set ns.n = C %}",
+            "{% set x %}S{% endset %}",
+            "{% filter trim %}S{% endfilter %}",
+            "{% for m in messages %}S{% endfor %}",
+            "{% for m in messages[::-1] if C %}S{% else %}S{% endfor %}",
+            "{% for m in messages|selectattr('role', 'eq', 'user') %}S{% endfor %}",
+            "{% with c = T %}S{% endwith %}",
+            "{% if C %}{% break %}{% endif %}",
+            "{% if C %}{% continue %}{% endif %}",
+            "{% for part in T.split('<a>') %}{{ part }}{% endfor %}",
+            "{% if C %}{{ raise_exception(T) }}{% endif %}",
+            "{% filter upper %}S{% endfilter %}",
+            "{{ m }}",
+            "{% for x in T %}{{ x }}{% endfor %}",
         ];
         let mut all = String::new();
         for _ in 0..=self.below(3) {
@@ -132,8 +219,26 @@ impl Choices<'_> {
 /// Seldom an answer: most templates at random are none of which its part could be told.
 const ROLES: [&str; 7] = ["user", "system", "tool", "user", "system", "tool", "assistant"];
 pub(super) const SAID: [&str; 20] = [
-    "a", "Hello", " b ", "x\ny", "", " ", "\n", "\na\n", "<a>", "</a>b", "1", "0", "{{ 1 }}", "\u{b}",
-    "\u{b}\u{b}\u{b}", "é\u{2003}", "x</a>", "\u{c}0", "<", "same",
+    "a",
+    "Hello",
+    " b ",
+    "x\ny",
+    "",
+    " ",
+    "\n",
+    "\na\n",
+    "<a>",
+    "</a>b",
+    "1",
+    "0",
+    "{{ 1 }}",
+    "\u{b}",
+    "\u{b}\u{b}\u{b}",
+    "é\u{2003}",
+    "x</a>",
+    "\u{c}0",
+    "<",
+    "same",
 ];
 
 /// How often the plan was used, and how often it was not.
@@ -166,14 +271,14 @@ pub(super) fn check(source: &str, roles: &[usize], chats: &[Vec<usize>]) -> (usi
 #[test]
 fn plans_write_what_the_interpreter_writes() {
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        // More, to look for what was missed: CASES=20000.
-        cases: std::env::var("CASES").map_or(300, |cases| cases.parse().unwrap()),
+        cases: 300,
         failure_persistence: None,
         ..ProptestConfig::default()
     });
     let totals = std::cell::Cell::new((0, 0));
     let chats = prop::collection::vec(prop::collection::vec(0..SAID.len(), 4), 6);
-    let input = (prop::collection::vec(any::<u8>(), 0..200), prop::collection::vec(0..ROLES.len(), 1..5), chats);
+    let input =
+        (prop::collection::vec(any::<u8>(), 0..200), prop::collection::vec(0..ROLES.len(), 1..5), chats);
     runner
         .run(&input, |(choices, roles, chats)| {
             let source = Choices { bytes: choices.iter(), is_inside: false }.template();

@@ -228,6 +228,7 @@ fn what_leaks_through_names_and_blocks_is_refused() {
         "{% if 'ab' in m.content %}{% set m = messages[1] %}{{ m.content|length }}{% endif %}",
         "{% if c is not string %}{% for x in [1, 2] %}{{ c|length }}{% set c = m.content %}{% endfor %}{% endif %}",
         "{% for q in messages %}{% set z = c %}{% endfor %}{% if m.role == 'user' %}{% set z = 'x' %}{% endif %}{{ z|length }}",
+        "{% for q in messages %}{% set z = c %}{% endfor %}{% if m.role == 'user' %}a{% else %}{% set z = 'x' %}{% endif %}{{ z|length }}",
         "{% set x %}{% for y in messages %}{{ y.content }}{% endfor %}{% endset %}{{ 'ab' in x }}",
         "{% set x %}{% for y in [1, 2] %}{{ c }}{% endfor %}{% endset %}{{ x == 'ab' }}",
         "{% if not ns.t %}{% set ns.t = c %}{{ ns.t|length }}{% endif %}",
