@@ -1,8 +1,6 @@
 //! What expressions are, and what is known where a condition holds.
 
-use minijinja::machinery::ast::{
-    BinOp, BinOpKind, CallArg, Compare, CompareOpKind, Expr, IfExpr, UnaryOpKind,
-};
+use minijinja::machinery::ast::{BinOp, BinOpKind, CallArg, CompareOpKind, Expr, IfExpr, UnaryOpKind};
 
 use super::class::{Class, Outcome, is_type_test};
 use super::facts::{Facts, path, root};
@@ -140,19 +138,14 @@ impl<'source> Analysis<'_, 'source> {
     }
 
     fn both(&mut self, both: &BinOp<'source>, facts: &Facts) -> Seen {
-        let compared = match both.op {
-            BinOpKind::ScAnd | BinOpKind::ScOr => return self.short(both, facts),
-            BinOpKind::Eq => CompareOpKind::Eq,
-            BinOpKind::Ne => CompareOpKind::Ne,
-            BinOpKind::In => CompareOpKind::In,
-            BinOpKind::Lt => CompareOpKind::Lt,
-            BinOpKind::Lte => CompareOpKind::Lte,
-            BinOpKind::Gt => CompareOpKind::Gt,
-            BinOpKind::Gte => CompareOpKind::Gte,
-            BinOpKind::Add | BinOpKind::Concat => return self.sum(both, facts).into(),
-            _ => return self.free([&both.left, &both.right], facts, "reckoning with what is said").into(),
-        };
-        self.pair(compared, &both.left, &both.right, facts).into()
+        if let Some(op) = comparison(both.op) {
+            return self.pair(op, &both.left, &both.right, facts).into();
+        }
+        match both.op {
+            BinOpKind::ScAnd | BinOpKind::ScOr => self.short(both, facts),
+            BinOpKind::Add | BinOpKind::Concat => self.sum(both, facts).into(),
+            _ => self.free([&both.left, &both.right], facts, "reckoning with what is said").into(),
+        }
     }
 
     /// `and`, `or`: the right side is made only if the left one does not tell.
@@ -288,7 +281,14 @@ impl<'source> Analysis<'_, 'source> {
             Expr::Test(test) if test.args.is_empty() && is_type_test(test.name) => {
                 self.keep(&test.expr, |class| class.passing(test.name, result), facts);
             }
-            Expr::Compare(compare) => self.narrow_compare(compare, result, facts),
+            Expr::BinOp(both) if let Some(op) = comparison(both.op) => {
+                self.narrow_compare(op, (&both.left, &both.right), result, facts);
+            }
+            Expr::Compare(compare) => {
+                if let [only] = &compare.ops[..] {
+                    self.narrow_compare(only.op, (&compare.expr, &only.expr), result, facts);
+                }
+            }
             Expr::Call(call) if result => {
                 // What begins or ends with a text that no message holds is none.
                 if let Expr::GetAttr(get) = &call.expr
@@ -304,10 +304,14 @@ impl<'source> Analysis<'_, 'source> {
         }
     }
 
-    fn narrow_compare(&mut self, compare: &Compare<'source>, result: bool, facts: &mut Facts) {
-        let [only] = &compare.ops[..] else { return };
-        let (left, right) = (&compare.expr, &only.expr);
-        let (looked_for, text, is_match) = match only.op {
+    fn narrow_compare(
+        &mut self,
+        op: CompareOpKind,
+        (left, right): (&Expr<'source>, &Expr<'source>),
+        result: bool,
+        facts: &mut Facts,
+    ) {
+        let (looked_for, text, is_match) = match op {
             CompareOpKind::In => (left, right, result),
             CompareOpKind::NotIn => (left, right, !result),
             CompareOpKind::Eq => (right, left, result),
@@ -331,4 +335,18 @@ impl<'source> Analysis<'_, 'source> {
             facts.insert(path, left(class));
         }
     }
+}
+
+/// The same operator, of one kind of nodes and of the other.
+fn comparison(op: BinOpKind) -> Option<CompareOpKind> {
+    Some(match op {
+        BinOpKind::Eq => CompareOpKind::Eq,
+        BinOpKind::Ne => CompareOpKind::Ne,
+        BinOpKind::In => CompareOpKind::In,
+        BinOpKind::Lt => CompareOpKind::Lt,
+        BinOpKind::Lte => CompareOpKind::Lte,
+        BinOpKind::Gt => CompareOpKind::Gt,
+        BinOpKind::Gte => CompareOpKind::Gte,
+        _ => return None,
+    })
 }

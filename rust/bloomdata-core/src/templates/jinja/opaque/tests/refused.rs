@@ -225,6 +225,7 @@ fn what_leaks_through_names_and_blocks_is_refused() {
         // What is known in a branch is not known of other values of the name.
         "{% if c is not string %}{% set c = m.content %}{{ c|length }}{% endif %}{{ c|length }}",
         "{% if 'ab' in c %}x{% else %}{{ c.split('b') }}{% endif %}{{ c|length }}",
+        "{% if m.content is not string %}{% set m = messages[1] %}{{ m.content|length }}{% endif %}",
         "{% if 'ab' in m.content %}{% set m = messages[1] %}{{ m.content|length }}{% endif %}",
         "{% if c is not string %}{% for x in [1, 2] %}{{ c|length }}{% set c = m.content %}{% endfor %}{% endif %}",
         "{% for q in messages %}{% set z = c %}{% endfor %}{% if m.role == 'user' %}{% set z = 'x' %}{% endif %}{{ z|length }}",

@@ -73,6 +73,7 @@ const PROVEN: &[&str] = &[
     "{{ raise_exception(c|upper ~ m) if m.role == 'user' and loop.first and false else c }}",
     "{{ [m][0].content }}{% set rest = [m] + messages[1:] %}{{ rest|length }}",
     "{% do namespace(a=c) %}{% with x = c %}{{ x }}{% endwith %}",
+    "{% set d = messages[0].content %}{% if '</a>' in d %}{{ d.split('</a>')|length }}{% elif d == 'a' %}{{ d|upper }}{% endif %}",
     "{% if 'no' in c %}{% set c = 'x' %}{% endif %}{{ c }}",
 ];
 
