@@ -241,15 +241,20 @@ pub(super) const SAID: [&str; 20] = [
     "same",
 ];
 
-/// How often the plan was used, and how often it was not.
-pub(super) fn check(source: &str, roles: &[usize], chats: &[Vec<usize>]) -> (usize, usize) {
+/// A template with nothing given to it, if it is one.
+pub(super) fn made(source: &str) -> Option<ChatTemplate> {
     let options = TemplateOptions {
         template: format!("{source}\n"),
         template_variables: [].into(),
         template_date: None,
         train_on: TrainOn::All,
     };
-    let Ok(template) = ChatTemplate::new(&options, Vec::new()) else { return (0, 0) };
+    ChatTemplate::new(&options, Vec::new()).ok()
+}
+
+/// How often the plan was used, and how often it was not.
+pub(super) fn check(source: &str, roles: &[usize], chats: &[Vec<usize>]) -> (usize, usize) {
+    let Some(template) = made(source) else { return (0, 0) };
     let (mut used, mut others) = (0, 0);
     for said in chats {
         let messages = roles.iter().zip(said).map(|(&role, &text)| (ROLES[role], SAID[text]));

@@ -1,6 +1,8 @@
 //! Each construct by itself, with whatever messages may say: the plan writes what the interpreter writes.
 
-use super::random::{SAID, check};
+use super::random::{SAID, check, made};
+use crate::json_fields::FieldPath;
+use crate::templates::chat::Chat;
 
 /// What treats all texts alike, under some condition.
 const PROVEN: &[&str] = &[
@@ -88,4 +90,68 @@ fn what_is_proven_is_so_whatever_is_said() {
         // Texts that hold none of what is looked for are the most.
         assert!(used * 6 > chats.len(), "{template}: {used} of {}", chats.len());
     }
+}
+
+#[test]
+fn a_template_that_writes_what_marks_are_made_of_is_not_misread() {
+    let chats: Vec<Vec<usize>> = (0..SAID.len()).map(|text| vec![text, 0]).collect();
+    for fixed in [
+        "\u{b}\u{b}\u{b}",
+        "\u{b}",
+        "\u{c}",
+        "\u{c}\u{c}",
+        "\u{fdd3}0\u{fdd4}",
+        "\u{fdd3}",
+        "\u{fdd5}0\u{fdd6}",
+    ] {
+        for said in ["m.content", "m.content|trim", "m.content.lstrip()", "m.content.rstrip()"] {
+            let template = format!("{{% for m in messages %}}{fixed}{{{{ {said} }}}}{fixed}{{% endfor %}}");
+            check(&template, &[0, 1], &chats);
+            let template =
+                format!("{{% for m in messages %}}{{{{ {said} }}}}{{{{ m.content }}}}{{% endfor %}}");
+            check(&template, &[0, 1], &chats);
+        }
+    }
+}
+
+#[test]
+fn tools_are_part_of_a_plan_at_the_second_time() {
+    let source = "{% for tool in tools or [] %}{{ tool|tojson }}{% endfor %}{% for m in messages %}[{{ m.role }}]\n\
+                  {{ m.content }}{% if m.role == 'assistant' %}</s>{% endif %}\n{% endfor %}\
+                  {% if add_generation_prompt %}[assistant]\n{% endif %}";
+    let template = made(source).unwrap();
+    let key = FieldPath::of_key("messages");
+    let record = |tool: usize, said: &str| {
+        format!(
+            "{{\"messages\": [{{\"role\": \"user\", \"content\": \"{said}\"}}, {{\"content\": \" a{said}\", \"role\": \
+             \"assistant\"}}], \"tools\": [{{\"name\": {tool}}}]}}"
+        )
+    };
+    for tool in 0..3 {
+        for time in 0..4 {
+            let record = record(tool, ["a", "b", " ", ""][time]);
+            let chat = Chat::parse(&record, &key).unwrap();
+            let filled = template.filled(&chat);
+            assert_eq!(filled.is_some(), time > 0, "{record}");
+            if let Some(filled) = filled {
+                assert_eq!(template.run(&chat), Ok(filled), "{record}");
+            }
+        }
+    }
+}
+
+#[test]
+fn texts_that_need_more_than_all_fuel_are_run() {
+    // Each round doubles the text.
+    let double = "{% set ns = namespace(t=messages[0].content) %}{% for x in range(12) %}\
+                  {% set ns.t = ns.t + ns.t %}{% endfor %}{{ ns.t }}";
+    let template = made(double).unwrap();
+    let (short, long) = ("a".repeat(1_000), "a".repeat(1_000_000));
+    for (text, is_filled) in [(&short, true), (&long, false)] {
+        let chat = Chat::plain(vec![("user", text)]).unwrap();
+        template.plan(&chat);
+        assert_eq!(template.filled(&chat).is_some(), is_filled);
+    }
+    let chat = Chat::plain(vec![("user", &long)]).unwrap();
+    assert!(template.render(&chat, false).is_err());
 }
