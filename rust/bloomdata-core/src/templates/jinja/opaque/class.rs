@@ -103,8 +103,8 @@ impl Class {
     fn passes(self, test: &str) -> Option<bool> {
         let is_text = match test {
             "string" | "sequence" | "iterable" | "defined" => true,
-            "undefined" | "none" | "mapping" | "number" | "boolean" | "integer" | "int" | "float"
-            | "true" | "false" => false,
+            "undefined" | "none" | "mapping" | "number" | "boolean" | "integer" | "float" | "true"
+            | "false" => false,
             _ => return None,
         };
         match self {

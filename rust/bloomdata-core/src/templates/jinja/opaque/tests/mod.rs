@@ -3,6 +3,7 @@
 mod random;
 mod refused;
 mod same;
+mod table;
 
 use super::super::JinjaTemplate;
 use super::{Conditions, Given};
