@@ -83,10 +83,12 @@ const PROVEN: &[&str] = &[
 fn what_is_proven_is_so_whatever_is_said() {
     let pairs = (0..SAID.len()).flat_map(|first| (0..SAID.len()).map(move |second| vec![first, second]));
     let chats: Vec<Vec<usize>> = pairs.collect();
+    // Messages that are the same, of which some ask.
+    let alike: Vec<Vec<usize>> = (0..SAID.len()).map(|text| vec![text, text]).collect();
     for source in PROVEN {
         let template = format!("{{% for m in messages %}}[{{% set c = m.content %}}{source}]{{% endfor %}}");
         let (used, _) = check(&template, &[0, 1], &chats);
-        check(&template, &[0, 0], &chats);
+        check(&template, &[0, 0], &alike);
         // Texts that hold none of what is looked for are the most.
         assert!(used * 6 > chats.len(), "{template}: {used} of {}", chats.len());
     }
