@@ -22,6 +22,8 @@ pub struct Chat<'record> {
     pub contents: Vec<Option<Cow<'record, str>>>,
     /// Whether messages have nothing but a role and a text, and there is nothing beside them.
     pub is_plain: bool,
+    /// Whether messages have nothing but a role and a text each, whatever there is beside them.
+    pub(super) has_plain_messages: bool,
     /// Whether roles stand in front of texts, as they do in what is made here.
     is_in_order: bool,
     source: Source<'record>,
@@ -55,6 +57,7 @@ impl<'record> Chat<'record> {
             roles: Vec::with_capacity(messages.len()),
             contents: Vec::with_capacity(messages.len()),
             is_plain: tools.is_none() && documents.is_none(),
+            has_plain_messages: true,
             is_in_order: true,
             source: Source::Record {
                 messages: messages.iter().map(|raw| raw.get()).collect(),
@@ -79,7 +82,8 @@ impl<'record> Chat<'record> {
         };
         let Some(role) = message.role else { return bad("has no role") };
         // A plain message is its two fields and nothing else.
-        self.is_plain &= message.content.is_some() && message.num_fields == 2;
+        self.has_plain_messages &= message.content.is_some() && message.num_fields == 2;
+        self.is_plain &= self.has_plain_messages;
         self.is_in_order &= message.is_in_order;
         self.roles.push(role);
         self.contents.push(message.content);
@@ -93,6 +97,7 @@ impl<'record> Chat<'record> {
             roles: messages.iter().map(|message| message.role.name().into()).collect(),
             contents: messages.iter().map(|message| Some(message.content.as_str().into())).collect(),
             is_plain: true,
+            has_plain_messages: true,
             is_in_order: true,
             source: Source::Conversation,
         }
@@ -103,7 +108,15 @@ impl<'record> Chat<'record> {
         let (roles, contents): (Vec<_>, Vec<_>) =
             messages.into_iter().map(|(role, content)| (role.into(), Some(content.into()))).unzip();
         let source = Source::Conversation;
-        (!roles.is_empty()).then_some(Self { roles, contents, is_plain: true, is_in_order: true, source })
+        let (is_plain, has_plain_messages, is_in_order) = (true, true, true);
+        (!roles.is_empty()).then_some(Self {
+            roles,
+            contents,
+            is_plain,
+            has_plain_messages,
+            is_in_order,
+            source,
+        })
     }
 
     /// As Jinja templates take it.
@@ -114,15 +127,31 @@ impl<'record> Chat<'record> {
         if self.is_plain && self.is_in_order {
             return Ok(self.plain_input());
         }
-        let value = |raw: &str| value_of(raw).map_err(|error| malformed(&error));
         match &self.source {
-            Source::Record { messages, tools, documents } => Ok(JinjaInput {
-                messages: messages.iter().map(|raw| value(raw)).collect::<Result<Vec<_>, _>>()?.into(),
-                tools: tools.map(value).transpose()?,
-                documents: documents.map(value).transpose()?,
-            }),
+            Source::Record { messages, .. } => {
+                let (tools, documents) = self.beside()?;
+                let messages = messages.iter().map(|raw| value(raw)).collect::<Result<Vec<_>, _>>()?.into();
+                Ok(JinjaInput { messages, tools, documents })
+            }
             Source::Conversation => Ok(self.plain_input()),
         }
+    }
+
+    /// Tools and documents, as they stand in the record.
+    pub(super) fn raw_beside(&self) -> (Option<&'record str>, Option<&'record str>) {
+        match self.source {
+            Source::Record { tools, documents, .. } => (tools, documents),
+            Source::Conversation => (None, None),
+        }
+    }
+
+    /// Tools and documents, as templates take them.
+    ///
+    /// # Errors
+    /// What is not JSON.
+    pub(super) fn beside(&self) -> Result<(Option<Value>, Option<Value>), BadRecord> {
+        let (tools, documents) = self.raw_beside();
+        Ok((tools.map(value).transpose()?, documents.map(value).transpose()?))
     }
 
     fn plain_input(&self) -> JinjaInput {
@@ -142,6 +171,10 @@ impl<'record> Chat<'record> {
     pub fn texts(&self) -> Option<Vec<&str>> {
         self.contents.iter().map(|content| content.as_deref()).collect()
     }
+}
+
+fn value(raw: &str) -> Result<Value, BadRecord> {
+    value_of(raw).map_err(|error| malformed(&error))
 }
 
 /// Messages of a role and a text each, as Jinja templates take them.

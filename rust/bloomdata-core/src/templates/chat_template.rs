@@ -1,24 +1,20 @@
 //! Conversations become text by a template, and it is known what of the text is trained on.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::NaiveDateTime;
 use serde::{Deserialize, Serialize};
 
 use super::builtin;
-use super::chat::{Chat, messages_of};
+use super::chat::Chat;
 use super::jinja::{JinjaInput, JinjaTemplate, Variable};
-use super::plan::{Plan, Rendered};
+use super::plan::Rendered;
+use super::plans::Plans;
 use super::prefixes::{Real, first};
 use super::spans::{Question, TrainOn, asked};
 use crate::document::BadRecord;
 use crate::error::{Error, Result};
 
-/// Plans that are kept: most conversations have roles that many others have.
-const MAX_PLANS: usize = 4096;
-/// Messages of a conversation whose plan is kept.
-const MAX_PLANNED: usize = 256;
 /// Messages of a conversation at most. Each answer asks for the text in front of it, so time grows with the square.
 const MAX_MESSAGES: usize = 1024;
 
@@ -63,14 +59,12 @@ impl TemplateOptions {
 /// A template, ready for use by all threads.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    jinja: JinjaTemplate,
-    is_builtin: bool,
-    end_tokens: Vec<String>,
-    train_on: TrainOn,
-    plans: Mutex<BTreeMap<String, Planned>>,
+    pub(super) jinja: JinjaTemplate,
+    pub(super) is_builtin: bool,
+    pub(super) end_tokens: Vec<String>,
+    pub(super) train_on: TrainOn,
+    pub(super) plans: Plans,
 }
-
-type Planned = Arc<std::result::Result<Plan, String>>;
 
 impl ChatTemplate {
     /// Prepares a template. `end_tokens` are those of which the first behind an answer ends it, beside `eos_token`:
@@ -84,8 +78,7 @@ impl ChatTemplate {
         let mut end_tokens = end_tokens;
         let eos = options.template_variables.get("eos_token").and_then(Variable::as_str);
         end_tokens.extend(eos.map(str::to_owned));
-        let plans = Mutex::default();
-        let is_builtin = builtin.is_some();
+        let (is_builtin, plans) = (builtin.is_some(), Plans::default());
         Ok(Self { jinja, is_builtin, end_tokens, train_on: options.train_on, plans })
     }
 
@@ -98,14 +91,11 @@ impl ChatTemplate {
         chat: &Chat<'_>,
         add_generation_prompt: bool,
     ) -> std::result::Result<String, BadRecord> {
-        // A plan takes time with the square of the messages: it is for those that are kept.
-        if self.is_builtin
-            && !add_generation_prompt
-            && chat.roles.len() <= MAX_PLANNED
+        if !add_generation_prompt
             && !chat.holds_marks()
-            && let (Ok(plan), Some(texts)) = (self.plan(chat).as_ref(), chat.texts())
+            && let Some(text) = self.filled_text(chat)
         {
-            return Ok(plan.fill(&texts).text);
+            return Ok(text);
         }
         self.jinja.render(&chat.input()?, add_generation_prompt).map_err(BadRecord::Template)
     }
@@ -146,18 +136,24 @@ impl ChatTemplate {
         if self.jinja.has_generation() {
             return self.marked(chat);
         }
-        let texts = chat.texts();
-        if let (true, Some(texts)) = (self.is_builtin, &texts) {
-            let plan = self.plan(chat);
-            return match plan.as_ref() {
+        if let Some(filled) = self.filled(chat) {
+            return Ok(filled);
+        }
+        if let (true, Some(texts)) = (self.is_builtin, &chat.texts()) {
+            return match &self.plan(chat).plan {
                 Ok(plan) => Ok(plan.fill(texts)),
                 Err(reason) => Err(BadRecord::Template(reason.clone())),
             };
         }
+        self.run(chat)
+    }
+
+    /// The same for any template and conversation, by running it.
+    pub(super) fn run(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
         let input = chat.input()?;
         let text = self.jinja.render(&input, false).map_err(BadRecord::Template)?;
         if chat.is_plain
-            && let (Ok(plan), Some(texts)) = (self.plan(chat).as_ref(), &texts)
+            && let (Ok(plan), Some(texts)) = (&self.plan(chat).plan, &chat.texts())
         {
             let filled = plan.fill(texts);
             if filled.text == text {
@@ -189,31 +185,6 @@ impl ChatTemplate {
         }
         trained.retain(|span| !span.is_empty());
         Ok(Rendered { text, trained })
-    }
-
-    fn plan(&self, chat: &Chat<'_>) -> Planned {
-        // With its length in front of each, no two lists of roles have the same key.
-        let mut key = String::new();
-        for role in &chat.roles {
-            key.push_str(&role.len().to_string());
-            key.push(':');
-            key.push_str(role);
-        }
-        let lock = || self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = lock().get(&key) {
-            return Arc::clone(plan);
-        }
-        let roles: Vec<&str> = chat.roles.iter().map(AsRef::as_ref).collect();
-        let render = |messages: &[(&str, &str)], asking: bool| {
-            let messages = messages_of(messages.iter().copied());
-            self.jinja.render(&JinjaInput { messages, tools: None, documents: None }, asking)
-        };
-        let plan: Planned = Arc::new(Plan::new(&roles, &render, &self.end_tokens, self.train_on));
-        let mut plans = lock();
-        if plans.len() < MAX_PLANS && roles.len() <= MAX_PLANNED {
-            plans.insert(key, Arc::clone(&plan));
-        }
-        plan
     }
 }
 

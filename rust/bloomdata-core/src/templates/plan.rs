@@ -12,8 +12,9 @@ use crate::conversation::{is_python_space, python_strip};
 /// A mark is `OPEN`, the number of the message, `CLOSE`; characters that Unicode sets aside for such uses.
 pub(super) const OPEN: char = '\u{fdd3}';
 const CLOSE: char = '\u{fdd4}';
-/// White space around a mark, which tells whether the template leaves it out.
-const PAD: &str = "\n \n";
+/// White space around a mark, which tells whether the template leaves it out. Of a kind that none looks for, as some
+/// strip nothing but ends of lines.
+const PAD: &str = "\u{b}\u{b}\u{b}";
 
 /// The mark of a message.
 pub(super) fn mark(message: usize) -> String {
@@ -71,7 +72,7 @@ struct Marked<'run> {
 }
 
 /// Renders messages of a role and a text each, with or without the prompt for an answer.
-type Render<'run> = dyn Fn(&[(&str, &str)], bool) -> Result<String, String> + 'run;
+pub(super) type Render<'run> = dyn Fn(&[(&str, &str)], bool) -> Result<String, String> + 'run;
 
 impl Marked<'_> {
     /// The first messages, so many, one of which is no mark.
@@ -123,6 +124,17 @@ impl Plan {
             at = span.end;
         }
         plan.cut(&text[at..], None, roles.len())?;
+        Ok(plan)
+    }
+
+    /// The plan of these roles without what is trained on, which may not be told for sure.
+    ///
+    /// # Errors
+    /// What the template objects to.
+    pub(super) fn untrained(roles: &[&str], render: &Render<'_>) -> Result<Self, String> {
+        let text = Marked { roles, render }.render(roles.len(), false)?;
+        let mut plan = Self { pieces: Vec::new() };
+        plan.cut(&text, None, roles.len())?;
         Ok(plan)
     }
 

@@ -1,6 +1,7 @@
 //! Any chat template of a `tokenizer_config.json`, as `transformers.apply_chat_template` renders it.
 //!
 //! - [`generation`]: blocks that mark what the model says.
+//! - [`opaque`]: whether a template treats all texts alike, so that it need not be run for each.
 //! - [`safe`]: the filter of that name, where it would do more than nothing.
 //! - [`values`]: JSON as templates see it.
 //! - [`python`]: what templates expect of Python; its texts are in [`text`], [`display`] and [`json`].
@@ -8,6 +9,7 @@
 mod display;
 mod generation;
 mod json;
+pub(super) mod opaque;
 mod python;
 mod safe;
 mod text;
@@ -19,12 +21,13 @@ use minijinja::value::Value;
 use minijinja::{Environment, context};
 
 use generation::{BEGIN, END};
+use opaque::{Conditions, Given};
 
 pub use minijinja::Value as Variable;
 pub use values::value_of;
 
 /// Steps of a template at most: a loop over a billion numbers is no template.
-const FUEL: u64 = 50_000_000;
+pub(super) const FUEL: u64 = 50_000_000;
 /// Bytes of a template's source at most; stock ones have thirty thousand.
 const MAX_SOURCE_BYTES: usize = 1 << 18;
 /// Stack for reading a template: one that is nothing but `not not not …` nests as deep as it is long.
@@ -35,6 +38,7 @@ const STACK_BYTES: usize = 1 << 30;
 pub struct JinjaTemplate {
     environment: Environment<'static>,
     has_generation: bool,
+    source: String,
 }
 
 /// What a template is given.
@@ -65,12 +69,7 @@ impl JinjaTemplate {
         if source.len() > MAX_SOURCE_BYTES {
             return Err(format!("chat template: {} bytes: more than {MAX_SOURCE_BYTES}", source.len()));
         }
-        let compile = || Self::compile(source, variables, now);
-        std::thread::scope(|scope| {
-            let reader = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, compile);
-            let reader = reader.map_err(|error| format!("chat template: no thread to read it: {error}"))?;
-            reader.join().unwrap_or_else(|_| Err("chat template: it cannot be read".into()))
-        })
+        deep(|| Self::compile(source, variables, now))
     }
 
     fn compile(
@@ -80,13 +79,12 @@ impl JinjaTemplate {
     ) -> Result<Self, String> {
         safe::check(source)?;
         let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(|error| explain(&error))?);
+        environment.set_syntax(syntax()?);
         environment.set_fuel(Some(FUEL));
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         python::extend(&mut environment, now);
         let (plain, marked) = generation::rewrite(source);
-        let has_generation = marked.is_some();
+        let (has_generation, source) = (marked.is_some(), plain.clone());
         for (name, source) in [("template", Some(plain)), ("marked", marked)] {
             if let Some(source) = source {
                 environment.add_template_owned(name, source).map_err(|error| explain(&error))?;
@@ -95,12 +93,20 @@ impl JinjaTemplate {
         for (name, value) in variables {
             environment.add_global(name, value);
         }
-        Ok(Self { environment, has_generation })
+        Ok(Self { environment, has_generation, source })
     }
 
     /// Whether the template marks what the model says.
     pub fn has_generation(&self) -> bool {
         self.has_generation
+    }
+
+    /// Under which conditions the template treats all texts of such conversations alike.
+    ///
+    /// # Errors
+    /// What it does that depends on them, or may.
+    pub(super) fn prove(&self, given: &Given) -> Result<Conditions, String> {
+        deep(|| opaque::prove(&self.source, syntax()?, given))
     }
 
     /// Renders messages.
@@ -137,15 +143,44 @@ impl JinjaTemplate {
         }
     }
 
+    /// Renders messages, and tells how much of [`FUEL`] was used.
+    ///
+    /// # Errors
+    /// As [`JinjaTemplate::render`].
+    pub(super) fn render_measured(&self, input: &JinjaInput) -> Result<(String, u64), String> {
+        let template = self.environment.get_template("template").map_err(|error| explain(&error))?;
+        let rendered = template.render_captured(given(input, false)).map_err(|error| explain(&error))?;
+        let used = rendered.state().fuel_levels().map_or(FUEL, |(used, _)| used);
+        Ok((rendered.into_output(), used))
+    }
+
     fn run(&self, name: &str, input: &JinjaInput, add_generation_prompt: bool) -> Result<String, String> {
         let template = self.environment.get_template(name).map_err(|error| explain(&error))?;
-        let JinjaInput { messages, tools, documents } = input;
-        let given = context! {
-            messages, add_generation_prompt, tools => tools.clone().unwrap_or(Value::from(())),
-            documents => documents.clone().unwrap_or(Value::from(())),
-        };
-        template.render(given).map_err(|error| explain(&error))
+        template.render(given(input, add_generation_prompt)).map_err(|error| explain(&error))
     }
+}
+
+/// The names that a template is given.
+fn given(input: &JinjaInput, add_generation_prompt: bool) -> Value {
+    let JinjaInput { messages, tools, documents } = input;
+    context! {
+        messages, add_generation_prompt, tools => tools.clone().unwrap_or(Value::from(())),
+        documents => documents.clone().unwrap_or(Value::from(())),
+    }
+}
+
+fn syntax() -> Result<SyntaxConfig, String> {
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    syntax.map_err(|error| explain(&error))
+}
+
+/// Does something with a template that takes stack by how deep it is.
+fn deep<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        let reader = reader.map_err(|error| format!("chat template: no thread to read it: {error}"))?;
+        reader.join().unwrap_or_else(|_| Err("chat template: it cannot be read".into()))
+    })
 }
 
 /// What went wrong, in one line.

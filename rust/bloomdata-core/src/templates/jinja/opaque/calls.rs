@@ -1,0 +1,284 @@
+//! What filters, tests, functions and methods make of values.
+
+use minijinja::machinery::ast::{Call, CallArg, Expr, Filter, Test};
+
+use super::class::{Class, Outcome, is_type_test};
+use super::expressions::Seen;
+use super::facts::Facts;
+use super::{Analysis, MacroKnown};
+use crate::conversation::is_python_space;
+
+impl<'source> Analysis<'_, 'source> {
+    /// Filters of a block, the first of which is handed what it writes.
+    pub(super) fn chain(&mut self, chain: &Expr<'source>, class: Class, facts: &Facts) -> Class {
+        let Expr::Filter(filter) = chain else { return self.refuse("a filter that is none") };
+        let class = match &filter.expr {
+            Some(inner) => self.chain(inner, class, facts),
+            None => class,
+        };
+        self.filter(filter, class, facts)
+    }
+
+    pub(super) fn filter(&mut self, filter: &Filter<'source>, class: Class, facts: &Facts) -> Class {
+        if matches!(filter.name, "default" | "d") {
+            return self.default(filter, class, facts);
+        }
+        self.free_arguments(&filter.args, facts, "a filter is told what is said");
+        let mut made = Class::NEVER;
+        for kind in class.kinds() {
+            made |= self.filter_of(filter, kind);
+        }
+        made
+    }
+
+    /// What a filter makes of a value of one kind.
+    fn filter_of(&mut self, filter: &Filter<'source>, kind: Class) -> Class {
+        let texts = texts(&filter.args);
+        let free = if matches!(filter.name, "selectattr" | "rejectattr" | "map") {
+            &[][..]
+        } else {
+            &filter.args[..]
+        };
+        match (kind, filter.name, free) {
+            (kind, _, _) if kind.is_within(Class::FREE) => Class::FREE,
+            (Class::CONTENT | Class::TEXT, "string" | "safe", [])
+            | (Class::MESSAGES | Class::PIECES, "list", [])
+            | (Class::MESSAGES, "reverse", []) => kind,
+            (Class::CONTENT | Class::TEXT, "trim", args) => self.strip(kind, args),
+            (Class::CONTENT, "replace", [CallArg::Pos(_), CallArg::Pos(_)]) => {
+                self.without(kind, texts.first().copied().flatten())
+            }
+            (Class::MESSAGES, "first" | "last", []) => Class::MESSAGE | Class::UNDEFINED,
+            (Class::PIECES, "first" | "last", []) => Class::CONTENT,
+            (Class::MESSAGES | Class::PIECES | Class::MESSAGE, "length" | "count", []) => Class::FREE,
+            (Class::MESSAGES, "selectattr" | "rejectattr", _)
+                if texts.first().copied().flatten().is_some_and(is_other_field)
+                    && filter.args.iter().all(|argument| matches!(argument, CallArg::Pos(_))) =>
+            {
+                kind
+            }
+            (Class::MESSAGES, "map", _)
+                if matches!(&filter.args[..], [CallArg::Kwarg("attribute", Expr::Const(field))]
+                    if field.value.as_str().is_some_and(is_other_field)) =>
+            {
+                Class::FREE
+            }
+            _ => self.refuse(&format!("the filter {} of what is said", filter.name)),
+        }
+    }
+
+    fn default(&mut self, filter: &Filter<'source>, class: Class, facts: &Facts) -> Class {
+        let [CallArg::Pos(other), more @ ..] = &filter.args[..] else {
+            self.free_arguments(&filter.args, facts, "a filter is told what is said");
+            return if class.is_within(Class::FREE) { class } else { self.refuse("a default by name") };
+        };
+        let other = self.look(other, facts).class;
+        self.free_arguments(more, facts, "a filter is told what is said");
+        if more.is_empty() {
+            // Anything plain may be undefined.
+            let is_there = class.without(Class::UNDEFINED);
+            return if class.has(Class::UNDEFINED | Class::PLAIN) { is_there | other } else { is_there };
+        }
+        self.asked.truth |= class.has(Class::WORDS);
+        class | other
+    }
+
+    pub(super) fn test(&mut self, test: &Test<'source>, facts: &Facts) -> Seen {
+        if let Expr::Var(name) = &test.expr
+            && matches!(test.name, "defined" | "undefined")
+            && (matches!(name.id, "loop" | "namespace") || self.known.macros.contains_key(name.id))
+        {
+            return Outcome::EITHER.into();
+        }
+        let class = self.look(&test.expr, facts).class;
+        if test.args.is_empty() && is_type_test(test.name) {
+            return class.test(test.name).into();
+        }
+        self.free_arguments(&test.args, facts, "a test is told what is said");
+        if !class.is_within(Class::FREE) {
+            self.refuse(&format!("the test {} of what is said", test.name));
+        }
+        Outcome::EITHER.into()
+    }
+
+    pub(super) fn call(&mut self, call: &Call<'source>, facts: &Facts) -> Class {
+        match &call.expr {
+            Expr::Var(name) => self.function(name.id, &call.args, facts),
+            Expr::GetAttr(get) => {
+                let is_loop = matches!(&get.expr, Expr::Var(name) if name.id == "loop");
+                let class = if is_loop { Class::FREE } else { self.look(&get.expr, facts).class };
+                self.method(class, get.name, &call.args, facts)
+            }
+            expr => {
+                self.free([expr], facts, "what is said is called");
+                self.free_arguments(&call.args, facts, "something is told what is said")
+            }
+        }
+    }
+
+    fn function(&mut self, name: &'source str, args: &[CallArg<'source>], facts: &Facts) -> Class {
+        if let Some(known) = self.known.macros.get(name).cloned() {
+            return self.call_macro(name, &known, args, facts);
+        }
+        match name {
+            "raise_exception" if self.is_own(name) => {
+                // The conversation is then run as ever, for the whole text of the error.
+                let refused = self.refused.clone();
+                self.free_arguments(args, facts, "");
+                self.refused = refused;
+                Class::NEVER
+            }
+            "namespace" if self.is_own(name) => {
+                for argument in args {
+                    match argument {
+                        CallArg::Kwarg(name, expr) => {
+                            let class = self.look(expr, facts).class;
+                            *self.known.attributes.entry(name).or_default() |= class;
+                        }
+                        _ => {
+                            return self.refuse("a namespace of something");
+                        }
+                    }
+                }
+                Class::NAMESPACE
+            }
+            "loop" => self.refuse("a loop that calls itself"),
+            _ => self.free_arguments(args, facts, "a function is told what is said"),
+        }
+    }
+
+    fn call_macro(
+        &mut self,
+        name: &'source str,
+        known: &MacroKnown<'source>,
+        args: &[CallArg<'source>],
+        facts: &Facts,
+    ) -> Class {
+        let mut is_given = vec![false; known.parameters.len()];
+        for (number, argument) in args.iter().enumerate() {
+            let (place, expr) = match argument {
+                CallArg::Pos(expr) => (Some(number), expr),
+                CallArg::Kwarg(key, expr) => {
+                    (known.parameters.iter().position(|(parameter, _)| parameter == key), expr)
+                }
+                CallArg::PosSplat(_) | CallArg::KwargSplat(_) => return self.refuse("a list of arguments"),
+            };
+            let Some(place) = place.filter(|&place| place < is_given.len()) else {
+                return self.refuse("a macro is given more than it takes");
+            };
+            let class = self.look(expr, facts).class;
+            self.give(name, place, class);
+            is_given[place] = true;
+        }
+        for (place, _) in is_given.iter().enumerate().filter(|(_, is_given)| !**is_given) {
+            self.give(name, place, Class::UNDEFINED);
+        }
+        known.written.captured()
+    }
+
+    /// Hands a macro an argument.
+    pub(super) fn give(&mut self, name: &str, place: usize, class: Class) {
+        if let Some((_, known)) =
+            self.known.macros.get_mut(name).and_then(|known| known.parameters.get_mut(place))
+        {
+            *known |= class;
+        }
+    }
+
+    fn method(&mut self, class: Class, name: &str, args: &[CallArg<'source>], facts: &Facts) -> Class {
+        if name == "get"
+            && class.has(Class::MESSAGE)
+            && let [CallArg::Pos(key), other @ ..] = args
+            && let Some(key) = key.as_const()
+            && let Some(key) = key.as_str()
+        {
+            return self.get(class, key, other, facts);
+        }
+        self.free_arguments(args, facts, "a method is told what is said");
+        let mut made = Class::NEVER;
+        for kind in class.kinds() {
+            made |= self.method_of(kind, name, args);
+        }
+        made
+    }
+
+    /// `get` of a message, by a constant.
+    fn get(&mut self, class: Class, key: &str, other: &[CallArg<'source>], facts: &Facts) -> Class {
+        let other = match other {
+            [] => Class::NONE,
+            [CallArg::Pos(other)] => self.look(other, facts).class,
+            _ => return self.refuse("a default by name"),
+        };
+        let of_message = match key {
+            "role" => Class::ROLE,
+            "content" => Class::CONTENT,
+            _ => other,
+        };
+        match class.without(Class::MESSAGE) {
+            Class::NEVER => of_message,
+            rest if rest.is_within(Class::FREE) => of_message | other | Class::FREE,
+            _ => self.refuse("get of what may be no message"),
+        }
+    }
+
+    fn method_of(&mut self, kind: Class, name: &str, args: &[CallArg<'source>]) -> Class {
+        let first = texts(args).first().copied().flatten();
+        match (kind, name, args) {
+            (kind, _, _) if kind.is_within(Class::FREE) => Class::FREE,
+            (Class::CONTENT | Class::TEXT, "strip" | "lstrip" | "rstrip", args) => self.strip(kind, args),
+            (Class::CONTENT, "split" | "rsplit", [_] | [_, CallArg::Pos(_)])
+                if self.without(kind, first) == kind =>
+            {
+                Class::PIECES
+            }
+            (Class::CONTENT, "startswith" | "endswith", [_]) if self.without(kind, first) == kind => {
+                Class::FREE
+            }
+            (Class::CONTENT, "replace", [_, CallArg::Pos(_)])
+            | (Class::CONTENT, "removeprefix" | "removesuffix", [_]) => self.without(kind, first),
+            _ => self.refuse(&format!("the method {name} of what is said")),
+        }
+    }
+
+    /// Stripping of white space, which leaves the marks what they are; of some of it, where texts have none to strip.
+    fn strip(&mut self, kind: Class, args: &[CallArg<'source>]) -> Class {
+        // Blank texts at the ends of others would have more than themselves stripped.
+        self.asked.truth |= kind == Class::TEXT;
+        let letters = match (args, texts(args).first().copied().flatten()) {
+            ([], _) => return kind,
+            ([_], Some(letters)) if kind == Class::CONTENT => letters,
+            _ => return self.refuse("stripping of what is not known"),
+        };
+        if !letters.chars().all(|letter| is_python_space(letter) && !matches!(letter, '\u{b}' | '\u{c}')) {
+            return self.refuse("stripping of letters");
+        }
+        self.asked.edges.extend(letters.chars());
+        kind
+    }
+
+    /// What is left without a text that no message holds: all of it.
+    fn without(&mut self, kind: Class, text: Option<&str>) -> Class {
+        match text {
+            Some(text) if !text.is_empty() && self.look_for(text) => kind,
+            _ => self.refuse("a text is looked for that is not known"),
+        }
+    }
+}
+
+/// Arguments by place that are constant texts.
+fn texts<'tree>(args: &'tree [CallArg<'_>]) -> Vec<Option<&'tree str>> {
+    let text = |expr: &'tree Expr<'_>| match expr {
+        Expr::Const(value) => value.value.as_str(),
+        _ => None,
+    };
+    let of = |argument: &'tree CallArg<'_>| match argument {
+        CallArg::Pos(expr) => text(expr),
+        _ => None,
+    };
+    args.iter().map(of).collect()
+}
+
+/// Whether a field of a message is not what it says, nor a way to it.
+fn is_other_field(name: &str) -> bool {
+    name != "content" && !name.contains('.')
+}

@@ -1,0 +1,197 @@
+//! Proves from a template's syntax that it treats all texts alike: what it writes is then known from the roles of a
+//! conversation, with places for what is said, and need not be run for each one.
+//!
+//! The proof is of two runs side by side, over conversations of the same roles that say different things. Every value
+//! has a class that says how it may differ between the two: not at all, by what a message says, and so on. Conditions
+//! must come out alike, so both runs do the same steps; what is written must be made of fixed texts and of contents as
+//! they are. All that is not known to keep this is refused, and the template is run as ever.
+//!
+//! - [`class`]: the classes. [`facts`]: what is known of names at one place.
+//! - [`statements`]: what is written. [`expressions`], [`compare`], [`calls`]: what values are.
+//! - [`conditions`]: what messages must not say, such as a text that the template looks for.
+
+mod calls;
+mod class;
+mod compare;
+mod conditions;
+mod expressions;
+mod facts;
+mod statements;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use minijinja::machinery::ast::{Expr, Macro, Stmt};
+use minijinja::machinery::parse;
+use minijinja::syntax::SyntaxConfig;
+
+use class::Class;
+use conditions::Asked;
+pub(in crate::templates) use conditions::Conditions;
+use facts::Facts;
+
+/// Nodes that are looked at before a template is given up: stock ones take some ten thousand.
+const MAX_STEPS: usize = 1_000_000;
+/// Times that a template is gone through before it is given up. Each makes a class of a name larger.
+const MAX_ROUNDS: usize = 64;
+
+/// What is known of all conversations that a proof is of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::templates) struct Given {
+    /// The roles that messages have.
+    pub(in crate::templates) roles: BTreeSet<String>,
+    /// Whether there are tools; the same ones in both runs.
+    pub(in crate::templates) tools: bool,
+    /// The same of documents.
+    pub(in crate::templates) documents: bool,
+}
+
+/// Under which conditions a template treats all texts alike.
+///
+/// # Errors
+/// What it does that depends on them, or may.
+pub(super) fn prove(source: &str, syntax: SyntaxConfig, given: &Given) -> Result<Conditions, String> {
+    let template = parse(source, "template", syntax).map_err(|error| error.to_string())?;
+    let Stmt::Template(template) = &template else { return Err("no template".into()) };
+    let mut analysis = Analysis::new(given, &template.children)?;
+    for _ in 0..MAX_ROUNDS {
+        let before = analysis.known.clone();
+        (analysis.asked, analysis.refused) = (Asked::default(), None);
+        let written = analysis.block(&template.children, &mut Facts::default());
+        if analysis.steps > MAX_STEPS {
+            return Err("too long to tell".into());
+        }
+        if analysis.known == before {
+            return match analysis.refused {
+                Some(reason) => Err(reason),
+                None if written.has(Class::NOTHING | Class::PLAIN | Class::WORDS) => {
+                    Conditions::new(analysis.asked)
+                }
+                None => Err("it never ends well".into()),
+            };
+        }
+    }
+    Err("its names depend on one another too much".into())
+}
+
+/// A macro: its parameters, and what it writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct MacroKnown<'source> {
+    parameters: Vec<(&'source str, Class)>,
+    written: Class,
+}
+
+/// What holds of names wherever they stand. It only grows while a template is gone through, again and again, until
+/// nothing is added to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Known<'source> {
+    names: BTreeMap<&'source str, Class>,
+    /// Attributes of any namespace.
+    attributes: BTreeMap<&'source str, Class>,
+    macros: BTreeMap<&'source str, MacroKnown<'source>>,
+}
+
+/// A loop that one is in.
+#[derive(Debug, Clone, Copy)]
+enum Around {
+    /// Its items.
+    Loop(Class),
+    /// Whatever stands around the place where a macro is made.
+    Macro,
+}
+
+struct Analysis<'given, 'source> {
+    given: &'given Given,
+    known: Known<'source>,
+    loops: Vec<Around>,
+    /// Whether a loop is left in its middle.
+    is_cut: bool,
+    asked: Asked,
+    refused: Option<String>,
+    steps: usize,
+}
+
+impl<'given, 'source> Analysis<'given, 'source> {
+    fn new(given: &'given Given, template: &[Stmt<'source>]) -> Result<Self, String> {
+        let mut known = Known::default();
+        let mut found = Vec::new();
+        macros(template, &mut found);
+        for (one, is_inside) in found {
+            if is_inside || known.macros.contains_key(one.name) {
+                return Err(format!("the macro {} is made twice, or in another one", one.name));
+            }
+            let names = one.args.iter().filter_map(|name| match name {
+                Expr::Var(name) => Some((name.id, Class::NEVER)),
+                _ => None,
+            });
+            let parameters: Vec<_> = names.collect();
+            known.macros.insert(one.name, MacroKnown { parameters, written: Class::NEVER });
+        }
+        let mut parameters = known.macros.values().flat_map(|one| &one.parameters);
+        if parameters.any(|(name, _)| *name == "loop" || known.macros.contains_key(name)) {
+            return Err("a parameter that means two things".into());
+        }
+        let (asked, refused) = (Asked::default(), None);
+        Ok(Self { given, known, loops: Vec::new(), is_cut: false, asked, refused, steps: 0 })
+    }
+
+    /// Gives the template up, in this round. What is returned is no value, so that nothing else is said about it.
+    fn refuse(&mut self, what: &str) -> Class {
+        self.refused.get_or_insert_with(|| what.to_owned());
+        Class::NEVER
+    }
+
+    /// Counts a step; `false` if there were too many.
+    fn step(&mut self, size: usize) -> bool {
+        self.steps += size;
+        self.steps <= MAX_STEPS
+    }
+
+    /// What a name is wherever it stands.
+    fn name(&self, name: &str) -> Class {
+        let list = |is_given| if is_given { Class::PLAIN } else { Class::NONE };
+        let given = match name {
+            "messages" => Class::MESSAGES,
+            "tools" => list(self.given.tools),
+            "documents" => list(self.given.documents),
+            "add_generation_prompt" => Class::PLAIN,
+            _ => Class::FREE,
+        };
+        given | self.known.names.get(name).copied().unwrap_or_default()
+    }
+
+    /// Whether a function is the one of this name that all templates have.
+    fn is_own(&self, name: &str) -> bool {
+        !self.known.names.contains_key(name) && !self.known.macros.contains_key(name)
+    }
+
+    /// A text that is looked for in what messages say. It must be none of those that stand in for them.
+    fn look_for(&mut self, text: &str) -> bool {
+        let is_of_marks = |letter: char| {
+            letter.is_ascii_digit() || matches!(letter, '\u{b}' | '\u{c}' | '\u{fdd0}'..='\u{fdef}')
+        };
+        let is_other = !text.chars().all(is_of_marks);
+        if is_other {
+            self.asked.holds.insert(text.to_owned());
+        }
+        is_other
+    }
+}
+
+/// All macros, and whether they stand in another one.
+fn macros<'tree, 'source>(block: &'tree [Stmt<'source>], found: &mut Vec<(&'tree Macro<'source>, bool)>) {
+    for statement in block {
+        if let Stmt::Macro(one) = statement {
+            let at = found.len();
+            found.push((one, false));
+            macros(&one.body, found);
+            for (_, is_inside) in &mut found[at + 1..] {
+                *is_inside = true;
+            }
+        }
+        for inner in statements::blocks(statement) {
+            macros(inner, found);
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! What statements write, and what they make of names.
+
+use std::collections::BTreeSet;
+
+use minijinja::machinery::ast::{Expr, ForLoop, IfCond, Macro, Stmt};
+
+use super::class::Class;
+use super::facts::Facts;
+use super::{Analysis, Around};
+
+impl<'source> Analysis<'_, 'source> {
+    /// What a list of statements writes.
+    pub(super) fn block(&mut self, block: &[Stmt<'source>], facts: &mut Facts) -> Class {
+        let mut written = Class::NOTHING;
+        for statement in block {
+            written = written.then(self.statement(statement, facts));
+        }
+        written
+    }
+
+    fn statement(&mut self, statement: &Stmt<'source>, facts: &mut Facts) -> Class {
+        if !self.step(1 + facts.len()) {
+            return self.refuse("too long to tell");
+        }
+        match statement {
+            Stmt::EmitRaw(raw) => {
+                if raw.raw.is_empty() {
+                    Class::NOTHING
+                } else {
+                    Class::PLAIN
+                }
+            }
+            Stmt::EmitExpr(emit) => {
+                let class = self.look(&emit.expr, facts).class;
+                self.written(class)
+            }
+            Stmt::IfCond(branch) => self.branch(branch, facts),
+            Stmt::ForLoop(each) => self.each(each, facts),
+            Stmt::Set(set) => {
+                if let (Expr::List(targets), Expr::Tuple(values)) = (&set.target, &set.expr)
+                    && targets.items.len() == values.items.len()
+                {
+                    let classes: Vec<Class> =
+                        values.items.iter().map(|value| self.look(value, facts).class).collect();
+                    for (target, class) in targets.items.iter().zip(classes) {
+                        self.assign(target, class, facts);
+                    }
+                } else {
+                    let class = self.look(&set.expr, facts).class;
+                    self.assign(&set.target, class, facts);
+                }
+                Class::NOTHING
+            }
+            Stmt::SetBlock(set) => {
+                let mut class = self.capture(&set.body, facts);
+                if let Some(filter) = &set.filter {
+                    class = self.chain(filter, class, facts);
+                }
+                self.assign(&set.target, class, facts);
+                Class::NOTHING
+            }
+            Stmt::FilterBlock(filter) => {
+                let class = self.capture(&filter.body, facts);
+                let class = self.chain(&filter.filter, class, facts);
+                self.written(class)
+            }
+            Stmt::WithBlock(with) => {
+                let mut inside = facts.clone();
+                for (target, expr) in &with.assignments {
+                    let class = self.look(expr, &inside).class;
+                    self.assign(target, class, &mut inside);
+                }
+                let written = self.block(&with.body, &mut inside);
+                facts.forget_all(&assigned(std::slice::from_ref(statement)));
+                written
+            }
+            Stmt::Macro(one) => {
+                self.make(one);
+                Class::NOTHING
+            }
+            Stmt::Do(call) => {
+                self.call(&call.call, facts);
+                Class::NOTHING
+            }
+            Stmt::Continue(_) | Stmt::Break(_) => {
+                self.is_cut = true;
+                Class::NOTHING
+            }
+            Stmt::Template(_) | Stmt::AutoEscape(_) | Stmt::CallBlock(_) => {
+                self.refuse("a statement that is not known")
+            }
+        }
+    }
+
+    /// What a block writes, as a value.
+    fn capture(&mut self, block: &[Stmt<'source>], facts: &mut Facts) -> Class {
+        let was_cut = std::mem::replace(&mut self.is_cut, false);
+        let written = self.block(block, facts).captured();
+        if std::mem::replace(&mut self.is_cut, was_cut) {
+            return self.refuse("a loop is left from inside of what is kept");
+        }
+        written
+    }
+
+    /// A value, written.
+    fn written(&mut self, class: Class) -> Class {
+        let text = class.without(Class::FREE);
+        if !text.is_within(Class::WORDS) {
+            return self.refuse("a message is written as a whole");
+        }
+        if class.has(Class::FREE) { text | Class::PLAIN } else { text }
+    }
+
+    fn branch(&mut self, branch: &IfCond<'source>, facts: &mut Facts) -> Class {
+        let seen = self.look(&branch.expr, facts);
+        let outcome = self.outcome(seen);
+        let (mut written, mut after) = (Class::NEVER, None::<Facts>);
+        for (is_taken, result, body) in
+            [(outcome.yes, true, &branch.true_body), (outcome.no, false, &branch.false_body)]
+        {
+            if is_taken {
+                let mut inside = facts.clone();
+                self.narrow(&branch.expr, result, &mut inside);
+                written |= self.block(body, &mut inside);
+                after = Some(match after {
+                    Some(other) => inside.join(&other),
+                    None => inside,
+                });
+            }
+        }
+        if let Some(after) = after {
+            *facts = after;
+        }
+        written
+    }
+
+    fn each(&mut self, each: &ForLoop<'source>, facts: &mut Facts) -> Class {
+        let list = self.look(&each.iter, facts).class;
+        if each.recursive {
+            return self.refuse("a loop that calls itself");
+        }
+        let item = self.items(list);
+        let mut names = assigned(&each.body);
+        targets(&each.target, &mut names);
+        facts.forget_all(&names);
+        let mut written = Class::NOTHING;
+        if item != Class::NEVER {
+            let mut inside = facts.clone();
+            self.assign(&each.target, item, &mut inside);
+            if let Some(filter) = &each.filter_expr {
+                let seen = self.look(filter, &inside);
+                self.outcome(seen);
+                self.narrow(filter, true, &mut inside);
+            }
+            let was_cut = std::mem::replace(&mut self.is_cut, false);
+            self.loops.push(Around::Loop(item));
+            let once = self.block(&each.body, &mut inside);
+            self.loops.pop();
+            self.is_cut = was_cut;
+            // Once, or more often; where a loop is left in its middle, less than that, which is no other kind of text.
+            written |= once | once.then(once);
+        }
+        let mut inside = facts.clone();
+        written |= self.block(&each.else_body, &mut inside);
+        facts.forget_all(&assigned(&each.else_body));
+        written
+    }
+
+    /// What one gets of a list, one by one; nothing if it is none or empty.
+    fn items(&mut self, list: Class) -> Class {
+        let mut item = Class::NEVER;
+        for kind in list.kinds() {
+            item |= match kind {
+                Class::UNDEFINED | Class::NONE => Class::NEVER,
+                Class::MESSAGES => Class::MESSAGE,
+                Class::PIECES => Class::CONTENT,
+                kind if kind.is_within(Class::FREE) => Class::FREE,
+                _ => self.refuse("a loop over what a message says"),
+            };
+        }
+        item
+    }
+
+    fn make(&mut self, one: &Macro<'source>) {
+        let mut facts = Facts::default();
+        let around = std::mem::replace(&mut self.loops, vec![Around::Macro]);
+        let was_cut = std::mem::replace(&mut self.is_cut, false);
+        let defaults_from = one.args.len() - one.defaults.len();
+        for (at, default) in one.defaults.iter().enumerate() {
+            // Made when the macro is called, of names that it sees, with its parameters among them.
+            let class = self.look(default, &facts).class;
+            self.give(one.name, defaults_from + at, class);
+        }
+        let parameters = self.known.macros.get(one.name).map(|known| known.parameters.clone());
+        for (at, (name, class)) in parameters.unwrap_or_default().into_iter().enumerate() {
+            let is_there = at >= defaults_from && !one_may_be_undefined(&one.defaults[at - defaults_from]);
+            let class = if is_there { class.without(Class::UNDEFINED) } else { class };
+            *self.known.names.entry(name).or_default() |= class;
+            facts.insert(name.to_owned(), class);
+        }
+        let written = self.block(&one.body, &mut facts);
+        (self.loops, self.is_cut) = (around, was_cut);
+        if let Some(known) = self.known.macros.get_mut(one.name) {
+            known.written |= written;
+        }
+    }
+
+    fn assign(&mut self, target: &Expr<'source>, class: Class, facts: &mut Facts) {
+        match target {
+            Expr::Var(name) if name.id == "loop" || self.known.macros.contains_key(name.id) => {
+                self.refuse("a name that means two things");
+            }
+            Expr::Var(name) => {
+                *self.known.names.entry(name.id).or_default() |= class;
+                facts.forget(name.id);
+                facts.insert(name.id.to_owned(), class);
+            }
+            Expr::List(names) => {
+                if !class.is_within(Class::FREE) {
+                    self.refuse("a message is taken apart");
+                }
+                for name in &names.items {
+                    self.assign(name, Class::FREE, facts);
+                }
+            }
+            Expr::GetAttr(get) => {
+                // Of all that is free it is an error: namespaces are made by a call, which is seen.
+                if !self.look(&get.expr, facts).class.is_within(Class::NAMESPACE | Class::FREE) {
+                    self.refuse("an attribute is set of a message");
+                }
+                *self.known.attributes.entry(get.name).or_default() |= class;
+            }
+            _ => {
+                self.refuse("something else than a name is set");
+            }
+        }
+    }
+}
+
+/// Whether a default may be undefined itself.
+fn one_may_be_undefined(default: &Expr<'_>) -> bool {
+    default.as_const().is_none()
+}
+
+/// Names that statements set.
+fn assigned<'source>(block: &[Stmt<'source>]) -> BTreeSet<&'source str> {
+    let mut names = BTreeSet::new();
+    for statement in block {
+        match statement {
+            Stmt::ForLoop(each) => targets(&each.target, &mut names),
+            Stmt::Set(set) => targets(&set.target, &mut names),
+            Stmt::SetBlock(set) => targets(&set.target, &mut names),
+            Stmt::WithBlock(with) => with.assignments.iter().for_each(|(name, _)| targets(name, &mut names)),
+            _ => {}
+        }
+        for inner in blocks(statement) {
+            names.extend(assigned(inner));
+        }
+    }
+    names
+}
+
+fn targets<'source>(target: &Expr<'source>, names: &mut BTreeSet<&'source str>) {
+    match target {
+        Expr::Var(name) => {
+            names.insert(name.id);
+        }
+        Expr::List(list) => list.items.iter().for_each(|target| targets(target, names)),
+        _ => {}
+    }
+}
+
+/// Statements that stand in one, but for those of a macro.
+pub(super) fn blocks<'tree, 'source>(statement: &'tree Stmt<'source>) -> Vec<&'tree [Stmt<'source>]> {
+    match statement {
+        Stmt::ForLoop(each) => vec![&each.body, &each.else_body],
+        Stmt::IfCond(branch) => vec![&branch.true_body, &branch.false_body],
+        Stmt::WithBlock(with) => vec![&with.body],
+        Stmt::SetBlock(set) => vec![&set.body],
+        Stmt::FilterBlock(filter) => vec![&filter.body],
+        Stmt::AutoEscape(escape) => vec![&escape.body],
+        _ => vec![],
+    }
+}

@@ -1,0 +1,185 @@
+//! The plans of a template that are kept, and when one of them is all that is needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::chat::{Chat, messages_of};
+use super::chat_template::ChatTemplate;
+use super::jinja::JinjaInput;
+use super::jinja::opaque::{Conditions, Given};
+use super::plan::{Plan, Rendered};
+use super::proof::Proof;
+
+/// Plans that are kept: most conversations have roles that many others have.
+const MAX_PLANS: usize = 4096;
+/// Messages of a conversation whose plan is kept: to make one takes time with the square of the messages.
+const MAX_PLANNED: usize = 256;
+/// Sets of roles of which it is known whether the template treats all texts alike.
+const MAX_PROOFS: usize = 256;
+
+/// What is known of conversations that were met.
+#[derive(Debug, Default)]
+pub(super) struct Plans {
+    kept: Mutex<BTreeMap<String, Arc<Planned>>>,
+    /// Conversations that were met once, as hashes of their roles and of what stands beside them.
+    met: Mutex<BTreeSet<u64>>,
+    proofs: Mutex<BTreeMap<Given, Option<Arc<Conditions>>>>,
+}
+
+/// What is known of all conversations of the same roles, with the same things beside them.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// With what is trained on, if that is known for sure.
+    pub(super) plan: Result<Plan, String>,
+    /// Without it, if it is not.
+    untrained: Option<Plan>,
+    /// That filling in the plan is all that the template does.
+    proof: Option<Proof>,
+}
+
+impl Planned {
+    fn none(reason: &str) -> Self {
+        Self { plan: Err(reason.to_owned()), untrained: None, proof: None }
+    }
+}
+
+impl Plans {
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Planned>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn proofs(&self) -> MutexGuard<'_, BTreeMap<Given, Option<Arc<Conditions>>>> {
+        self.proofs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a conversation of this key was met before.
+    fn was_met(&self, key: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        met.contains(&hasher.finish()) || (met.len() < MAX_PLANS && !met.insert(hasher.finish()))
+    }
+}
+
+impl ChatTemplate {
+    /// The plan of a conversation, filled in, if that is known to be all that the template does.
+    pub(super) fn filled(&self, chat: &Chat<'_>) -> Option<Rendered> {
+        self.filled_with(chat, |planned| planned.plan.as_ref().ok())
+    }
+
+    /// The same of the text alone.
+    pub(super) fn filled_text(&self, chat: &Chat<'_>) -> Option<String> {
+        let filled =
+            self.filled_with(chat, |planned| planned.plan.as_ref().ok().or(planned.untrained.as_ref()));
+        filled.map(|filled| filled.text)
+    }
+
+    fn filled_with(&self, chat: &Chat<'_>, plan_of: fn(&Planned) -> Option<&Plan>) -> Option<Rendered> {
+        let is_known = self.is_builtin || (chat.has_plain_messages && !self.jinja.has_generation());
+        if !is_known || chat.roles.len() > MAX_PLANNED {
+            return None;
+        }
+        let texts = chat.texts()?;
+        let planned = self.known_plan(chat)?;
+        let plan = plan_of(&planned)?;
+        let is_all = self.is_builtin || planned.proof.as_ref().is_some_and(|proof| proof.holds(&texts));
+        is_all.then(|| plan.fill(&texts))
+    }
+
+    /// A plan that is kept, or one that is worth it: others may have roles or tools like no other conversation.
+    fn known_plan(&self, chat: &Chat<'_>) -> Option<Arc<Planned>> {
+        let key = self.key(chat);
+        let is_full = {
+            let plans = self.plans.kept();
+            if let Some(planned) = plans.get(&key) {
+                return Some(Arc::clone(planned));
+            }
+            plans.len() >= MAX_PLANS
+        };
+        let is_worth_it = self.is_builtin || (!is_full && self.plans.was_met(&key));
+        is_worth_it.then(|| self.plan(chat))
+    }
+
+    /// The plan of a conversation.
+    pub(super) fn plan(&self, chat: &Chat<'_>) -> Arc<Planned> {
+        let key = self.key(chat);
+        if let Some(planned) = self.plans.kept().get(&key) {
+            return Arc::clone(planned);
+        }
+        let planned = Arc::new(self.make_plan(chat));
+        let mut plans = self.plans.kept();
+        if plans.len() < MAX_PLANS && chat.roles.len() <= MAX_PLANNED {
+            plans.insert(key, Arc::clone(&planned));
+        }
+        planned
+    }
+
+    fn make_plan(&self, chat: &Chat<'_>) -> Planned {
+        let mut beside = JinjaInput { messages: ().into(), tools: None, documents: None };
+        let mut conditions = None;
+        // A template with a name takes no notice of what stands beside messages.
+        if !self.is_builtin {
+            match chat.beside() {
+                Ok((tools, documents)) => (beside.tools, beside.documents) = (tools, documents),
+                Err(_) => return Planned::none("what stands beside messages cannot be read"),
+            }
+            if chat.has_plain_messages && !self.jinja.has_generation() {
+                conditions = self.conditions(chat);
+            }
+        }
+        if !self.is_builtin && !chat.is_plain && conditions.is_none() {
+            return Planned::none("what stands beside messages is not known to be used as it is");
+        }
+        let roles: Vec<&str> = chat.roles.iter().map(AsRef::as_ref).collect();
+        let render = |messages: &[(&str, &str)], asking: bool| {
+            let messages = messages_of(messages.iter().copied());
+            self.jinja.render(&JinjaInput { messages, ..beside.clone() }, asking)
+        };
+        let plan = Plan::new(&roles, &render, &self.end_tokens, self.train_on);
+        let untrained = match (&plan, &conditions) {
+            (Err(_), Some(_)) => Plan::untrained(&roles, &render).ok(),
+            _ => None,
+        };
+        let known = plan.as_ref().ok().or(untrained.as_ref()).zip(conditions);
+        let proof = known.and_then(|(plan, known)| Proof::new(&self.jinja, &roles, &beside, plan, known));
+        Planned { plan, untrained, proof }
+    }
+
+    /// Under which conditions the template treats all texts of such conversations alike.
+    fn conditions(&self, chat: &Chat<'_>) -> Option<Arc<Conditions>> {
+        let (tools, documents) = chat.raw_beside();
+        let roles = chat.roles.iter().map(|role| role.clone().into_owned()).collect();
+        let given = Given { roles, tools: tools.is_some(), documents: documents.is_some() };
+        let num_known = {
+            let proofs = self.plans.proofs();
+            if let Some(known) = proofs.get(&given) {
+                return known.clone();
+            }
+            proofs.len()
+        };
+        let known = if num_known < MAX_PROOFS { self.jinja.prove(&given).ok().map(Arc::new) } else { None };
+        if num_known < MAX_PROOFS {
+            self.plans.proofs().insert(given, known.clone());
+        }
+        known
+    }
+
+    /// The roles of a conversation, and what stands beside it. No two such lists have the same key.
+    fn key(&self, chat: &Chat<'_>) -> String {
+        let mut key = String::new();
+        // With its length in front of each.
+        for role in &chat.roles {
+            key.push_str(&role.len().to_string());
+            key.push(':');
+            key.push_str(role);
+        }
+        let (tools, documents) = if self.is_builtin { (None, None) } else { chat.raw_beside() };
+        for (name, raw) in [("tools", tools), ("documents", documents)] {
+            if let Some(raw) = raw {
+                key.extend([name, &raw.len().to_string(), ":", raw]);
+            }
+        }
+        key
+    }
+}
