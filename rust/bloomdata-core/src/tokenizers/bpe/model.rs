@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::cache::{Cache, MAX_WORD, Missing, ShortKey};
 use super::merges::{MergeSpace, Merger, NO_ID};
 use super::pairs::MAX_SYMBOLS;
+use crate::tokenizers::byte_lengths::ByteLengths;
 
 /// Words whose memory is asked for before the first of them is looked up.
 pub(super) const BATCH: usize = 32;
@@ -19,6 +20,8 @@ pub(super) struct Model {
     merger: Merger,
     /// With `ignore_merges`, tokens that their own merges would not give.
     whole: HashMap<Box<[u8]>, u32>,
+    /// How many bytes every token of bytes stands for.
+    pub(super) lengths: ByteLengths,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +81,7 @@ pub(super) fn read(json: &str) -> Result<File, String> {
 impl Model {
     /// A model of merges alone.
     pub(super) fn new(merger: Merger) -> Self {
-        Self { merger, whole: HashMap::new() }
+        Self { merger, whole: HashMap::new(), lengths: ByteLengths::default() }
     }
 
     /// Whether no token lies across the boundary at `at`, if that is one of ASCII, or of any characters.
@@ -130,11 +133,21 @@ impl Model {
                 Some((made.get(*left)?.symbol, made.get(*right)?.symbol, result.symbol))
             })
             .collect();
-        let texts: Vec<Vec<u8>> = made.into_values().map(|made| made.bytes).collect();
+        let mut lengths = ByteLengths::default();
+        let set = |made: Made| {
+            lengths.set(ids[made.symbol as usize], made.bytes.len());
+            made.bytes
+        };
+        let texts: Vec<Vec<u8>> = made.into_values().map(set).collect();
         let mut model = Self::new(Merger::of_bytes(ids, &merges, &texts));
         if file.ignore_merges {
             model.whole = model.unlike_merges(file.vocab, &bytes);
+            #[allow(clippy::iter_over_hash_type, reason = "each entry by itself")]
+            for (text, &id) in &model.whole {
+                lengths.set(id, text.len());
+            }
         }
+        model.lengths = lengths;
         Ok(model)
     }
 
