@@ -14,7 +14,7 @@ use crate::json_fields::{FieldPath, invalid_utf8};
 use crate::packing::types::{COMPLETION, PROMPT};
 use crate::stages::{RecordReader, RecordSource, Verdict};
 use crate::templates::Rendered;
-use crate::templates::chat::Chat;
+use crate::templates::chat::{Chat, ChatKeys};
 use crate::templates::chat_template::{ChatTemplate, TemplateOptions};
 use crate::tokenizers::Tokenizer;
 
@@ -33,7 +33,7 @@ pub struct ChatOptions {
 /// Reads conversations and renders them.
 pub(super) struct ChatReader {
     template: ChatTemplate,
-    key: FieldPath,
+    keys: ChatKeys,
     reader: Option<Box<dyn RecordReader>>,
 }
 
@@ -53,7 +53,7 @@ impl ChatReader {
         let reader = options.source.as_ref().map(source_reader).transpose()?;
         Ok(Self {
             template: ChatTemplate::new(&template, tokenizer.added_tokens())?,
-            key: FieldPath::parse(&options.messages_keyword)?,
+            keys: ChatKeys::new(FieldPath::parse(&options.messages_keyword)?),
             reader,
         })
     }
@@ -113,7 +113,7 @@ impl Worker<'_> {
         articles: &mut Articles,
     ) -> Result<std::result::Result<Fate, BadRecord>> {
         let rendered = if reader.reader.is_none() {
-            let chat = Chat::parse(record, &reader.key);
+            let chat = Chat::parse(record, &reader.keys);
             chat.and_then(|chat| Ok(vec![(reader.template.render_trained(&chat)?, turns(&chat))]))
         } else {
             match reader.read(record) {

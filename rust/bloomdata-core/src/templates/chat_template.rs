@@ -67,7 +67,7 @@ pub struct ChatTemplate {
     is_builtin: bool,
     end_tokens: Vec<String>,
     train_on: TrainOn,
-    plans: Mutex<BTreeMap<String, Planned>>,
+    plans: Mutex<BTreeMap<Vec<u8>, Planned>>,
 }
 
 type Planned = Arc<std::result::Result<Plan, String>>;
@@ -193,11 +193,10 @@ impl ChatTemplate {
 
     fn plan(&self, chat: &Chat<'_>) -> Planned {
         // With its length in front of each, no two lists of roles have the same key.
-        let mut key = String::new();
+        let mut key = Vec::with_capacity(chat.roles.iter().map(|role| 8 + role.len()).sum());
         for role in &chat.roles {
-            key.push_str(&role.len().to_string());
-            key.push(':');
-            key.push_str(role);
+            key.extend_from_slice(&(role.len() as u64).to_le_bytes());
+            key.extend_from_slice(role.as_bytes());
         }
         let lock = || self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = lock().get(&key) {
