@@ -356,7 +356,8 @@ mod tests {
     #[test]
     fn a_row_with_two_documents_and_padding() {
         // p p c sep | p c sep | pad
-        let (columns, cu_seqlens) = columns(&plain_rules(), &[1, 2, 3, 4, 5, 6, 7, 8], &[0, 0, 1, 3, 0, 1, 3, 2]);
+        let (columns, cu_seqlens) =
+            columns(&plain_rules(), &[1, 2, 3, 4, 5, 6, 7, 8], &[0, 0, 1, 3, 0, 1, 3, 2]);
         assert_eq!(columns[1], [-100, 3, 4, -100, 6, 7, -100, -100]);
         assert_eq!(columns[2], [0, 1, 2, 3, 0, 1, 2, 0]);
         assert_eq!(cu_seqlens, [0, 4, 7, 8]);

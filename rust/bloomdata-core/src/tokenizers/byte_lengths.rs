@@ -72,7 +72,9 @@ mod tests {
     fn an_id_that_stands_for_texts_of_two_lengths_is_the_shorter_one() {
         for both in [[1, 2], [2, 1]] {
             let mut lengths = ByteLengths::default();
-            both.into_iter().for_each(|length| lengths.set(0, length));
+            for length in both {
+                lengths.set(0, length);
+            }
             let is_whole = |text_bytes| lengths.ends(&[0], text_bytes, &mut Vec::new());
             assert!(is_whole(1) && !is_whole(2));
         }
