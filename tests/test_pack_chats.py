@@ -130,6 +130,19 @@ def test_a_tokenizer_that_begins_texts_does_not_begin_conversations_twice(vocabu
     assert bos not in tokens_and_types(report.folder)[0][0]
 
 
+@pytest.mark.parametrize("begin", ["{{ bos_token }}{{ bos_token }}", "<s>{{ bos_token }}"])
+def test_a_template_that_begins_texts_twice_is_refused(begin, vocabularies, tmp_path):
+    vocabulary = vocabularies["byte-level with BOS"]
+    template = begin + "{% for m in messages %}{{ m['role'] }}:{{ m['content'] }}{{ eos_token }}{% endfor %}"
+    path = write(tmp_path / "a.jsonl", record(CHAT[1:5]))
+    options = {"format": "megatron", "template_variables": {"bos_token": "<s>", "eos_token": "</s>"}}
+    with pytest.raises(bloomdata.CorruptDataError, match="its text begins with <s> twice"):
+        pack(path, tmp_path / "out", vocabulary, template=template, **options)
+    # One token may begin texts and end them: an empty message in front is no mistake.
+    options["template_variables"] = {"bos_token": "</s>", "eos_token": "</s>"}
+    pack(path, tmp_path / "same", vocabulary, template=template.replace("<s>", "</s>"), **options)
+
+
 def test_all_conversations_of_many_blocks_are_the_same_with_any_number_of_threads(tmp_path):
     chats = [
         [message | {"content": f"{at} " + message["content"] * 9} for message in CHAT[: 3 + at % 4]]

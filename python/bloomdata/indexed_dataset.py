@@ -7,6 +7,7 @@ import mmap
 import os
 import struct
 import weakref
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
@@ -41,7 +42,34 @@ def map_file(path: PathLike) -> mmap.mmap | bytes:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-class IndexedDataset:
+class Documents(ABC):
+    """Documents by their numbers: one, a slice of them as a list, or all in order."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def get(self, index: int, offset: int = 0, length: int | None = None) -> Tokens:
+        """Tokens `offset` to `offset + length` of a document, (length,); to its end without a length.
+
+        Raises:
+            IndexError: No such document, or a range that is not inside it.
+        """
+
+    @overload
+    def __getitem__(self, index: int) -> Tokens: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Tokens]: ...
+    def __getitem__(self, index: int | slice) -> Tokens | list[Tokens]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self.get(index)
+
+    def __iter__(self) -> Iterator[Tokens]:
+        return (self[i] for i in range(len(self)))
+
+
+class IndexedDataset(Documents):
     """Documents of a Megatron pair.
 
     `dataset[i]` are the tokens of document i, (num_tokens,), read-only; `dataset[a:b]` is a list of them. Reads the
@@ -153,21 +181,8 @@ class IndexedDataset:
     def __len__(self) -> int:
         return len(self.document_indices) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> Tokens: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Tokens]: ...
-    def __getitem__(self, index: int | slice) -> Tokens | list[Tokens]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        return self.get(index)
-
     def get(self, index: int, offset: int = 0, length: int | None = None) -> Tokens:
-        """Tokens `offset` to `offset + length` of a document, (length,); to its end without a length.
-
-        Raises:
-            IndexError: No such document, or a range that is not inside it.
-        """
+        """As `Documents.get`: a view of the file, or a copy with `pread`."""
         num_documents = len(self)
         document = index + num_documents if index < 0 else index
         if not 0 <= document < num_documents:
@@ -197,9 +212,6 @@ class IndexedDataset:
             start, wanted = start + len(part), wanted - len(part)
         return np.frombuffer(b"".join(parts), self.dtype, length)
 
-    def __iter__(self) -> Iterator[Tokens]:
-        return (self[i] for i in range(len(self)))
-
     def __reduce__(self) -> tuple[Any, tuple[str, Mode]]:
         return (_reopen, (self.path_prefix, self.mode))
 
@@ -213,7 +225,7 @@ def _reopen(path_prefix: str, mode: Mode) -> IndexedDataset:
     return IndexedDataset(path_prefix, mode=mode)
 
 
-class ShardedIndexedDataset:
+class ShardedIndexedDataset(Documents):
     """Documents of many Megatron pairs, one pair after the other, as one data set.
 
     Only headers are read when it is made. Pairs are opened when they are needed; those used longest ago are closed
@@ -260,25 +272,13 @@ class ShardedIndexedDataset:
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    @overload
-    def __getitem__(self, index: int) -> Tokens: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Tokens]: ...
-    def __getitem__(self, index: int | slice) -> Tokens | list[Tokens]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        return self.get(index)
-
     def get(self, index: int, offset: int = 0, length: int | None = None) -> Tokens:
-        """As `IndexedDataset.get`."""
+        """As `Documents.get`, of the pair that holds the document."""
         document = index + len(self) if index < 0 else index
         if not 0 <= document < len(self):
             raise IndexError(f"document {index} of {len(self)}")
         number = bisect.bisect_right(self._ends, document)
         return self._pair(number).get(document - (self._ends[number - 1] if number else 0), offset, length)
-
-    def __iter__(self) -> Iterator[Tokens]:
-        return (self[i] for i in range(len(self)))
 
     def __reduce__(self) -> tuple[Any, tuple[list[str], Mode, int]]:
         return (_reopen_all, (self.path_prefixes, self.mode, self.max_open_files))

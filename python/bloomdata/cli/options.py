@@ -29,6 +29,21 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", "-o", required=True, help="folder to write; new, empty, or of an earlier run")
 
 
+def add_shards(parser: argparse.ArgumentParser, *, seed: str) -> None:
+    """Shards, the order of their lines and which split each line is of. `seed` says what the seed is for."""
+    parser.add_argument("--max-lines", type=int, default=16_384, help="lines in a shard")
+    parser.add_argument("--compression", choices=("zstd", "gzip", "none"), default="zstd", help="of the shards")
+    parser.add_argument("--level", type=int, default=3, help="compression level")
+    parser.add_argument("--prefix", default="part", help="first part of shard names")
+    parser.add_argument("--shuffle", action="store_true", help="shuffle all lines, in bounded memory")
+    parser.add_argument("--seed", type=int, default=0, help=seed)
+    parser.add_argument(
+        "--splits",
+        type=parse_splits,
+        help="shares (train=0.98,dev=0.01,test=0.01) or numbers of lines (dev=1000,test=1000)",
+    )
+
+
 def add_bad_records(parser: argparse.ArgumentParser) -> None:
     """What a record does that cannot become a document."""
     parser.add_argument(

@@ -17,9 +17,9 @@ from bloomdata.cli.options import (
     add_records,
     add_rows_of_pairs,
     add_running,
+    add_shards,
     add_special_tokens,
     add_tokenizer,
-    parse_splits,
 )
 from bloomdata.cli.prepare import PREPARE_EXAMPLES, add_prepare
 from bloomdata.cli.run import RUN_EXAMPLES, add_run
@@ -82,11 +82,8 @@ def _add(
 
 def _shard(parser: argparse.ArgumentParser) -> None:
     add_inputs(parser)
-    parser.add_argument("--max-lines", type=int, default=16_384, help="lines in a shard")
+    add_shards(parser, seed="of the shuffle and of splits by ratio")
     parser.add_argument("--max-bytes", type=int, help="decompressed bytes in a shard")
-    parser.add_argument("--compression", choices=("zstd", "gzip", "none"), default="zstd", help="of the shards")
-    parser.add_argument("--level", type=int, default=3, help="compression level")
-    parser.add_argument("--prefix", default="part", help="first part of shard names")
     parser.add_argument("--digits", type=int, default=5, help="digits of the number in shard names, at least")
     parser.add_argument("--first-index", type=int, default=0, help="number of the first shard")
     parser.add_argument("--text-field", default="text", help="key for the lines of .txt inputs")
@@ -97,13 +94,6 @@ def _shard(parser: argparse.ArgumentParser) -> None:
         help="check that every line is a JSON object",
     )
     add_bad_records(parser)
-    parser.add_argument("--shuffle", action="store_true", help="shuffle all lines, in bounded memory")
-    parser.add_argument("--seed", type=int, default=0, help="of the shuffle and of splits by ratio")
-    parser.add_argument(
-        "--splits",
-        type=parse_splits,
-        help="shares (train=0.98,dev=0.01,test=0.01) or numbers of lines (dev=1000,test=1000)",
-    )
     add_running(parser)
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bloomdata.cli.options import FORMATS, add_bad_records, add_running, add_template_values, parse_splits
+from bloomdata.cli.options import FORMATS, add_bad_records, add_running, add_shards, add_template_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,16 +79,6 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--missing", choices=("raise", "report"), default="raise", help="what an input does that is not there"
     )
-    parser.add_argument("--shuffle", action="store_true", help="shuffle all lines, in bounded memory")
-    parser.add_argument("--seed", type=int, default=0, help="of the shuffle, of samples, and of splits")
-    parser.add_argument(
-        "--splits",
-        type=parse_splits,
-        help="shares (train=0.98,dev=0.01,test=0.01) or numbers of lines (dev=1000,test=1000)",
-    )
-    parser.add_argument("--max-lines", type=int, default=16_384, help="lines in a shard")
-    parser.add_argument("--compression", choices=("zstd", "gzip", "none"), default="zstd", help="of the shards")
-    parser.add_argument("--level", type=int, default=3, help="compression level")
-    parser.add_argument("--prefix", default="part", help="first part of shard names")
+    add_shards(parser, seed="of the shuffle, of samples, and of splits by ratio")
     add_bad_records(parser)
     add_running(parser)

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bloomdata_core::document::BadRecord;
 use bloomdata_core::json_fields::FieldPath;
-use bloomdata_core::templates::chat::Chat;
+use bloomdata_core::templates::chat::{Chat, ChatKeys};
 use bloomdata_core::templates::chat_template::{ChatTemplate as CoreTemplate, TemplateOptions};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -97,7 +97,7 @@ fn chat_of<'plain>(plain: &'plain Plain<'_>) -> Option<Chat<'plain>> {
 }
 
 fn parse(record: &str) -> Result<Chat<'_>, BadRecord> {
-    Chat::parse(record, &FieldPath::of_key("messages"))
+    Chat::parse(record, &ChatKeys::new(FieldPath::of_key("messages")))
 }
 
 fn refused(bad: &BadRecord) -> PyErr {

@@ -325,23 +325,25 @@ pub fn check_batch(num_tokens: usize) -> Result<()> {
     Err(Error::config("indices", format!("a batch of {num_tokens} tokens; at most 2^31 - 1 are supported")))
 }
 
+/// Rules for tests: everything that can be made is made.
+#[cfg(test)]
+pub(super) fn plain_rules() -> LabelRules {
+    LabelRules {
+        prompt_loss_weight: 0.0,
+        eod_token_id: None,
+        eod_mask_loss: true,
+        reset_position_ids: true,
+        reset_attention_mask: true,
+        shift_labels: true,
+        wide: false,
+        positions: true,
+        weights: true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn rules() -> LabelRules {
-        LabelRules {
-            prompt_loss_weight: 0.0,
-            eod_token_id: None,
-            eod_mask_loss: true,
-            reset_position_ids: true,
-            reset_attention_mask: true,
-            shift_labels: true,
-            wide: false,
-            positions: true,
-            weights: true,
-        }
-    }
 
     fn columns(rules: &LabelRules, ids: &[i32], types: &[i32]) -> (Vec<Vec<i32>>, Vec<i32>) {
         let mut memory = vec![0; rules.batch_bytes(ids.len())];
@@ -354,7 +356,8 @@ mod tests {
     #[test]
     fn a_row_with_two_documents_and_padding() {
         // p p c sep | p c sep | pad
-        let (columns, cu_seqlens) = columns(&rules(), &[1, 2, 3, 4, 5, 6, 7, 8], &[0, 0, 1, 3, 0, 1, 3, 2]);
+        let (columns, cu_seqlens) =
+            columns(&plain_rules(), &[1, 2, 3, 4, 5, 6, 7, 8], &[0, 0, 1, 3, 0, 1, 3, 2]);
         assert_eq!(columns[1], [-100, 3, 4, -100, 6, 7, -100, -100]);
         assert_eq!(columns[2], [0, 1, 2, 3, 0, 1, 2, 0]);
         assert_eq!(cu_seqlens, [0, 4, 7, 8]);
@@ -364,9 +367,9 @@ mod tests {
 
     #[test]
     fn an_unknown_token_type_is_refused() {
-        let mut memory = vec![0; rules().batch_bytes(2)];
-        assert!(make_rows(&rules(), &[1, 2], Some(&[1, 4]), 2, &mut memory).is_err());
-        assert!(make_rows(&rules(), &[1, 2], Some(&[-1, 1]), 2, &mut memory).is_err());
-        assert!(make_rows(&rules(), &[1, 2], Some(&[1]), 2, &mut memory).is_err());
+        let mut memory = vec![0; plain_rules().batch_bytes(2)];
+        assert!(make_rows(&plain_rules(), &[1, 2], Some(&[1, 4]), 2, &mut memory).is_err());
+        assert!(make_rows(&plain_rules(), &[1, 2], Some(&[-1, 1]), 2, &mut memory).is_err());
+        assert!(make_rows(&plain_rules(), &[1, 2], Some(&[1]), 2, &mut memory).is_err());
     }
 }

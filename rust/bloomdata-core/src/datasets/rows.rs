@@ -227,19 +227,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::datasets::labels::plain_rules;
 
     fn rules() -> LabelRules {
-        LabelRules {
-            prompt_loss_weight: 0.0,
-            eod_token_id: Some(0),
-            eod_mask_loss: true,
-            reset_position_ids: true,
-            reset_attention_mask: true,
-            shift_labels: true,
-            wide: false,
-            positions: true,
-            weights: true,
-        }
+        LabelRules { eod_token_id: Some(0), ..plain_rules() }
     }
 
     /// `count` files of 2 rows of 3 tokens.

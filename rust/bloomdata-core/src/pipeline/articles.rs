@@ -224,10 +224,11 @@ impl<'run> Worker<'run> {
             TokenStream { lengths: std::mem::take(&mut articles.lengths), ..TokenStream::default() };
         stream.ids.reserve_exact(articles.ids.len() * self.dtype.itemsize());
         self.dtype.encode(&articles.ids, &mut stream.ids)?;
+        // Nearly as fast as a copy, which bytes that are added one by one are not.
         let bytes = |codes: &[u32]| {
-            let mut out = Vec::with_capacity(4 * codes.len());
-            for code in codes {
-                out.extend_from_slice(&code.to_le_bytes());
+            let mut out = vec![0; 4 * codes.len()];
+            for (slot, code) in out.chunks_exact_mut(4).zip(codes) {
+                slot.copy_from_slice(&code.to_le_bytes());
             }
             out
         };

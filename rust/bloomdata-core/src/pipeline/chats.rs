@@ -14,7 +14,7 @@ use crate::json_fields::{FieldPath, invalid_utf8};
 use crate::packing::types::{COMPLETION, PROMPT};
 use crate::stages::{RecordReader, RecordSource, Verdict};
 use crate::templates::Rendered;
-use crate::templates::chat::Chat;
+use crate::templates::chat::{Chat, ChatKeys};
 use crate::templates::chat_template::{ChatTemplate, TemplateOptions};
 use crate::tokenizers::Tokenizer;
 
@@ -33,7 +33,7 @@ pub struct ChatOptions {
 /// Reads conversations and renders them.
 pub(super) struct ChatReader {
     template: ChatTemplate,
-    key: FieldPath,
+    keys: ChatKeys,
     reader: Option<Box<dyn RecordReader>>,
 }
 
@@ -53,7 +53,7 @@ impl ChatReader {
         let reader = options.source.as_ref().map(source_reader).transpose()?;
         Ok(Self {
             template: ChatTemplate::new(&template, tokenizer.added_tokens())?,
-            key: FieldPath::parse(&options.messages_keyword)?,
+            keys: ChatKeys::new(FieldPath::parse(&options.messages_keyword)?),
             reader,
         })
     }
@@ -113,7 +113,7 @@ impl Worker<'_> {
         articles: &mut Articles,
     ) -> Result<std::result::Result<Fate, BadRecord>> {
         let rendered = if reader.reader.is_none() {
-            let chat = Chat::parse(record, &reader.key);
+            let chat = Chat::parse(record, &reader.keys);
             chat.and_then(|chat| Ok(vec![(reader.template.render_trained(&chat)?, turns(&chat))]))
         } else {
             match reader.read(record) {
@@ -158,24 +158,25 @@ impl Worker<'_> {
         ends.clear();
         self.tokenizer.encode_ends(text, ids, ends)?;
         let mut count = 0;
-        types.reserve(ends.len());
-        mark(ends, trained, |is_trained| {
-            types.push(if is_trained { COMPLETION } else { PROMPT });
-            count += u64::from(is_trained);
-        });
+        for span in trained {
+            let tokens = tokens_of(span, ends);
+            // One token may hold the end of a part and the start of the next.
+            let start = types.len().max(first + tokens.start);
+            let end = types.len().max(first + tokens.end);
+            count += end - start;
+            types.resize(start, PROMPT);
+            types.resize(end, COMPLETION);
+        }
         // A document ends where its last answer does: its last token is trained on by all who read these files.
-        let last = types[first..].iter().rposition(|&kind| kind == COMPLETION);
-        let length = last.map_or(0, |last| last + 1);
-        let left = ids.len() - first - length;
-        ids.truncate(first + length);
-        types.truncate(first + length);
+        let left = ids.len() - types.len();
+        ids.truncate(types.len());
         let ends_itself = trained.last().is_some_and(|span| template.is_ended(&text[..span.end]));
-        if self.append_eos && length > 0 && !ends_itself {
+        if self.append_eos && count > 0 && !ends_itself {
             ids.push(self.tokenizer.special()?.eos);
             types.push(COMPLETION);
             count += 1;
         }
-        Ok((count, left as u64))
+        Ok((count as u64, left as u64))
     }
 }
 
@@ -197,34 +198,58 @@ fn render(template: &ChatTemplate, document: &Document) -> std::result::Result<(
     }
 }
 
-/// Says of each token whether it is trained on: if any byte of it is. Tokens that end together are parts of one character.
-fn mark(ends: &[usize], trained: &[Range<usize>], mut say: impl FnMut(bool)) {
-    let (mut start, mut last, mut spans) = (0, 0, trained.iter().peekable());
-    for &end in ends {
-        if end > last {
-            (start, last) = (last, end);
-        }
-        while spans.peek().is_some_and(|span| span.end <= start) {
-            spans.next();
-        }
-        say(spans.peek().is_some_and(|span| span.start < end));
+/// The tokens that hold any byte of a part of the text, by where each ends. Those that end together are parts of one
+/// character.
+fn tokens_of(span: &Range<usize>, ends: &[usize]) -> Range<usize> {
+    let start = ends.partition_point(|&end| end <= span.start);
+    if span.is_empty() {
+        return start..start;
     }
+    let last = ends.partition_point(|&end| end < span.end);
+    let rest = ends.get(last..).unwrap_or_default();
+    let end = last + rest.iter().take_while(|&&end| Some(end) == rest.first().copied()).count();
+    start..end.max(start)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Token for token: each starts where the last that ended before it did.
+    fn slow(span: &Range<usize>, ends: &[usize]) -> Vec<usize> {
+        let start =
+            |token: usize| ends[..token].iter().rfind(|&&end| end < ends[token]).copied().unwrap_or(0);
+        let holds = |token: &usize| span.clone().any(|at| (start(*token)..ends[*token]).contains(&at));
+        (0..ends.len()).filter(holds).collect()
+    }
+
     #[test]
     fn a_token_counts_if_any_of_it_does() {
-        let flags = |ends: &[usize], trained: &[(usize, usize)]| {
-            let trained: Vec<Range<usize>> = trained.iter().map(|&(start, end)| start..end).collect();
-            let mut flags = Vec::new();
-            mark(ends, &trained, |flag| flags.push(u8::from(flag)));
-            flags
-        };
-        assert_eq!(flags(&[2, 4, 6, 8], &[(3, 6)]), [0, 1, 1, 0]);
-        assert_eq!(flags(&[2, 4, 6, 8], &[(0, 1), (7, 8)]), [1, 0, 0, 1]);
-        assert_eq!(flags(&[4, 4, 8], &[(4, 8)]), [0, 0, 1]);
+        assert_eq!(tokens_of(&(3..6), &[2, 4, 6, 8]), 1..3);
+        assert_eq!(tokens_of(&(7..8), &[2, 4, 6, 8]), 3..4);
+        assert_eq!(tokens_of(&(4..8), &[4, 4, 8]), 2..3);
+        assert_eq!(tokens_of(&(3..4), &[4, 4, 8]), 0..2);
+        assert_eq!(tokens_of(&(3..3), &[4, 4, 8]), 0..0);
+    }
+
+    #[test]
+    fn tokens_of_all_parts_of_all_small_texts_are_those_that_hold_any_of_them() {
+        // What each of six tokens adds to where the one before it ended: nothing, or one or two bytes.
+        for code in 0..3_usize.pow(6) {
+            let mut end = 0;
+            let ends: Vec<usize> = (0..6)
+                .map(|token| {
+                    end += code / 3_usize.pow(token) % 3;
+                    end
+                })
+                .collect();
+            for span in (0..=end + 1).flat_map(|start| (start..=end + 1).map(move |end| start..end)) {
+                assert_eq!(
+                    tokens_of(&span, &ends).collect::<Vec<_>>(),
+                    slow(&span, &ends),
+                    "{span:?} {ends:?}"
+                );
+            }
+        }
     }
 }

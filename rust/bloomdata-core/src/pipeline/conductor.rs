@@ -32,17 +32,26 @@ pub(super) struct Conductor<'run, 'scope, 'sealer> {
     pub(super) cutter: Cutter<Compressed>,
 }
 
-type Conducted = (Ledger, Option<OutputEntry>, IndexedInputs);
+/// What is known when all lines were taken.
+pub(super) struct Conducted {
+    pub(super) ledger: Ledger,
+    pub(super) quarantine: Option<OutputEntry>,
+    /// Inputs that no shard has noted.
+    pub(super) inputs: IndexedInputs,
+    /// Lines that were handed on to be written, counted by themselves: `verify` compares those in the shards with them.
+    pub(super) num_lines: u64,
+}
 
 impl Conductor<'_, '_, '_> {
-    /// Takes all lines; the ledger, the quarantine, and the inputs that no shard has noted.
+    /// Takes all lines.
     pub(super) fn run(mut self, lines: Results<Item<Lines>>, checkpoint: Checkpoint) -> Result<Conducted> {
         if !self.config.shuffle {
             let mut target = Target::Cut(&mut self.cutter);
             self.intake.take(lines, &mut self.books, &mut target)?;
-            let rest = self.cutter.finish(self.books.snapshot())?;
+            let (rest, num_lines) = self.cutter.finish(self.books.snapshot())?;
             let (ledger, quarantine, finished) = self.books.finish()?;
-            return Ok((ledger, quarantine, rest.into_iter().chain(finished).collect()));
+            let inputs = rest.into_iter().chain(finished).collect();
+            return Ok(Conducted { ledger, quarantine, inputs, num_lines });
         }
         let (scattered, start) = match checkpoint.scattered {
             // The inputs are all read: what the source still says is nothing.
@@ -50,8 +59,9 @@ impl Conductor<'_, '_, '_> {
             None => (self.scatter(lines)?, Position::default()),
         };
         let after = self.gather(&scattered, start)?;
-        self.cutter.finish(&after)?;
-        self.books.finish()
+        let (_, num_lines) = self.cutter.finish(&after)?;
+        let (ledger, quarantine, inputs) = self.books.finish()?;
+        Ok(Conducted { ledger, quarantine, inputs, num_lines })
     }
 
     /// First pass of a shuffle: all lines to buckets.

@@ -248,18 +248,19 @@ impl<Out> Cutter<Out> {
         Ok(())
     }
 
-    /// Ends all shards: there are no more lines. Returns the inputs that no shard has noted.
+    /// Ends all shards: there are no more lines. Returns the inputs that no shard has noted, and how many lines there
+    /// were, of those before the checkpoint, too.
     ///
     /// # Errors
     /// Nobody takes frames any more.
-    pub fn finish(mut self, after: &Snapshot) -> Result<IndexedInputs> {
+    pub fn finish(mut self, after: &Snapshot) -> Result<(IndexedInputs, u64)> {
         self.begin();
         for split in 0..self.series.len() {
             if self.series[split].shard_lines > 0 {
                 self.end_shard(split, after)?;
             }
         }
-        Ok(self.inputs)
+        Ok((self.inputs, self.split_lines.iter().sum()))
     }
 
     fn end_shard(&mut self, split: usize, now: &Snapshot) -> Result<()> {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use super::books::{Books, ChatCounts, Fate, OnBadRecord, Outcome, QUARANTINE_NAME, Snapshot};
-use super::conductor::Conductor;
+use super::conductor::{Conducted, Conductor};
 use super::cutter::{CutCheckpoint, Cutter, Frame, Limits, ShardEnd, Splits};
 use super::feed::{Item, feed};
 use super::intake::Intake;
@@ -146,7 +146,7 @@ pub fn shard(
         let _ = scattered.set(done.clone());
     }
     let formats: Vec<Format> = inputs.inputs.iter().map(|input| input.format).collect();
-    let (ledger, inputs, outputs) = scope(|scope| {
+    let (ledger, inputs, outputs, num_lines) = scope(|scope| {
         let source = Source::start(scope, &inputs.inputs, source_options, progress, custom);
         let cutting = Pool::start(
             scope,
@@ -189,10 +189,11 @@ pub fn shard(
         let sealed = sealer.finish();
         let fed = join(feeder);
         match (sealed, written, conducted, fed) {
-            (Ok(mut done), Ok(()), Ok((ledger, quarantine, finished)), Ok(())) => {
+            (Ok(mut done), Ok(()), Ok(conducted), Ok(())) => {
+                let Conducted { ledger, quarantine, inputs: finished, num_lines } = conducted;
                 done.outputs.sort_by(|a, b| natural_order(Path::new(&a.path), Path::new(&b.path)));
                 done.outputs.extend(quarantine);
-                Ok((ledger, done.inputs.into_iter().chain(finished), done.outputs))
+                Ok((ledger, done.inputs.into_iter().chain(finished), done.outputs, num_lines))
             }
             (sealed, written, conducted, fed) => {
                 let errors = [sealed.err(), written.err(), conducted.err(), fed.err()];
@@ -202,8 +203,7 @@ pub fn shard(
     })?;
     let mut details = Map::new();
     if config.prepare.is_some() {
-        let lines: u64 = outputs.iter().filter_map(|output| output.details.get("lines")?.as_u64()).sum();
-        details.insert("lines".into(), lines.into());
+        details.insert("lines".into(), num_lines.into());
     }
     let manifest = run.finish(inputs.collect(), outputs, ledger, details)?;
     Ok(RunResult { manifest, was_finished: false, was_resumed })

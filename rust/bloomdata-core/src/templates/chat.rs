@@ -31,8 +31,19 @@ pub struct Chat<'record> {
 
 #[derive(Debug)]
 enum Source<'record> {
-    Record { messages: Vec<&'record str>, tools: Option<&'record str>, documents: Option<&'record str> },
+    Record { messages: &'record str, tools: Option<&'record str>, documents: Option<&'record str> },
     Conversation,
+}
+
+/// Where in a record its messages are, and what stands beside them.
+#[derive(Debug)]
+pub struct ChatKeys([FieldPath; 3]);
+
+impl ChatKeys {
+    /// Messages at this place; `tools` and `documents` are keys of the record itself.
+    pub fn new(messages: FieldPath) -> Self {
+        Self([messages, FieldPath::of_key("tools"), FieldPath::of_key("documents")])
+    }
 }
 
 impl<'record> Chat<'record> {
@@ -40,47 +51,57 @@ impl<'record> Chat<'record> {
     ///
     /// # Errors
     /// Why the record is no conversation.
-    pub fn parse(record: &'record str, key: &FieldPath) -> Result<Self, BadRecord> {
-        let keys = [key.clone(), FieldPath::of_key("tools"), FieldPath::of_key("documents")];
-        let [messages, tools, documents] = <[_; 3]>::try_from(extract_raw(record, &keys)?)
+    pub fn parse(record: &'record str, keys: &ChatKeys) -> Result<Self, BadRecord> {
+        let [messages, tools, documents] = <[_; 3]>::try_from(extract_raw(record, &keys.0)?)
             .map_err(|_| BadRecord::NotAnObject)?
             .map(|raw| raw.filter(|raw| *raw != "null"));
-        let messages = messages.ok_or_else(|| BadRecord::MissingField(key.name().to_owned()))?;
-        if !messages.starts_with('[') {
-            return Err(BadRecord::WrongForm(format!("{:?} is no list of messages", key.name())));
-        }
-        let messages: Vec<&RawValue> = serde_json::from_str(messages).map_err(|error| malformed(&error))?;
-        if messages.is_empty() {
-            return Err(BadRecord::WrongForm("a conversation without messages".into()));
-        }
+        let messages = messages.ok_or_else(|| BadRecord::MissingField(keys.0[0].name().to_owned()))?;
         let mut chat = Self {
-            roles: Vec::with_capacity(messages.len()),
-            contents: Vec::with_capacity(messages.len()),
+            roles: Vec::new(),
+            contents: Vec::new(),
             is_plain: tools.is_none() && documents.is_none(),
             has_plain_messages: true,
             is_in_order: true,
-            source: Source::Record {
-                messages: messages.iter().map(|raw| raw.get()).collect(),
-                tools,
-                documents,
-            },
+            source: Source::Record { messages, tools, documents },
         };
-        for (number, message) in messages.iter().enumerate() {
-            chat.push(number, message.get())?;
+        // All messages at once, if nothing is wrong with any; else it is found out what is.
+        match serde_json::from_str::<Vec<Message<'record>>>(messages) {
+            Ok(all) if !all.is_empty() => {
+                chat.roles.reserve_exact(all.len());
+                chat.contents.reserve_exact(all.len());
+                all.into_iter().enumerate().try_for_each(|(number, message)| chat.push(number, message))?;
+            }
+            _ => chat.read_one_by_one(messages, keys)?,
         }
         Ok(chat)
     }
 
-    fn push(&mut self, number: usize, raw: &'record str) -> Result<(), BadRecord> {
-        let bad = |what: &str| Err(BadRecord::WrongForm(format!("message {number} {what}")));
-        if !raw.starts_with('{') {
-            return bad("is no object");
+    fn read_one_by_one(&mut self, messages: &'record str, keys: &ChatKeys) -> Result<(), BadRecord> {
+        if !messages.starts_with('[') {
+            let name = keys.0[0].name();
+            return Err(BadRecord::WrongForm(format!("{name:?} is no list of messages")));
         }
-        let message = match serde_json::from_str::<Message<'record>>(raw) {
-            Ok(message) => message,
-            Err(error) => return bad(&format!("cannot be read: {error}")),
+        let messages = list(messages)?;
+        if messages.is_empty() {
+            return Err(BadRecord::WrongForm("a conversation without messages".into()));
+        }
+        for (number, raw) in messages.into_iter().enumerate() {
+            let bad = |what: &str| Err(BadRecord::WrongForm(format!("message {number} {what}")));
+            if !raw.starts_with('{') {
+                return bad("is no object");
+            }
+            match serde_json::from_str::<Message<'record>>(raw) {
+                Ok(message) => self.push(number, message)?,
+                Err(error) => return bad(&format!("cannot be read: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, number: usize, message: Message<'record>) -> Result<(), BadRecord> {
+        let Some(role) = message.role else {
+            return Err(BadRecord::WrongForm(format!("message {number} has no role")));
         };
-        let Some(role) = message.role else { return bad("has no role") };
         // A plain message is its two fields and nothing else.
         self.has_plain_messages &= message.content.is_some() && message.num_fields == 2;
         self.is_plain &= self.has_plain_messages;
@@ -130,7 +151,7 @@ impl<'record> Chat<'record> {
         match &self.source {
             Source::Record { messages, .. } => {
                 let (tools, documents) = self.beside()?;
-                let messages = messages.iter().map(|raw| value(raw)).collect::<Result<Vec<_>, _>>()?.into();
+                let messages = list(messages)?.into_iter().map(value).collect::<Result<Vec<_>, _>>()?.into();
                 Ok(JinjaInput { messages, tools, documents })
             }
             Source::Conversation => Ok(self.plain_input()),
@@ -175,6 +196,12 @@ impl<'record> Chat<'record> {
 
 fn value(raw: &str) -> Result<Value, BadRecord> {
     value_of(raw).map_err(|error| malformed(&error))
+}
+
+/// The JSON of each element of a list.
+fn list(raw: &str) -> Result<Vec<&str>, BadRecord> {
+    let list: Vec<&RawValue> = serde_json::from_str(raw).map_err(|error| malformed(&error))?;
+    Ok(list.into_iter().map(RawValue::get).collect())
 }
 
 /// Messages of a role and a text each, as Jinja templates take them.
@@ -230,8 +257,11 @@ struct Text<'record>(#[serde(borrow)] Cow<'record, str>);
 /// The text of a JSON value, if it is one.
 fn text<E: serde::de::Error>(raw: &RawValue) -> Result<Option<Cow<'_, str>>, E> {
     let raw = raw.get();
-    if !raw.starts_with('"') {
+    let Some(inner) = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) else {
         return Ok(None);
+    };
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Ok(Some(inner.into()));
     }
     // Half of a pair is JSON, but no text.
     let text = serde_json::from_str::<Text<'_>>(raw).map_err(|_| E::custom("a text is no Unicode"))?;

@@ -62,6 +62,8 @@ pub struct ChatTemplate {
     pub(super) jinja: JinjaTemplate,
     pub(super) is_builtin: bool,
     pub(super) end_tokens: Vec<String>,
+    /// The token that begins texts, if it is another one than the one that ends them.
+    bos_token: Option<String>,
     pub(super) train_on: TrainOn,
     pub(super) plans: Plans,
 }
@@ -76,10 +78,12 @@ impl ChatTemplate {
         let jinja = options.compile()?;
         let builtin = builtin::find(&options.template);
         let mut end_tokens = end_tokens;
-        let eos = options.template_variables.get("eos_token").and_then(Variable::as_str);
+        let variable = |name: &str| options.template_variables.get(name).and_then(Variable::as_str);
+        let (bos, eos) = (variable("bos_token"), variable("eos_token"));
         end_tokens.extend(eos.map(str::to_owned));
+        let bos_token = bos.filter(|bos| !bos.is_empty() && Some(*bos) != eos).map(str::to_owned);
         let (is_builtin, plans) = (builtin.is_some(), Plans::default());
-        Ok(Self { jinja, is_builtin, end_tokens, train_on: options.train_on, plans })
+        Ok(Self { jinja, is_builtin, end_tokens, bos_token, train_on: options.train_on, plans })
     }
 
     /// The text of a conversation, with the prompt for an answer if asked.
@@ -104,7 +108,8 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// What the template objects to; a conversation in which nothing is trained on, or everything, or for which it
-    /// cannot be told for sure.
+    /// cannot be told for sure; a text that begins with `bos_token` twice, as a template writes that names it and holds
+    /// it, too.
     pub fn render_trained(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
         if chat.holds_marks() {
             let reason = "a text holds one of U+FDD1 to U+FDD4, which are reserved and used as marks";
@@ -115,7 +120,14 @@ impl ChatTemplate {
                 format!("{} messages: more than {MAX_MESSAGES} are no conversation", chat.roles.len());
             return Err(BadRecord::Template(reason));
         }
-        let rendered = self.spans(chat)?;
+        let mut rendered = self.spans(chat)?;
+        // An answer without a letter is no part of the text.
+        rendered.trained.retain(|span| !span.is_empty());
+        if let Some(bos) = &self.bos_token
+            && rendered.text.strip_prefix(bos).is_some_and(|rest| rest.starts_with(bos))
+        {
+            return Err(BadRecord::Template(format!("its text begins with {bos} twice")));
+        }
         let trained: usize = rendered.trained.iter().map(std::ops::Range::len).sum();
         let reason = match trained {
             0 => "nothing in it is trained on",

@@ -21,7 +21,7 @@ const MAX_PROOFS: usize = 256;
 /// What is known of conversations that were met.
 #[derive(Debug, Default)]
 pub(super) struct Plans {
-    kept: Mutex<BTreeMap<String, Arc<Planned>>>,
+    kept: Mutex<BTreeMap<Vec<u8>, Arc<Planned>>>,
     /// Conversations that were met once, as hashes of their roles and of what stands beside them.
     met: Mutex<BTreeSet<u64>>,
     proofs: Mutex<BTreeMap<Given, Option<Arc<Conditions>>>>,
@@ -45,7 +45,7 @@ impl Planned {
 }
 
 impl Plans {
-    fn kept(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Planned>>> {
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Arc<Planned>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -54,7 +54,7 @@ impl Plans {
     }
 
     /// Whether a conversation of this key was met before.
-    fn was_met(&self, key: &str) -> bool {
+    fn was_met(&self, key: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,18 +166,21 @@ impl ChatTemplate {
     }
 
     /// The roles of a conversation, and what stands beside it. No two such lists have the same key.
-    fn key(&self, chat: &Chat<'_>) -> String {
-        let mut key = String::new();
+    fn key(&self, chat: &Chat<'_>) -> Vec<u8> {
+        let mut key = Vec::with_capacity(chat.roles.iter().map(|role| 8 + role.len()).sum());
         // With its length in front of each.
         for role in &chat.roles {
-            key.push_str(&role.len().to_string());
-            key.push(':');
-            key.push_str(role);
+            key.extend_from_slice(&(role.len() as u64).to_le_bytes());
+            key.extend_from_slice(role.as_bytes());
         }
         let (tools, documents) = if self.is_builtin { (None, None) } else { chat.raw_beside() };
         for (name, raw) in [("tools", tools), ("documents", documents)] {
             if let Some(raw) = raw {
-                key.extend([name, &raw.len().to_string(), ":", raw]);
+                // No role is as long as this says.
+                key.extend_from_slice(&u64::MAX.to_le_bytes());
+                key.extend_from_slice(name.as_bytes());
+                key.extend_from_slice(&(raw.len() as u64).to_le_bytes());
+                key.extend_from_slice(raw.as_bytes());
             }
         }
         key

@@ -1,15 +1,16 @@
 //! Text becomes token ids: one trait, and the backends behind it.
 //!
 //! - [`batch`]: many texts at once.
+//! - `byte_lengths`, `offsets`: where in a text each token ends, by lengths alone or along the tokens' bytes.
 //! - [`bytes`]: one id per byte, built in, for tests and for measuring the rest of the pipeline.
 //! - [`bpe`]: byte pair encoding of the families that we do ourselves, many times faster.
-//! - `offsets`: where in a text each token ends.
 //! - [`reference`]: the `tokenizers` crate, exact for every `tokenizer.json`.
 //! - [`special`]: which ids end and pad a document.
 //! - [`training`]: a vocabulary from texts.
 
 pub mod batch;
 pub mod bpe;
+mod byte_lengths;
 pub mod bytes;
 mod offsets;
 pub mod reference;

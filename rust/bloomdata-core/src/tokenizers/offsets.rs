@@ -1,4 +1,5 @@
-//! Where in a text each token ends: found by walking along the text with the tokens' own bytes.
+//! Where in a text each token ends: found by walking along the text with the tokens' own bytes, for tokenizers that may
+//! add a space or change the text, and where [`super::byte_lengths`] do not come to the text.
 
 use super::Tokenizer;
 use super::bpe::byte_letters;

@@ -36,6 +36,11 @@ impl Finder {
         Ok(Some(Self { automaton, tokens }))
     }
 
+    /// The tokens' ids, and how many bytes of a text each takes, but for white space.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = (u32, usize)> {
+        self.tokens.iter().map(|(id, token)| (*id, token.content.len()))
+    }
+
     /// Visits pieces of a text in order: where each starts and ends, and its id if it is a token.
     ///
     /// White space that a token took is looked through again, as the crate does: a token in it counts, too.

@@ -8,6 +8,7 @@ use super::added::{AddedToken, Finder};
 use super::model::Model;
 use super::normalize::Normalizer;
 use super::words::Words;
+use crate::tokenizers::byte_lengths::ByteLengths;
 
 /// A definition that can be done exactly.
 pub(super) struct Definition {
@@ -16,6 +17,8 @@ pub(super) struct Definition {
     pub(super) words: Words,
     /// Added tokens of raw text, and those of normalized text.
     pub(super) added: [Option<Finder>; 2],
+    /// How many bytes each token stands for, where nothing is put in front of texts that is not in them.
+    pub(super) lengths: Option<ByteLengths>,
 }
 
 #[derive(Deserialize)]
@@ -58,7 +61,7 @@ impl Definition {
         if words.ask_for_start() && may_move {
             return Err("its normalizer may move what its Metaspace asks for: the start of the text".into());
         }
-        let model = match words {
+        let mut model = match words {
             Words::Stages(_) => Model::parse(file.model.get())?,
             Words::Marks(_) => Model::parse_pieces(file.model.get())?,
         };
@@ -70,6 +73,12 @@ impl Definition {
             added[usize::from(token.normalized)].push((id, token));
         }
         let [raw, normalized] = added.map(Finder::new);
-        Ok(Self { model, normalizer, words, added: [raw?, normalized?] })
+        let added = [raw?, normalized?];
+        let mut lengths = std::mem::take(&mut model.lengths);
+        for (id, length) in added.iter().flatten().flat_map(Finder::lengths) {
+            lengths.set(id, length);
+        }
+        let lengths = words.adds_nothing().then_some(lengths);
+        Ok(Self { model, normalizer, words, added, lengths })
     }
 }

@@ -46,6 +46,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use super::byte_lengths::ByteLengths;
 use super::offsets::{Spelling, Surfaces};
 use super::reference::ReferenceTokenizer;
 use super::{SpecialIds, Tokenizer};
@@ -64,6 +65,7 @@ pub struct BpeTokenizer {
     pool: Arc<Pool>,
     /// The bytes of tokens, once somebody asks where tokens end.
     surfaces: OnceLock<Surfaces>,
+    lengths: Option<ByteLengths>,
     model: Model,
     normalizer: Normalizer,
     words: Words,
@@ -142,10 +144,11 @@ impl BpeTokenizer {
         let Some((prefix, suffix)) = surroundings(&reference)? else {
             return Ok(Err((reference, "its post-processor does more than add tokens at both ends".into())));
         };
-        let Definition { model, normalizer, words, added } = definition;
+        let Definition { model, normalizer, words, added, lengths } = definition;
         let pool = Arc::default();
         let surfaces = OnceLock::new();
-        let ours = Self { reference, pool, surfaces, model, normalizer, words, added, prefix, suffix };
+        let ours =
+            Self { reference, pool, surfaces, lengths, model, normalizer, words, added, prefix, suffix };
         // A definition that means something else than we think must not give other ids, whatever it is.
         for text in PROBES {
             let (mut found, mut expected) = (Vec::new(), Vec::new());
@@ -284,6 +287,14 @@ impl Tokenizer for BpeTokenizer {
     fn encode_ends(&self, text: &str, ids: &mut Vec<u32>, ends: &mut Vec<usize>) -> Result<()> {
         let (first, first_end) = (ids.len(), ends.len());
         self.encode_bare(text, ids)?;
+        if let Some(lengths) = &self.lengths
+            && self.normalizer.leaves(text)
+        {
+            if lengths.ends(&ids[first..], text.len(), ends) {
+                return Ok(());
+            }
+            ends.truncate(first_end);
+        }
         if self.surfaces().walk(text, &ids[first..], ends) {
             return Ok(());
         }

@@ -10,6 +10,7 @@ use super::cache::{Cache, MAX_WORD, Missing, ShortKey};
 use super::merges::{MergeSpace, Merger, NO_ID};
 use super::pairs::MAX_SYMBOLS;
 use super::tokens::Tokens;
+use crate::tokenizers::byte_lengths::ByteLengths;
 
 /// Words whose memory is asked for before the first of them is looked up.
 pub(super) const BATCH: usize = 128;
@@ -24,6 +25,8 @@ pub(super) struct Model {
     whole: Tokens,
     /// Words that are one token.
     tokens: Tokens,
+    /// How many bytes every token of bytes stands for.
+    pub(super) lengths: ByteLengths,
 }
 
 #[derive(Deserialize)]
@@ -83,7 +86,12 @@ pub(super) fn read(json: &str) -> Result<File, String> {
 impl Model {
     /// A model of merges alone.
     pub(super) fn new(merger: Merger) -> Self {
-        Self { merger, whole: Tokens::default(), tokens: Tokens::default() }
+        Self {
+            merger,
+            whole: Tokens::default(),
+            tokens: Tokens::default(),
+            lengths: ByteLengths::default(),
+        }
     }
 
     /// Whether no token lies across the boundary at `at`, if that is one of ASCII, or of any characters.
@@ -136,7 +144,12 @@ impl Model {
             })
             .collect();
         let texts: Vec<_> = made.into_values().map(|made| (made.symbol, made.bytes)).collect();
+        let mut lengths = ByteLengths::default();
+        for (symbol, bytes) in &texts {
+            lengths.set(ids[*symbol as usize], bytes.len());
+        }
         let mut model = Self::new(Merger::of_bytes(ids, &merges, &texts));
+        model.lengths = lengths;
         model.take_tokens(file.vocab, &bytes, file.ignore_merges);
         Ok(model)
     }
@@ -159,6 +172,7 @@ impl Model {
             if ids == [id] {
                 tokens.push((id, text));
             } else if ignore_merges {
+                self.lengths.set(id, text.len());
                 whole.push((id, text.clone()));
                 tokens.push((id, text));
             }

@@ -39,16 +39,26 @@ impl Normalizer {
         })
     }
 
+    /// Whether it is known to leave a text as it is, and all parts of it: both checks hold for a part of what they hold
+    /// for.
+    pub(super) fn leaves(&self, text: &str) -> bool {
+        match self {
+            Self::None => true,
+            Self::Nfc => is_simple(text) || is_nfc_quick(marks(text)) == IsNormalized::Yes,
+            Self::Nfkc => text.is_ascii() || is_nfkc_quick(text.chars()) == IsNormalized::Yes,
+            Self::Spaces { .. } | Self::Other(_) => false,
+        }
+    }
+
     /// The normalized text.
     ///
     /// # Errors
     /// What the crate's normalizer reports.
     pub(in super::super) fn apply<'text>(&self, text: &'text str) -> Result<Cow<'text, str>, String> {
         Ok(match self {
+            _ if self.leaves(text) => text.into(),
             Self::None => text.into(),
-            Self::Nfc if is_simple(text) || is_nfc_quick(marks(text)) == IsNormalized::Yes => text.into(),
             Self::Nfc => text.nfc().map(|(letter, _)| letter).collect(),
-            Self::Nfkc if text.is_ascii() || is_nfkc_quick(text.chars()) == IsNormalized::Yes => text.into(),
             Self::Nfkc => text.nfkc().map(|(letter, _)| letter).collect(),
             Self::Spaces { .. } if text.is_empty() => text.into(),
             Self::Spaces { prepend, space } => {

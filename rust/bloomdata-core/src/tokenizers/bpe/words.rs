@@ -44,6 +44,11 @@ impl Words {
         matches!(self, Self::Stages(_))
     }
 
+    /// Whether words are the bytes of the text, with nothing in front of it.
+    pub(super) fn adds_nothing(&self) -> bool {
+        matches!(self, Self::Stages(stages) if !stages.adds_space)
+    }
+
     /// Whether it counts if a text is the start of what was given.
     pub(super) fn ask_for_start(&self) -> bool {
         matches!(self, Self::Marks(marks) if marks.ask_for_start())

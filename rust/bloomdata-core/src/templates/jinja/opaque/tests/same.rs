@@ -2,7 +2,7 @@
 
 use super::random::{SAID, check, made};
 use crate::json_fields::FieldPath;
-use crate::templates::chat::Chat;
+use crate::templates::chat::{Chat, ChatKeys};
 
 /// What treats all texts alike, under some condition.
 const PROVEN: &[&str] = &[
@@ -122,7 +122,7 @@ fn tools_are_part_of_a_plan_at_the_second_time() {
                   {{ m.content }}{% if m.role == 'assistant' %}</s>{% endif %}\n{% endfor %}\
                   {% if add_generation_prompt %}[assistant]\n{% endif %}";
     let template = made(source).unwrap();
-    let key = FieldPath::of_key("messages");
+    let keys = ChatKeys::new(FieldPath::of_key("messages"));
     let record = |tool: usize, said: &str| {
         format!(
             "{{\"messages\": [{{\"role\": \"user\", \"content\": \"{said}\"}}, {{\"content\": \" a{said}\", \"role\": \
@@ -132,7 +132,7 @@ fn tools_are_part_of_a_plan_at_the_second_time() {
     for tool in 0..3 {
         for time in 0..4 {
             let record = record(tool, ["a", "b", " ", ""][time]);
-            let chat = Chat::parse(&record, &key).unwrap();
+            let chat = Chat::parse(&record, &keys).unwrap();
             let filled = template.filled(&chat);
             assert_eq!(filled.is_some(), time > 0, "{record}");
             if let Some(filled) = filled {
