@@ -2,6 +2,9 @@
 
 use bloomdata_core::tokenizers::batch::{Batch, encode_batch};
 use bloomdata_core::tokenizers::{SpecialIds, Tokenizer as CoreTokenizer, TokenizerOptions};
+use std::ffi::c_int;
+
+use pyo3::ffi::{Py_buffer, PyBuffer_FillInfo};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -42,7 +45,8 @@ impl Tokenizer {
             };
             done.map(|()| ids)
         });
-        to_bytes(py, &[ids.map_err(to_python)?])
+        let ids = ids.map_err(to_python)?;
+        Ok(PyBytes::new(py, &ids.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>()))
     }
 
     /// Ids of texts as little-endian uint32, or nothing if they are not kept; and how many ids each text has, as
@@ -54,13 +58,14 @@ impl Tokenizer {
         adds_special: bool,
         keeps_ids: bool,
         num_threads: usize,
-    ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+    ) -> PyResult<(Ids, Bound<'py, PyBytes>)> {
         let texts = texts.all()?;
-        let Batch { parts, lengths } = enter(py, None, |progress| {
+        let Batch { ids, lengths } = enter(py, None, |progress| {
             encode_batch(self.inner.as_ref(), &texts, adds_special, keeps_ids, num_threads, progress)
         })?;
         let lengths: Vec<u8> = lengths.into_iter().flat_map(u64::to_le_bytes).collect();
-        Ok((to_bytes(py, &parts)?, PyBytes::new(py, &lengths)))
+        let ids = if cfg!(target_endian = "big") { ids.into_iter().map(u32::to_le).collect() } else { ids };
+        Ok((Ids(ids), PyBytes::new(py, &lengths)))
     }
 
     /// Text of ids.
@@ -116,17 +121,20 @@ impl Tokenizer {
     }
 }
 
-/// Ids one part after the other, written once into the object that Python gets.
-fn to_bytes<'py>(py: Python<'py>, parts: &[Vec<u32>]) -> PyResult<Bound<'py, PyBytes>> {
-    let size = 4 * parts.iter().map(Vec::len).sum::<usize>();
-    PyBytes::new_with(py, size, |mut buffer| {
-        for part in parts {
-            let (here, rest) = buffer.split_at_mut(4 * part.len());
-            for (bytes, id) in here.as_chunks_mut::<4>().0.iter_mut().zip(part) {
-                *bytes = id.to_le_bytes();
-            }
-            buffer = rest;
-        }
-        Ok(())
-    })
+/// Little-endian ids as memory that others may read, never copied.
+#[pyclass(frozen, module = "bloomdata._core")]
+pub(crate) struct Ids(Vec<u32>);
+
+#[pymethods]
+impl Ids {
+    #[allow(unsafe_code, reason = "the protocol of Python's buffers is one of pointers")]
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut Py_buffer, flags: c_int) -> PyResult<()> {
+        let ids = &slf.get().0;
+        let size = isize::try_from(size_of_val(&ids[..]))?;
+        // SAFETY: `view` is Python's own. The view holds a reference to this object, whose ids never change nor move.
+        let failed = unsafe {
+            PyBuffer_FillInfo(view, slf.as_ptr(), ids.as_ptr().cast_mut().cast(), size, 1, flags)
+        };
+        if failed == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
+    }
 }

@@ -1,27 +1,63 @@
 //! Many texts at once, on several threads.
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::thread::scope;
 
 use super::Tokenizer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::Progress;
 
 /// Bytes of text that a thread takes at a time.
 const PART_BYTES: usize = 1 << 18;
 
-/// Ids of texts: parts in order, and how many ids each text has.
+/// Ids of texts.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The ids of all texts, one part after the other.
-    pub parts: Vec<Vec<u32>>,
+    /// The ids of all texts, one behind the other.
+    pub ids: Vec<u32>,
     /// Ids of each text.
     pub lengths: Vec<u64>,
 }
 
-/// Ids and lengths of a part, once it is done.
-type Slot = Mutex<Option<Result<(Vec<u32>, Vec<u64>)>>>;
+/// The parts that are done.
+#[derive(Debug, Default)]
+struct Done {
+    batch: Batch,
+    /// The part that comes next.
+    next: usize,
+    /// Parts that wait for one before them.
+    waiting: BTreeMap<usize, Batch>,
+    /// The first part that failed, and why.
+    failed: Option<(usize, Error)>,
+}
+
+impl Done {
+    /// Takes a part; what is left in it may be used again.
+    fn push(&mut self, number: usize, part: &mut Batch) {
+        if number != self.next {
+            self.waiting.insert(number, std::mem::take(part));
+            return;
+        }
+        self.append(part);
+        while let Some(mut part) = self.waiting.remove(&self.next) {
+            self.append(&mut part);
+        }
+    }
+
+    fn append(&mut self, part: &mut Batch) {
+        self.batch.ids.append(&mut part.ids);
+        self.batch.lengths.append(&mut part.lengths);
+        self.next += 1;
+    }
+
+    fn fail(&mut self, number: usize, error: Error) {
+        if self.failed.as_ref().is_none_or(|&(first, _)| number < first) {
+            self.failed = Some((number, error));
+        }
+    }
+}
 
 /// Encodes all texts, with or without what the tokenizer puts around them. With `keeps_ids` off, only counts are kept.
 ///
@@ -36,20 +72,29 @@ pub fn encode_batch(
     progress: &Progress,
 ) -> Result<Batch> {
     let parts = parts(texts);
-    let results: Vec<Slot> = parts.iter().map(|_| Mutex::new(None)).collect();
-    let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (next, has_failed, done) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::<Done>::default());
+    let lock = || done.lock().unwrap_or_else(PoisonError::into_inner);
+    if keeps_ids {
+        // Most tokens are three bytes or more. Room that is not used, or not to be had, costs nothing.
+        let size = texts.iter().map(|text| text.len()).sum::<usize>() / 3;
+        lock().batch.ids.try_reserve_exact(size).unwrap_or_default();
+    }
     let work = || {
-        while let Some(&(from, end)) = parts.get(next.fetch_add(1, Relaxed)) {
+        let mut part = Batch::default();
+        loop {
+            let number = next.fetch_add(1, Relaxed);
+            let Some(&(from, end)) = parts.get(number) else { return };
             if has_failed.load(Relaxed) {
                 return;
             }
-            let result = progress
-                .check()
-                .and_then(|()| encode_part(tokenizer, &texts[from..end], adds_special, keeps_ids));
-            has_failed.fetch_or(result.is_err(), Relaxed);
-            let place = parts.partition_point(|part| part.0 < from);
-            if let Ok(mut slot) = results[place].lock() {
-                *slot = Some(result);
+            let texts = &texts[from..end];
+            let result = progress.check();
+            match result.and_then(|()| encode_part(tokenizer, texts, adds_special, keeps_ids, &mut part)) {
+                Ok(()) => lock().push(number, &mut part),
+                Err(error) => {
+                    has_failed.store(true, Relaxed);
+                    return lock().fail(number, error);
+                }
             }
         }
     };
@@ -62,15 +107,8 @@ pub fn encode_batch(
             }
         });
     }
-    let mut batch = Batch::default();
-    for slot in results {
-        // Only what comes behind a failed part can be missing.
-        let Some(result) = slot.into_inner().unwrap_or_default() else { continue };
-        let (ids, lengths) = result?;
-        batch.parts.push(ids);
-        batch.lengths.extend(lengths);
-    }
-    Ok(batch)
+    let Done { batch, failed, .. } = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.map_or(Ok(batch), |(_, error)| Err(error))
 }
 
 /// Ranges of texts, each of about as many bytes as a thread takes.
@@ -89,29 +127,26 @@ fn parts(texts: &[&str]) -> Vec<(usize, usize)> {
     parts
 }
 
+/// Appends the ids of texts, or only how many there are.
 fn encode_part(
     tokenizer: &dyn Tokenizer,
     texts: &[&str],
     adds_special: bool,
     keeps_ids: bool,
-) -> Result<(Vec<u32>, Vec<u64>)> {
-    let size: usize = texts.iter().map(|text| text.len()).sum();
-    let (mut ids, mut lengths) = (Vec::new(), Vec::with_capacity(texts.len()));
-    if keeps_ids {
-        ids.reserve(size / 3);
-    }
+    part: &mut Batch,
+) -> Result<()> {
+    let Batch { ids, lengths } = part;
     for text in texts {
         let before = ids.len();
         if adds_special {
-            tokenizer.encode(text, &mut ids)?;
+            tokenizer.encode(text, ids)?;
         } else {
-            tokenizer.encode_bare(text, &mut ids)?;
+            tokenizer.encode_bare(text, ids)?;
         }
         lengths.push((ids.len() - before) as u64);
         if !keeps_ids {
             ids.clear();
         }
     }
-    ids.shrink_to_fit();
-    Ok((ids, lengths))
+    Ok(())
 }

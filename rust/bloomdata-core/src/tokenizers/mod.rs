@@ -4,6 +4,7 @@
 //! - `byte_lengths`, `offsets`: where in a text each token ends, by lengths alone or along the tokens' bytes.
 //! - [`bytes`]: one id per byte, built in, for tests and for measuring the rest of the pipeline.
 //! - [`bpe`]: byte pair encoding of the families that we do ourselves, many times faster.
+//! - `memory`: large pages, and memory that is asked for early.
 //! - [`reference`]: the `tokenizers` crate, exact for every `tokenizer.json`.
 //! - [`special`]: which ids end and pad a document.
 //! - [`training`]: a vocabulary from texts.
@@ -12,6 +13,7 @@ pub mod batch;
 pub mod bpe;
 mod byte_lengths;
 pub mod bytes;
+mod memory;
 mod offsets;
 pub mod reference;
 pub mod special;

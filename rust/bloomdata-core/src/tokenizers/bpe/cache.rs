@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use super::memory::{filled, prefetch};
+use super::super::memory::{filled, prefetch};
 
 /// Slots at first, and at most: 32 MiB of short words, 16 MiB of medium ones.
 const FIRST_SLOTS: usize = 1 << 12;

@@ -18,7 +18,6 @@
 //! - [`lanes`]: several words at the same time.
 //! - [`starts`]: merges that may be done first, all at once.
 //! - [`tokens`]: words that are one token.
-//! - [`memory`]: large pages, and memory that is asked for early.
 //! - [`chars`]: where words may be cut, and which characters may be merged first.
 
 mod added;
@@ -29,7 +28,6 @@ mod classes;
 mod definition;
 mod lanes;
 mod marks;
-mod memory;
 mod merges;
 mod model;
 mod normalize;

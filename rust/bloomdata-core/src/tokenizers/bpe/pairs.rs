@@ -1,6 +1,6 @@
 //! Pairs of symbols to the rank of their merge: a table with open addressing, at most half full, 8 bytes a slot.
 
-use super::memory::{filled, prefetch};
+use super::super::memory::{filled, prefetch};
 
 /// Of pairs that are never merged.
 pub(super) const NONE: u32 = u32::MAX;

@@ -1,6 +1,6 @@
 //! Words that are one token, for those that are seen for the first time: a fourth of them, and no merge is needed.
 
-use super::memory::{filled, prefetch};
+use super::super::memory::{filled, prefetch};
 use crate::token::{index, narrow};
 
 /// Tokens by their bytes: a table with open addressing, at most half full.

@@ -5,8 +5,7 @@ const LARGE_PAGE: usize = 1 << 21;
 
 /// A table with the same value everywhere.
 ///
-/// It is read all over, and each small page is another entry of the processor's table of pages, and another fault when it is
-/// touched for the first time.
+/// It is read all over: each small page would be another entry of the processor's table of pages.
 pub(super) fn filled<T: Copy>(size: usize, value: T) -> Vec<T> {
     let mut table = Vec::with_capacity(size);
     advise(&table);
