@@ -132,9 +132,8 @@ impl Ids {
         let ids = &slf.get().0;
         let size = isize::try_from(size_of_val(&ids[..]))?;
         // SAFETY: `view` is Python's own. The view holds a reference to this object, whose ids never change nor move.
-        let failed = unsafe {
-            PyBuffer_FillInfo(view, slf.as_ptr(), ids.as_ptr().cast_mut().cast(), size, 1, flags)
-        };
+        let failed =
+            unsafe { PyBuffer_FillInfo(view, slf.as_ptr(), ids.as_ptr().cast_mut().cast(), size, 1, flags) };
         if failed == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }
 }
