@@ -176,7 +176,7 @@ class Tokenizer:
 
     def _batch(
         self, texts: Any, *, add_special_tokens: bool, keeps_ids: bool, threads: int | None
-    ) -> tuple[_core.Ids, NDArray[np.int64]]:
+    ) -> tuple[memoryview, NDArray[np.int64]]:
         import numpy as np
 
         if isinstance(texts, (str, bytes)):

@@ -46,7 +46,7 @@ mod _core {
     #[pymodule_export]
     use crate::templates::{ChatTemplate, encode_ends};
     #[pymodule_export]
-    use crate::tokenizer::{Ids, Tokenizer};
+    use crate::tokenizer::Tokenizer;
     #[pymodule_export]
     use crate::verbs::{
         finish_folder, hash_file, lengths, merge, pack, plan, read_lines, shard, train_tokenizer, verify,

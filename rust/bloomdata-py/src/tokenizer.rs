@@ -6,7 +6,7 @@ use std::ffi::c_int;
 
 use pyo3::ffi::{Py_buffer, PyBuffer_FillInfo};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyMemoryView};
 
 use crate::enter::enter;
 use crate::errors::{config_error, to_python};
@@ -58,14 +58,15 @@ impl Tokenizer {
         adds_special: bool,
         keeps_ids: bool,
         num_threads: usize,
-    ) -> PyResult<(Ids, Bound<'py, PyBytes>)> {
+    ) -> PyResult<(Bound<'py, PyMemoryView>, Bound<'py, PyBytes>)> {
         let texts = texts.all()?;
         let Batch { ids, lengths } = enter(py, None, |progress| {
             encode_batch(self.inner.as_ref(), &texts, adds_special, keeps_ids, num_threads, progress)
         })?;
         let lengths: Vec<u8> = lengths.into_iter().flat_map(u64::to_le_bytes).collect();
         let ids = if cfg!(target_endian = "big") { ids.into_iter().map(u32::to_le).collect() } else { ids };
-        Ok((Ids(ids), PyBytes::new(py, &lengths)))
+        let ids = Bound::new(py, Ids(ids))?;
+        Ok((PyMemoryView::from(&ids)?, PyBytes::new(py, &lengths)))
     }
 
     /// Text of ids.
@@ -123,7 +124,7 @@ impl Tokenizer {
 
 /// Little-endian ids as memory that others may read, never copied.
 #[pyclass(frozen, module = "bloomdata._core")]
-pub(crate) struct Ids(Vec<u32>);
+struct Ids(Vec<u32>);
 
 #[pymethods]
 impl Ids {
