@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -20,6 +21,10 @@ BROKEN = {
     "more brackets than there is room for": ("{{ " + "(" * 50_000 + "1" + ")" * 50_000 + " }}", "recursion limits"),
     "more blocks than there is room for": ("{% if 1 %}" * 10_000 + "{% endif %}" * 10_000, "recursion limits"),
     "a source without end": ("{{ 1 }}" * 50_000, "350000 bytes: more than"),
+    "a jump out of a block": (
+        "{% for m in messages %}\n{% with a = m %}{% break %}{% endwith %}{% endfor %}",
+        "line 2: {% break %} inside of {% with %}",
+    ),
     "adding to what is safe": ("{{ 'a' + messages[0].content | safe }}", "`safe`"),
 }
 FAILING = {
@@ -31,12 +36,26 @@ FAILING = {
     "today's date": ("{{ strftime_now('%Y') }}", "template_date"),
     "what the template objects to": ("\n{{ raise_exception('no, thanks') }}", "line 2: no, thanks"),
 }
+TOO_LONG = {
+    "replace": "{{ ('a' * 9000).replace('a', 'b' * 9000) }}",
+    "replace of nothing": "{{ ('a' * 9000).replace('', 'b' * 9000) }}",
+    "the filter replace": "{{ ('a' * 9000) | replace('a', 'b' * 9000) }}",
+    "join": "{{ ('a' * 9000).join(range(9000) | map('string')) }}",
+    "the filter join": "{{ range(9000) | join('a' * 9000) }}",
+    "indent": "{{ ('a\\n' * 9000) | indent('b' * 9000) }}",
+    "a width": "{{ '{:>99999999}'.format(1) }}",
+    "the filter format": "{{ '%99999999d' | format(1) }}",
+    "a width that is a value": "{{ '%*d' | format(99999999, 1) }}",
+    "places for one text": "{{ ('{0}' * 9000).format('a' * 9000) }}",
+    "JSON": "{{ [1, 2] | tojson(indent='a' * 40000000) }}",
+}
+GROWING = ["ns.t ~ ns.t", "ns.t + ns.t", "[ns.t, ns.t] | join", "ns.t.join([ns.t, 'a'])"]
 
 
 @pytest.mark.parametrize("what", BROKEN)
 def test_a_broken_template_is_refused_at_once(what):
     source, reason = BROKEN[what]
-    with pytest.raises(ConfigError, match=reason):
+    with pytest.raises(ConfigError, match=re.escape(reason)):
         bloomdata.ChatTemplate(source)
 
 
@@ -46,6 +65,25 @@ def test_a_template_that_fails_says_where(what):
     template = bloomdata.ChatTemplate(source)
     with pytest.raises(ConfigError, match=reason):
         template.render(CHAT)
+
+
+@pytest.mark.parametrize("what", TOO_LONG)
+def test_a_text_that_would_be_too_long_is_refused_before_it_is_made(what):
+    with pytest.raises(ConfigError, match="line 1: a text of more than 67108864 bytes"):
+        bloomdata.ChatTemplate(TOO_LONG[what]).render(CHAT)
+
+
+def test_a_list_that_holds_itself_twice_again_and_again_is_no_text():
+    held = "{% set l = [1] %}" + "{% set l = [l, l] %}" * 32
+    with pytest.raises(ConfigError, match="a text of more than"):
+        bloomdata.ChatTemplate(held + "{{ l | tojson }}").render(CHAT)
+
+
+@pytest.mark.parametrize("grown", GROWING)
+def test_a_text_that_is_doubled_again_and_again_is_refused(grown):
+    source = "{% set ns = namespace(t='a') %}{% for i in range(99) %}{% set ns.t = " + grown + " %}{% endfor %}"
+    with pytest.raises(ConfigError, match=r"line 1: (a text of more than|engine ran out of fuel)"):
+        bloomdata.ChatTemplate(source).render(CHAT)
 
 
 def test_a_long_chain_of_signs_does_not_end_the_program():

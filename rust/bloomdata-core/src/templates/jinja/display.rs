@@ -6,21 +6,24 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 use unicode_categories::UnicodeCategories as _;
 
+use super::limits::{Text, show};
+
 /// As deep as Python goes.
 pub(super) const MAX_DEPTH: usize = 900;
 
 /// `str` of a value.
 pub(super) fn python_str(value: &Value) -> Result<String, Error> {
-    let mut out = String::new();
+    let mut out = Text::default();
     match value.as_str() {
         Some(text) => out.push_str(text),
         None if value.is_undefined() => {}
         None => repr(value, &mut out, 0)?,
     }
-    Ok(out)
+    out.finish()
 }
 
-fn repr(value: &Value, out: &mut String, depth: usize) -> Result<(), Error> {
+fn repr(value: &Value, out: &mut Text, depth: usize) -> Result<(), Error> {
+    out.fits()?;
     if depth > MAX_DEPTH {
         return Err(Error::new(ErrorKind::InvalidOperation, "nested too deep"));
     }
@@ -53,13 +56,13 @@ fn repr(value: &Value, out: &mut String, depth: usize) -> Result<(), Error> {
             }
             out.push('}');
         }
-        _ => write!(out, "{value}").map_err(|_| Error::new(ErrorKind::InvalidOperation, "it has no text"))?,
+        _ => show(value, out)?,
     }
     Ok(())
 }
 
 /// `repr` of a string: the other quotes where that saves escapes, and escapes for what is not to be seen.
-fn quoted(text: &str, out: &mut String) {
+fn quoted(text: &str, out: &mut Text) {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
     for letter in text.chars() {
@@ -67,11 +70,14 @@ fn quoted(text: &str, out: &mut String) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            letter if letter == quote || letter == '\\' => out.extend(['\\', letter]),
+            letter if letter == quote || letter == '\\' => {
+                out.push('\\');
+                out.push(letter);
+            }
             letter if letter == ' ' || is_printable(letter) => out.push(letter),
             letter => {
                 let code = u32::from(letter);
-                // Writing into a string cannot fail.
+                // Whether it is too long is asked for later.
                 let _ = match code {
                     0..=0xff => write!(out, "\\x{code:02x}"),
                     0x100..=0xffff => write!(out, "\\u{code:04x}"),
@@ -136,8 +142,8 @@ mod tests {
 
     #[test]
     fn strings_are_quoted_as_in_python() {
-        let mut out = String::new();
+        let mut out = Text::default();
         quoted("a'\u{1c}\u{3000}\u{2028}é\u{e000}\\", &mut out);
-        assert_eq!(out, "\"a'\\x1c\\u3000\\u2028é\\ue000\\\\\"");
+        assert_eq!(out.finish().unwrap(), "\"a'\\x1c\\u3000\\u2028é\\ue000\\\\\"");
     }
 }

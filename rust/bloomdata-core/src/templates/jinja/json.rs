@@ -4,6 +4,7 @@ use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
 use super::display::{MAX_DEPTH, number};
+use super::limits::Text;
 use crate::json_text::json_string;
 
 /// `json.dumps`, which is how `transformers` has the filter; HTML is not escaped.
@@ -34,13 +35,13 @@ pub(super) fn to_json(value: &Value, ensure_ascii: Option<Value>, options: Kwarg
     };
     let item = if indent.is_some() { "," } else { ", " };
     let (item, key) = separators.unwrap_or_else(|| (item.to_owned(), ": ".to_owned()));
-    let mut writer = JsonWriter { out: String::new(), indent, item, key, ascii, sorted, depth: 0 };
+    let mut writer = JsonWriter { out: Text::default(), indent, item, key, ascii, sorted, depth: 0 };
     writer.value(value)?;
-    Ok(writer.out)
+    writer.out.finish()
 }
 
 struct JsonWriter {
-    out: String,
+    out: Text,
     indent: Option<String>,
     item: String,
     key: String,
@@ -57,23 +58,21 @@ impl JsonWriter {
             ValueKind::Number => self.out.push_str(&number(value, ["NaN", "Infinity"])),
             ValueKind::String => self.text(value.as_str().unwrap_or_default()),
             ValueKind::Seq | ValueKind::Iterable => {
-                let items: Vec<Value> = value.try_iter()?.collect();
-                self.list(('[', ']'), items.len(), |writer, at| writer.value(&items[at]))?;
+                self.list(('[', ']'), value.try_iter()?, |writer, item| writer.value(&item))?;
             }
             ValueKind::Map => {
                 let mut keys: Vec<Value> = value.try_iter()?.collect();
                 if self.sorted {
                     keys.sort();
                 }
-                self.list(('{', '}'), keys.len(), |writer, at| {
-                    let key = &keys[at];
+                self.list(('{', '}'), keys.into_iter(), |writer, key| {
                     match key.as_str() {
                         Some(text) => writer.text(text),
-                        None => writer.text(&key_text(key)),
+                        None => writer.text(&key_text(&key)),
                     }
                     let colon = writer.key.clone();
                     writer.out.push_str(&colon);
-                    writer.value(&value.get_item(key)?)
+                    writer.value(&value.get_item(&key)?)
                 })?;
             }
             kind => {
@@ -87,24 +86,28 @@ impl JsonWriter {
     fn list(
         &mut self,
         (open, close): (char, char),
-        count: usize,
-        mut item: impl FnMut(&mut Self, usize) -> Result<(), Error>,
+        items: impl Iterator<Item = Value>,
+        mut write: impl FnMut(&mut Self, Value) -> Result<(), Error>,
     ) -> Result<(), Error> {
         if self.depth > MAX_DEPTH {
             return Err(Error::new(ErrorKind::BadSerialization, "nested too deep"));
         }
         self.out.push(open);
         self.depth += 1;
-        for at in 0..count {
-            if at > 0 {
+        let mut is_empty = true;
+        for item in items {
+            // A list may be longer than any memory.
+            self.out.fits()?;
+            if !is_empty {
                 let between = self.item.clone();
                 self.out.push_str(&between);
             }
+            is_empty = false;
             self.new_line();
-            item(self, at)?;
+            write(self, item)?;
         }
         self.depth -= 1;
-        if count > 0 {
+        if !is_empty {
             self.new_line();
         }
         self.out.push(close);
@@ -114,7 +117,9 @@ impl JsonWriter {
     fn new_line(&mut self) {
         if let Some(indent) = &self.indent {
             self.out.push('\n');
-            self.out.push_str(&indent.repeat(self.depth));
+            for _ in 0..self.depth {
+                self.out.push_str(indent);
+            }
         }
     }
 

@@ -1,14 +1,18 @@
-//! What chat templates expect of Python: JSON as `json.dumps` writes it, methods of strings, dates.
+//! What chat templates expect of Python: JSON as `json.dumps` writes it, methods of strings, dates. None of it makes a
+//! text beyond its bound.
 
 use std::fmt::Write as _;
 
 use chrono::NaiveDateTime;
-use minijinja::value::{Kwargs, Tuple, Value, ValueKind, from_args};
-use minijinja::{Environment, Error, ErrorKind, State};
+use minijinja::value::{Kwargs, Rest, StringInput, Tuple, Value, ValueKind, ValueOrKwargs, from_args};
+use minijinja::{Environment, Error, ErrorKind, State, filters};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::display::python_str;
 use super::json::to_json;
+use super::limits::{
+    MAX_PARTS, Text, display, few, fits, formatted_bytes, items, replaced_bytes, show, text_of,
+};
 use super::text;
 use crate::conversation::{is_python_space, python_strip};
 
@@ -22,8 +26,8 @@ pub(super) fn extend(environment: &mut Environment<'_>, now: Option<NaiveDateTim
     });
     environment.add_filter("tojson", to_json);
     environment.add_filter("trim", |value: &Value, letters: Option<&str>| match value.as_str() {
-        Some(text) => strip(text, letters, true, true),
-        None => strip(&value.to_string(), letters, true, true),
+        Some(text) => Ok(strip(text, letters, true, true)),
+        None => display(value).map(|text| strip(&text, letters, true, true)),
     });
     // What Jinja2 does not have is not to be had here.
     for name in ["split", "lines", "bool", "chain", "zip", "pprint"] {
@@ -42,9 +46,10 @@ pub(super) fn extend(environment: &mut Environment<'_>, now: Option<NaiveDateTim
             if value.is_safe() {
                 return Ok(value.clone());
             }
-            python_str(value).map(|text| Value::from_safe_string(text::escape(&text)))
+            text::escape(&python_str(value)?).map(Value::from_safe_string)
         });
     }
+    bound(environment);
     environment.add_filter("indent", indent);
     environment.add_filter("int", int);
     environment.add_filter("float", float);
@@ -54,19 +59,21 @@ pub(super) fn extend(environment: &mut Environment<'_>, now: Option<NaiveDateTim
     });
     // Here one may loop over none; there it is an error, and templates ask before.
     environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
-    environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
-        Err(Error::new(ErrorKind::InvalidOperation, message))
+    environment.add_function("raise_exception", |message: &Value| -> Result<Value, Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, display(message)?))
     });
     environment.add_function("strftime_now", move |format: &str| -> Result<String, Error> {
         let now = now.ok_or_else(|| {
             let reason = "the template asks for today's date: say which by template_date";
             Error::new(ErrorKind::InvalidOperation, reason)
         })?;
-        let mut text = String::new();
-        write!(text, "{}", now.format(format)).map_err(|_| {
+        let mut text = Text::default();
+        let written = write!(text, "{}", now.format(format));
+        text.fits()?;
+        written.map_err(|_| {
             Error::new(ErrorKind::InvalidOperation, format!("{format:?} is no format of dates"))
         })?;
-        Ok(text)
+        text.finish()
     });
 }
 
@@ -109,15 +116,113 @@ fn indent(
         Some(width) => " ".repeat(usize::try_from(width).unwrap_or(0).min(1 << 10)),
         None => " ".repeat(4),
     };
-    let mut out = String::with_capacity(text.len());
+    fits(text.len())?;
+    few(text::num_lines(text))?;
+    let mut out = Text::default();
     for (number, line) in text::lines(&format!("{text}\n"), false).into_iter().enumerate() {
+        out.fits()?;
         out.push_str(if number > 0 { "\n" } else { "" });
         let is_moved =
             if number > 0 { blank.unwrap_or(false) || !line.is_empty() } else { first.unwrap_or(false) };
         out.push_str(if is_moved { &width } else { "" });
         out.push_str(line);
     }
-    Ok(out)
+    out.finish()
+}
+
+/// Puts bounds to filters of the interpreter that make larger texts than they are given.
+fn bound(environment: &mut Environment<'_>) {
+    type Plain = fn(StringInput<'_>) -> Value;
+    let plain: [(&str, Plain); 3] =
+        [("upper", filters::upper), ("lower", filters::lower), ("capitalize", filters::capitalize)];
+    for (name, filter) in plain {
+        environment.add_filter(name, move |state: &State<'_, '_>, value: &Value| {
+            Ok(filter(StringInput::new(state, &text_of(value)?)?))
+        });
+    }
+    environment.add_filter("title", |value: &Value| {
+        Ok(filters::title(text_of(value)?.as_str().unwrap_or_default().into()))
+    });
+    environment.add_filter("replace", replace);
+    environment.add_filter("join", join);
+    environment.add_filter("format", format);
+    environment.add_filter("sum", sum);
+}
+
+/// One text put for another, so many times at most.
+#[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
+fn replace(
+    value: &Value,
+    from: &Value,
+    to: &Value,
+    count: Option<i64>,
+    named: Kwargs,
+) -> Result<String, Error> {
+    let count = if count.is_some() { count } else { named.get("count")? };
+    named.assert_all_used()?;
+    let [value, from, to] = [text_of(value)?, text_of(from)?, text_of(to)?];
+    let text = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
+    let (value, from, to) = (text(&value), text(&from), text(&to));
+    let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
+    fits(replaced_bytes(&value, &from, &to, count))?;
+    Ok(value.replacen(&from, &to, count))
+}
+
+/// What a list holds, with a text between.
+#[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
+fn join(
+    state: &State<'_, '_>,
+    value: &Value,
+    between: Option<Value>,
+    attribute: Option<&str>,
+    named: Kwargs,
+) -> Result<String, Error> {
+    let between = if between.is_some() { between } else { named.get("d")? };
+    let attribute = if attribute.is_some() { attribute } else { named.get("attribute")? };
+    named.assert_all_used()?;
+    let between = between.map_or_else(|| Ok(String::new()), |between| display(&between))?;
+    let mut out = Text::default();
+    for (at, item) in items(state, value)?.enumerate() {
+        let mut item = item?;
+        if let Some(path) = attribute {
+            item = attribute_of(&item, path);
+        }
+        out.push_str(if at > 0 { &between } else { "" });
+        show(&item, &mut out)?;
+    }
+    out.finish()
+}
+
+/// What a path of names and numbers leads to; nothing where there is none.
+fn attribute_of(value: &Value, path: &str) -> Value {
+    let step = |value: Value, part: &str| match part.parse() {
+        Ok(number) => value.get_item_by_index(number),
+        Err(_) => value.get_attr(part),
+    };
+    path.split('.').try_fold(value.clone(), step).unwrap_or_default()
+}
+
+/// `%` of Python's texts.
+#[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
+fn format(state: &mut State<'_, '_>, text: &Value, values: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let plain: Vec<Value> = values.iter().map(|value| Value::clone(value)).collect();
+    fits(formatted_bytes(text.as_str().unwrap_or_default(), &plain)?)?;
+    filters::format(state, text, values)
+}
+
+/// A sum. Texts have none, nor tuples, as each step would make one more of them.
+fn sum(
+    state: &State<'_, '_>,
+    values: Value,
+    attribute: Option<&str>,
+    start: Option<Value>,
+    named: Kwargs,
+) -> Result<Value, Error> {
+    let first = if start.is_some() { start.clone() } else { named.get("start")? };
+    if first.is_some_and(|first| first.as_str().is_some() || first.is_tuple()) {
+        return Err(refused("sum takes numbers or lists"));
+    }
+    filters::sum(state, values, attribute, start, named)
 }
 
 /// A whole number, or `default`.
@@ -157,6 +262,7 @@ fn float(value: &Value, default: Option<Value>) -> Result<Value, Error> {
 /// Methods of Python's strings that others lack or do differently.
 fn method(state: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     let Some(text) = value.as_str() else { return unknown_method_callback(state, value, name, args) };
+    fits(text.len())?;
     let ends = match name {
         "strip" => (true, true),
         "lstrip" => (true, false),
@@ -191,24 +297,46 @@ fn more(
                 return Err(refused("empty separator"));
             }
             let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+            // One more than there may be tells that there are too many.
+            let most = most.min(MAX_PARTS);
             let parts = if name == "split" {
                 text::split(text, separator, most)
             } else {
                 text::rsplit(text, separator, most)
             };
+            few(parts.len())?;
             Ok(parts.into_iter().map(Value::from).collect())
         }
         "splitlines" => {
             let (keeps_ends,): (Option<bool>,) = from_args(args)?;
+            few(text::num_lines(text))?;
             Ok(text::lines(text, keeps_ends.unwrap_or(false)).into_iter().map(Value::from).collect())
         }
         "title" if args.is_empty() => Ok(Value::from(text::title(text))),
         "isdigit" if args.is_empty() => Ok(Value::from(!text.is_empty() && text.chars().all(text::is_digit))),
         "join" => {
-            let (items,): (Value,) = from_args(args)?;
-            let items: Vec<Value> = items.try_iter()?.collect();
-            let parts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
-            Ok(Value::from(parts.ok_or_else(|| refused("join takes strings"))?.join(text)))
+            let (list,): (Value,) = from_args(args)?;
+            let mut out = Text::default();
+            for (at, item) in items(state, &list)?.enumerate() {
+                let item = item?;
+                out.push_str(if at > 0 { text } else { "" });
+                out.push_str(item.as_str().ok_or_else(|| refused("join takes strings"))?);
+                out.fits()?;
+            }
+            out.finish().map(Value::from)
+        }
+        "replace" => {
+            if let [from, to, count @ ..] = args
+                && let (Some(from), Some(to)) = (from.as_str(), to.as_str())
+            {
+                let count = count.first().and_then(|count| usize::try_from(count.clone()).ok());
+                fits(replaced_bytes(text, from, to, count.unwrap_or(usize::MAX)))?;
+            }
+            unknown_method_callback(state, value, name, args)
+        }
+        "format" => {
+            fits(formatted_bytes(text, args)?)?;
+            unknown_method_callback(state, value, name, args)
         }
         "removeprefix" | "removesuffix" => {
             let (part,): (&str,) = from_args(args)?;

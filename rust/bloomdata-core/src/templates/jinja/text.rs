@@ -2,6 +2,9 @@
 
 use unicode_categories::UnicodeCategories as _;
 
+use minijinja::Error;
+
+use super::limits::{MAX_PARTS, Text};
 use crate::conversation::is_python_space;
 
 /// `str.split`: by a separator, or by white space; so many times at most.
@@ -43,10 +46,9 @@ pub(super) fn rsplit<'text>(text: &'text str, separator: Option<&str>, most: usi
 
 /// `str.splitlines`: at all that Python takes for the end of a line.
 pub(super) fn lines(text: &str, keeps_ends: bool) -> Vec<&str> {
-    let is_end = |letter: char| matches!(letter, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
     let (mut parts, mut rest) = (Vec::new(), text);
     while !rest.is_empty() {
-        let at = rest.find(is_end).unwrap_or(rest.len());
+        let at = rest.find(is_line_end).unwrap_or(rest.len());
         let end = if rest[at..].starts_with("\r\n") {
             at + 2
         } else {
@@ -56,6 +58,15 @@ pub(super) fn lines(text: &str, keeps_ends: bool) -> Vec<&str> {
         rest = &rest[end..];
     }
     parts
+}
+
+/// Lines at most.
+pub(super) fn num_lines(text: &str) -> usize {
+    if text.len() < MAX_PARTS { text.len() } else { 1 + text.matches(is_line_end).count() }
+}
+
+fn is_line_end(letter: char) -> bool {
+    matches!(letter, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
 /// `str.title`: a capital behind everything that has no case.
@@ -110,8 +121,8 @@ pub(super) fn float(text: &str) -> Option<f64> {
 }
 
 /// Text as HTML, as `markupsafe` has it.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+pub(super) fn escape(text: &str) -> Result<String, Error> {
+    let mut out = Text::default();
     for letter in text.chars() {
         match letter {
             '&' => out.push_str("&amp;"),
@@ -122,5 +133,5 @@ pub(super) fn escape(text: &str) -> String {
             letter => out.push(letter),
         }
     }
-    out
+    out.finish()
 }

@@ -12,5 +12,5 @@ use super::{Conditions, Given};
 fn prove(source: &str) -> Result<Conditions, String> {
     let roles = ["system", "user", "assistant"].map(str::to_owned).into();
     let given = Given { roles, tools: false, documents: false };
-    JinjaTemplate::new(source, Vec::new(), None).unwrap().prove(&given)
+    JinjaTemplate::new(source, Vec::new(), None)?.prove(&given)
 }
