@@ -278,8 +278,17 @@ impl<const K: usize, const I: usize> Table<K, I> {
 }
 
 /// Ones in the lowest bytes, so many.
-const LOW_BYTES: [u64; 9] =
-    [0, 0xff, 0xffff, 0xff_ffff, 0xffff_ffff, 0xff_ffff_ffff, 0xffff_ffff_ffff, 0xff_ffff_ffff_ffff, u64::MAX];
+const LOW_BYTES: [u64; 9] = [
+    0,
+    0xff,
+    0xffff,
+    0xff_ffff,
+    0xffff_ffff,
+    0xff_ffff_ffff,
+    0xffff_ffff_ffff,
+    0xff_ffff_ffff_ffff,
+    u64::MAX,
+];
 
 /// Up to `8 * K - 1` bytes and their number.
 #[inline(always)]

@@ -83,7 +83,7 @@ impl Merger {
         let mut merger = Self::new(ids, 256, merges, Chars::none());
         if has_bytes {
             merger.chars = Chars::new(texts, |bytes| merger.symbol_of(bytes, &first_use));
-            merger.starts = Some(Starts::new(merges, texts));
+            merger.starts = Some(Starts::new(merges, texts, &first_use));
             merger.alone = merger.all_alone();
         }
         merger

@@ -39,6 +39,8 @@ mod pieces;
 mod split;
 mod stages;
 mod starts;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod words;
 

@@ -86,12 +86,7 @@ pub(super) fn read(json: &str) -> Result<File, String> {
 impl Model {
     /// A model of merges alone.
     pub(super) fn new(merger: Merger) -> Self {
-        Self {
-            merger,
-            whole: Tokens::default(),
-            tokens: Tokens::default(),
-            lengths: ByteLengths::default(),
-        }
+        Self { merger, whole: Tokens::default(), tokens: Tokens::default(), lengths: ByteLengths::default() }
     }
 
     /// Whether no token lies across the boundary at `at`, if that is one of ASCII, or of any characters.
@@ -155,12 +150,7 @@ impl Model {
     }
 
     /// Finds out which tokens a word of their bytes becomes.
-    fn take_tokens(
-        &mut self,
-        vocab: HashMap<String, u32>,
-        bytes: &HashMap<char, u8>,
-        ignore_merges: bool,
-    ) {
+    fn take_tokens(&mut self, vocab: HashMap<String, u32>, bytes: &HashMap<char, u8>, ignore_merges: bool) {
         let (mut space, mut ids) = (MergeSpace::default(), Vec::new());
         let (mut whole, mut tokens) = (Vec::new(), Vec::with_capacity(vocab.len()));
         #[allow(clippy::iter_over_hash_type, reason = "each entry by itself")]
@@ -258,7 +248,8 @@ impl Model {
         let mut parts = std::mem::take(&mut memory.parts);
         parts.clear();
         self.merger.parts(word, |from, end, code| {
-            let key = if code.is_some() { ShortKey::default() } else { memory.cache.prepare(word, from, end) };
+            let key =
+                if code.is_some() { ShortKey::default() } else { memory.cache.prepare(word, from, end) };
             parts.push(Part { from, end, code, key });
         });
         if parts.len() == 1 {

@@ -23,8 +23,11 @@ impl Pairs {
     /// From (left, right, rank); of equal pairs the last counts.
     pub(super) fn new(pairs: &[(u32, u32, u32)]) -> Self {
         let size = (2 * pairs.len() + 2).next_power_of_two();
-        let mut table =
-            Self { slots: filled(size, EMPTY), shift: 64 - size.trailing_zeros(), bytes: vec![NONE; 1 << 16] };
+        let mut table = Self {
+            slots: filled(size, EMPTY),
+            shift: 64 - size.trailing_zeros(),
+            bytes: vec![NONE; 1 << 16],
+        };
         for &(left, right, rank) in pairs {
             let key = key(left, right);
             let at = table.find(key);
