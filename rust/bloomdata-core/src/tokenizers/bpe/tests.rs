@@ -32,6 +32,8 @@ enum Step {
     Merge,
     /// Any two tokens are merged.
     MergeAny,
+    /// A token is made by another pair, too.
+    MergeOther,
     /// Two merges change places.
     Swap,
     /// A pair comes once more.
@@ -62,6 +64,13 @@ impl Small {
             Step::MergeAny => {
                 let (left, right) = (first.get(&self.vocab).clone(), second.get(&self.vocab).clone());
                 self.merge(&left, &right);
+            }
+            Step::MergeOther => {
+                let token = &self.vocab[self.vocab.len() - 1 - first.index(self.vocab.len().min(40))];
+                let (left, right) = token.split_at(second.index(token.len()));
+                if [left, right].iter().all(|part| self.vocab.iter().any(|token| token == part)) {
+                    self.merges.push((left.to_vec(), right.to_vec()));
+                }
             }
             Step::Token => {
                 let end = 1 + second.index(word.len());
@@ -164,8 +173,9 @@ fn steps() -> impl Strategy<Value = Vec<(Step, [Index; 2])>> {
     let step = prop_oneof![
         8 => Just(Step::Merge),
         1 => Just(Step::MergeAny),
+        4 => Just(Step::MergeOther),
         2 => Just(Step::Swap),
-        1 => Just(Step::Repeat),
+        4 => Just(Step::Repeat),
         1 => Just(Step::Drop),
         1 => Just(Step::Token),
     ];
@@ -212,6 +222,32 @@ proptest! {
         }
         small.check(&words);
     }
+}
+
+/// What its merges make of `aba` counts where it is part of a word, its own id where it is the word.
+#[test]
+fn a_part_of_a_word_is_no_word() {
+    let mut small = Small::new(false, true);
+    small.merge(b"a", b"b");
+    small.take(b"aba".to_vec());
+    let words = ["aba", "字aba", "aba", "aba字ab字aba", "cabac"].map(str::as_bytes);
+    small.check(&words);
+    small.check(&[words[3], words[0], words[1]]);
+}
+
+/// `abc` is made by two pairs; whichever it was, it is merged with `d`, and with `x`.
+#[test]
+fn a_token_that_two_pairs_make_is_one_token() {
+    let mut small = Small::new(false, false);
+    let merges = ["a+b", "b+c", "y+a", "ab+c", "a+bc", "abc+d", "x+abc"];
+    for (left, right) in merges.iter().filter_map(|merge| merge.split_once('+')) {
+        small.merge(left.as_bytes(), right.as_bytes());
+    }
+    small.merges.swap(0, 1);
+    let words = ["abcd", "xabc", "xabcd", "yabcd", "abc", "bcd"].map(str::as_bytes);
+    small.check(&words);
+    small.merges.swap(0, 1);
+    small.check(&words);
 }
 
 /// Enough for the tables of the cache to grow twice, and for words to displace each other.
