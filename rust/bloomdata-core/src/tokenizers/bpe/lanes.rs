@@ -157,7 +157,9 @@ fn merge_by_turns(merger: &Merger, lanes: &mut [Lane]) {
         }
     }
     let mut turns: [u8; MAX_LANES] = std::array::from_fn(low_byte);
-    lanes.iter_mut().for_each(|lane| lane.first_keys(merger));
+    for lane in &mut *lanes {
+        lane.first_keys(merger);
+    }
     let mut count = lanes.len();
     while count > 0 {
         let mut left = 0;

@@ -9,7 +9,7 @@ pub(super) struct Tokens {
     /// The upper half of a hash, and where the token stands, plus one; 0 for none.
     slots: Vec<u64>,
     /// Of each token its id and its size, as little-endian uint32, and its bytes: all of it in one place of memory.
-    tokens: Vec<u8>,
+    entries: Vec<u8>,
     longest: usize,
 }
 
@@ -21,17 +21,17 @@ impl Tokens {
     pub(super) fn new(mut all: Vec<(u32, Vec<u8>)>) -> Self {
         all.sort_unstable();
         let slots = filled((2 * all.len() + 2).next_power_of_two(), 0);
-        let mut tokens = Self { slots, tokens: Vec::new(), longest: 0 };
+        let mut tokens = Self { slots, entries: Vec::new(), longest: 0 };
         for (id, bytes) in &all {
             let hash = hash(bytes);
             let mut at = tokens.first(hash);
             while tokens.slots[at] != 0 {
                 at = tokens.next(at);
             }
-            tokens.slots[at] = hash >> 32 << 32 | (tokens.tokens.len() as u64 + 1);
-            tokens.tokens.extend_from_slice(&id.to_le_bytes());
-            tokens.tokens.extend_from_slice(&narrow(bytes.len()).to_le_bytes());
-            tokens.tokens.extend_from_slice(bytes);
+            tokens.slots[at] = hash >> 32 << 32 | (tokens.entries.len() as u64 + 1);
+            tokens.entries.extend_from_slice(&id.to_le_bytes());
+            tokens.entries.extend_from_slice(&narrow(bytes.len()).to_le_bytes());
+            tokens.entries.extend_from_slice(bytes);
             tokens.longest = tokens.longest.max(bytes.len());
         }
         tokens
@@ -55,7 +55,7 @@ impl Tokens {
                 return None;
             }
             if slot >> 32 == hash >> 32 {
-                prefetch(&self.tokens[self.at(slot)]);
+                prefetch(&self.entries[entry(slot)]);
                 return Some(at);
             }
             at = self.next(at);
@@ -74,7 +74,7 @@ impl Tokens {
                 return None;
             }
             if slot >> 32 == hash >> 32 {
-                let (head, rest) = self.tokens[self.at(slot)..].split_at(HEAD);
+                let (head, rest) = self.entries[entry(slot)..].split_at(HEAD);
                 let (id, size) = head.split_at(4);
                 if rest.starts_with(word) && size == narrow(word.len()).to_le_bytes() {
                     return Some(u32::from_le_bytes([id[0], id[1], id[2], id[3]]));
@@ -100,10 +100,11 @@ impl Tokens {
     fn next(&self, at: usize) -> usize {
         (at + 1) & (self.slots.len() - 1)
     }
+}
 
-    fn at(&self, slot: u64) -> usize {
-        index(slot & 0xffff_ffff) - 1
-    }
+/// Where the entry of a slot starts.
+fn entry(slot: u64) -> usize {
+    index(slot & 0xffff_ffff) - 1
 }
 
 fn hash(bytes: &[u8]) -> u64 {
