@@ -229,6 +229,8 @@ proptest! {
 fn a_part_of_a_word_is_no_word() {
     let mut small = Small::new(false, true);
     small.merge(b"a", b"b");
+    // Else `b|a` would be cut.
+    small.merge(b"b", b"a");
     small.take(b"aba".to_vec());
     let words = ["aba", "字aba", "aba", "aba字ab字aba", "cabac"].map(str::as_bytes);
     small.check(&words);
@@ -248,6 +250,16 @@ fn a_token_that_two_pairs_make_is_one_token() {
     small.check(&words);
     small.merges.swap(0, 1);
     small.check(&words);
+}
+
+/// The second `ab+c` comes behind `c+d`.
+#[test]
+fn of_equal_pairs_the_last_counts() {
+    let mut small = Small::new(false, false);
+    for (left, right) in [("a", "b"), ("ab", "c"), ("c", "d"), ("ab", "c")] {
+        small.merge(left.as_bytes(), right.as_bytes());
+    }
+    small.check(&["abcd", "abc", "abcdabc"].map(str::as_bytes));
 }
 
 /// Enough for the tables of the cache to grow twice, and for words to displace each other.
