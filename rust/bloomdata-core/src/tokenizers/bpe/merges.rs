@@ -23,6 +23,18 @@ const KEPT: usize = 1 << 16;
 /// A merge: symbols left and right, and the symbol that it makes; its rank is its place.
 pub(super) type Merge = Option<(u32, u32, u32)>;
 
+/// The first rank that each symbol is a part of, or [`NONE`].
+pub(super) fn first_use(num_symbols: usize, merges: &[Merge]) -> Vec<u32> {
+    let mut first_use = vec![NONE; num_symbols];
+    for (rank, merge) in (0_u32..).zip(merges) {
+        for part in merge.iter().flat_map(|&(left, right, _)| [left, right]) {
+            let first = &mut first_use[part as usize];
+            *first = rank.min(*first);
+        }
+    }
+    first_use
+}
+
 /// Merge tables of a tokenizer.
 #[derive(Debug)]
 pub(super) struct Merger {
@@ -73,17 +85,11 @@ impl Merger {
         // A byte that is left out would make neighbours of what is around it.
         let has_id = |(byte, &id): (u8, &u32)| id != NO_ID || matches!(byte, 0xc0 | 0xc1 | 0xf5..);
         let has_bytes = (0..=u8::MAX).zip(&ids).all(has_id);
-        let mut first_use = vec![NONE; ids.len()];
-        for (rank, merge) in (0_u32..).zip(merges) {
-            for part in merge.iter().flat_map(|&(left, right, _)| [left, right]) {
-                let first = &mut first_use[part as usize];
-                *first = rank.min(*first);
-            }
-        }
+        let first_use = first_use(ids.len(), merges);
         let mut merger = Self::new(ids, 256, merges, Chars::none());
         if has_bytes {
             merger.chars = Chars::new(texts, |bytes| merger.symbol_of(bytes, &first_use));
-            merger.starts = Some(Starts::new(merges, texts));
+            merger.starts = Some(Starts::new(merges, texts, &first_use));
             merger.alone = merger.all_alone();
         }
         merger

@@ -37,6 +37,8 @@ mod pieces;
 mod split;
 mod stages;
 mod starts;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod words;
 

@@ -2,8 +2,9 @@
 //!
 //! In `…xaby…`, `a` and `b` are merged with each other before anything else happens to them if no merge of a lower rank can
 //! take one of them away: none of what ends with `x` with `a` alone, and none of `b` alone with what starts with `y`.
-//! Whatever becomes of the rest of the word, only such merges could. So they are all done at once, without a search for
-//! the lowest rank, and they are about half of all merges of an English word.
+//! Whatever becomes of the rest of the word, only such merges could. And what they make must not be merged by a lower rank
+//! than theirs, as merge lists in a strange order would have it: that merge would come too early. So they are all done at
+//! once, without a search for the lowest rank, and they are about half of all merges of an English word.
 
 use super::lanes::SCANNED;
 use super::merges::Merge;
@@ -30,8 +31,8 @@ const NO_START: Start = Start { rank: NONE, made: NONE, takes_second: NONE, take
 pub(super) struct Starts(Vec<Start>);
 
 impl Starts {
-    /// From merges in the order of their rank, and the bytes of all symbols.
-    pub(super) fn new(merges: &[Merge], texts: &[(u32, Vec<u8>)]) -> Self {
+    /// From merges in the order of their rank, the bytes of all symbols, and the first rank that each symbol is part of.
+    pub(super) fn new(merges: &[Merge], texts: &[(u32, Vec<u8>)], first_use: &[u32]) -> Self {
         let mut ends = vec![(0, 0); merges.len() + 256];
         for (symbol, text) in texts {
             if let (Some(&first), Some(&last)) = (text.first(), text.last()) {
@@ -52,6 +53,7 @@ impl Starts {
             }
             if let (Ok(left), Ok(right)) = (u8::try_from(left), u8::try_from(right)) {
                 let entry = starts.at(left, right);
+                let rank = if rank < first_use[made as usize] { rank } else { NONE };
                 (entry.rank, entry.made) = (rank, made);
             }
         }
@@ -77,5 +79,121 @@ impl Starts {
             (at, before) = if is_first { (at + 2, behind) } else { (at + 1, here) };
         }
         count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::super::merges::first_use;
+    use super::*;
+
+    /// Starts, and merges in symbols, of merges in letters.
+    fn made(pairs: &[(String, String)]) -> (Starts, Vec<Merge>) {
+        let mut symbols: BTreeMap<String, u32> =
+            (0..0x80_u8).map(|byte| (char::from(byte).to_string(), byte.into())).collect();
+        symbols.extend((256..).zip(pairs).map(|(symbol, (left, right))| (format!("{left}{right}"), symbol)));
+        let made = |(left, right): &(String, String)| {
+            Some((*symbols.get(left)?, *symbols.get(right)?, symbols[&format!("{left}{right}")]))
+        };
+        let merges: Vec<Merge> = pairs.iter().map(made).collect();
+        let texts: Vec<_> = symbols.into_iter().map(|(text, symbol)| (symbol, text.into_bytes())).collect();
+        (Starts::new(&merges, &texts, &first_use(256 + merges.len(), &merges)), merges)
+    }
+
+    fn pairs(all: &[&str]) -> Vec<(String, String)> {
+        let pair = |text: &&str| text.split_once('+').map(|(left, right)| (left.into(), right.into()));
+        all.iter().filter_map(pair).collect()
+    }
+
+    fn started(starts: &Starts, word: &str) -> Vec<u32> {
+        let mut symbols = [0; SCANNED];
+        let count = starts.start(word.as_bytes(), &mut symbols);
+        symbols[..count].to_vec()
+    }
+
+    /// All merges one by one: of the lowest rank the leftmost; of equal pairs the last counts.
+    fn merged(mut symbols: Vec<u32>, merges: &[Merge]) -> Vec<u32> {
+        let rank =
+            |two: &[u32]| merges.iter().rposition(|merge| merge.is_some_and(|(l, r, _)| two == [l, r]));
+        while let Some((best, at)) =
+            symbols.windows(2).zip(0..).filter_map(|(two, at)| Some((rank(two)?, at))).min()
+        {
+            symbols[at] = merges[best].unwrap().2;
+            symbols.remove(at + 1);
+        }
+        symbols
+    }
+
+    #[test]
+    fn bounds_are_those_of_merges_that_could_take_a_byte_away() {
+        let (mut starts, _) = made(&pairs(&["b+c", "a+b", "ab+c", "x+ab", "c+a", "a+b", "d+bc"]));
+        let mut of = |left, right| {
+            let Start { rank, made, takes_second, takes_first } = *starts.at(left, right);
+            (rank, made, takes_second, takes_first)
+        };
+        // `b+c` itself, and `ab+c`, which ends with `b`.
+        assert_eq!(of(b'b', b'c'), (0, 256, 0, 0));
+        // Of both the last counts, but what it makes is merged before: it is not to be early. `x+ab` starts with `a`.
+        assert_eq!(of(b'a', b'b'), (NONE, 261, 1, 1));
+        assert_eq!(of(b'x', b'a'), (NONE, NONE, NONE, 3));
+        assert_eq!(of(b'c', b'a'), (4, 260, 4, 4));
+        assert_eq!(of(b'd', b'b'), (NONE, NONE, NONE, 6));
+        assert_eq!(of(b'b', b'a'), (NONE, NONE, NONE, NONE));
+    }
+
+    #[test]
+    fn bytes_are_merged_early_only_where_nothing_else_can_take_them() {
+        let (starts, _) = made(&pairs(&["b+c", "a+b", "c+c", "ab+d", "d+a"]));
+        let [a, b, c, d] = [b'a', b'b', b'c', b'd'].map(u32::from);
+        let [bc, ab, cc] = [256, 257, 258];
+        assert_eq!(started(&starts, "abd"), [ab, d]);
+        assert_eq!(started(&starts, "abc"), [a, bc]);
+        assert_eq!(started(&starts, "dab"), [d, ab]);
+        assert_eq!(started(&starts, "dcc"), [d, cc]);
+        // Which two of three are merged is left to the search for the lowest rank.
+        assert_eq!(started(&starts, "ccc"), [c; 3]);
+        assert_eq!(started(&starts, "b"), [b]);
+        assert!(started(&starts, "").is_empty());
+    }
+
+    #[test]
+    fn what_is_merged_by_a_lower_rank_is_not_made_early() {
+        let (starts, merges) = made(&pairs(&["x+ab", "w+x", "a+b"]));
+        let bytes: Vec<u32> = "wxab".bytes().map(u32::from).collect();
+        assert_eq!(started(&starts, "wxab"), bytes);
+        // `w+x` takes `x` away from `x+ab` before there is an `ab`.
+        assert_eq!(merged(bytes, &merges), [257, 258]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+        #[test]
+        fn early_merges_change_nothing(
+            parts in vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..12),
+            order in vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..4),
+            words in vec("[a-d]{1,12}", 16),
+        ) {
+            let mut tokens: Vec<String> = ["a", "b", "c", "d"].map(String::from).to_vec();
+            let mut pairs = Vec::new();
+            for (left, right) in parts {
+                let (left, right) = (left.get(&tokens).clone(), right.get(&tokens).clone());
+                tokens.push(format!("{left}{right}"));
+                pairs.push((left, right));
+            }
+            for (left, right) in order {
+                let size = pairs.len();
+                pairs.swap(left.index(size), right.index(size));
+            }
+            let (starts, merges) = made(&pairs);
+            for word in words {
+                let expected = merged(word.bytes().map(u32::from).collect(), &merges);
+                prop_assert_eq!(merged(started(&starts, &word), &merges), expected, "{} by {:?}", word, pairs);
+            }
+        }
     }
 }

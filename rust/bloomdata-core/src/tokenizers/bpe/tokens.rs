@@ -102,7 +102,7 @@ impl Tokens {
     }
 }
 
-/// Where the token of a slot stands.
+/// Where the entry of a slot starts.
 fn entry(slot: u64) -> usize {
     index(slot & 0xffff_ffff) - 1
 }
@@ -118,4 +118,43 @@ fn hash(bytes: &[u8]) -> u64 {
         hash = low ^ high;
     }
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Two words of different bytes whose hashes begin alike and lead to the same slot of a table of two tokens.
+    fn alike() -> (Vec<u8>, Vec<u8>) {
+        let mut seen = BTreeMap::new();
+        (0..2_000_000_u32)
+            .map(|number| number.to_string().into_bytes())
+            .find_map(|word| {
+                let hash = hash(&word);
+                Some((seen.insert((hash >> 32, hash & 7), word.clone())?, word))
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn tokens_whose_hashes_are_alike_are_told_apart() {
+        let (first, second) = alike();
+        let both = Tokens::new(vec![(5, first.clone()), (6, second.clone())]);
+        assert_eq!((both.find(&first), both.find(&second)), (Some(5), Some(6)));
+        // Of one more, for a table of as many slots.
+        let one = Tokens::new(vec![(5, first.clone()), (6, b"other".to_vec())]);
+        assert_eq!((one.find(&first), one.find(&second)), (Some(5), None));
+    }
+
+    #[test]
+    fn only_whole_tokens_are_found() {
+        let tokens =
+            Tokens::new(vec![(1, b"abc".to_vec()), (2, b"ab".to_vec()), (3, vec![0]), (4, vec![0, 0])]);
+        let find = |word: &[u8]| tokens.find(word);
+        assert_eq!([b"abc" as &[u8], b"ab", b"\0", b"\0\0"].map(find), [Some(1), Some(2), Some(3), Some(4)]);
+        assert_eq!([b"" as &[u8], b"a", b"bc", b"abcd", b"\0\0\0"].map(find), [None; 5]);
+        assert_eq!(Tokens::default().find(b"a"), None);
+    }
 }
