@@ -12,8 +12,8 @@
 //! - [`split`]: words, as the pattern of a family cuts them.
 //! - [`pattern`], [`charsets`]: the same for patterns of sets of characters.
 //! - [`classes`]: letters, numbers and spaces, as the crate's regex engine has them.
-//! - [`model`]: a word becomes ids.
-//! - [`cache`]: words that were seen before.
+//! - [`file`], [`model`]: a word becomes ids.
+//! - [`cache`], [`table`]: words that were seen before.
 //! - [`merges`], [`pairs`]: a word's bytes become ids, one merge at a time.
 //! - [`lanes`]: several words at the same time.
 //! - [`starts`]: merges that may be done first, all at once.
@@ -26,6 +26,7 @@ mod chars;
 mod charsets;
 mod classes;
 mod definition;
+mod file;
 mod lanes;
 mod marks;
 mod merges;
@@ -37,6 +38,7 @@ mod pieces;
 mod split;
 mod stages;
 mod starts;
+mod table;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -53,7 +55,7 @@ use super::{SpecialIds, Tokenizer};
 use crate::error::Result;
 use added::Finder;
 use definition::Definition;
-pub(super) use model::byte_letters;
+pub(super) use file::byte_letters;
 use model::{BATCH, Memory, Model};
 pub(super) use normalize::Normalizer;
 pub(super) use words::Words;

@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 
 use super::chars::Chars;
+use super::file::read;
 use super::merges::{Merger, NO_ID};
-use super::model::{Model, read};
+use super::model::Model;
 use super::pairs::MAX_SYMBOLS;
 
 impl Model {

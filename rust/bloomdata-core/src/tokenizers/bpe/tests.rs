@@ -9,7 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::model::{Memory, Model, byte_letters};
+use super::file::byte_letters;
+use super::model::{Memory, Model};
 
 /// Of one, two, three and four bytes; `é` and `è`, `字` and `孔` share their first bytes.
 const ATOMS: [&str; 14] =

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::Value;
 use tokenizers::utils::SysRegex;
 
+use super::file::byte_letters;
 use super::marks::Marks;
-use super::model::byte_letters;
 use super::pattern::Pattern;
 use super::split::Splitter;
 use super::stages::{ByteStage, Stage, Stages};
