@@ -64,7 +64,7 @@ impl Model {
 
         // Every token that is a byte or made by a merge, wherever the merge stands in the list.
         let mut made: HashMap<String, Made> = HashMap::with_capacity(pairs.len() + 256);
-        for (byte, letter) in (0_u8..).zip(&letters) {
+        for (byte, letter) in (0..=u8::MAX).zip(&letters) {
             made.insert(letter.to_string(), Made { symbol: byte.into(), bytes: vec![byte] });
         }
         let bytes: HashMap<char, u8> = letters.iter().copied().zip(0..=u8::MAX).collect();
