@@ -113,10 +113,10 @@ class ChatTemplate:
         Raises:
             ConfigError: What the template objects to.
         """
-        if tools is None and documents is None:
-            text = self._core.render_plain(messages, add_generation_prompt)
-            if text is not None:
-                return text
+        beside = [None if value is None else _ENCODER.encode(value) for value in (tools, documents)]
+        text = self._core.render_plain(messages, *beside, add_generation_prompt)
+        if text is not None:
+            return text
         return self._core.render(_record(messages, tools, documents), add_generation_prompt)
 
     def render_trained(

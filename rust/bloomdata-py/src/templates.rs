@@ -35,15 +35,18 @@ impl ChatTemplate {
         py.detach(|| self.inner.render(&parse(record)?, add_generation_prompt)).map_err(|bad| refused(&bad))
     }
 
-    /// Text of messages that have a role and a text and nothing else; nothing for others, which go by `render`.
+    /// Text of messages that have a role and a text and nothing else; nothing for others, which go by `render`. What
+    /// stands beside them is JSON.
     fn render_plain(
         &self,
         py: Python<'_>,
         messages: &Bound<'_, PyAny>,
+        tools: Option<&str>,
+        documents: Option<&str>,
         add_generation_prompt: bool,
     ) -> PyResult<Option<String>> {
         let Some(plain) = plain(messages) else { return Ok(None) };
-        let Some(chat) = chat_of(&plain) else { return Ok(None) };
+        let Some(chat) = chat_of(&plain, tools, documents) else { return Ok(None) };
         py.detach(|| self.inner.render(&chat, add_generation_prompt)).map(Some).map_err(|bad| refused(&bad))
     }
 
@@ -91,9 +94,13 @@ fn plain<'py>(messages: &Bound<'py, PyAny>) -> Option<Plain<'py>> {
     Some(plain)
 }
 
-fn chat_of<'plain>(plain: &'plain Plain<'_>) -> Option<Chat<'plain>> {
+fn chat_of<'plain>(
+    plain: &'plain Plain<'_>,
+    tools: Option<&'plain str>,
+    documents: Option<&'plain str>,
+) -> Option<Chat<'plain>> {
     let texts = plain.iter().map(|(role, content)| Some((role.to_str().ok()?, content.to_str().ok()?)));
-    texts.collect::<Option<Vec<_>>>().and_then(Chat::plain)
+    Chat::plain(texts.collect::<Option<_>>()?, tools, documents)
 }
 
 fn parse(record: &str) -> Result<Chat<'_>, BadRecord> {

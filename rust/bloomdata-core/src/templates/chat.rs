@@ -32,7 +32,7 @@ pub struct Chat<'record> {
 #[derive(Debug)]
 enum Source<'record> {
     Record { messages: &'record str, tools: Option<&'record str>, documents: Option<&'record str> },
-    Conversation,
+    Conversation { tools: Option<&'record str>, documents: Option<&'record str> },
 }
 
 /// Where in a record its messages are, and what stands beside them.
@@ -120,16 +120,21 @@ impl<'record> Chat<'record> {
             is_plain: true,
             has_plain_messages: true,
             is_in_order: true,
-            source: Source::Conversation,
+            source: Source::Conversation { tools: None, documents: None },
         }
     }
 
-    /// Messages of a role and a text each; nothing without any.
-    pub fn plain(messages: Vec<(&'record str, &'record str)>) -> Option<Self> {
+    /// Messages of a role and a text each, and the JSON of what stands beside them; nothing without any messages.
+    pub fn plain(
+        messages: Vec<(&'record str, &'record str)>,
+        tools: Option<&'record str>,
+        documents: Option<&'record str>,
+    ) -> Option<Self> {
         let (roles, contents): (Vec<_>, Vec<_>) =
             messages.into_iter().map(|(role, content)| (role.into(), Some(content.into()))).unzip();
-        let source = Source::Conversation;
-        let (is_plain, has_plain_messages, is_in_order) = (true, true, true);
+        let source = Source::Conversation { tools, documents };
+        let is_plain = tools.is_none() && documents.is_none();
+        let (has_plain_messages, is_in_order) = (true, true);
         (!roles.is_empty()).then_some(Self {
             roles,
             contents,
@@ -154,15 +159,19 @@ impl<'record> Chat<'record> {
                 let messages = list(messages)?.into_iter().map(value).collect::<Result<Vec<_>, _>>()?.into();
                 Ok(JinjaInput { messages, tools, documents })
             }
-            Source::Conversation => Ok(self.plain_input()),
+            Source::Conversation { .. } => {
+                let (tools, documents) = self.beside()?;
+                Ok(JinjaInput { tools, documents, ..self.plain_input() })
+            }
         }
     }
 
-    /// Tools and documents, as they stand in the record.
+    /// The JSON of tools and documents.
     pub(super) fn raw_beside(&self) -> (Option<&'record str>, Option<&'record str>) {
         match self.source {
-            Source::Record { tools, documents, .. } => (tools, documents),
-            Source::Conversation => (None, None),
+            Source::Record { tools, documents, .. } | Source::Conversation { tools, documents } => {
+                (tools, documents)
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 //! take one of them away: none of what ends with `x` with `a` alone, and none of `b` alone with what starts with `y`.
 //! Whatever becomes of the rest of the word, only such merges could. And what they make must not be merged by a lower rank
 //! than theirs, as merge lists in a strange order would have it: that merge would come too early. So they are all done at
-//! once, without a search for the lowest rank, and they are about half of all merges of an English word.
+//! once, without a search for the lowest rank, and they are many of the merges of an English word.
 
 use super::lanes::SCANNED;
 use super::merges::Merge;

@@ -258,7 +258,7 @@ pub(super) fn check(source: &str, roles: &[usize], chats: &[Vec<usize>]) -> (usi
     let (mut used, mut others) = (0, 0);
     for said in chats {
         let messages = roles.iter().zip(said).map(|(&role, &text)| (ROLES[role], SAID[text]));
-        let chat = Chat::plain(messages.collect()).unwrap();
+        let chat = Chat::plain(messages.collect(), None, None).unwrap();
         template.plan(&chat);
         let Some(text) = template.filled_text(&chat) else {
             others += 1;

@@ -150,10 +150,10 @@ fn texts_that_need_more_than_all_fuel_are_run() {
     let template = made(double).unwrap();
     let (short, long) = ("a".repeat(1_000), "a".repeat(1_000_000));
     for (text, is_filled) in [(&short, true), (&long, false)] {
-        let chat = Chat::plain(vec![("user", text)]).unwrap();
+        let chat = Chat::plain(vec![("user", text)], None, None).unwrap();
         template.plan(&chat);
         assert_eq!(template.filled(&chat).is_some(), is_filled);
     }
-    let chat = Chat::plain(vec![("user", &long)]).unwrap();
+    let chat = Chat::plain(vec![("user", &long)], None, None).unwrap();
     assert!(template.render(&chat, false).is_err());
 }

@@ -36,7 +36,7 @@ const TESTS: [&str; 13] = [
 
 fn says(condition: &str) -> bool {
     let template = made(&format!("{{% if {condition} %}}yes{{% else %}}no{{% endif %}}")).unwrap();
-    let chat = Chat::plain(vec![("user", "text")]).unwrap();
+    let chat = Chat::plain(vec![("user", "text")], None, None).unwrap();
     let said = template.render(&chat, false).unwrap();
     said.trim() == "yes"
 }
