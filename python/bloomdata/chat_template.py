@@ -113,8 +113,7 @@ class ChatTemplate:
         Raises:
             ConfigError: What the template objects to.
         """
-        beside = [None if value is None else _ENCODER.encode(value) for value in (tools, documents)]
-        text = self._core.render_plain(messages, *beside, add_generation_prompt)
+        text = self._core.render_plain(messages, _json(tools), _json(documents), add_generation_prompt)
         if text is not None:
             return text
         return self._core.render(_record(messages, tools, documents), add_generation_prompt)
@@ -270,6 +269,10 @@ def _tokenizer(tokenizer: Tokenizer | str | os.PathLike[str] | None) -> Tokenize
     if tokenizer is None or isinstance(tokenizer, Tokenizer):
         return tokenizer
     return Tokenizer(tokenizer)
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else _ENCODER.encode(value)
 
 
 def _record(messages: Any, tools: Any, documents: Any) -> str:
