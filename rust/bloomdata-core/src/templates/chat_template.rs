@@ -195,7 +195,6 @@ impl ChatTemplate {
             }
             trained.drain(..before.len());
         }
-        trained.retain(|span| !span.is_empty());
         Ok(Rendered { text, trained })
     }
 }

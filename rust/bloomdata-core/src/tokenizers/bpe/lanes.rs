@@ -34,13 +34,11 @@ pub(super) struct Lane {
 
 impl Default for Lane {
     fn default() -> Self {
-        let next = std::array::from_fn(|at| low_byte(at + 1));
-        let previous = std::array::from_fn(|at| low_byte(at.wrapping_sub(1)));
         Self {
             symbols: [0; SCANNED],
             keys: [NO_KEY; SCANNED],
-            next,
-            previous,
+            next: [0; SCANNED],
+            previous: [0; SCANNED],
             count: 0,
             waiting: [NO_PLACE; 2],
         }

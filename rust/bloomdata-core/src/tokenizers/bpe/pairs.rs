@@ -29,12 +29,13 @@ impl Pairs {
             bytes: vec![NONE; 1 << 16],
         };
         for &(left, right, rank) in pairs {
+            if left < 256 && right < 256 {
+                table.bytes[(left << 8 | right) as usize] = rank;
+                continue;
+            }
             let key = key(left, right);
             let at = table.find(key);
             table.slots[at] = key << BITS | u64::from(rank);
-            if left < 256 && right < 256 {
-                table.bytes[(left << 8 | right) as usize] = rank;
-            }
         }
         table
     }

@@ -1,6 +1,7 @@
 //! Words that are one token, for those that are seen for the first time: a fourth of them, and no merge is needed.
 
 use super::super::memory::{filled, prefetch};
+use super::table::folded;
 use crate::token::{index, narrow};
 
 /// Tokens by their bytes: a table with open addressing, at most half full.
@@ -112,10 +113,7 @@ fn hash(bytes: &[u8]) -> u64 {
     for part in bytes.chunks(8) {
         let mut word = [0; 8];
         word[..part.len()].copy_from_slice(part);
-        let product = u128::from(hash ^ u64::from_le_bytes(word)) * 0x9E37_79B9_7F4A_7C15_u128;
-        let bytes = product.to_le_bytes();
-        let [low, high] = [0, 8].map(|from| u64::from_le_bytes(std::array::from_fn(|at| bytes[from + at])));
-        hash = low ^ high;
+        hash = folded(hash ^ u64::from_le_bytes(word), 0x9E37_79B9_7F4A_7C15);
     }
     hash
 }
