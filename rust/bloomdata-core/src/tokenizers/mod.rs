@@ -6,6 +6,7 @@
 //! - [`bpe`]: byte pair encoding of the families that we do ourselves, many times faster.
 //! - `memory`: large pages, and memory that is asked for early.
 //! - [`reference`]: the `tokenizers` crate, exact for every `tokenizer.json`.
+//! - `source`: the file that both of these read.
 //! - [`special`]: which ids end and pad a document.
 //! - [`training`]: a vocabulary from texts.
 
@@ -16,15 +17,20 @@ pub mod bytes;
 mod memory;
 mod offsets;
 pub mod reference;
+mod source;
 pub mod special;
 pub mod training;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 pub use special::SpecialIds;
+
+/// The highest id that a tokenizer may have: ids are signed in the files of others.
+const MAX_ID: u64 = i32::MAX as u64;
 
 /// Turns text into ids. Implementations are shared by all threads.
 pub trait Tokenizer: Send + Sync {
@@ -147,10 +153,10 @@ impl TokenizerOptions {
             let expected = "expected \"bytes\", a tokenizer.json, or a folder that holds one";
             return Err(Error::config("tokenizer", format!("{} does not exist; {expected}", file.display())));
         }
-        let reference = reference::ReferenceTokenizer::open(&file, self)?;
-        Ok(match bpe::BpeTokenizer::take_over(reference)? {
+        let source = Arc::new(source::Source::read(&file, self)?);
+        Ok(match bpe::BpeTokenizer::new(&source) {
             Ok(ours) => Box::new(ours),
-            Err((reference, reason)) => Box::new(reference.because(reason)),
+            Err(reason) => Box::new(reference::ReferenceTokenizer::new(source, reason)?),
         })
     }
 }

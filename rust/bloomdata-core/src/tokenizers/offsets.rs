@@ -2,7 +2,7 @@
 //! add a space or change the text, and where [`super::byte_lengths`] do not come to the text.
 
 use super::Tokenizer;
-use super::bpe::byte_letters;
+use super::bpe::Letters;
 
 /// How the names of tokens spell their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Surfaces {
         let size = crate::token::index(tokenizer.vocab_size());
         let mut surfaces =
             Self { bytes: Vec::new(), ends: Vec::with_capacity(size), short: Vec::with_capacity(size) };
-        let letters = bytes_of_letters();
+        let letters = Letters::new();
         for id in 0..u32::try_from(size).unwrap_or(u32::MAX) {
             let name = tokenizer.token(id).unwrap_or_default();
             if added.binary_search(&id).is_ok() {
@@ -70,8 +70,7 @@ impl Surfaces {
                     None => surfaces.bytes.extend_from_slice(name.replace('\u{2581}', " ").as_bytes()),
                 }
             } else {
-                let byte = |letter: char| letters.get(letter as usize).copied().flatten();
-                surfaces.bytes.extend(name.chars().filter_map(byte));
+                surfaces.bytes.extend(name.chars().filter_map(|letter| letters.byte(letter)));
             }
             let start = surfaces.ends.last().copied().unwrap_or_default();
             surfaces.short.push(Short::new(&surfaces.bytes[start..]));
@@ -127,17 +126,6 @@ fn byte_of(name: &str) -> Option<u8> {
     if digits.len() == 2 { u8::from_str_radix(digits, 16).ok() } else { None }
 }
 
-/// The byte of each letter of GPT-2's alphabet.
-fn bytes_of_letters() -> Vec<Option<u8>> {
-    let mut bytes = vec![None; 0x200];
-    for (byte, letter) in (0..=u8::MAX).zip(byte_letters()) {
-        if let Some(slot) = bytes.get_mut(letter as usize) {
-            *slot = Some(byte);
-        }
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,13 +137,5 @@ mod tests {
         assert!(!begins("b", "abcdefgh") && !begins("abcdefgx", "abcdefgh"));
         // Compared otherwise: too near the end, too long, no bytes.
         assert!(!begins("a", "abcdefg") && !begins("abcdefghi", "abcdefghi") && !begins("", "abcdefgh"));
-    }
-
-    #[test]
-    fn every_byte_has_a_letter() {
-        let mut bytes: Vec<u8> = bytes_of_letters().into_iter().flatten().collect();
-        bytes.sort_unstable();
-        assert!(bytes.into_iter().eq(0..=255));
-        assert_eq!(bytes_of_letters()['Ġ' as usize], Some(b' '));
     }
 }

@@ -1,20 +1,18 @@
 //! The `tokenizers` crate: exact for every `tokenizer.json`, since it is what `transformers` runs.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::sync::Arc;
 
-use tokenizers::AddedToken;
-
-use super::{SpecialIds, Tokenizer, TokenizerOptions, special};
+use super::source::Source;
+use super::{MAX_ID, SpecialIds, Tokenizer};
 use crate::error::{Error, Result};
-use crate::hash::hash_bytes;
 
 /// A `tokenizer.json` run by the `tokenizers` crate.
 #[derive(Debug)]
 pub struct ReferenceTokenizer {
     inner: tokenizers::Tokenizer,
-    definition: Vec<u8>,
-    fingerprint: String,
+    source: Arc<Source>,
     /// Or why they are not known.
     special: std::result::Result<SpecialIds, String>,
     vocab_size: u64,
@@ -26,52 +24,30 @@ pub struct ReferenceTokenizer {
 }
 
 impl ReferenceTokenizer {
-    /// Loads `file`. Truncation and padding that the file asks for are switched off: they would lose text.
+    /// Loads a definition, for the given reason.
     ///
     /// # Errors
     /// A file that is not a tokenizer, or special tokens that cannot be determined.
-    pub fn open(file: &Path, options: &TokenizerOptions) -> Result<Self> {
-        let definition = std::fs::read(file).map_err(Error::io(file))?;
-        let refused = |error: &dyn std::fmt::Display| {
-            Error::corrupt(file, 0, format!("not a tokenizer that can be loaded: {error}"))
-        };
-        // The crate panics on some broken files.
-        let mut inner = catch_unwind(AssertUnwindSafe(|| tokenizers::Tokenizer::from_bytes(&definition)))
-            .map_err(|_| refused(&"the tokenizers crate panicked on it"))?
-            .map_err(|error| refused(&error))?;
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| {
-            Error::corrupt(file, 0, format!("truncation cannot be switched off: {error}"))
-        })?;
-        let mut definition = definition;
-        if !options.special_tokens.is_empty() {
-            let tokens = options.special_tokens.iter().map(|token| AddedToken::from(token.as_str(), true));
-            inner.add_special_tokens(tokens).map_err(|error| refused(&error))?;
-            // Kept beside the data as it was used.
-            definition = inner.to_string(false).map_err(|error| refused(&error))?.into_bytes();
-        }
-        let special =
-            special::resolve(file, options.eos_token.as_deref(), options.pad_token.as_deref(), |token| {
-                inner.token_to_id(token)
-            })?;
+    pub(super) fn new(source: Arc<Source>, reason: String) -> Result<Self> {
+        let inner = source.load()?;
+        let special = source.special(|token| inner.token_to_id(token))?;
         let highest = inner.get_vocab(true).into_values().max().map_or(0, u64::from);
-        if highest > u64::from(i32::MAX.cast_unsigned()) {
-            return Err(refused(&format!("token id {highest} does not fit 31 bits")));
+        if highest > MAX_ID {
+            return Err(source.refused(&format!("token id {highest} does not fit 31 bits")));
         }
         let mut tokenizer = Self {
-            fingerprint: hash_bytes(&definition),
             special,
             vocab_size: highest + 1,
-            add_special_tokens: options.add_special_tokens,
+            add_special_tokens: source.adds_special_tokens(),
             adds_eos: false,
-            reason: String::new(),
+            reason,
             inner,
-            definition,
+            source,
         };
         if tokenizer.add_special_tokens {
             // What the post-processor adds to nothing; mostly that is nothing, and the plain path is faster.
-            let added =
-                tokenizer.run(|inner| inner.encode_fast("", true)).map_err(|error| refused(&error))?;
+            let added = tokenizer.run(|inner| inner.encode_fast("", true));
+            let added = added.map_err(|error| tokenizer.source.refused(&error))?;
             tokenizer.add_special_tokens = !added.get_ids().is_empty();
             let last = added.get_ids().last();
             tokenizer.adds_eos = tokenizer.special.as_ref().is_ok_and(|special| last == Some(&special.eos));
@@ -86,21 +62,6 @@ impl ReferenceTokenizer {
         catch_unwind(AssertUnwindSafe(|| call(&self.inner)))
             .map_err(|_| refused("it panicked"))?
             .map_err(|error| refused(&error.to_string()))
-    }
-}
-
-impl ReferenceTokenizer {
-    /// Added tokens with their ids, in the order of their ids.
-    pub(super) fn added(&self) -> Vec<(u32, AddedToken)> {
-        let mut tokens: Vec<_> = self.inner.get_added_tokens_decoder().into_iter().collect();
-        tokens.sort_unstable_by_key(|&(id, _)| id);
-        tokens
-    }
-
-    /// The same, with the reason why it is used.
-    #[must_use]
-    pub fn because(self, reason: String) -> Self {
-        Self { reason, ..self }
     }
 }
 
@@ -141,7 +102,8 @@ impl Tokenizer for ReferenceTokenizer {
     }
 
     fn added_tokens(&self) -> Vec<String> {
-        self.added().into_iter().map(|(_, token)| token.content).collect()
+        let tokens: BTreeMap<_, _> = self.inner.get_added_tokens_decoder().into_iter().collect();
+        tokens.into_values().map(|token| token.content).collect()
     }
 
     fn adds_eos(&self) -> bool {
@@ -164,10 +126,10 @@ impl Tokenizer for ReferenceTokenizer {
     }
 
     fn fingerprint(&self) -> &str {
-        &self.fingerprint
+        &self.source.fingerprint
     }
 
     fn definition(&self) -> Option<&[u8]> {
-        Some(&self.definition)
+        Some(&self.source.definition)
     }
 }

@@ -76,7 +76,7 @@ impl Chars {
     }
 
     /// From the bytes of all tokens that merges make, and the symbol that a character by itself becomes.
-    pub(super) fn new(texts: &[(u32, Vec<u8>)], symbol_of: impl Fn(&[u8]) -> Option<u32>) -> Self {
+    pub(super) fn new(texts: &[(u32, &[u8])], symbol_of: impl Fn(&[u8]) -> Option<u32>) -> Self {
         let tokens: Vec<Token> = texts.iter().map(|(_, text)| Token::of(text)).collect();
         let mut tails =
             Pieces::new(tokens.iter().filter(|token| !token.whole.is_empty()).map(|token| token.tail));
@@ -125,7 +125,7 @@ impl Chars {
     }
 
     /// Where symbols are characters: those that have one, and all tokens.
-    pub(super) fn of_letters<'a>(letters: &[(char, u32)], tokens: impl Iterator<Item = &'a String>) -> Self {
+    pub(super) fn of_letters<'a>(letters: &[(char, u32)], tokens: impl Iterator<Item = &'a str>) -> Self {
         let mut table = vec![Known { symbol: SEVERAL, tails: 0, heads: 0 }; NUM_CHARS as usize];
         let mut longer = BTreeMap::new();
         for &(letter, symbol) in letters {

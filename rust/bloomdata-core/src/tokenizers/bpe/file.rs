@@ -1,17 +1,24 @@
-//! The `model` of a `tokenizer.json`, as it stands in the file.
+//! The `model` of a `tokenizer.json`, as it stands in the file: names are not copied out of it.
 
-#![allow(clippy::disallowed_types, reason = "maps are looked up, their order is never seen")]
+use std::borrow::Cow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 
-use std::collections::HashMap;
-
-use serde::Deserialize;
+use hashbrown::HashMap;
+use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::merges::NO_ID;
 
+/// Ids of tokens by their names.
+pub(super) type Vocab<'json> = HashMap<Name<'json>, u32>;
+
 #[derive(Deserialize)]
-pub(super) struct File {
-    pub(super) vocab: HashMap<String, u32>,
-    pub(super) merges: Vec<Merge>,
+#[serde(bound(deserialize = "'de: 'json"))]
+pub(super) struct File<'json> {
+    pub(super) vocab: Vocab<'json>,
+    pub(super) merges: Vec<Merge<'json>>,
     #[serde(default)]
     dropout: Option<f64>,
     #[serde(default)]
@@ -26,19 +33,26 @@ pub(super) struct File {
     pub(super) ignore_merges: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(super) enum Merge {
-    Text(String),
-    Pair(String, String),
+/// A text of the file, copied only if it has escapes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Name<'json>(Cow<'json, str>);
+
+/// Two tokens; or, in the older form, one text with a space between them.
+pub(super) enum Merge<'json> {
+    Text(Name<'json>),
+    Pair(Name<'json>, Name<'json>),
 }
 
 /// Reads a model, and refuses what no model here may have.
 ///
 /// # Errors
 /// Which of it the model has.
-pub(super) fn read(json: &str) -> Result<File, String> {
+pub(super) fn read(json: &str) -> Result<File<'_>, String> {
     let mut file: File = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let num_texts = file.merges.iter().filter(|merge| matches!(merge, Merge::Text(_))).count();
+    if num_texts != 0 && num_texts != file.merges.len() {
+        return Err("some of its merges are texts, others are pairs".into());
+    }
     // In the older form the crate takes such a merge for the first line of a file of merges.
     file.merges.retain(|merge| !matches!(merge, Merge::Text(text) if text.starts_with("#version")));
     let is_empty = |text: &Option<String>| text.as_deref().unwrap_or_default().is_empty();
@@ -53,18 +67,118 @@ pub(super) fn read(json: &str) -> Result<File, String> {
     if ids.windows(2).any(|two| two[0] == two[1]) {
         return Err("two of its tokens have one id".into());
     }
+    // Tables have a place for every id.
+    if let Some(&highest) = ids.last().filter(|&&id| id as usize > 4 * ids.len() + (1 << 20)) {
+        return Err(format!("its highest id, {highest}, is far above the number of its tokens"));
+    }
     Ok(file)
 }
 
-impl Merge {
+impl Merge<'_> {
     pub(super) fn pair(&self) -> Result<(&str, &str), String> {
-        match self {
-            Self::Pair(left, right) => Ok((left, right)),
-            Self::Text(text) => text.split_once(' ').ok_or_else(|| "a merge is not two tokens".into()),
+        let pair = match self {
+            Self::Pair(left, right) => Some((&**left, &**right)),
+            Self::Text(text) => text.split_once(' ').filter(|(_, right)| !right.contains(' ')),
+        };
+        pair.ok_or_else(|| "a merge is not two tokens".into())
+    }
+}
+
+impl File<'_> {
+    /// The names of all tokens by their ids.
+    pub(super) fn names(&self) -> Vec<Option<&str>> {
+        let highest = self.vocab.values().max();
+        let mut names = vec![None; highest.map_or(0, |&id| id as usize + 1)];
+        #[allow(clippy::iter_over_hash_type, reason = "each has a place of its own")]
+        for (name, &id) in &self.vocab {
+            names[id as usize] = Some(&**name);
+        }
+        names
+    }
+}
+
+impl Deref for Name<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// As that of its text, which is what names are looked up by.
+#[allow(clippy::derived_hash_with_manual_eq, reason = "texts that are equal have equal hashes")]
+impl Hash for Name<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl std::borrow::Borrow<str> for Name<'_> {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+impl<'de: 'json, 'json> Deserialize<'de> for Name<'json> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl<'json> Visitor<'json> for NameVisitor {
+    type Value = Name<'json>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a token")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'json str) -> Result<Self::Value, E> {
+        Ok(Name(text.into()))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Name(text.to_owned().into()))
+    }
+}
+
+impl<'de: 'json, 'json> Deserialize<'de> for Merge<'json> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MergeVisitor)
+    }
+}
+
+struct MergeVisitor;
+
+impl<'json> Visitor<'json> for MergeVisitor {
+    type Value = Merge<'json>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a merge: two tokens")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'json str) -> Result<Self::Value, E> {
+        NameVisitor.visit_borrowed_str(text).map(Merge::Text)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        NameVisitor.visit_str(text).map(Merge::Text)
+    }
+
+    fn visit_seq<A: SeqAccess<'json>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let [left, right] = [list.next_element()?, list.next_element()?];
+        match (left, right, list.next_element::<IgnoredAny>()?) {
+            (Some(left), Some(right), None) => Ok(Merge::Pair(left, right)),
+            _ => Err(Error::custom("a merge is not two tokens")),
         }
     }
 }
 
+/// Ids of bytes, which are the first symbols.
+///
+/// # Errors
+/// A byte is not in the vocabulary, and the model says what to do then.
 pub(super) fn byte_ids(file: &File, letters: &[char]) -> Result<Vec<u32>, String> {
     let mut ids = Vec::with_capacity(256 + file.merges.len());
     for (byte, letter) in letters.iter().enumerate() {
@@ -77,20 +191,4 @@ pub(super) fn byte_ids(file: &File, letters: &[char]) -> Result<Vec<u32>, String
         });
     }
     Ok(ids)
-}
-
-/// GPT-2's letters for bytes: printable ones stand for themselves, the others follow from U+0100 on.
-pub(in super::super) fn byte_letters() -> Vec<char> {
-    let mut next = 0x100;
-    (0..=u8::MAX)
-        .map(|byte| {
-            let is_printable = matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-            if is_printable {
-                char::from(byte)
-            } else {
-                next += 1;
-                char::from_u32(next - 1).unwrap_or_default()
-            }
-        })
-        .collect()
 }

@@ -12,7 +12,7 @@ use crate::token::{low_byte, narrow};
 pub(super) const SCANNED: usize = 1 << PLACE_BITS;
 const PLACE_BITS: u32 = 6;
 /// Words that take turns, at most.
-const MAX_LANES: usize = 32;
+pub(super) const MAX_LANES: usize = 32;
 /// Keys compared at once.
 const WIDTH: usize = 8;
 /// Of pairs that are not merged, and of places without a symbol.

@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::chars::Chars;
-use super::lanes::{self, Lane, SCANNED};
+use super::lanes::{self, Lane, MAX_LANES, SCANNED};
 use super::pairs::{NONE, Pairs};
 use super::starts::Starts;
 use crate::token::narrow;
@@ -81,7 +81,7 @@ impl Merger {
     }
 
     /// The same where symbols are bytes, with what is found out about characters from the bytes of all tokens.
-    pub(super) fn of_bytes(ids: Vec<u32>, merges: &[Merge], texts: &[(u32, Vec<u8>)]) -> Self {
+    pub(super) fn of_bytes(ids: Vec<u32>, merges: &[Merge], texts: &[(u32, &[u8])]) -> Self {
         // A byte that is left out would make neighbours of what is around it.
         let has_id = |(byte, &id): (u8, &u32)| id != NO_ID || matches!(byte, 0xc0 | 0xc1 | 0xf5..);
         let has_bytes = (0..=u8::MAX).zip(&ids).all(has_id);
@@ -96,15 +96,20 @@ impl Merger {
     }
 
     fn all_alone(&self) -> Vec<Alone> {
-        let (mut space, mut ids) = (MergeSpace::default(), Vec::new());
-        let alone = |code: u32| {
-            ids.clear();
-            let letter = char::from_u32(code).unwrap_or_default();
-            self.merge(letter.encode_utf8(&mut [0; 4]).as_bytes(), &mut space, &mut ids);
+        let mut text = String::new();
+        let ends: Vec<usize> = (0..1 << 16)
+            .map(|code| {
+                text.push(char::from_u32(code).unwrap_or_default());
+                text.len()
+            })
+            .collect();
+        let starts = std::iter::once(&0).chain(&ends);
+        let mut all = Vec::with_capacity(ends.len());
+        self.each(starts.zip(&ends).map(|(&start, &end)| &text.as_bytes()[start..end]), |ids| {
             let id = |at: usize| ids.get(at).copied().unwrap_or_default();
-            [id(0), id(1), id(2), narrow(ids.len())]
-        };
-        (0..1 << 16).map(alone).collect()
+            all.push([id(0), id(1), id(2), narrow(ids.len())]);
+        });
+        all
     }
 
     /// Whether no token lies across the boundary at `at`, if that is one of ASCII, or of any characters.
@@ -190,6 +195,27 @@ impl Merger {
             space.ids.clear();
             space.ids.extend(lane.symbols().map(|symbol| self.ids[symbol as usize]));
             visit(at, &space.ids);
+        }
+    }
+
+    /// Ids of many words in their order, several at the same time.
+    pub(super) fn each<'word>(
+        &self,
+        words: impl Iterator<Item = &'word [u8]>,
+        mut visit: impl FnMut(&[u32]),
+    ) {
+        let (mut space, mut ids) = (MergeSpace::default(), Vec::new());
+        let mut words = words.peekable();
+        while let Some(first) = words.peek() {
+            if first.len() > SCANNED {
+                ids.clear();
+                self.merge(first, &mut space, &mut ids);
+                visit(&ids);
+                words.next();
+            } else {
+                let short = std::iter::from_fn(|| words.next_if(|word| word.len() <= SCANNED));
+                self.merge_all(short.take(MAX_LANES), &mut space, |_, ids| visit(ids));
+            }
         }
     }
 

@@ -12,6 +12,8 @@
 //! - [`split`]: words, as the pattern of a family cuts them.
 //! - [`pattern`], [`charsets`]: the same for patterns of sets of characters.
 //! - [`classes`]: letters, numbers and spaces, as the crate's regex engine has them.
+//! - [`around`]: what is put in front of texts and behind them.
+//! - [`vocabulary`], [`letters`]: names of tokens, and text of ids.
 //! - [`file`], [`model`]: a word becomes ids.
 //! - [`cache`], [`table`]: words that were seen before.
 //! - [`merges`], [`pairs`]: a word's bytes become ids, one merge at a time.
@@ -21,6 +23,7 @@
 //! - [`chars`]: where words may be cut, and which characters may be merged first.
 
 mod added;
+mod around;
 mod cache;
 mod chars;
 mod charsets;
@@ -28,6 +31,7 @@ mod classes;
 mod definition;
 mod file;
 mod lanes;
+mod letters;
 mod marks;
 mod merges;
 mod model;
@@ -42,6 +46,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod vocabulary;
 mod words;
 
 use std::cell::RefCell;
@@ -51,23 +56,30 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use super::byte_lengths::ByteLengths;
 use super::offsets::{Spelling, Surfaces};
 use super::reference::ReferenceTokenizer;
-use super::{SpecialIds, Tokenizer};
-use crate::error::Result;
+use super::source::Source;
+use super::{MAX_ID, SpecialIds, Tokenizer};
+use crate::error::{Error, Result};
 use added::Finder;
 use definition::Definition;
-pub(super) use file::byte_letters;
+pub(super) use letters::{Letters, byte_letters};
 use model::{BATCH, Memory, Model};
 pub(super) use normalize::Normalizer;
+use vocabulary::Vocabulary;
 pub(super) use words::Words;
 
-/// A BPE tokenizer, with the crate beside it for everything that is not encoding.
+/// A BPE tokenizer.
 #[derive(Debug)]
 pub struct BpeTokenizer {
-    reference: ReferenceTokenizer,
+    source: Arc<Source>,
+    /// The crate's own, once a text asks for what only it can do or say.
+    reference: OnceLock<std::result::Result<Box<ReferenceTokenizer>, String>>,
     pool: Arc<Pool>,
     /// The bytes of tokens, once somebody asks where tokens end.
     surfaces: OnceLock<Surfaces>,
     lengths: Option<ByteLengths>,
+    vocabulary: Vocabulary,
+    /// Or why they are not known.
+    special: std::result::Result<SpecialIds, String>,
     model: Model,
     normalizer: Normalizer,
     words: Words,
@@ -76,23 +88,6 @@ pub struct BpeTokenizer {
     prefix: Vec<u32>,
     suffix: Vec<u32>,
 }
-
-/// Texts on which a new tokenizer is compared with the crate.
-const PROBES: [&str; 12] = [
-    "",
-    " ",
-    "Hello, world! It's 2026; they'LL pay 12,345.67 (or so).",
-    "  two  spaces\t\ttabs \n\n newlines\r\n end ",
-    "def f(x):\n    return x[1] | {'a': \"b\"}  # note\n",
-    "L'été à Zürich — naïve façade, e\u{301}a\u{308}",
-    "Съешь же ещё этих мягких французских булок",
-    "今天天气很好。我们去公园，好吗？",
-    "吾輩は猫である。名前はまだ無い。",
-    "مرحبا، كيف حالك؟ नमस्ते दुनिया। 안녕하세요",
-    "\u{1F469}\u{200D}\u{1F4BB} \u{1F600}\u{1F3FD} \0\u{1}\u{7f}\u{feff}\u{200b}\u{a0}\u{3000}",
-    "<s>a</s> <|endoftext|><pad><unk>[INST] aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\
-     aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-];
 
 /// Words that threads remembered which have ended since.
 #[derive(Debug, Default)]
@@ -128,41 +123,44 @@ thread_local! {
 }
 
 impl BpeTokenizer {
-    /// Takes over from the crate, if the definition is one that can be done exactly; else gives the crate back, with
-    /// the reason.
+    /// Takes a definition that can be done exactly here.
     ///
     /// # Errors
-    /// What the crate reports when it is asked what it puts around texts.
-    pub fn take_over(
-        reference: ReferenceTokenizer,
-    ) -> Result<std::result::Result<Self, (ReferenceTokenizer, String)>> {
-        let Some(json) = reference.definition() else {
-            return Ok(Err((reference, "it has no definition".into())));
-        };
-        let definition = match Definition::parse(json, reference.added()) {
-            Ok(definition) => definition,
-            Err(reason) => return Ok(Err((reference, reason))),
-        };
-        let Some((prefix, suffix)) = surroundings(&reference)? else {
-            return Ok(Err((reference, "its post-processor does more than add tokens at both ends".into())));
-        };
-        let Definition { model, normalizer, words, added, lengths } = definition;
-        let pool = Arc::default();
-        let surfaces = OnceLock::new();
-        let ours =
-            Self { reference, pool, surfaces, lengths, model, normalizer, words, added, prefix, suffix };
-        // A definition that means something else than we think must not give other ids, whatever it is.
-        for text in PROBES {
-            let (mut found, mut expected) = (Vec::new(), Vec::new());
-            ours.encode(text, &mut found)?;
-            if ours.reference.encode(text, &mut expected).is_err() {
-                return Ok(Err((ours.reference, format!("the crate itself fails on {text:?}"))));
-            }
-            if found != expected {
-                return Ok(Err((ours.reference, format!("it gives other ids for {text:?}"))));
-            }
+    /// Why it cannot.
+    pub(super) fn new(source: &Arc<Source>) -> std::result::Result<Self, String> {
+        let definition = Definition::parse(&source.definition)?;
+        let Definition { vocabulary, model, normalizer, words, added, around, lengths } = definition;
+        if vocabulary.size() > MAX_ID + 1 {
+            return Err("its ids do not fit 31 bits".into());
         }
-        Ok(Ok(ours))
+        // The crate comes to the same error, and says so.
+        let special = source.special(|token| vocabulary.id(token)).map_err(|error| error.to_string())?;
+        let (prefix, suffix) = if source.adds_special_tokens() { around } else { Default::default() };
+        Ok(Self {
+            source: Arc::clone(source),
+            reference: OnceLock::new(),
+            pool: Arc::default(),
+            surfaces: OnceLock::new(),
+            lengths,
+            vocabulary,
+            special,
+            model,
+            normalizer,
+            words,
+            added,
+            prefix,
+            suffix,
+        })
+    }
+
+    /// The crate's own tokenizer.
+    fn reference(&self) -> Result<&ReferenceTokenizer> {
+        let load = || {
+            let loaded = ReferenceTokenizer::new(Arc::clone(&self.source), String::new());
+            loaded.map(Box::new).map_err(|error| error.to_string())
+        };
+        let loaded = self.reference.get_or_init(load).as_ref();
+        loaded.map(AsRef::as_ref).map_err(|reason| Error::config("tokenizer", reason.clone()))
     }
 
     /// Encodes a text without what is put around it.
@@ -214,9 +212,14 @@ impl BpeTokenizer {
                 Words::Stages(_) => Spelling::ByteLevel,
                 Words::Marks(_) => Spelling::Marks,
             };
-            let added: Vec<u32> = self.reference.added().into_iter().map(|(id, _)| id).collect();
-            Surfaces::new(&self.reference, spelling, &added)
+            let added: Vec<u32> = self.vocabulary.added().map(|(id, _)| id).collect();
+            Surfaces::new(self, spelling, &added)
         })
+    }
+
+    /// The last id that is put around a text.
+    fn last_around(&self) -> Option<u32> {
+        self.suffix.last().or(self.prefix.last()).copied()
     }
 
     fn may_fail(&self) -> bool {
@@ -233,36 +236,17 @@ fn split(finder: Option<&Finder>, text: &str, mut visit: impl FnMut(usize, usize
     }
 }
 
-/// What the crate puts before and behind every text; `None` when it does something else, too.
-fn surroundings(reference: &ReferenceTokenizer) -> Result<Option<(Vec<u32>, Vec<u32>)>> {
-    let mut found = None;
-    for text in ["a", "b c", "1"] {
-        let (mut with, mut bare) = (Vec::new(), Vec::new());
-        reference.encode(text, &mut with)?;
-        reference.encode_bare(text, &mut bare)?;
-        let Some(extra) = with.len().checked_sub(bare.len()) else { return Ok(None) };
-        // Where the text's own ids stand: behind as many of the added ones as make the rest fit.
-        let fits = |at: &usize| with[*at..*at + bare.len()] == bare[..];
-        let Some(at) = (0..=extra).find(fits) else { return Ok(None) };
-        let around = (with[..at].to_vec(), with[at + bare.len()..].to_vec());
-        if found.get_or_insert_with(|| around.clone()) != &around {
-            return Ok(None);
-        }
-    }
-    Ok(found)
-}
-
 impl Tokenizer for BpeTokenizer {
     fn vocab_size(&self) -> u64 {
-        self.reference.vocab_size()
+        self.vocabulary.size()
     }
 
     fn special(&self) -> Result<SpecialIds> {
-        self.reference.special()
+        self.special.clone().map_err(|reason| Error::config("eos_token", reason))
     }
 
     fn token(&self, id: u32) -> Option<String> {
-        self.reference.token(id)
+        self.vocabulary.name(id).map(str::to_owned)
     }
 
     fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
@@ -274,7 +258,7 @@ impl Tokenizer for BpeTokenizer {
         }
         // The crate's own error says why.
         ids.truncate(before);
-        self.reference.encode(text, ids)
+        self.reference()?.encode(text, ids)
     }
 
     fn encode_bare(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
@@ -283,7 +267,7 @@ impl Tokenizer for BpeTokenizer {
             return Ok(());
         }
         ids.truncate(before);
-        self.reference.encode_bare(text, ids)
+        self.reference()?.encode_bare(text, ids)
     }
 
     fn encode_ends(&self, text: &str, ids: &mut Vec<u32>, ends: &mut Vec<usize>) -> Result<()> {
@@ -303,19 +287,23 @@ impl Tokenizer for BpeTokenizer {
         // A normalizer changed the text, or an added token took white space with it.
         ids.truncate(first);
         ends.truncate(first_end);
-        self.reference.encode_ends(text, ids, ends)
+        self.reference()?.encode_ends(text, ids, ends)
     }
 
     fn added_tokens(&self) -> Vec<String> {
-        self.reference.added_tokens()
+        self.vocabulary.added().map(|(_, token)| token.content).collect()
     }
 
     fn adds_eos(&self) -> bool {
-        self.reference.adds_eos()
+        self.special.as_ref().is_ok_and(|special| self.last_around() == Some(special.eos))
     }
 
     fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
-        self.reference.decode(ids, skip_special_tokens)
+        if let Some(&id) = ids.iter().find(|&&id| u64::from(id) >= self.vocab_size()) {
+            return Err(Error::mismatch("token id", format!("below {}", self.vocab_size()), id));
+        }
+        let decoded = self.vocabulary.decode(ids, skip_special_tokens);
+        decoded.map_err(|reason| Error::config("tokenizer", reason))
     }
 
     fn backend(&self) -> &'static str {
@@ -326,11 +314,11 @@ impl Tokenizer for BpeTokenizer {
     }
 
     fn fingerprint(&self) -> &str {
-        self.reference.fingerprint()
+        &self.source.fingerprint
     }
 
     fn definition(&self) -> Option<&[u8]> {
-        self.reference.definition()
+        Some(&self.source.definition)
     }
 }
 

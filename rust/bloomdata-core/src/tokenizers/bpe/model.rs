@@ -1,13 +1,10 @@
 //! The model of a byte-level BPE tokenizer: words become ids.
 
-#![allow(clippy::disallowed_types, reason = "maps are looked up, their order is never seen")]
-
-use std::collections::HashMap;
-
 use super::cache::{Cache, MAX_WORD, Missing, ShortKey};
-use super::file::{Merge, byte_ids, byte_letters, read};
-use super::merges::{MergeSpace, Merger};
-use super::pairs::MAX_SYMBOLS;
+use super::file::{File, byte_ids};
+use super::letters::{Letters, byte_letters};
+use super::merges::{Merge, MergeSpace, Merger, NO_ID};
+use super::pairs::{MAX_SYMBOLS, NONE};
 use super::tokens::Tokens;
 use crate::tokenizers::byte_lengths::ByteLengths;
 
@@ -28,12 +25,6 @@ pub(super) struct Model {
     pub(super) lengths: ByteLengths,
 }
 
-/// A token that bytes and merges make.
-struct Made {
-    symbol: u32,
-    bytes: Vec<u8>,
-}
-
 impl Model {
     /// A model of merges alone.
     pub(super) fn new(merger: Merger) -> Self {
@@ -46,79 +37,83 @@ impl Model {
         self.merger.may_cut(text, at, is_any)
     }
 
-    /// Parses the `model` of a `tokenizer.json`.
+    /// From the `model` of a `tokenizer.json` whose tokens are bytes.
     ///
     /// # Errors
     /// Why it cannot be done here.
-    pub(super) fn parse(json: &str) -> Result<Self, String> {
-        let file = read(json)?;
+    pub(super) fn of_bytes(file: &File) -> Result<Self, String> {
         if file.byte_fallback {
             return Err("its BPE falls back to bytes, which are all that it has".into());
         }
         if file.merges.len() + 256 > MAX_SYMBOLS {
             return Err(format!("it has more than {} merges", MAX_SYMBOLS - 256));
         }
-        let letters = byte_letters();
-        let mut ids = byte_ids(&file, &letters)?;
-        let pairs: Vec<(&str, &str)> = file.merges.iter().map(Merge::pair).collect::<Result<_, _>>()?;
+        let mut ids = byte_ids(file, &byte_letters())?;
+        let names = file.names();
+        // A token that is no bytes cannot be in a text of bytes.
+        let letters = Letters::new();
+        let bytes: Vec<_> = names.iter().map(|name| letters.bytes((*name)?)).collect();
 
-        // Every token that is a byte or made by a merge, wherever the merge stands in the list.
-        let mut made: HashMap<String, Made> = HashMap::with_capacity(pairs.len() + 256);
-        for (byte, letter) in (0..=u8::MAX).zip(&letters) {
-            made.insert(letter.to_string(), Made { symbol: byte.into(), bytes: vec![byte] });
+        // The symbols of all tokens that are a byte or made by a merge, wherever the merge stands in the list.
+        let mut symbols = vec![NONE; names.len()];
+        for (byte, &id) in (0..).zip(&ids).filter(|&(_, &id)| id != NO_ID) {
+            symbols[id as usize] = byte;
         }
-        let bytes: HashMap<char, u8> = letters.iter().copied().zip(0..=u8::MAX).collect();
-        for (symbol, (left, right)) in (256..).zip(&pairs) {
-            let name = [*left, *right].concat();
-            for part in [left, right] {
-                if part.is_empty() || !file.vocab.contains_key(*part) {
-                    return Err(format!("merge {} has a part that is not in its vocabulary", symbol - 256));
-                }
+        let mut merges = Vec::with_capacity(file.merges.len());
+        let mut name = String::new();
+        for (rank, merge) in (0_u32..).zip(&file.merges) {
+            let (left, right) = merge.pair()?;
+            name.clear();
+            name.extend([left, right]);
+            let id = |part: &str| file.vocab.get(part).copied().filter(|_| !part.is_empty());
+            let (Some(left), Some(right)) = (id(left), id(right)) else {
+                return Err(format!("merge {rank} has a part that is not in its vocabulary"));
+            };
+            let made = id(&name).ok_or_else(|| format!("merge {rank} makes no token"))?;
+            ids.push(made);
+            if bytes[made as usize].is_some() {
+                symbols[made as usize] = 256 + rank;
             }
-            let id = file.vocab.get(&name);
-            ids.push(*id.ok_or_else(|| format!("merge {} makes no token", symbol - 256))?);
-            // A token that is no bytes cannot be in a text of bytes.
-            if let Some(bytes) = name.chars().map(|letter| bytes.get(&letter).copied()).collect() {
-                made.insert(name, Made { symbol, bytes });
-            }
+            merges.push([left, right, made]);
         }
-        let merges: Vec<_> = pairs
-            .iter()
-            .map(|(left, right)| {
-                let result = made.get(&[*left, *right].concat())?;
-                Some((made.get(*left)?.symbol, made.get(*right)?.symbol, result.symbol))
+        let merges: Vec<Merge> = merges
+            .into_iter()
+            .map(|merge| {
+                let [left, right, made] = merge.map(|id| symbols[id as usize]);
+                (left != NONE && right != NONE && made != NONE).then_some((left, right, made))
             })
             .collect();
-        let texts: Vec<_> = made.into_values().map(|made| (made.symbol, made.bytes)).collect();
+        let mut texts = Vec::with_capacity(ids.len());
         let mut lengths = ByteLengths::default();
-        for (symbol, bytes) in &texts {
-            lengths.set(ids[*symbol as usize], bytes.len());
+        for ((id, &symbol), bytes) in (0..).zip(&symbols).zip(&bytes) {
+            if let Some(bytes) = bytes.as_deref().filter(|_| symbol != NONE) {
+                lengths.set(id, bytes.len());
+                texts.push((symbol, bytes));
+            }
         }
         let mut model = Self::new(Merger::of_bytes(ids, &merges, &texts));
         model.lengths = lengths;
-        model.take_tokens(file.vocab, &bytes, file.ignore_merges);
+        model.take_tokens(&bytes, file.ignore_merges);
         Ok(model)
     }
 
-    /// Finds out which tokens a word of their bytes becomes.
-    fn take_tokens(&mut self, vocab: HashMap<String, u32>, bytes: &HashMap<char, u8>, ignore_merges: bool) {
-        let (mut space, mut ids) = (MergeSpace::default(), Vec::new());
-        let (mut whole, mut tokens) = (Vec::new(), Vec::with_capacity(vocab.len()));
-        #[allow(clippy::iter_over_hash_type, reason = "each entry by itself")]
-        for (token, id) in vocab {
-            let text: Option<Vec<u8>> = token.chars().map(|letter| bytes.get(&letter).copied()).collect();
-            let Some(text) = text else { continue };
-            ids.clear();
-            self.merger.merge(&text, &mut space, &mut ids);
-            if ids == [id] {
-                tokens.push((id, text));
-            } else if ignore_merges {
-                self.lengths.set(id, text.len());
-                whole.push((id, text.clone()));
-                tokens.push((id, text));
+    /// Finds out which tokens, given by their ids, a word of their bytes becomes.
+    fn take_tokens(&mut self, tokens: &[Option<Vec<u8>>], ignore_merges: bool) {
+        let words = || (0..).zip(tokens).filter_map(|(id, bytes)| Some((id, bytes.as_deref()?)));
+        let mut is_made = Vec::with_capacity(tokens.len());
+        let mut expected = words().map(|(id, _)| id);
+        self.merger
+            .each(words().map(|(_, word)| word), |ids| is_made.push(expected.next().as_slice() == ids));
+        let all = || words().zip(&is_made);
+        self.tokens =
+            Tokens::new(all().filter(|&(_, &is_made)| is_made || ignore_merges).map(|(token, _)| token));
+        if ignore_merges {
+            let whole = || all().filter(|&(_, &is_made)| !is_made).map(|(token, _)| token);
+            self.whole = Tokens::new(whole());
+            for (id, bytes) in whole() {
+                self.lengths.set(id, bytes.len());
             }
         }
-        (self.whole, self.tokens) = (Tokens::new(whole), Tokens::new(tokens));
     }
 
     /// Appends the ids of words of a text, given by where each starts and ends.

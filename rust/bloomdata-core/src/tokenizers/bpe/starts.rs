@@ -32,7 +32,7 @@ pub(super) struct Starts(Vec<Start>);
 
 impl Starts {
     /// From merges in the order of their rank, the bytes of all symbols, and the first rank that each symbol is part of.
-    pub(super) fn new(merges: &[Merge], texts: &[(u32, Vec<u8>)], first_use: &[u32]) -> Self {
+    pub(super) fn new(merges: &[Merge], texts: &[(u32, &[u8])], first_use: &[u32]) -> Self {
         let mut ends = vec![(0, 0); merges.len() + 256];
         for (symbol, text) in texts {
             if let (Some(&first), Some(&last)) = (text.first(), text.last()) {
@@ -101,7 +101,7 @@ mod tests {
             Some((*symbols.get(left)?, *symbols.get(right)?, symbols[&format!("{left}{right}")]))
         };
         let merges: Vec<Merge> = pairs.iter().map(made).collect();
-        let texts: Vec<_> = symbols.into_iter().map(|(text, symbol)| (symbol, text.into_bytes())).collect();
+        let texts: Vec<_> = symbols.iter().map(|(text, &symbol)| (symbol, text.as_bytes())).collect();
         (Starts::new(&merges, &texts, &first_use(256 + merges.len(), &merges)), merges)
     }
 

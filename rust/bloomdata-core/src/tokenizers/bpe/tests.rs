@@ -9,7 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::file::byte_letters;
+use super::file;
+use super::letters::byte_letters;
 use super::model::{Memory, Model};
 
 /// Of one, two, three and four bytes; `é` and `è`, `字` and `孔` share their first bytes.
@@ -139,7 +140,8 @@ impl Small {
 
     /// Takes all words at once, twice: the second time the cache has many of them.
     fn check(&self, words: &[&[u8]]) {
-        let model = Model::parse(&self.json()).unwrap();
+        let json = self.json();
+        let model = Model::of_bytes(&file::read(&json).unwrap()).unwrap();
         let (text, mut memory) = (words.concat(), Memory::default());
         let mut end = 0;
         let places: Vec<_> = words

@@ -18,12 +18,11 @@ pub(super) struct Tokens {
 const HEAD: usize = 8;
 
 impl Tokens {
-    /// From ids and bytes, in any order. No two have the same bytes.
-    pub(super) fn new(mut all: Vec<(u32, Vec<u8>)>) -> Self {
-        all.sort_unstable();
-        let slots = filled((2 * all.len() + 2).next_power_of_two(), 0);
+    /// From ids and bytes. No two have the same bytes.
+    pub(super) fn new<'a>(all: impl Iterator<Item = (u32, &'a [u8])> + Clone) -> Self {
+        let slots = filled((2 * all.clone().count() + 2).next_power_of_two(), 0);
         let mut tokens = Self { slots, entries: Vec::new(), longest: 0 };
-        for (id, bytes) in &all {
+        for (id, bytes) in all {
             let hash = hash(bytes);
             let mut at = tokens.first(hash);
             while tokens.slots[at] != 0 {
@@ -139,17 +138,17 @@ mod tests {
     #[test]
     fn tokens_whose_hashes_are_alike_are_told_apart() {
         let (first, second) = alike();
-        let both = Tokens::new(vec![(5, first.clone()), (6, second.clone())]);
+        let both = Tokens::new([(5, &first[..]), (6, &second)].into_iter());
         assert_eq!((both.find(&first), both.find(&second)), (Some(5), Some(6)));
         // Of one more, for a table of as many slots.
-        let one = Tokens::new(vec![(5, first.clone()), (6, b"other".to_vec())]);
+        let one = Tokens::new([(5, &first[..]), (6, b"other")].into_iter());
         assert_eq!((one.find(&first), one.find(&second)), (Some(5), None));
     }
 
     #[test]
     fn only_whole_tokens_are_found() {
-        let tokens =
-            Tokens::new(vec![(1, b"abc".to_vec()), (2, b"ab".to_vec()), (3, vec![0]), (4, vec![0, 0])]);
+        let all: [(u32, &[u8]); 4] = [(1, b"abc"), (2, b"ab"), (3, b"\0"), (4, b"\0\0")];
+        let tokens = Tokens::new(all.into_iter());
         let find = |word: &[u8]| tokens.find(word);
         assert_eq!([b"abc" as &[u8], b"ab", b"\0", b"\0\0"].map(find), [Some(1), Some(2), Some(3), Some(4)]);
         assert_eq!([b"" as &[u8], b"a", b"bc", b"abcd", b"\0\0\0"].map(find), [None; 5]);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 use tokenizers::utils::SysRegex;
 
-use super::file::byte_letters;
+use super::letters::byte_letters;
 use super::marks::Marks;
 use super::pattern::Pattern;
 use super::split::Splitter;

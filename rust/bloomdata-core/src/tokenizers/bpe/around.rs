@@ -1,0 +1,51 @@
+//! What a post-processor puts around texts: it is asked, with the crate's own code, what it makes of a few.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::Value;
+use tokenizers::{Encoding, PostProcessor as _, PostProcessorWrapper, Token};
+
+/// Ids in front of every text, and those behind it.
+///
+/// # Errors
+/// It does something else, too, or the crate does not know it.
+pub(super) fn around(json: &Value) -> Result<(Vec<u32>, Vec<u32>), String> {
+    if json.is_null() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let processor: PostProcessorWrapper =
+        serde_json::from_value(json.clone()).map_err(|error| error.to_string())?;
+    catch_unwind(AssertUnwindSafe(|| of_texts(&processor)))
+        .map_err(|_| "its post-processor panicked".to_owned())?
+}
+
+fn of_texts(processor: &PostProcessorWrapper) -> Result<(Vec<u32>, Vec<u32>), String> {
+    let others = || "its post-processor does more than add tokens at both ends".to_owned();
+    let mut found = None;
+    // Any ids of texts will do, as long as no token that is added has one of them.
+    for bare in [&[][..], &[u32::MAX], &[u32::MAX - 1, u32::MAX - 2], &[u32::MAX - 2, u32::MAX, u32::MAX - 1]]
+    {
+        let process = |adds_special| {
+            let tokens = bare.iter().map(|&id| Token::new(id, "a".into(), (0, 1))).collect();
+            let processed = processor.process(Encoding::from_tokens(tokens, 0), None, adds_special);
+            processed.map(|encoding| encoding.get_ids().to_vec()).map_err(|error| error.to_string())
+        };
+        let with = process(true)?;
+        let extra = with.len().checked_sub(bare.len()).ok_or_else(others)?;
+        if process(false)? != bare {
+            return Err(others());
+        }
+        if bare.is_empty() {
+            // Where a text would stand in it, the others tell.
+            continue;
+        }
+        let fits = |at: &usize| with[*at..*at + bare.len()] == *bare;
+        let at = (0..=extra).find(fits).ok_or_else(others)?;
+        let around = (with[..at].to_vec(), with[at + bare.len()..].to_vec());
+        if found.get_or_insert_with(|| around.clone()) != &around {
+            return Err(others());
+        }
+    }
+    let (prefix, suffix) = found.unwrap_or_default();
+    Ok((prefix, suffix))
+}

@@ -1,0 +1,58 @@
+//! GPT-2's alphabet: a letter for each byte, in which byte-level tokenizers spell their tokens.
+
+/// The letters of all bytes: printable ones stand for themselves, the others follow from U+0100 on.
+pub(in super::super) fn byte_letters() -> Vec<char> {
+    let mut next = 0x100;
+    (0..=u8::MAX)
+        .map(|byte| {
+            let is_printable = matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+            if is_printable {
+                char::from(byte)
+            } else {
+                next += 1;
+                char::from_u32(next - 1).unwrap_or_default()
+            }
+        })
+        .collect()
+}
+
+/// The bytes of letters.
+#[derive(Debug)]
+pub(in super::super) struct Letters(Vec<Option<u8>>);
+
+impl Letters {
+    pub(in super::super) fn new() -> Self {
+        let mut bytes = vec![None; 0x200];
+        for (byte, letter) in (0..=u8::MAX).zip(byte_letters()) {
+            if let Some(slot) = bytes.get_mut(letter as usize) {
+                *slot = Some(byte);
+            }
+        }
+        Self(bytes)
+    }
+
+    /// The byte that a letter stands for.
+    pub(in super::super) fn byte(&self, letter: char) -> Option<u8> {
+        self.0.get(letter as usize).copied().flatten()
+    }
+
+    /// The bytes that a token stands for; `None` if it has letters for which there are none.
+    pub(super) fn bytes(&self, token: &str) -> Option<Vec<u8>> {
+        token.chars().map(|letter| self.byte(letter)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_has_a_letter() {
+        let letters = Letters::new();
+        let mut bytes: Vec<u8> = (0..0x400).filter_map(|code| letters.byte(char::from_u32(code)?)).collect();
+        bytes.sort_unstable();
+        assert!(bytes.into_iter().eq(0..=255));
+        assert_eq!(letters.byte('Ġ'), Some(b' '));
+        assert_eq!((letters.bytes("aĠ"), letters.bytes("a ")), (Some(b"a ".to_vec()), None));
+    }
+}

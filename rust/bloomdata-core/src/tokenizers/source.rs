@@ -1,0 +1,81 @@
+//! A `tokenizer.json` as it was read, for whichever backend runs it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use tokenizers::AddedToken;
+
+use super::{SpecialIds, TokenizerOptions, special};
+use crate::error::{Error, Result};
+use crate::hash::hash_bytes;
+
+/// A definition, and how it is to be used.
+#[derive(Debug)]
+pub(super) struct Source {
+    file: PathBuf,
+    options: TokenizerOptions,
+    /// The `tokenizer.json`, with the special tokens of the options.
+    pub(super) definition: Vec<u8>,
+    pub(super) fingerprint: String,
+}
+
+impl Source {
+    /// Reads `file`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or one that is no tokenizer where tokens are to be added to it.
+    pub(super) fn read(file: &Path, options: &TokenizerOptions) -> Result<Self> {
+        let definition = std::fs::read(file).map_err(Error::io(file))?;
+        let (file, options) = (file.to_owned(), options.clone());
+        let mut source = Self { file, options, definition, fingerprint: String::new() };
+        if !source.options.special_tokens.is_empty() {
+            let mut inner = source.load()?;
+            let tokens =
+                source.options.special_tokens.iter().map(|token| AddedToken::from(token.as_str(), true));
+            inner.add_special_tokens(tokens).map_err(|error| source.refused(&error))?;
+            // Kept beside the data as it was used.
+            source.definition = inner.to_string(false).map_err(|error| source.refused(&error))?.into_bytes();
+        }
+        source.fingerprint = hash_bytes(&source.definition);
+        Ok(source)
+    }
+
+    /// The crate's own tokenizer. Truncation and padding that the file asks for are switched off: they would lose text.
+    ///
+    /// # Errors
+    /// A file that is no tokenizer.
+    pub(super) fn load(&self) -> Result<tokenizers::Tokenizer> {
+        // The crate panics on some broken files.
+        let mut inner =
+            catch_unwind(AssertUnwindSafe(|| tokenizers::Tokenizer::from_bytes(&self.definition)))
+                .map_err(|_| self.refused(&"the tokenizers crate panicked on it"))?
+                .map_err(|error| self.refused(&error))?;
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|error| {
+            Error::corrupt(&self.file, 0, format!("truncation cannot be switched off: {error}"))
+        })?;
+        Ok(inner)
+    }
+
+    /// The error of a file that is no tokenizer.
+    pub(super) fn refused(&self, reason: &dyn std::fmt::Display) -> Error {
+        Error::corrupt(&self.file, 0, format!("not a tokenizer that can be loaded: {reason}"))
+    }
+
+    /// The ids that mark documents, or why they are not known.
+    ///
+    /// # Errors
+    /// A token that is not in the vocabulary.
+    pub(super) fn special(
+        &self,
+        id_of: impl Fn(&str) -> Option<u32>,
+    ) -> Result<std::result::Result<SpecialIds, String>> {
+        let TokenizerOptions { eos_token, pad_token, .. } = &self.options;
+        special::resolve(&self.file, eos_token.as_deref(), pad_token.as_deref(), id_of)
+    }
+
+    /// Whether the post-processor's tokens are added.
+    pub(super) fn adds_special_tokens(&self) -> bool {
+        self.options.add_special_tokens
+    }
+}
