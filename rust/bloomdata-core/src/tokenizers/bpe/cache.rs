@@ -9,20 +9,23 @@ use std::collections::HashMap;
 
 use super::table::{Table, hash, key, push};
 
-/// Slots at most: 32 MiB of short words, 16 MiB of medium ones.
-const MAX_SHORT: usize = 1 << 20;
-const MAX_MEDIUM: usize = 1 << 18;
+/// Bytes of short words, and of medium ones, at most.
+const MAX_SHORT: usize = 1 << 25;
+const MAX_MEDIUM: usize = 1 << 24;
 /// Ids in the arena, at most, before everything is forgotten: 16 MiB.
 const MAX_ARENA: usize = 1 << 22;
 /// Bytes of a word that is kept, at most, and bytes of all long ones.
 pub(super) const MAX_WORD: usize = 256;
 const MAX_LONG_BYTES: usize = 8 << 20;
 
+/// Ids that stand where a short word does.
+pub(super) const SHORT_IDS: usize = 4;
+
 /// Words and their ids.
 #[derive(Debug)]
 pub(super) struct Cache {
-    short: Table<2, 4>,
-    medium: Table<4, 8>,
+    short: Table<2, SHORT_IDS, 2>,
+    medium: Table<4, 8, 1>,
     long: HashMap<Box<[u8]>, (u32, u32)>,
     long_bytes: usize,
     /// Ids of words that have more than a slot takes.
@@ -65,15 +68,29 @@ impl Cache {
         ShortKey { key, hash }
     }
 
-    /// Appends the ids of a word, if they are known; `short` is what [`Self::prepare`] gave.
+    /// The ids of a word, if all of them are where the word is: nearly always. The second says how many of them count.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "one of the two hottest calls: one a word")]
+    pub(super) fn short(&self, key: ShortKey) -> Option<(&[u32; SHORT_IDS], usize)> {
+        if key.key[1] == 0 { None } else { self.short.here(key.key, key.hash) }
+    }
+
+    /// Appends the ids of a word, if they are known; `short` is what [`Self::prepare`] gave.
     pub(super) fn find(&self, short: ShortKey, word: &[u8], out: &mut Vec<u32>) -> Result<(), Missing> {
-        if short.key[1] != 0 {
-            let found = self.short.find(short.key, short.hash, &self.arena, out);
-            return found.map_err(|()| Missing::Short(short));
-        }
-        self.find_longer(short.hash, word, out)
+        let (found, missing) = if short.key[1] != 0 {
+            (self.short.find(short.key, short.hash, &self.arena), Missing::Short(short))
+        } else if is_run(word) || word.len() > MAX_WORD {
+            (None, Missing::Never)
+        } else if word.len() < 32 {
+            let key = key(word, 0, word.len());
+            (self.medium.find(key, short.hash, &self.arena), Missing::Medium(key))
+        } else {
+            let place = self.long.get(word);
+            let ids = place.map(|&(start, count)| &self.arena[start as usize..(start + count) as usize]);
+            (ids, Missing::Long)
+        };
+        out.extend_from_slice(found.ok_or(missing)?);
+        Ok(())
     }
 
     fn prepare_longer(&self, text: &[u8], from: usize, end: usize) -> ShortKey {
@@ -83,22 +100,6 @@ impl Cache {
         let hash = if end - from < 32 { hash::<4>(key(text, from, end - from)) } else { 0 };
         self.medium.prefetch(hash);
         ShortKey { key: [0; 2], hash }
-    }
-
-    fn find_longer(&self, hash: usize, word: &[u8], out: &mut Vec<u32>) -> Result<(), Missing> {
-        if is_run(word) {
-            return Err(Missing::Never);
-        }
-        if word.len() < 32 {
-            let key = key(word, 0, word.len());
-            return self.medium.find(key, hash, &self.arena, out).map_err(|()| Missing::Medium(key));
-        }
-        if word.len() > MAX_WORD {
-            return Err(Missing::Never);
-        }
-        let &(start, count) = self.long.get(word).ok_or(Missing::Long)?;
-        out.extend_from_slice(&self.arena[start as usize..(start + count) as usize]);
-        Ok(())
     }
 
     /// What is missing of a word of up to 31 bytes; `None` if nothing is.

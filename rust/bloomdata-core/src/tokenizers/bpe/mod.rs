@@ -192,18 +192,17 @@ impl BpeTokenizer {
     fn encode_words(&self, text: &str, is_first: bool, memory: &mut Memory, ids: &mut Vec<u32>) {
         let text = self.words.apply(text, is_first);
         let bytes = text.as_bytes();
-        let mut batch = [(0, 0); BATCH];
-        let mut count = 0;
-        let visit = |from, end| {
-            batch[count] = (from, end);
+        let (mut ends, mut count, mut from) = ([0; BATCH], 0, 0);
+        let visit = |_, end| {
+            ends[count] = end;
             count += 1;
             if count == BATCH {
-                self.model.words(bytes, &batch, memory, ids);
-                count = 0;
+                self.model.words(bytes, from, &ends, memory, ids);
+                (count, from) = (0, end);
             }
         };
         self.words.split(&text, |text, at, is_any| self.model.may_cut(text, at, is_any), visit);
-        self.model.words(bytes, &batch[..count], memory, ids);
+        self.model.words(bytes, from, &ends[..count], memory, ids);
     }
 
     fn surfaces(&self) -> &Surfaces {

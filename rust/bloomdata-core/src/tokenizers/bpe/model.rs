@@ -1,6 +1,6 @@
 //! The model of a byte-level BPE tokenizer: words become ids.
 
-use super::cache::{Cache, MAX_WORD, Missing, ShortKey};
+use super::cache::{Cache, MAX_WORD, Missing, SHORT_IDS, ShortKey};
 use super::file::{File, byte_ids};
 use super::letters::{Letters, byte_letters};
 use super::merges::{Merge, MergeSpace, Merger, NO_ID};
@@ -12,6 +12,8 @@ use crate::tokenizers::byte_lengths::ByteLengths;
 pub(super) const BATCH: usize = 128;
 /// Words that are looked through for other new ones when one is new.
 const AHEAD: usize = 64;
+/// Ids of words that are not written out yet, at most; a power of two.
+const READY: usize = SHORT_IDS * BATCH;
 
 /// Merges, and words that are tokens although merges do not make them.
 #[derive(Debug)]
@@ -116,35 +118,92 @@ impl Model {
         }
     }
 
-    /// Appends the ids of words of a text, given by where each starts and ends.
+    /// Appends the ids of words of a text that stand one behind the other: where the first starts, and where each ends.
     pub(super) fn words(
         &self,
         text: &[u8],
-        words: &[(usize, usize)],
+        from: usize,
+        ends: &[usize],
         memory: &mut Memory,
         out: &mut Vec<u32>,
     ) {
-        for words in words.chunks(BATCH) {
-            let mut keys = [ShortKey::default(); BATCH];
-            for (key, &(from, end)) in keys.iter_mut().zip(words) {
-                *key = memory.cache.prepare(text, from, end);
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("bmi2") {
+            #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
+            // SAFETY: the machine was just asked.
+            return unsafe { self.words_avx2(text, from, ends, memory, out) };
+        }
+        self.words_of(text, from, ends, memory, out);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    fn words_avx2(&self, text: &[u8], from: usize, ends: &[usize], memory: &mut Memory, out: &mut Vec<u32>) {
+        self.words_of(text, from, ends, memory, out);
+    }
+
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
+    fn words_of(
+        &self,
+        text: &[u8],
+        mut from: usize,
+        ends: &[usize],
+        memory: &mut Memory,
+        out: &mut Vec<u32>,
+    ) {
+        let (mut keys, mut ready) = (std::mem::take(&mut memory.keys), std::mem::take(&mut memory.ready));
+        keys.resize(BATCH, ShortKey::default());
+        ready.resize(READY + SHORT_IDS, 0);
+        for ends in ends.chunks(BATCH) {
+            let mut start = from;
+            for (key, &end) in keys.iter_mut().zip(ends) {
+                *key = memory.cache.prepare(text, start, end);
+                start = end;
             }
-            let mut filled = 0;
-            for (at, (&key, &(from, end))) in keys.iter().zip(words).enumerate() {
-                let word = &text[from..end];
-                let Err(mut missing) = memory.cache.find(key, word, out) else { continue };
-                if at >= filled {
-                    filled = at + AHEAD;
-                    let next = words[at..].iter().copied().zip(keys[at..].iter().copied());
-                    self.fill(text, next.take(AHEAD), memory);
-                    match memory.cache.find(key, word, out) {
-                        Ok(()) => continue,
-                        Err(still) => missing = still,
-                    }
+            let (mut count, mut filled) = (0, 0);
+            for (at, (&key, &end)) in keys.iter().zip(ends).enumerate() {
+                let start = std::mem::replace(&mut from, end);
+                if let Some((ids, number)) = memory.cache.short(key) {
+                    // All at once, of which some may not count: cheaper than a copy of unknown size.
+                    ready[count % READY..][..SHORT_IDS].copy_from_slice(ids);
+                    count += number;
+                    continue;
                 }
-                self.miss(word, missing, memory, out);
+                out.extend_from_slice(&ready[..count]);
+                count = 0;
+                self.rare(text, start, (&keys, ends, at), &mut filled, memory, out);
+            }
+            out.extend_from_slice(&ready[..count]);
+        }
+        (memory.keys, memory.ready) = (keys, ready);
+    }
+
+    /// A word that is new, or longer, or of many ids, among others of which some may be new, too.
+    #[cold]
+    #[inline(never)]
+    fn rare(
+        &self,
+        text: &[u8],
+        start: usize,
+        (keys, ends, at): (&[ShortKey], &[usize], usize),
+        filled: &mut usize,
+        memory: &mut Memory,
+        out: &mut Vec<u32>,
+    ) {
+        let word = &text[start..ends[at]];
+        let Err(mut missing) = memory.cache.find(keys[at], word, out) else { return };
+        if at >= *filled {
+            *filled = at + AHEAD;
+            let mut from = start;
+            let places = ends[at..].iter().map(|&end| (std::mem::replace(&mut from, end), end));
+            self.fill(text, places.zip(keys[at..].iter().copied()).take(AHEAD), memory);
+            match memory.cache.find(keys[at], word, out) {
+                Ok(()) => return,
+                Err(still) => missing = still,
             }
         }
+        self.miss(word, missing, memory, out);
     }
 
     /// Takes up all of these words that the cache does not have and that have no parts: together they wait for memory
@@ -259,6 +318,8 @@ pub(super) struct Memory {
     space: MergeSpace,
     new: Vec<New>,
     parts: Vec<Part>,
+    keys: Vec<ShortKey>,
+    ready: Vec<u32>,
 }
 
 /// A word that is taken up.

@@ -1,13 +1,15 @@
 //! Tables of words and their ids.
 //!
-//! Keys are compared whole: a hash alone would not be exact. Tables start small enough for the nearest cache and double as
-//! long as new words keep coming, up to their bound; then a new word takes the place of the oldest one of its four slots, or
-//! two.
+//! Keys are compared whole: a hash alone would not be exact. A word stands in one line of memory, that of its hash, or, if
+//! there was no room for it, in the line's neighbour. Tables start small enough for the nearest cache and double as long as
+//! new words keep coming, up to their bound; then a new word takes the place of the oldest of both lines.
 
 use super::super::memory::{filled, prefetch};
 
-/// Slots at first.
-const FIRST_SLOTS: usize = 1 << 12;
+/// Bytes of a table at first.
+const FIRST_BYTES: usize = 1 << 17;
+/// Bytes of a line.
+const LINE: usize = 64;
 
 pub(super) fn push(arena: &mut Vec<u32>, ids: &[u32]) -> (u32, u32) {
     let start = u32::try_from(arena.len()).unwrap_or(0);
@@ -15,21 +17,27 @@ pub(super) fn push(arena: &mut Vec<u32>, ids: &[u32]) -> (u32, u32) {
     (start, u32::try_from(ids.len()).unwrap_or(0))
 }
 
-/// The highest byte of a key: the word's size in its lower bits, above them how many ids a slot has.
+/// The highest byte of a key: the word's size in its lower bits, above them how many ids a slot has, in three bits.
 const COUNT_SHIFT: [u32; 2] = [60, 61];
+const COUNT_BITS: u64 = 7;
 /// The count that stands for "in the arena": the first two ids are its start and its number.
-const ELSEWHERE: [u64; 2] = [15, 7];
+const ELSEWHERE: u64 = COUNT_BITS;
+/// In the first slot of a line of several: its neighbour may have words of this line, or it words of the neighbour.
+const OVERFLOWS: u64 = 1 << 63;
 
-/// Slots for words of `8 * K - 1` bytes and up to `I` ids.
+/// Lines of `N` slots for words of `8 * K - 1` bytes and up to `I` ids.
 #[derive(Debug)]
-pub(super) struct Table<const K: usize, const I: usize> {
-    slots: Vec<Slot<K, I>>,
+pub(super) struct Table<const K: usize, const I: usize, const N: usize> {
+    lines: Vec<Line<K, I, N>>,
     used: usize,
     max: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
-#[repr(align(32))]
+#[repr(align(64))]
+struct Line<const K: usize, const I: usize, const N: usize>([Slot<K, I>; N]);
+
+#[derive(Debug, Clone, Copy)]
 struct Slot<const K: usize, const I: usize> {
     key: [u64; K],
     ids: [u32; I],
@@ -41,127 +49,191 @@ impl<const K: usize, const I: usize> Slot<K, I> {
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
     fn is_of(&self, key: [u64; K]) -> bool {
-        let mut is_same = (self.key[K - 1] << (64 - Self::SHIFT)) == (key[K - 1] << (64 - Self::SHIFT));
+        let mut differing = (self.key[K - 1] ^ key[K - 1]) << (64 - Self::SHIFT);
         for (found, wanted) in self.key[..K - 1].iter().zip(&key) {
-            is_same &= found == wanted;
+            differing |= found ^ wanted;
         }
-        is_same
+        differing == 0
+    }
+
+    /// The key of its word.
+    fn word(&self) -> [u64; K] {
+        let mut key = self.key;
+        key[K - 1] = key[K - 1] << (64 - Self::SHIFT) >> (64 - Self::SHIFT);
+        key
+    }
+
+    fn is_empty(&self) -> bool {
+        self.key[K - 1] == 0
     }
 }
 
-impl<const K: usize, const I: usize> Table<K, I> {
-    const SHIFT: u32 = Slot::<K, I>::SHIFT;
-    const ELSEWHERE: u64 = ELSEWHERE[K / 4];
-    const EMPTY: Slot<K, I> = Slot { key: [0; K], ids: [0; I] };
+impl<const K: usize, const I: usize, const N: usize> Line<K, I, N> {
+    const EMPTY: Self = Self([Slot { key: [0; K], ids: [0; I] }; N]);
 
-    pub(super) fn new(max: usize) -> Self {
-        Self { slots: filled(FIRST_SLOTS.min(max), Self::EMPTY), used: 0, max }
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+    fn find(&self, key: [u64; K]) -> Option<&Slot<K, I>> {
+        self.0.iter().find(|slot| slot.is_of(key))
+    }
+
+    /// Whether the neighbour has to be asked, too. Lines of one slot do not know.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+    fn overflows(&self) -> bool {
+        N == 1 || self.0[0].key[K - 1] & OVERFLOWS != 0
+    }
+
+    fn set_overflows(&mut self) {
+        if N > 1 {
+            self.0[0].key[K - 1] |= OVERFLOWS;
+        }
+    }
+
+    /// The first stands first, as most that are asked for are those that came early. In a full line all move on by one,
+    /// and the last is given back.
+    fn push(&mut self, slot: Slot<K, I>) -> Slot<K, I> {
+        if let Some(empty) = self.0.iter_mut().find(|slot| slot.is_empty()) {
+            return std::mem::replace(empty, slot);
+        }
+        let overflows = N > 1 && self.overflows();
+        if overflows {
+            self.0[0].key[K - 1] &= !OVERFLOWS;
+        }
+        let mut moved = slot;
+        for slot in &mut self.0 {
+            std::mem::swap(slot, &mut moved);
+        }
+        if overflows {
+            self.set_overflows();
+        }
+        moved
+    }
+}
+
+impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
+    const SHIFT: u32 = Slot::<K, I>::SHIFT;
+
+    /// A table of so many bytes at most, which is a power of two.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        let max = max_bytes / LINE;
+        Self { lines: filled((FIRST_BYTES / LINE).min(max), Line::EMPTY), used: 0, max }
     }
 
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
-    pub(super) fn find(
-        &self,
-        key: [u64; K],
-        hash: usize,
-        arena: &[u32],
-        out: &mut Vec<u32>,
-    ) -> Result<(), ()> {
-        for at in self.ways(hash) {
-            let slot = &self.slots[at];
-            if slot.is_of(key) {
-                let count = slot.key[K - 1] >> Self::SHIFT;
-                if count == Self::ELSEWHERE {
-                    let start = slot.ids[0] as usize;
-                    out.extend_from_slice(&arena[start..start + slot.ids[1] as usize]);
-                } else {
-                    // All at once, then cut back: cheaper than a copy of unknown size.
-                    let before = out.len();
-                    out.extend_from_slice(&slot.ids);
-                    out.truncate(before + crate::token::index(count));
-                }
-                return Ok(());
-            }
+    fn slot(&self, key: [u64; K], hash: usize) -> Option<&Slot<K, I>> {
+        let at = self.home(hash);
+        let line = &self.lines[at];
+        match line.find(key) {
+            None if line.overflows() => self.lines[at ^ 1].find(key),
+            found => found,
         }
-        Err(())
+    }
+
+    /// The ids of a word, and how many of them count; `None` if it is not known, or its ids are in the arena.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+    pub(super) fn here(&self, key: [u64; K], hash: usize) -> Option<(&[u32; I], usize)> {
+        let slot = self.slot(key, hash)?;
+        let count = slot.key[K - 1] >> Self::SHIFT & COUNT_BITS;
+        if count == ELSEWHERE { None } else { Some((&slot.ids, crate::token::index(count))) }
+    }
+
+    /// The ids of a word, wherever they are.
+    pub(super) fn find<'a>(&'a self, key: [u64; K], hash: usize, arena: &'a [u32]) -> Option<&'a [u32]> {
+        let slot = self.slot(key, hash)?;
+        let count = slot.key[K - 1] >> Self::SHIFT & COUNT_BITS;
+        Some(if count == ELSEWHERE {
+            let start = slot.ids[0] as usize;
+            &arena[start..start + slot.ids[1] as usize]
+        } else {
+            &slot.ids[..crate::token::index(count)]
+        })
     }
 
     pub(super) fn has(&self, key: [u64; K], hash: usize) -> bool {
-        self.ways(hash).any(|at| self.slots[at].is_of(key))
+        self.slot(key, hash).is_some()
     }
 
     pub(super) fn keep(&mut self, key: [u64; K], ids: &[u32], arena: &mut Vec<u32>) {
-        if self.used * 2 > self.slots.len() && self.slots.len() < self.max {
+        if self.used * 2 > self.lines.len() * N && self.lines.len() < self.max {
             self.grow();
         }
         let mut slot = Slot { key, ids: [0; I] };
-        let count = if ids.len() <= I.min(crate::token::index(Self::ELSEWHERE) - 1) {
+        let count = if ids.len() <= I.min(crate::token::index(ELSEWHERE) - 1) {
             slot.ids[..ids.len()].copy_from_slice(ids);
             ids.len() as u64
         } else {
             (slot.ids[0], slot.ids[1]) = push(arena, ids);
-            Self::ELSEWHERE
+            ELSEWHERE
         };
         slot.key[K - 1] |= count << Self::SHIFT;
         self.put(slot, hash(key));
     }
 
-    /// Asks for the memory of all slots of a hash.
+    /// Asks for the memory of a hash.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "one of the two hottest calls: one a word")]
     pub(super) fn prefetch(&self, hash: usize) {
-        // 128 bytes are two lines of memory.
-        let at = hash & (self.slots.len() - 1);
-        prefetch(&self.slots[at]);
-        prefetch(&self.slots[at ^ (4 / K)]);
-    }
-
-    /// Where a word may stand: in 128 bytes.
-    #[inline(always)]
-    #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
-    fn ways(&self, hash: usize) -> impl Iterator<Item = usize> + use<K, I> {
-        let first = hash & (self.slots.len() - 1);
-        (0..8 / K).map(move |way| first ^ way)
-    }
-
-    /// The newest stands first; the others move on by one, and the last is lost.
-    fn put(&mut self, slot: Slot<K, I>, hash: usize) {
-        let mut moved = slot;
-        for at in self.ways(hash) {
-            std::mem::swap(&mut self.slots[at], &mut moved);
-            if moved.key[K - 1] == 0 {
-                self.used += 1;
-                return;
-            }
+        let at = self.home(hash);
+        prefetch(&self.lines[at]);
+        if N == 1 {
+            prefetch(&self.lines[at ^ 1]);
         }
     }
 
+    /// The line of a hash.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+    fn home(&self, hash: usize) -> usize {
+        hash & (self.lines.len() - 1)
+    }
+
+    fn put(&mut self, slot: Slot<K, I>, hash: usize) {
+        let home = self.home(hash);
+        let mut moved = self.lines[home].push(slot);
+        if !moved.is_empty() {
+            moved = self.lines[home ^ 1].push(moved);
+            for line in [home, home ^ 1] {
+                self.lines[line].set_overflows();
+            }
+        }
+        self.used += usize::from(moved.is_empty());
+    }
+
     fn grow(&mut self) {
-        let size = self.slots.len() * 2;
-        let old = std::mem::replace(&mut self.slots, filled(size, Self::EMPTY));
+        let size = self.lines.len() * 2;
+        let old = std::mem::replace(&mut self.lines, filled(size, Line::EMPTY));
         self.used = 0;
-        for slot in old {
-            if slot.key[K - 1] != 0 {
-                let mut key = slot.key;
-                key[K - 1] = key[K - 1] << (64 - Self::SHIFT) >> (64 - Self::SHIFT);
-                self.put(slot, hash(key));
+        for line in old {
+            for mut slot in line.0 {
+                let word = slot.word();
+                if word[K - 1] != 0 {
+                    if N > 1 {
+                        slot.key[K - 1] &= !OVERFLOWS;
+                    }
+                    self.put(slot, hash(word));
+                }
             }
         }
     }
 }
 
 /// Ones in the lowest bytes, so many.
-const LOW_BYTES: [u64; 9] = [
-    0,
-    0xff,
-    0xffff,
-    0xff_ffff,
-    0xffff_ffff,
-    0xff_ffff_ffff,
-    0xffff_ffff_ffff,
-    0xff_ffff_ffff_ffff,
-    u64::MAX,
-];
+const MASKS: [[u64; 4]; 32] = {
+    let mut masks = [[0; 4]; 32];
+    let mut size = 0;
+    while size < 32 {
+        let mut at = 0;
+        while at < size {
+            masks[size][at / 8] |= 0xff << (8 * (at % 8));
+            at += 1;
+        }
+        size += 1;
+    }
+    masks
+};
 
 /// Up to `8 * K - 1` bytes and their number.
 #[inline(always)]
@@ -178,8 +250,8 @@ pub(super) fn key<const K: usize>(text: &[u8], from: usize, size: usize) -> [u64
         bytes[..size].copy_from_slice(&text[from..from + size]);
         words(&bytes)
     };
-    for (at, word) in key.iter_mut().enumerate() {
-        *word &= LOW_BYTES[size.saturating_sub(8 * at).min(8)];
+    for (word, mask) in key.iter_mut().zip(&MASKS[size % 32]) {
+        *word &= mask;
     }
     key[K - 1] |= (size as u64) << 56;
     key

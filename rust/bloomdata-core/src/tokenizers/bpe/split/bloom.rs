@@ -7,7 +7,8 @@ use super::blocks::{Block, Blocks, before, behind, bits, run_starts};
 pub(super) struct Bloom;
 
 impl Rule for Bloom {
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     fn block(blocks: &mut Blocks<'_>, at: usize) -> Block {
         let (bytes, end) = blocks.bytes(at);
         let is_mark = |byte: u8| {
@@ -38,7 +39,8 @@ impl Rule for Bloom {
         block
     }
 
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     fn starts(&mut self, _: &str, last: &Block, block: &Block, next: &Block) -> u64 {
         let words = |last: u64, block: &Block| run_starts(last, !(block.mark | block.end));
         let last_word = if block.at == 0 { 0 } else { !last.mark };

@@ -97,7 +97,8 @@ impl Cl100k {
 }
 
 impl Rule for Cl100k {
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     fn starts(&mut self, text: &str, last: &Block, block: &Block, next: &Block) -> u64 {
         let last_other = if block.at == 0 { 0 } else { last.other() };
         let after_blank = before(last.blank, block.blank);

@@ -12,7 +12,8 @@ pub(super) struct Gpt2 {
 }
 
 impl Rule for Gpt2 {
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     fn starts(&mut self, text: &str, last: &Block, block: &Block, next: &Block) -> u64 {
         let after_blank = before(last.blank, block.blank);
         let last_other = if block.at == 0 { 0 } else { last.other() };

@@ -37,7 +37,8 @@ pub(super) enum Splitter {
 /// Where words start in one block after the other.
 trait Rule {
     /// The block at `at`, with the bits that the rule needs.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     fn block(blocks: &mut Blocks<'_>, at: usize) -> Block {
         blocks.class_block(at)
     }
@@ -72,20 +73,40 @@ impl Splitter {
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "`visit` is the hottest call of all")]
-fn each_word<R: Rule>(text: &str, mut rule: R, mut visit: impl FnMut(usize, usize)) {
+fn each_word<R: Rule>(text: &str, rule: R, visit: impl FnMut(usize, usize)) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("bmi2") {
+        #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
+        // SAFETY: the machine was just asked.
+        return unsafe { each_word_avx2(text, rule, visit) };
+    }
+    each_word_of(text, rule, visit);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2")]
+fn each_word_avx2<R: Rule>(text: &str, rule: R, visit: impl FnMut(usize, usize)) {
+    each_word_of(text, rule, visit);
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
+fn each_word_of<R: Rule>(text: &str, mut rule: R, mut visit: impl FnMut(usize, usize)) {
     let bytes = text.as_bytes();
     let mut blocks = Blocks::new(bytes);
     let (mut last, mut block, mut from) = (Block::default(), R::block(&mut blocks, 0), 0);
     for start in (0..bytes.len()).step_by(64) {
         let next = R::block(&mut blocks, start + 64);
-        let mut starts = rule.starts(text, &last, &block, &next);
+        let mut starts = rule.starts(text, &last, &block, &next) & !block.end;
+        if start == 0 {
+            // The first word's is no boundary.
+            starts &= !1;
+        }
         while starts != 0 {
             let at = start + starts.trailing_zeros() as usize;
             starts &= starts - 1;
-            if at > from && at < bytes.len() {
-                visit(from, at);
-                from = at;
-            }
+            visit(from, at);
+            from = at;
         }
         (last, block) = (block, next);
     }
