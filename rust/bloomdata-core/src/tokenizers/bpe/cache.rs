@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::table::{Table, hash, key, push};
+use super::table::{Key, Table, hash, key, push};
 
 /// Bytes of short words, and of medium ones, at most.
 const MAX_SHORT: usize = 1 << 25;
@@ -68,11 +68,22 @@ impl Cache {
         ShortKey { key, hash }
     }
 
-    /// The ids of a word, if all of them are where the word is: nearly always. The second says how many of them count.
+    /// The keys of words that stand one behind the other: where the first starts, and where each ends.
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "one of the two hottest calls: one a word")]
-    pub(super) fn short(&self, key: ShortKey) -> Option<(&[u32; SHORT_IDS], usize)> {
-        if key.key[1] == 0 { None } else { self.short.here(key.key, key.hash) }
+    #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
+    pub(super) fn prepare_all(&self, text: &[u8], mut from: usize, ends: &[usize], keys: &mut [ShortKey]) {
+        for (key, &end) in keys.iter_mut().zip(ends) {
+            *key = self.prepare(text, from, end);
+            from = end;
+        }
+    }
+
+    /// Takes the ids of words for as long as they are short, known, and have no more than [`SHORT_IDS`]: nearly always.
+    /// Returns how many words were taken, and how many ids.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
+    pub(super) fn take(&self, words: &[ShortKey], ready: &mut [u32]) -> (usize, usize) {
+        self.short.take(words, ready)
     }
 
     /// Appends the ids of a word, if they are known; `short` is what [`Self::prepare`] gave.
@@ -95,7 +106,7 @@ impl Cache {
 
     fn prepare_longer(&self, text: &[u8], from: usize, end: usize) -> ShortKey {
         if is_run(&text[from..end]) {
-            return ShortKey { key: [0; 2], hash: 0 };
+            return NO_WORD;
         }
         let hash = if end - from < 32 { hash::<4>(key(text, from, end - from)) } else { 0 };
         self.medium.prefetch(hash);
@@ -140,9 +151,8 @@ fn is_run(word: &[u8]) -> bool {
     matches!(word, [0xe3..=0xe9, ..] | [b' ', 0xe3..=0xe9, ..])
 }
 
-/// Of a word of up to 15 bytes; all zero but for its hash for a longer one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct ShortKey {
-    key: [u64; 2],
-    hash: usize,
-}
+/// Of a word of up to 15 bytes; a longer one has a key that is no word's.
+pub(super) type ShortKey = Key<2>;
+
+/// Of no short word.
+pub(super) const NO_WORD: ShortKey = ShortKey { key: [0; 2], hash: 0 };

@@ -1,6 +1,6 @@
 //! The model of a byte-level BPE tokenizer: words become ids.
 
-use super::cache::{Cache, MAX_WORD, Missing, SHORT_IDS, ShortKey};
+use super::cache::{Cache, MAX_WORD, Missing, NO_WORD, SHORT_IDS, ShortKey};
 use super::file::{File, byte_ids};
 use super::letters::{Letters, byte_letters};
 use super::merges::{Merge, MergeSpace, Merger, NO_ID};
@@ -12,7 +12,7 @@ use crate::tokenizers::byte_lengths::ByteLengths;
 pub(super) const BATCH: usize = 128;
 /// Words that are looked through for other new ones when one is new.
 const AHEAD: usize = 64;
-/// Ids of words that are not written out yet, at most; a power of two.
+/// Ids of words that are not written out yet, at most.
 const READY: usize = SHORT_IDS * BATCH;
 
 /// Merges, and words that are tokens although merges do not make them.
@@ -153,28 +153,23 @@ impl Model {
         out: &mut Vec<u32>,
     ) {
         let (mut keys, mut ready) = (std::mem::take(&mut memory.keys), std::mem::take(&mut memory.ready));
-        keys.resize(BATCH, ShortKey::default());
-        ready.resize(READY + SHORT_IDS, 0);
+        keys.resize(BATCH, NO_WORD);
+        ready.resize(READY, 0);
         for ends in ends.chunks(BATCH) {
-            let mut start = from;
-            for (key, &end) in keys.iter_mut().zip(ends) {
-                *key = memory.cache.prepare(text, start, end);
-                start = end;
-            }
-            let (mut count, mut filled) = (0, 0);
-            for (at, (&key, &end)) in keys.iter().zip(ends).enumerate() {
-                let start = std::mem::replace(&mut from, end);
-                if let Some((ids, number)) = memory.cache.short(key) {
-                    // All at once, of which some may not count: cheaper than a copy of unknown size.
-                    ready[count % READY..][..SHORT_IDS].copy_from_slice(ids);
-                    count += number;
-                    continue;
-                }
+            memory.cache.prepare_all(text, from, ends, &mut keys);
+            let keys = &keys[..ends.len()];
+            let (mut at, mut filled) = (0, 0);
+            while at < ends.len() {
+                let (done, count) = memory.cache.take(&keys[at..], &mut ready);
                 out.extend_from_slice(&ready[..count]);
-                count = 0;
-                self.rare(text, start, (&keys, ends, at), &mut filled, memory, out);
+                at += done;
+                if at < ends.len() {
+                    let start = if at == 0 { from } else { ends[at - 1] };
+                    self.rare(text, start, (keys, ends, at), &mut filled, memory, out);
+                    at += 1;
+                }
             }
-            out.extend_from_slice(&ready[..count]);
+            from = ends.last().copied().unwrap_or(from);
         }
         (memory.keys, memory.ready) = (keys, ready);
     }
@@ -253,8 +248,7 @@ impl Model {
         let mut parts = std::mem::take(&mut memory.parts);
         parts.clear();
         self.merger.parts(word, |from, end, code| {
-            let key =
-                if code.is_some() { ShortKey::default() } else { memory.cache.prepare(word, from, end) };
+            let key = if code.is_some() { NO_WORD } else { memory.cache.prepare(word, from, end) };
             parts.push(Part { from, end, code, key });
         });
         if parts.len() == 1 {

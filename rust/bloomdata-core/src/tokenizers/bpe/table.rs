@@ -25,6 +25,13 @@ const ELSEWHERE: u64 = COUNT_BITS;
 /// In the first slot of a line of several: its neighbour may have words of this line, or it words of the neighbour.
 const OVERFLOWS: u64 = 1 << 63;
 
+/// The key of a word, and its hash. All zero but for the hash for a word that is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key<const K: usize> {
+    pub(super) key: [u64; K],
+    pub(super) hash: usize,
+}
+
 /// Lines of `N` slots for words of `8 * K - 1` bytes and up to `I` ids.
 #[derive(Debug)]
 pub(super) struct Table<const K: usize, const I: usize, const N: usize> {
@@ -131,13 +138,27 @@ impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
         }
     }
 
-    /// The ids of a word, and how many of them count; `None` if it is not known, or its ids are in the arena.
+    /// Takes the ids of words for as long as they are known and stand here. `ready` must have room for `I` ids a word.
+    /// Returns how many words were taken, and how many ids.
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
-    pub(super) fn here(&self, key: [u64; K], hash: usize) -> Option<(&[u32; I], usize)> {
-        let slot = self.slot(key, hash)?;
-        let count = slot.key[K - 1] >> Self::SHIFT & COUNT_BITS;
-        if count == ELSEWHERE { None } else { Some((&slot.ids, crate::token::index(count))) }
+    #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
+    pub(super) fn take(&self, words: &[Key<K>], ready: &mut [u32]) -> (usize, usize) {
+        let mut count = 0;
+        let done = words.iter().position(|word| {
+            if word.key[K - 1] == 0 {
+                return true;
+            }
+            let Some(slot) = self.slot(word.key, word.hash) else { return true };
+            let number = slot.key[K - 1] >> Self::SHIFT & COUNT_BITS;
+            // All at once, of which some may not count: cheaper than a copy of unknown size.
+            match ready.get_mut(count..).and_then(<[u32]>::first_chunk_mut) {
+                Some(room) if number != ELSEWHERE => *room = slot.ids,
+                _ => return true,
+            }
+            count += crate::token::index(number);
+            false
+        });
+        (done.unwrap_or(words.len()), count)
     }
 
     /// The ids of a word, wherever they are.
