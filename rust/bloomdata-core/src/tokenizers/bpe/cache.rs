@@ -78,12 +78,18 @@ impl Cache {
         }
     }
 
-    /// Takes the ids of words for as long as they are short, known, and have no more than [`SHORT_IDS`]: nearly always.
-    /// Returns how many words were taken, and how many ids.
+    /// Takes the ids of all words that are short, known, and have no more than [`SHORT_IDS`]: nearly all. Returns how many
+    /// ids that are; of the other words `left` is told the place, how many ids come before theirs, and whether they are
+    /// known to be in the cache.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
-    pub(super) fn take(&self, words: &[ShortKey], ready: &mut [u32]) -> (usize, usize) {
-        self.short.take(words, ready)
+    pub(super) fn take(
+        &self,
+        words: &[ShortKey],
+        ready: &mut [u32],
+        left: impl FnMut(usize, usize, bool),
+    ) -> usize {
+        self.short.take(words, &self.arena, ready, left)
     }
 
     /// Appends the ids of a word, if they are known; `short` is what [`Self::prepare`] gave.

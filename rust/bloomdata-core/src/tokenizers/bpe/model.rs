@@ -10,8 +10,6 @@ use crate::tokenizers::byte_lengths::ByteLengths;
 
 /// Words whose memory is asked for before the first of them is looked up.
 pub(super) const BATCH: usize = 128;
-/// Words that are looked through for other new ones when one is new.
-const AHEAD: usize = 64;
 /// Ids of words that are not written out yet, at most.
 const READY: usize = SHORT_IDS * BATCH;
 
@@ -153,52 +151,47 @@ impl Model {
         out: &mut Vec<u32>,
     ) {
         let (mut keys, mut ready) = (std::mem::take(&mut memory.keys), std::mem::take(&mut memory.ready));
+        let mut left = std::mem::take(&mut memory.left);
         keys.resize(BATCH, NO_WORD);
         ready.resize(READY, 0);
         for ends in ends.chunks(BATCH) {
             memory.cache.prepare_all(text, from, ends, &mut keys);
-            let keys = &keys[..ends.len()];
-            let (mut at, mut filled) = (0, 0);
-            while at < ends.len() {
-                let (done, count) = memory.cache.take(&keys[at..], &mut ready);
-                out.extend_from_slice(&ready[..count]);
-                at += done;
-                if at < ends.len() {
-                    let start = if at == 0 { from } else { ends[at - 1] };
-                    self.rare(text, start, (keys, ends, at), &mut filled, memory, out);
-                    at += 1;
-                }
-            }
+            left.clear();
+            let count = memory.cache.take(&keys[..ends.len()], &mut ready, |at, before, is_known| {
+                let start = if at == 0 { from } else { ends[at - 1] };
+                left.push(Left { from: start, end: ends[at], key: keys[at], before, is_known });
+            });
+            let before = if left.is_empty() { 0 } else { self.left(text, &left, &ready, memory, out) };
+            out.extend_from_slice(&ready[before..count]);
             from = ends.last().copied().unwrap_or(from);
         }
-        (memory.keys, memory.ready) = (keys, ready);
+        (memory.keys, memory.ready, memory.left) = (keys, ready, left);
     }
 
-    /// A word that is new, or longer, or of many ids, among others of which some may be new, too.
+    /// Appends the ids of words that are new, or longer, or have many ids, and those of the words between them, which are
+    /// ready. Returns how many of these were written.
     #[cold]
     #[inline(never)]
-    fn rare(
+    fn left(
         &self,
         text: &[u8],
-        start: usize,
-        (keys, ends, at): (&[ShortKey], &[usize], usize),
-        filled: &mut usize,
+        left: &[Left],
+        ready: &[u32],
         memory: &mut Memory,
         out: &mut Vec<u32>,
-    ) {
-        let word = &text[start..ends[at]];
-        let Err(mut missing) = memory.cache.find(keys[at], word, out) else { return };
-        if at >= *filled {
-            *filled = at + AHEAD;
-            let mut from = start;
-            let places = ends[at..].iter().map(|&end| (std::mem::replace(&mut from, end), end));
-            self.fill(text, places.zip(keys[at..].iter().copied()).take(AHEAD), memory);
-            match memory.cache.find(keys[at], word, out) {
-                Ok(()) => return,
-                Err(still) => missing = still,
+    ) -> usize {
+        let new = left.iter().filter(|word| !word.is_known);
+        self.fill(text, new.map(|word| ((word.from, word.end), word.key)), memory);
+        let mut written = 0;
+        for &Left { from, end, key, before, .. } in left {
+            out.extend_from_slice(&ready[written..before]);
+            written = before;
+            let word = &text[from..end];
+            if let Err(missing) = memory.cache.find(key, word, out) {
+                self.miss(word, missing, memory, out);
             }
         }
-        self.miss(word, missing, memory, out);
+        written
     }
 
     /// Takes up all of these words that the cache does not have and that have no parts: together they wait for memory
@@ -221,6 +214,9 @@ impl Model {
             {
                 new.push(New { from, end, key, missing, hash: self.tokens.prepare(word), place: None });
             }
+        }
+        if new.is_empty() {
+            return;
         }
         for word in &mut *new {
             word.place = self.tokens.place(word.hash);
@@ -314,6 +310,19 @@ pub(super) struct Memory {
     parts: Vec<Part>,
     keys: Vec<ShortKey>,
     ready: Vec<u32>,
+    left: Vec<Left>,
+}
+
+/// A word whose ids are not ready.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    from: usize,
+    end: usize,
+    key: ShortKey,
+    /// Ids that are ready and come before its own.
+    before: usize,
+    /// Whether the cache has it.
+    is_known: bool,
 }
 
 /// A word that is taken up.

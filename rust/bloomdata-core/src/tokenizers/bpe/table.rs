@@ -138,27 +138,37 @@ impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
         }
     }
 
-    /// Takes the ids of words for as long as they are known and stand here. `ready` must have room for `I` ids a word.
-    /// Returns how many words were taken, and how many ids.
+    /// Takes the ids of all words that are known and have their ids here; returns how many ids that are. `ready` must have
+    /// room for `I` ids a word. Of the other words `left` is told the place, how many ids come before theirs, and whether
+    /// they are known: then their ids are in the arena, and on their way from memory.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
-    pub(super) fn take(&self, words: &[Key<K>], ready: &mut [u32]) -> (usize, usize) {
+    pub(super) fn take(
+        &self,
+        words: &[Key<K>],
+        arena: &[u32],
+        ready: &mut [u32],
+        mut left: impl FnMut(usize, usize, bool),
+    ) -> usize {
         let mut count = 0;
-        let done = words.iter().position(|word| {
-            if word.key[K - 1] == 0 {
-                return true;
-            }
-            let Some(slot) = self.slot(word.key, word.hash) else { return true };
-            let number = slot.key[K - 1] >> Self::SHIFT & COUNT_BITS;
+        for (at, word) in words.iter().enumerate() {
+            let slot = if word.key[K - 1] == 0 { None } else { self.slot(word.key, word.hash) };
+            let number = slot.map_or(ELSEWHERE, |slot| slot.key[K - 1] >> Self::SHIFT & COUNT_BITS);
             // All at once, of which some may not count: cheaper than a copy of unknown size.
-            match ready.get_mut(count..).and_then(<[u32]>::first_chunk_mut) {
-                Some(room) if number != ELSEWHERE => *room = slot.ids,
-                _ => return true,
+            match (ready.get_mut(count..).and_then(<[u32]>::first_chunk_mut), slot) {
+                (Some(room), Some(slot)) if number != ELSEWHERE => {
+                    *room = slot.ids;
+                    count += crate::token::index(number);
+                }
+                (_, known) => {
+                    if let Some(ids) = known.and_then(|slot| arena.get(slot.ids[0] as usize)) {
+                        prefetch(ids);
+                    }
+                    left(at, count, known.is_some());
+                }
             }
-            count += crate::token::index(number);
-            false
-        });
-        (done.unwrap_or(words.len()), count)
+        }
+        count
     }
 
     /// The ids of a word, wherever they are.

@@ -84,7 +84,9 @@ impl<'text> Blocks<'text> {
         while leads != 0 {
             let at = leads.trailing_zeros() as usize;
             leads &= leads - 1;
-            let (class, size) = self.class_at(block.at + at);
+            let (first, second) = (self.text[block.at + at], self.text[block.at + at + 1]);
+            let size = 2 + usize::from(first >= 0xe0) + usize::from(first >= 0xf0);
+            let class = self.classes.by_two(first, second).unwrap_or_else(|| self.class_at(block.at + at));
             add(block, class, ((1 << size) - 1) << at);
             if at + size > 64 {
                 (self.rest, self.rest_class) = (at + size - 64, class);
@@ -92,16 +94,16 @@ impl<'text> Blocks<'text> {
         }
     }
 
-    /// The class of the character of several bytes at `at`, and how many.
-    fn class_at(&self, at: usize) -> (u8, usize) {
+    /// The class of the character of several bytes at `at`.
+    #[inline(never)]
+    fn class_at(&self, at: usize) -> u8 {
         let low = |at: usize| u32::from(self.text[at] & 0x3f);
         let first = u32::from(self.text[at]);
-        let (code, size) = match first {
-            0..0xe0 => ((first & 0x1f) << 6 | low(at + 1), 2),
-            0xe0..0xf0 => ((first & 0x0f) << 12 | low(at + 1) << 6 | low(at + 2), 3),
-            _ => ((first & 7) << 18 | low(at + 1) << 12 | low(at + 2) << 6 | low(at + 3), 4),
-        };
-        (self.classes.of(code), size)
+        self.classes.of(match first {
+            0..0xe0 => (first & 0x1f) << 6 | low(at + 1),
+            0xe0..0xf0 => (first & 0x0f) << 12 | low(at + 1) << 6 | low(at + 2),
+            _ => (first & 7) << 18 | low(at + 1) << 12 | low(at + 2) << 6 | low(at + 3),
+        })
     }
 }
 
