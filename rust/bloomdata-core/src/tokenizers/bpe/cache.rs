@@ -73,7 +73,11 @@ impl Cache {
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     pub(super) fn prepare_all(&self, text: &[u8], mut from: usize, ends: &[usize], keys: &mut [ShortKey]) {
         for (key, &end) in keys.iter_mut().zip(ends) {
-            *key = self.prepare(text, from, end);
+            *key = if end - from >= 16 && is_run(&text[from..end]) {
+                NO_WORD
+            } else {
+                self.prepare(text, from, end)
+            };
             from = end;
         }
     }
@@ -96,7 +100,7 @@ impl Cache {
     pub(super) fn find(&self, short: ShortKey, word: &[u8], out: &mut Vec<u32>) -> Result<(), Missing> {
         let (found, missing) = if short.key[1] != 0 {
             (self.short.find(short.key, short.hash, &self.arena), Missing::Short(short))
-        } else if is_run(word) || word.len() > MAX_WORD {
+        } else if word.len() > MAX_WORD {
             (None, Missing::Never)
         } else if word.len() < 32 {
             let key = key(word, 0, word.len());
@@ -111,24 +115,25 @@ impl Cache {
     }
 
     fn prepare_longer(&self, text: &[u8], from: usize, end: usize) -> ShortKey {
-        if is_run(&text[from..end]) {
-            return NO_WORD;
-        }
         let hash = if end - from < 32 { hash::<4>(key(text, from, end - from)) } else { 0 };
         self.medium.prefetch(hash);
         ShortKey { key: [0; 2], hash }
     }
 
-    /// What is missing of a word of up to 31 bytes; `None` if nothing is.
-    pub(super) fn missing(&self, short: ShortKey, word: &[u8]) -> Option<Missing> {
+    /// Whether a word is known.
+    pub(super) fn has(&self, short: ShortKey, word: &[u8]) -> bool {
         if short.key[1] != 0 {
-            return (!self.short.has(short.key, short.hash)).then_some(Missing::Short(short));
+            self.short.has(short.key, short.hash)
+        } else if word.len() < 32 {
+            self.medium.has(key(word, 0, word.len()), short.hash)
+        } else {
+            self.long.contains_key(word)
         }
-        if is_run(word) {
-            return None;
-        }
-        let key = key(word, 0, word.len());
-        (!self.medium.has(key, short.hash)).then_some(Missing::Medium(key))
+    }
+
+    /// What would be missing of a word of up to 31 bytes.
+    pub(super) fn missing(short: ShortKey, word: &[u8]) -> Missing {
+        if short.key[1] != 0 { Missing::Short(short) } else { Missing::Medium(key(word, 0, word.len())) }
     }
 
     /// Keeps the ids of a word that was missing.
@@ -152,9 +157,10 @@ impl Cache {
     }
 }
 
-/// Whether a longer word begins with Chinese or Japanese: such runs hardly ever come again, but their parts do.
-fn is_run(word: &[u8]) -> bool {
-    matches!(word, [0xe3..=0xe9, ..] | [b' ', 0xe3..=0xe9, ..])
+/// Whether a longer word begins with Chinese or Japanese: such runs hardly ever come again, but their parts do. They are
+/// not looked up.
+pub(super) fn is_run(word: &[u8]) -> bool {
+    word.len() >= 16 && matches!(word, [0xe3..=0xe9, ..] | [b' ', 0xe3..=0xe9, ..])
 }
 
 /// Of a word of up to 15 bytes; a longer one has a key that is no word's.

@@ -136,15 +136,6 @@ impl Merger {
         &ids[..*count as usize]
     }
 
-    /// Whether a word has no parts, or none that it would be worth to look for.
-    pub(super) fn is_one_part(&self, word: &[u8]) -> bool {
-        let mut is_one = true;
-        if !word.is_ascii() {
-            self.chars.parts(word, |_, end, _| is_one &= end == word.len());
-        }
-        is_one
-    }
-
     /// Appends the ids of a word.
     pub(super) fn merge(&self, word: &[u8], space: &mut MergeSpace, out: &mut Vec<u32>) {
         if word.len() <= SCANNED {

@@ -15,7 +15,8 @@
 //! - [`around`]: what is put in front of texts and behind them.
 //! - [`vocabulary`], [`letters`]: names of tokens, and text of ids.
 //! - [`file`], [`model`]: a word becomes ids.
-//! - [`cache`], [`table`]: words that were seen before.
+//! - [`new_words`]: words that were not seen before.
+//! - [`cache`], [`table`]: those that were.
 //! - [`merges`], [`pairs`]: a word's bytes become ids, one merge at a time.
 //! - [`lanes`]: several words at the same time.
 //! - [`starts`]: merges that may be done first, all at once.
@@ -35,6 +36,7 @@ mod letters;
 mod marks;
 mod merges;
 mod model;
+mod new_words;
 mod normalize;
 mod pairs;
 mod pattern;

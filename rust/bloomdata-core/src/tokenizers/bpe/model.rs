@@ -1,9 +1,10 @@
 //! The model of a byte-level BPE tokenizer: words become ids.
 
-use super::cache::{Cache, MAX_WORD, Missing, NO_WORD, SHORT_IDS, ShortKey};
+use super::cache::{Cache, NO_WORD, SHORT_IDS, ShortKey};
 use super::file::{File, byte_ids};
 use super::letters::{Letters, byte_letters};
 use super::merges::{Merge, MergeSpace, Merger, NO_ID};
+use super::new_words::{Left, New, Part};
 use super::pairs::{MAX_SYMBOLS, NONE};
 use super::tokens::Tokens;
 use crate::tokenizers::byte_lengths::ByteLengths;
@@ -16,11 +17,11 @@ const READY: usize = SHORT_IDS * BATCH;
 /// Merges, and words that are tokens although merges do not make them.
 #[derive(Debug)]
 pub(super) struct Model {
-    merger: Merger,
+    pub(super) merger: Merger,
     /// With `ignore_merges`, tokens that their own merges would not give.
-    whole: Tokens,
+    pub(super) whole: Tokens,
     /// Words that are one token.
-    tokens: Tokens,
+    pub(super) tokens: Tokens,
     /// How many bytes every token of bytes stands for.
     pub(super) lengths: ByteLengths,
 }
@@ -159,180 +160,24 @@ impl Model {
             left.clear();
             let count = memory.cache.take(&keys[..ends.len()], &mut ready, |at, before, is_known| {
                 let start = if at == 0 { from } else { ends[at - 1] };
-                left.push(Left { from: start, end: ends[at], key: keys[at], before, is_known });
+                left.push(Left::new(start, ends[at], keys[at], before, is_known));
             });
-            let before = if left.is_empty() { 0 } else { self.left(text, &left, &ready, memory, out) };
+            let before = if left.is_empty() { 0 } else { self.left(text, &mut left, &ready, memory, out) };
             out.extend_from_slice(&ready[before..count]);
             from = ends.last().copied().unwrap_or(from);
         }
         (memory.keys, memory.ready, memory.left) = (keys, ready, left);
     }
-
-    /// Appends the ids of words that are new, or longer, or have many ids, and those of the words between them, which are
-    /// ready. Returns how many of these were written.
-    #[cold]
-    #[inline(never)]
-    fn left(
-        &self,
-        text: &[u8],
-        left: &[Left],
-        ready: &[u32],
-        memory: &mut Memory,
-        out: &mut Vec<u32>,
-    ) -> usize {
-        let new = left.iter().filter(|word| !word.is_known);
-        self.fill(text, new.map(|word| ((word.from, word.end), word.key)), memory);
-        let mut written = 0;
-        for &Left { from, end, key, before, .. } in left {
-            out.extend_from_slice(&ready[written..before]);
-            written = before;
-            let word = &text[from..end];
-            if let Err(missing) = memory.cache.find(key, word, out) {
-                self.miss(word, missing, memory, out);
-            }
-        }
-        written
-    }
-
-    /// Takes up all of these words that the cache does not have and that have no parts: together they wait for memory
-    /// once, where each by itself would wait as long.
-    #[cold]
-    fn fill(
-        &self,
-        text: &[u8],
-        words: impl Iterator<Item = ((usize, usize), ShortKey)>,
-        memory: &mut Memory,
-    ) {
-        let Memory { cache, space, new, .. } = memory;
-        new.clear();
-        for ((from, end), key) in words {
-            let word = &text[from..end];
-            if word.len() < 32
-                && let Some(missing) = cache.missing(key, word)
-                && new.iter().all(|other| other.key != key)
-                && self.merger.is_one_part(word)
-            {
-                new.push(New { from, end, key, missing, hash: self.tokens.prepare(word), place: None });
-            }
-        }
-        if new.is_empty() {
-            return;
-        }
-        for word in &mut *new {
-            word.place = self.tokens.place(word.hash);
-        }
-        new.retain(|&New { from, end, missing, hash, place, .. }| {
-            let word = &text[from..end];
-            let Some(id) = self.tokens.get(place, hash, word) else { return true };
-            cache.keep(missing, word, &[id]);
-            false
-        });
-        self.merger.merge_all(new.iter().map(|word| &text[word.from..word.end]), space, |at, ids| {
-            let New { from, end, missing, .. } = new[at];
-            cache.keep(missing, &text[from..end], ids);
-        });
-    }
-
-    /// A word that is not in the cache: its parts may be.
-    #[cold]
-    fn miss(&self, word: &[u8], missing: Missing, memory: &mut Memory, out: &mut Vec<u32>) {
-        let before = out.len();
-        if let Some(id) = self.whole.find(word) {
-            out.push(id);
-            return memory.cache.keep(missing, word, &[id]);
-        }
-        let mut parts = std::mem::take(&mut memory.parts);
-        parts.clear();
-        self.merger.parts(word, |from, end, code| {
-            let key = if code.is_some() { NO_WORD } else { memory.cache.prepare(word, from, end) };
-            parts.push(Part { from, end, code, key });
-        });
-        if parts.len() == 1 {
-            self.merger.merge(word, &mut memory.space, out);
-            memory.cache.keep(missing, word, &out[before..]);
-        } else {
-            parts.chunks(BATCH).for_each(|parts| self.parts(word, parts, memory, out));
-            // Longer words that have parts are put together again about as fast as they are looked up.
-            if matches!(missing, Missing::Short(_)) {
-                memory.cache.keep(missing, word, &out[before..]);
-            }
-        }
-        memory.parts = parts;
-    }
-
-    fn parts(&self, word: &[u8], parts: &[Part], memory: &mut Memory, out: &mut Vec<u32>) {
-        let mut is_filled = false;
-        for (at, part) in parts.iter().enumerate() {
-            if let Some(code) = part.code {
-                out.extend_from_slice(self.merger.alone(code));
-                continue;
-            }
-            let text = &word[part.from..part.end];
-            // What a word of these bytes would be is not what a part is.
-            if text.len() > MAX_WORD || self.whole.find(text).is_some() {
-                self.merger.merge(text, &mut memory.space, out);
-                continue;
-            }
-            let Err(mut missing) = memory.cache.find(part.key, text, out) else { continue };
-            if !is_filled {
-                is_filled = true;
-                let rest = parts[at..].iter().filter(|part| part.code.is_none());
-                let rest = rest.filter(|part| self.whole.find(&word[part.from..part.end]).is_none());
-                self.fill(word, rest.map(|part| ((part.from, part.end), part.key)), memory);
-                match memory.cache.find(part.key, text, out) {
-                    Ok(()) => continue,
-                    Err(still) => missing = still,
-                }
-            }
-            let before = out.len();
-            self.merger.merge(text, &mut memory.space, out);
-            memory.cache.keep(missing, text, &out[before..]);
-        }
-    }
-}
-
-/// A part of a word that no token leaves.
-#[derive(Debug, Clone, Copy)]
-struct Part {
-    from: usize,
-    end: usize,
-    /// The code of the character that it is, if what that becomes is known.
-    code: Option<u32>,
-    key: ShortKey,
 }
 
 /// What a thread keeps between words.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    cache: Cache,
-    space: MergeSpace,
-    new: Vec<New>,
-    parts: Vec<Part>,
+    pub(super) cache: Cache,
+    pub(super) space: MergeSpace,
+    pub(super) new: Vec<New>,
+    pub(super) parts: Vec<Part>,
     keys: Vec<ShortKey>,
     ready: Vec<u32>,
     left: Vec<Left>,
-}
-
-/// A word whose ids are not ready.
-#[derive(Debug, Clone, Copy)]
-struct Left {
-    from: usize,
-    end: usize,
-    key: ShortKey,
-    /// Ids that are ready and come before its own.
-    before: usize,
-    /// Whether the cache has it.
-    is_known: bool,
-}
-
-/// A word that is taken up.
-#[derive(Debug, Clone, Copy)]
-struct New {
-    from: usize,
-    end: usize,
-    /// Longer words of one hash are taken for one word; then one of them is not taken up here.
-    key: ShortKey,
-    missing: Missing,
-    hash: u64,
-    place: Option<usize>,
 }

@@ -1,0 +1,195 @@
+//! Words whose ids are not ready at the first look: those that are new, longer, or of many ids.
+//!
+//! New words are cut into parts that no token leaves; of a batch of words all parts that are new are merged together, since
+//! together they wait for memory once, where each by itself would wait as long.
+
+use super::cache::{Cache, MAX_WORD, NO_WORD, ShortKey, is_run};
+use super::model::{Memory, Model};
+
+/// New parts that are taken up together.
+const TOGETHER: usize = 64;
+/// Parts that a thread keeps room for.
+const KEPT: usize = 1 << 14;
+
+/// A word whose ids are not ready.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Left {
+    from: usize,
+    end: usize,
+    key: ShortKey,
+    /// Ids that are ready and come before its own.
+    before: usize,
+    /// Whether the cache has it.
+    is_known: bool,
+    /// Its parts, if it is new.
+    parts: (usize, usize),
+}
+
+/// A part of a new word, or all of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    from: usize,
+    end: usize,
+    key: ShortKey,
+    /// The code of the character that it is, if what that becomes is known.
+    code: Option<u32>,
+    /// Whether it is all of its word.
+    is_word: bool,
+}
+
+/// A part that is taken up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct New {
+    from: usize,
+    end: usize,
+    /// Longer parts of one hash are taken for one; then one of them is not taken up here.
+    key: ShortKey,
+    hash: u64,
+    place: Option<usize>,
+}
+
+impl Left {
+    pub(super) fn new(from: usize, end: usize, key: ShortKey, before: usize, is_known: bool) -> Self {
+        Self { from, end, key, before, is_known, parts: (0, 0) }
+    }
+}
+
+impl Model {
+    /// Appends the ids of such words, and those of the words between them, which are ready. Returns how many of these were
+    /// written.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn left(
+        &self,
+        text: &[u8],
+        left: &mut [Left],
+        ready: &[u32],
+        memory: &mut Memory,
+        out: &mut Vec<u32>,
+    ) -> usize {
+        let mut parts = std::mem::take(&mut memory.parts);
+        parts.clear();
+        for word in &mut *left {
+            let first = parts.len();
+            let bytes = &text[word.from..word.end];
+            let is_longer = bytes.len() >= 16 && !is_run(bytes);
+            if !word.is_known && !(is_longer && memory.cache.has(word.key, bytes)) {
+                self.cut(text, word, &memory.cache, &mut parts);
+            }
+            word.parts = (first, parts.len());
+        }
+        if !parts.is_empty() {
+            self.fill(text, &parts, memory);
+        }
+        let mut written = 0;
+        for word in &*left {
+            out.extend_from_slice(&ready[written..word.before]);
+            written = word.before;
+            match &parts[word.parts.0..word.parts.1] {
+                [] => self.take(&text[word.from..word.end], word.key, memory, out),
+                [whole] => self.take(&text[whole.from..whole.end], whole.key, memory, out),
+                parts => {
+                    let before = out.len();
+                    parts.iter().for_each(|part| self.part(text, part, memory, out));
+                    // Longer words that have parts are put together again about as fast as they are looked up.
+                    if word.end - word.from < 16 {
+                        let missing = Cache::missing(word.key, &text[word.from..word.end]);
+                        memory.cache.keep(missing, &text[word.from..word.end], &out[before..]);
+                    }
+                }
+            }
+        }
+        if parts.capacity() <= KEPT {
+            memory.parts = parts;
+        }
+        written
+    }
+
+    /// Appends the parts of a new word.
+    fn cut(&self, text: &[u8], word: &Left, cache: &Cache, parts: &mut Vec<Part>) {
+        let &Left { from, end, key, .. } = word;
+        let bytes = &text[from..end];
+        let first = parts.len();
+        if (bytes.len() >= 32 || !bytes.is_ascii()) && self.whole.find(bytes).is_none() {
+            self.merger.parts(bytes, |start, stop, code| {
+                let key =
+                    if code.is_some() { NO_WORD } else { cache.prepare(text, from + start, from + stop) };
+                parts.push(Part { from: from + start, end: from + stop, key, code, is_word: false });
+            });
+        }
+        if parts.len() <= first + 1 {
+            parts.truncate(first);
+            let key = if is_run(bytes) { cache.prepare(text, from, end) } else { key };
+            parts.push(Part { from, end, key, code: None, is_word: true });
+        }
+    }
+
+    /// Takes up all parts that the cache does not have, but for the longest.
+    fn fill(&self, text: &[u8], parts: &[Part], memory: &mut Memory) {
+        let mut parts = parts.iter();
+        while !parts.as_slice().is_empty() {
+            memory.new.clear();
+            for part in &mut parts {
+                let bytes = &text[part.from..part.end];
+                if part.code.is_none()
+                    && bytes.len() < 32
+                    && !memory.cache.has(part.key, bytes)
+                    && memory.new.iter().all(|other| other.key != part.key)
+                    // What a word of these bytes would be is not what a part is.
+                    && (part.is_word || self.whole.find(bytes).is_none())
+                {
+                    let &Part { from, end, key, .. } = part;
+                    memory.new.push(New { from, end, key, hash: self.tokens.prepare(bytes), place: None });
+                    if memory.new.len() == TOGETHER {
+                        break;
+                    }
+                }
+            }
+            self.fill_some(text, memory);
+        }
+    }
+
+    fn fill_some(&self, text: &[u8], memory: &mut Memory) {
+        let Memory { cache, space, new, .. } = memory;
+        for part in &mut *new {
+            part.place = self.tokens.place(part.hash);
+        }
+        new.retain(|&New { from, end, key, hash, place }| {
+            let bytes = &text[from..end];
+            let Some(id) = self.tokens.get(place, hash, bytes) else { return true };
+            cache.keep(Cache::missing(key, bytes), bytes, &[id]);
+            false
+        });
+        self.merger.merge_all(new.iter().map(|part| &text[part.from..part.end]), space, |at, ids| {
+            let New { from, end, key, .. } = new[at];
+            let bytes = &text[from..end];
+            cache.keep(Cache::missing(key, bytes), bytes, ids);
+        });
+    }
+
+    /// Appends the ids of a word that is not cut; mostly it is in the cache now.
+    fn take(&self, word: &[u8], key: ShortKey, memory: &mut Memory, out: &mut Vec<u32>) {
+        let Err(missing) = memory.cache.find(key, word, out) else { return };
+        let before = out.len();
+        match self.whole.find(word) {
+            Some(id) => out.push(id),
+            None => self.merger.merge(word, &mut memory.space, out),
+        }
+        memory.cache.keep(missing, word, &out[before..]);
+    }
+
+    /// Appends the ids of a part of a word.
+    fn part(&self, text: &[u8], part: &Part, memory: &mut Memory, out: &mut Vec<u32>) {
+        let bytes = &text[part.from..part.end];
+        if let Some(code) = part.code {
+            return out.extend_from_slice(self.merger.alone(code));
+        }
+        if bytes.len() > MAX_WORD || self.whole.find(bytes).is_some() {
+            return self.merger.merge(bytes, &mut memory.space, out);
+        }
+        let Err(missing) = memory.cache.find(part.key, bytes, out) else { return };
+        let before = out.len();
+        self.merger.merge(bytes, &mut memory.space, out);
+        memory.cache.keep(missing, bytes, &out[before..]);
+    }
+}
