@@ -21,6 +21,17 @@ pub struct Batch {
     pub lengths: Vec<u64>,
 }
 
+impl Batch {
+    /// Makes room for the ids of texts, if they are kept.
+    fn reserve(&mut self, texts: &[&str], keeps_ids: bool) {
+        if keeps_ids {
+            // Most tokens are three bytes or more. Room that is not used, or not to be had, costs nothing.
+            let size = texts.iter().map(|text| text.len()).sum::<usize>() / 3;
+            self.ids.try_reserve_exact(size).unwrap_or_default();
+        }
+    }
+}
+
 /// The parts that are done.
 #[derive(Debug, Default)]
 struct Done {
@@ -72,13 +83,12 @@ pub fn encode_batch(
     progress: &Progress,
 ) -> Result<Batch> {
     let parts = parts(texts);
+    if num_threads <= 1 || parts.len() <= 1 {
+        return encode_in_order(tokenizer, texts, &parts, adds_special, keeps_ids, progress);
+    }
     let (next, has_failed, done) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::<Done>::default());
     let lock = || done.lock().unwrap_or_else(PoisonError::into_inner);
-    if keeps_ids {
-        // Most tokens are three bytes or more. Room that is not used, or not to be had, costs nothing.
-        let size = texts.iter().map(|text| text.len()).sum::<usize>() / 3;
-        lock().batch.ids.try_reserve_exact(size).unwrap_or_default();
-    }
+    lock().batch.reserve(texts, keeps_ids);
     let work = || {
         let mut part = Batch::default();
         loop {
@@ -98,17 +108,31 @@ pub fn encode_batch(
             }
         }
     };
-    if num_threads <= 1 || parts.len() <= 1 {
-        work();
-    } else {
-        scope(|scope| {
-            for _ in 0..num_threads.min(parts.len()) {
-                scope.spawn(work);
-            }
-        });
-    }
+    scope(|scope| {
+        for _ in 0..num_threads.min(parts.len()) {
+            scope.spawn(work);
+        }
+    });
     let Done { batch, failed, .. } = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     failed.map_or(Ok(batch), |(_, error)| Err(error))
+}
+
+/// The same on this thread: nothing is written twice.
+fn encode_in_order(
+    tokenizer: &dyn Tokenizer,
+    texts: &[&str],
+    parts: &[(usize, usize)],
+    adds_special: bool,
+    keeps_ids: bool,
+    progress: &Progress,
+) -> Result<Batch> {
+    let mut batch = Batch::default();
+    batch.reserve(texts, keeps_ids);
+    for &(from, end) in parts {
+        progress.check()?;
+        encode_part(tokenizer, &texts[from..end], adds_special, keeps_ids, &mut batch)?;
+    }
+    Ok(batch)
 }
 
 /// Ranges of texts, each of about as many bytes as a thread takes.

@@ -26,6 +26,9 @@ pub(super) struct Classes {
     all: Vec<u8>,
     /// By the first two bytes, six bits of each; all that there is to know for nearly every character.
     by_two: Vec<u8>,
+    /// Of characters of two bytes: by the first one a bit for each letter, and for each number or white space.
+    letters: [u64; 32],
+    others: [u64; 32],
 }
 
 impl Classes {
@@ -58,7 +61,15 @@ impl Classes {
             let (class, known) = (all[letter as usize], &mut by_two[two(bytes[0], bytes[1])]);
             *known = Some(if known.is_none_or(|known| known == class) { class } else { MIXED });
         }
-        Self { all, by_two: by_two.into_iter().map(Option::unwrap_or_default).collect() }
+        let by_two = by_two.into_iter().map(Option::unwrap_or_default).collect();
+        let bits = |classes: &[u8]| {
+            let bit = |code: usize| u64::from(classes.contains(&all[code])) << (code % 64);
+            std::array::from_fn(|first| {
+                (0..64).map(|second| bit(64 * first + second)).fold(0, |all, bit| all | bit)
+            })
+        };
+        let (letters, others) = (bits(&[LETTER]), bits(&[NUMBER, SPACE]));
+        Self { all, by_two, letters, others }
     }
 
     /// Whether a character is white space.
@@ -69,6 +80,14 @@ impl Classes {
     /// The class of a code point.
     pub(super) fn of(&self, code: u32) -> u8 {
         self.all[code as usize]
+    }
+
+    /// Whether a character of two bytes is a letter, and whether it is a number or white space: one bit each.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "a handful of instructions, for each character")]
+    pub(super) fn of_two(&self, first: u8, second: u8) -> [u64; 2] {
+        let first = usize::from(first % 32);
+        [self.letters[first], self.others[first]].map(|bits| bits >> (second % 64) & 1)
     }
 
     /// The class of all characters that begin with two bytes, if it is one.

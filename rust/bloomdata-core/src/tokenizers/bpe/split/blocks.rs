@@ -69,23 +69,48 @@ impl<'text> Blocks<'text> {
         };
         let high = bits(&bytes, |byte| byte >= 0x80);
         if high != 0 {
-            self.add_longer(&mut block, bits(&bytes, |byte| byte >= 0xc0), high);
+            let [leads, wide] = [0xc0, 0xe0].map(|least| bits(&bytes, |byte| byte >= least));
+            self.add_two(&mut block, leads & !wide, high & !leads);
+            self.add_longer(&mut block, wide);
         }
         block
     }
 
-    /// Adds the characters of more than one byte.
-    fn add_longer(&mut self, block: &mut Block, mut leads: u64, high: u64) {
-        (block.lead, block.inside) = (leads, high & !leads);
+    /// Adds what is left of the last block, and characters of two bytes.
+    fn add_two(&mut self, block: &mut Block, mut leads: u64, inside: u64) {
+        (block.lead, block.inside) = (leads, inside);
         if self.rest > 0 {
             add(block, self.rest_class, (1 << self.rest) - 1);
             self.rest = 0;
         }
+        let mut others = 0;
+        let text = &self.text[block.at..];
+        while leads != 0 {
+            let at = leads.trailing_zeros() as usize;
+            let [letter, other] = self.classes.of_two(text[at], text[at + 1]);
+            block.letter |= (3 * letter) << at;
+            others |= other << at;
+            if at == 63 {
+                (self.rest, self.rest_class) = (1, self.class_at(block.at + at));
+            }
+            leads &= leads - 1;
+        }
+        while others != 0 {
+            let at = others.trailing_zeros() as usize;
+            others &= others - 1;
+            add(block, self.class_at(block.at + at), 3 << at);
+        }
+    }
+
+    /// Adds the characters of more than two bytes.
+    fn add_longer(&mut self, block: &mut Block, mut leads: u64) {
+        block.lead |= leads;
+        let text = &self.text[block.at..];
         while leads != 0 {
             let at = leads.trailing_zeros() as usize;
             leads &= leads - 1;
-            let (first, second) = (self.text[block.at + at], self.text[block.at + at + 1]);
-            let size = 2 + usize::from(first >= 0xe0) + usize::from(first >= 0xf0);
+            let (first, second) = (text[at], text[at + 1]);
+            let size = 3 + usize::from(first >= 0xf0);
             let class = self.classes.by_two(first, second).unwrap_or_else(|| self.class_at(block.at + at));
             add(block, class, ((1 << size) - 1) << at);
             if at + size > 64 {
