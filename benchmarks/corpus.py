@@ -108,6 +108,13 @@ def texts_of(files: list[Path], text_field: str) -> Iterator[str]:
                     yield text
 
 
+def texts_of_zst(path: Path, text_field: str) -> Iterator[str]:
+    """The same of one `.jsonl.zst` file."""
+    for line in _lines_of(path):
+        if line.strip() and (text := json.loads(line)[text_field]):
+            yield text
+
+
 def hash_documents(documents: Iterable[bytes]) -> str:
     """Hash of documents in order, each with its length, so that boundaries count."""
     state = hashlib.blake2b()
