@@ -104,6 +104,7 @@ LEFT = {
     "a text twice": (of(BYTES, post_processor=template("A A")), "post-processor"),
     "no text": (of(BYTES, post_processor=template("x", x=[2**32 - 1])), "post-processor"),
     "the text or the token": (of(BYTES, post_processor=template("x A", x=[2**32 - 1])), "post-processor"),
+    "a model of another kind": (of(BYTES, type="WordLevel", unk_token="a"), "WordLevel"),
     "a text that is taken away": (of(BYTES, post_processor={"type": "Sequence", "processors": [
         template("x A", x=[7]) | {"pair": []}] * 2}), "post-processor"),
     "no token": (of(BYTES, vocab={}, merges=[], pre_tokenizer=None), "unknown characters"),
@@ -133,7 +134,7 @@ REFUSED = {
     "a model without a kind": of(BYTES, type=None),
     "unknown characters of a kind": of(BYTES, fuse_unk="x"),
     "merges of both forms": merging("a b", ["b", "b"]),
-    "a merge of three": merging("a b b"),
+    "a merge of three": merging("a b b", more=["b b", "ab b"]),
     "a merge with two spaces": merging("a  b"),
     "a merge of nothing": merging("b "),
     "a merge of one": merging(["a"]),
