@@ -31,13 +31,13 @@ impl ReferenceTokenizer {
     pub(super) fn new(source: Arc<Source>, reason: String) -> Result<Self> {
         let inner = source.load()?;
         let special = source.special(|token| inner.token_to_id(token))?;
-        let highest = inner.get_vocab(true).into_values().max().map_or(0, u64::from);
-        if highest > MAX_ID {
-            return Err(source.refused(&format!("token id {highest} does not fit 31 bits")));
+        let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| u64::from(id) + 1);
+        if vocab_size > MAX_ID + 1 {
+            return Err(source.refused(&format!("token id {} does not fit 31 bits", vocab_size - 1)));
         }
         let mut tokenizer = Self {
             special,
-            vocab_size: highest + 1,
+            vocab_size,
             add_special_tokens: source.adds_special_tokens(),
             adds_eos: false,
             reason,
@@ -45,10 +45,9 @@ impl ReferenceTokenizer {
             source,
         };
         if tokenizer.add_special_tokens {
-            // What the post-processor adds to nothing; mostly that is nothing, and the plain path is faster.
+            // What the post-processor adds to nothing.
             let added = tokenizer.run(|inner| inner.encode_fast("", true));
             let added = added.map_err(|error| tokenizer.source.refused(&error))?;
-            tokenizer.add_special_tokens = !added.get_ids().is_empty();
             let last = added.get_ids().last();
             tokenizer.adds_eos = tokenizer.special.as_ref().is_ok_and(|special| last == Some(&special.eos));
         }

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use tokenizers::AddedToken;
 
 use super::{SpecialIds, TokenizerOptions, special};
@@ -48,8 +49,16 @@ impl Source {
         // The crate panics on some broken files.
         let mut inner =
             catch_unwind(AssertUnwindSafe(|| tokenizers::Tokenizer::from_bytes(&self.definition)))
-                .map_err(|_| self.refused(&"the tokenizers crate panicked on it"))?
+                .map_err(|_| match serde_json::from_slice::<Value>(&self.definition) {
+                    Err(error) => self.refused(&error),
+                    Ok(_) => self.refused(&"the tokenizers crate panicked on it"),
+                })?
                 .map_err(|error| self.refused(&error))?;
+        let added = inner.get_added_tokens_decoder();
+        if added.into_keys().any(|id| inner.id_to_token(id).is_some_and(|name| name.is_empty())) {
+            // The crate would look for it in texts without end.
+            return Err(self.refused(&"an added token is empty once it is normalized"));
+        }
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| {
             Error::corrupt(&self.file, 0, format!("truncation cannot be switched off: {error}"))
@@ -59,6 +68,9 @@ impl Source {
 
     /// The error of a file that is no tokenizer.
     pub(super) fn refused(&self, reason: &dyn std::fmt::Display) -> Error {
+        // The crate's may be torn within a character: it cuts `continuing_subword_prefix` off by its bytes.
+        let reason = reason.to_string().into_bytes();
+        let reason = String::from_utf8_lossy(&reason);
         Error::corrupt(&self.file, 0, format!("not a tokenizer that can be loaded: {reason}"))
     }
 

@@ -19,7 +19,7 @@ impl Finder {
     /// None when there is nothing to find.
     ///
     /// # Errors
-    /// More than the automaton takes, or two tokens of one text.
+    /// More than the automaton takes, two tokens of one text, or one of none.
     pub(super) fn new(tokens: Vec<AddedToken>) -> Result<Option<Self>, String> {
         if tokens.is_empty() {
             return Ok(None);
@@ -28,6 +28,9 @@ impl Finder {
         texts.sort_unstable();
         if let Some([text, ..]) = texts.windows(2).find(|two| two[0] == two[1]) {
             return Err(format!("the added token {text:?} stands twice in it"));
+        }
+        if texts[0].is_empty() {
+            return Err("an added token is empty once it is normalized".into());
         }
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)

@@ -1,9 +1,12 @@
 //! What of a `tokenizer.json` can be done exactly here. Everything else is refused with a reason, never guessed.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokenizers::DecoderWrapper;
+use tokenizers::{
+    DecoderWrapper, NormalizerWrapper, PaddingParams, PostProcessorWrapper, PreTokenizerWrapper,
+    TruncationParams,
+};
 
 use super::added::Finder;
 use super::around::around;
@@ -28,29 +31,46 @@ pub(super) struct Definition {
     pub(super) lengths: Option<ByteLengths>,
 }
 
-/// The whole file. Of truncation and padding nothing is done, and what the crate does not know, it passes over.
+/// The whole file, in the crate's own types: what it refuses, is refused here. Of truncation and padding nothing is done.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct File<'json> {
-    version: Option<String>,
+    #[serde(default = "version")]
+    version: String,
+    #[serde(rename = "truncation")]
+    _truncation: Option<TruncationParams>,
+    #[serde(rename = "padding")]
+    _padding: Option<PaddingParams>,
     /// Parsed last: it is nearly all of the file.
     #[serde(borrow)]
     model: &'json RawValue,
     #[serde(default)]
     added_tokens: Vec<Listed>,
-    #[serde(default)]
-    normalizer: Value,
-    #[serde(default)]
-    pre_tokenizer: Value,
-    #[serde(default)]
-    post_processor: Value,
+    normalizer: Option<NormalizerWrapper>,
+    pre_tokenizer: Option<PreTokenizerWrapper>,
+    post_processor: Option<PostProcessorWrapper>,
     decoder: Option<DecoderWrapper>,
+}
+
+fn version() -> String {
+    "1.0".into()
 }
 
 /// What kind a model is.
 #[derive(Deserialize)]
 struct Kind {
-    #[serde(rename = "type")]
-    name: Option<String>,
+    #[serde(rename = "type", default = "bpe")]
+    name: String,
+}
+
+/// What the crate takes a model for first that does not say it.
+fn bpe() -> String {
+    "BPE".into()
+}
+
+/// A part as the crate understood it: older forms and what was left out are settled.
+fn understood(part: &impl Serialize) -> Result<Value, String> {
+    serde_json::to_value(part).map_err(|error| error.to_string())
 }
 
 impl Definition {
@@ -59,17 +79,21 @@ impl Definition {
     /// # Errors
     /// Why it cannot be done here.
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
+        // Serde would take the fields from a list, too.
+        if !json.trim_ascii_start().starts_with(b"{") {
+            return Err("it is no JSON object".into());
+        }
         let file: File = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        if let Some(version) = file.version.filter(|version| version != "1.0") {
-            return Err(format!("its version is {version:?}"));
+        if file.version != version() {
+            return Err(format!("its version is {:?}", file.version));
         }
         let kind: Kind = serde_json::from_str(file.model.get()).map_err(|error| error.to_string())?;
-        if let Some(name) = kind.name.filter(|name| name != "BPE") {
-            return Err(format!("its model is {name:?}"));
+        if kind.name != bpe() {
+            return Err(format!("its model is {:?}", kind.name));
         }
-        let normalizer = Normalizer::parse(&file.normalizer)?;
-        let words = Words::parse(&file.pre_tokenizer)?;
-        let around = around(&file.post_processor)?;
+        let normalizer = Normalizer::parse(&understood(&file.normalizer)?)?;
+        let words = Words::parse(&understood(&file.pre_tokenizer)?)?;
+        let around = file.post_processor.as_ref().map(around).transpose()?.unwrap_or_default();
         let model = read(file.model.get())?;
         let vocabulary = Vocabulary::new(&model, file.added_tokens, &normalizer, file.decoder)?;
         // A token that is found inside what one letter became leaves a rest that starts where the letter started.
@@ -86,10 +110,7 @@ impl Definition {
             Words::Marks(_) => Model::of_pieces(&model)?,
         };
         let mut added = [Vec::new(), Vec::new()];
-        for (id, mut token) in vocabulary.added() {
-            if token.normalized {
-                token.content = normalizer.apply(&token.content)?.into_owned();
-            }
+        for (id, token) in vocabulary.patterns() {
             added[usize::from(token.normalized)].push((id, token));
         }
         let [raw, normalized] = added.map(Finder::new);

@@ -15,7 +15,7 @@ use super::merges::NO_ID;
 pub(super) type Vocab<'json> = HashMap<Name<'json>, u32>;
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'json"))]
+#[serde(bound(deserialize = "'de: 'json"), deny_unknown_fields)]
 pub(super) struct File<'json> {
     pub(super) vocab: Vocab<'json>,
     pub(super) merges: Vec<Merge<'json>>,
@@ -31,6 +31,12 @@ pub(super) struct File<'json> {
     pub(super) byte_fallback: bool,
     #[serde(default)]
     pub(super) ignore_merges: bool,
+    /// No model here has unknown characters.
+    #[serde(rename = "fuse_unk")]
+    _fuse_unk: Option<bool>,
+    /// Seen to before.
+    #[serde(default, rename = "type")]
+    _kind: IgnoredAny,
 }
 
 /// A text of the file, copied only if it has escapes.

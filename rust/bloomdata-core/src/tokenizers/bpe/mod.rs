@@ -130,7 +130,9 @@ impl BpeTokenizer {
     /// # Errors
     /// Why it cannot.
     pub(super) fn new(source: &Arc<Source>) -> std::result::Result<Self, String> {
-        let definition = Definition::parse(&source.definition)?;
+        // The crate panics on some parts of broken files.
+        let definition = catch_unwind(|| Definition::parse(&source.definition))
+            .map_err(|_| "the tokenizers crate panicked on a part of it")??;
         let Definition { vocabulary, model, normalizer, words, added, around, lengths } = definition;
         if vocabulary.size() > MAX_ID + 1 {
             return Err("its ids do not fit 31 bits".into());

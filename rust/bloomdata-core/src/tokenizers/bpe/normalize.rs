@@ -25,9 +25,12 @@ impl Normalizer {
     /// From the `normalizer` of a `tokenizer.json`.
     ///
     /// # Errors
-    /// One that the crate does not know.
+    /// One that the crate does not know, or does not do as it is written.
     pub(in super::super) fn parse(json: &Value) -> Result<Self, String> {
         let kind = json.get("type").and_then(Value::as_str);
+        if prepends_nothing(json) {
+            return Err("its Prepend is empty, which the crate cannot do".into());
+        }
         Ok(match kind {
             None if json.is_null() => Self::None,
             Some("NFC") => Self::Nfc,
@@ -107,6 +110,13 @@ fn spaces(json: &Value) -> Option<(String, String)> {
         }
         _ => None,
     }
+}
+
+/// Whether it has a `Prepend` of an empty text. The crate's then loses count of the characters that there are.
+fn prepends_nothing(json: &Value) -> bool {
+    let parts = json.get("normalizers").and_then(Value::as_array);
+    json.get("prepend").is_some_and(|text| text == "")
+        || parts.is_some_and(|parts| parts.iter().any(prepends_nothing))
 }
 
 /// Whether all characters are below U+0300, which composition leaves alone.

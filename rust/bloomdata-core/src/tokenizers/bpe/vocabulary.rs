@@ -28,8 +28,8 @@ pub(super) struct Vocabulary {
     text: String,
     added: BTreeMap<u32, tokenizers::AddedToken>,
     added_ids: BTreeMap<String, u32>,
-    /// Names of added tokens that the decoder is given instead of their own: those are normalized.
-    decoded: BTreeMap<u32, String>,
+    /// Names that added tokens have instead of their own: those are normalized.
+    normalized: BTreeMap<u32, String>,
     special: BTreeSet<String>,
     decoder: Option<DecoderWrapper>,
     size: u64,
@@ -58,7 +58,7 @@ impl Vocabulary {
             text,
             added: BTreeMap::new(),
             added_ids: BTreeMap::new(),
-            decoded: BTreeMap::new(),
+            normalized: BTreeMap::new(),
             special: BTreeSet::new(),
             decoder,
             size: 0,
@@ -84,7 +84,7 @@ impl Vocabulary {
             if token.normalized {
                 let normalized = normalizer.apply(&token.content)?;
                 if normalized != token.content {
-                    self.decoded.insert(id, normalized.into_owned());
+                    self.normalized.insert(id, normalized.into_owned());
                 }
             }
             self.added_ids.insert(token.content.clone(), id);
@@ -101,6 +101,19 @@ impl Vocabulary {
         self.added.iter().map(|(&id, token)| (id, token.clone()))
     }
 
+    /// The same with what stands in texts where they are found.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = AddedToken> {
+        self.added().map(|(id, mut token)| {
+            // The name that another token left, which had the id before, counts as well: the crate does not forget it.
+            if token.normalized
+                && let Some(text) = self.normalized.get(&id)
+            {
+                token.content.clone_from(text);
+            }
+            (id, token)
+        })
+    }
+
     /// One more than the highest id.
     pub(super) fn size(&self) -> u64 {
         self.size
@@ -115,7 +128,8 @@ impl Vocabulary {
 
     /// The name of an id.
     pub(super) fn name(&self, id: u32) -> Option<&str> {
-        self.added.get(&id).map(|token| token.content.as_str()).or_else(|| self.model_name(id))
+        let added = || self.normalized.get(&id).or_else(|| Some(&self.added.get(&id)?.content));
+        added().map(String::as_str).or_else(|| self.model_name(id))
     }
 
     /// Text of ids; bytes that are not UTF-8 become U+FFFD.
@@ -123,11 +137,7 @@ impl Vocabulary {
     /// # Errors
     /// What the crate's decoder reports.
     pub(super) fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String, String> {
-        let name = |id: &u32| match self.decoded.get(id) {
-            Some(name) => Some(name.as_str()),
-            None => self.name(*id),
-        };
-        let names = ids.iter().filter_map(name);
+        let names = ids.iter().filter_map(|&id| self.name(id));
         let names =
             names.filter(|&name| !skip_special_tokens || !self.special.contains(name)).map(str::to_owned);
         let names: Vec<String> = names.collect();
