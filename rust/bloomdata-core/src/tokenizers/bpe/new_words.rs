@@ -73,7 +73,8 @@ impl Model {
             let first = parts.len();
             let bytes = &text[word.from..word.end];
             let is_longer = bytes.len() >= 16 && !is_run(bytes);
-            if !word.is_known && !(is_longer && memory.cache.has(word.key, bytes)) {
+            let is_known = word.is_known || (is_longer && memory.cache.has(word.key, bytes));
+            if !is_known {
                 self.cut(text, word, &memory.cache, &mut parts);
             }
             word.parts = (first, parts.len());
@@ -90,7 +91,9 @@ impl Model {
                 [whole] => self.take(&text[whole.from..whole.end], whole.key, memory, out),
                 parts => {
                     let before = out.len();
-                    parts.iter().for_each(|part| self.part(text, part, memory, out));
+                    for part in parts {
+                        self.part(text, part, memory, out);
+                    }
                     // Longer words that have parts are put together again about as fast as they are looked up.
                     if word.end - word.from < 16 {
                         let missing = Cache::missing(word.key, &text[word.from..word.end]);
