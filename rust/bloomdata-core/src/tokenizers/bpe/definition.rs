@@ -31,7 +31,7 @@ pub(super) struct Definition {
     pub(super) lengths: Option<ByteLengths>,
 }
 
-/// The whole file, in the crate's own types: what it refuses, is refused here. Of truncation and padding nothing is done.
+/// The whole file, in the crate's own types: what it refuses is refused here. Of truncation and padding nothing is done.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File<'json> {
