@@ -31,7 +31,12 @@ impl Tokenizer {
     fn new(py: Python<'_>, options: &str) -> PyResult<Self> {
         let options: TokenizerOptions =
             serde_json::from_str(options).map_err(|error| config_error(&error))?;
-        py.detach(|| options.open()).map(|inner| Self { inner }).map_err(to_python)
+        let opened = py.detach(|| {
+            let opened = options.open();
+            give_back();
+            opened
+        });
+        opened.map(|inner| Self { inner }).map_err(to_python)
     }
 
     /// Ids of a text as little-endian uint32.
@@ -119,6 +124,16 @@ impl Tokenizer {
 impl Tokenizer {
     fn special(&self) -> PyResult<SpecialIds> {
         self.inner.special().map_err(to_python)
+    }
+}
+
+/// Gives unused memory back to the system. Reading a tokenizer takes twice what the tokenizer does, and the allocator would
+/// keep it for as long as the process lives.
+fn give_back() {
+    #[allow(unsafe_code, reason = "the allocator is not written in Rust")]
+    // SAFETY: only memory that is not in use is given back, and every allocation of this library is the allocator's.
+    unsafe {
+        libmimalloc_sys::mi_collect(true);
     }
 }
 

@@ -22,20 +22,27 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Makes room for the ids of texts, if they are kept.
-    fn reserve(&mut self, texts: &[&str], keeps_ids: bool) {
-        if keeps_ids {
-            // Most tokens are three bytes or more. Room that is not used, or not to be had, costs nothing.
-            let size = texts.iter().map(|text| text.len()).sum::<usize>() / 3;
-            self.ids.try_reserve_exact(size).unwrap_or_default();
-        }
+    /// Makes room for the ids of all bytes, where those of some are there.
+    fn reserve(&mut self, some: usize, all: usize) {
+        let left = all.saturating_sub(some) as u128 * self.ids.len() as u128 / some.max(1) as u128;
+        // An eighth more, for other texts. Room that is not used, or not to be had, costs nothing.
+        let left = usize::try_from(left + left / 8).unwrap_or(usize::MAX);
+        self.ids.try_reserve_exact(left).unwrap_or_default();
     }
+}
+
+/// Bytes of texts.
+fn size(texts: &[&str]) -> usize {
+    texts.iter().map(|text| text.len()).sum()
 }
 
 /// The parts that are done.
 #[derive(Debug, Default)]
 struct Done {
     batch: Batch,
+    /// Bytes of the first part, and of all.
+    first_bytes: usize,
+    all_bytes: usize,
     /// The part that comes next.
     next: usize,
     /// Parts that wait for one before them.
@@ -60,6 +67,9 @@ impl Done {
     fn append(&mut self, part: &mut Batch) {
         self.batch.ids.append(&mut part.ids);
         self.batch.lengths.append(&mut part.lengths);
+        if self.next == 0 {
+            self.batch.reserve(self.first_bytes, self.all_bytes);
+        }
         self.next += 1;
     }
 
@@ -88,7 +98,10 @@ pub fn encode_batch(
     }
     let (next, has_failed, done) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::<Done>::default());
     let lock = || done.lock().unwrap_or_else(PoisonError::into_inner);
-    lock().batch.reserve(texts, keeps_ids);
+    if let (true, Some(&(from, end))) = (keeps_ids, parts.first()) {
+        let mut done = lock();
+        (done.first_bytes, done.all_bytes) = (size(&texts[from..end]), size(texts));
+    }
     let work = || {
         let mut part = Batch::default();
         loop {
@@ -127,10 +140,12 @@ fn encode_in_order(
     progress: &Progress,
 ) -> Result<Batch> {
     let mut batch = Batch::default();
-    batch.reserve(texts, keeps_ids);
     for &(from, end) in parts {
         progress.check()?;
         encode_part(tokenizer, &texts[from..end], adds_special, keeps_ids, &mut batch)?;
+        if from == 0 {
+            batch.reserve(size(&texts[..end]), size(texts));
+        }
     }
     Ok(batch)
 }
