@@ -22,6 +22,8 @@ const SET_BITS: u32 = 20;
 const NUM_CHARS: u32 = 1 << 16;
 /// Instead of a symbol: a character that becomes several, or one that is not in the table.
 const SEVERAL: u32 = u32::MAX;
+/// Instead of a class: no token has anything in front of the character, or behind it. It is never merged there.
+const NEVER: u16 = u16::MAX;
 /// Classes of pieces are told from characters by these bits.
 const TAIL: u32 = 1 << 24;
 const HEAD: u32 = 1 << 25;
@@ -47,7 +49,7 @@ pub(super) struct Chars {
 }
 
 /// A character by itself: its symbol, and which ends and starts of characters in tokens it may complete, as the number
-/// of a class; 0 for none.
+/// of a class; 0 for none, and [`NEVER`].
 #[derive(Debug, Clone, Copy)]
 struct Known {
     symbol: u32,
@@ -97,7 +99,35 @@ impl Chars {
             let heads = heads.class_of((1..bytes.len()).map(|at| &bytes[..at]))?;
             Some(Known { symbol, tails, heads })
         };
-        let Some(table) = (0..NUM_CHARS).map(&mut known).collect() else { return Self::none() };
+        let Some(mut table) = (0..NUM_CHARS).map(&mut known).collect::<Option<Vec<_>>>() else {
+            return Self::none();
+        };
+        // Characters that something stands in front of in a token, and those that something stands behind.
+        let (mut follows, mut precedes) = (vec![false; table.len()], vec![false; table.len()]);
+        let mark = |all: &mut [bool], letter: char| {
+            if let Some(slot) = all.get_mut(letter as usize) {
+                *slot = true;
+            }
+        };
+        for Token { tail, whole, head } in &tokens {
+            let (mut letters, mut first) = (whole.chars(), tail.is_empty());
+            while let Some(letter) = letters.next() {
+                if !std::mem::take(&mut first) {
+                    mark(&mut follows, letter);
+                }
+                if !letters.as_str().is_empty() || !head.is_empty() {
+                    mark(&mut precedes, letter);
+                }
+            }
+        }
+        for ((known, follows), precedes) in table.iter_mut().zip(follows).zip(precedes) {
+            if known.tails == 0 && !precedes {
+                known.tails = NEVER;
+            }
+            if known.heads == 0 && !follows {
+                known.heads = NEVER;
+            }
+        }
         let (mut inside, mut pieces) = (BitSet::new(), BitSet::new());
         let (tails, heads) = (tails.by_piece(), heads.by_piece());
         for Token { tail, whole, head } in &tokens {
@@ -218,6 +248,9 @@ impl Chars {
             };
         }
         let (Some(a), Some(b)) = (left.known, right.known) else { return Boundary::Pieces };
+        if a.tails == NEVER || b.heads == NEVER {
+            return Boundary::Closed;
+        }
         let (tails, heads) = (u32::from(a.tails), u32::from(b.heads));
         let has_pieces = (tails != 0 && self.pieces.contains(TAIL | tails, right.code))
             || (heads != 0 && self.pieces.contains(left.code, HEAD | heads))
@@ -291,7 +324,7 @@ impl<'text> Pieces<'text> {
         if found.is_empty() {
             return Some(0);
         }
-        let next = u16::try_from(self.classes.len() + 1).ok()?;
+        let next = u16::try_from(self.classes.len() + 1).ok().filter(|&next| next != NEVER)?;
         Some(*self.classes.entry(found).or_insert(next))
     }
 
