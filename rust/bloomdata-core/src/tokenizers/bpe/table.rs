@@ -306,3 +306,60 @@ pub(super) fn folded(left: u64, right: u64) -> u64 {
     let [low, high] = [0, 8].map(|from| u64::from_le_bytes(std::array::from_fn(|at| bytes[from + at])));
     low ^ high
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ids of a word: one to six of them, so that some are in the arena.
+    fn ids(number: u32) -> Vec<u32> {
+        (0..=number % 6).map(|at| 1000 * number + at).collect()
+    }
+
+    /// Keeps so many words, and returns how many of them are found at the end; none is ever found with other ids.
+    fn found<const K: usize, const I: usize, const N: usize>(max_bytes: usize, count: u32) -> usize {
+        let (mut table, mut arena) = (Table::<K, I, N>::new(max_bytes), Vec::new());
+        let key = |number: u32| {
+            let word = format!("{number:07}");
+            key::<K>(word.as_bytes(), 0, word.len())
+        };
+        let mut found = 0;
+        for last in 0..count {
+            table.keep(key(last), &ids(last), &mut arena);
+            assert_eq!(table.find(key(last), hash(key(last)), &arena), Some(&ids(last)[..]), "just kept");
+            assert!(table.lines.len() * LINE <= max_bytes && table.used <= table.lines.len() * N);
+        }
+        for number in 0..2 * count {
+            let place = (key(number), hash(key(number)));
+            let at = table.find(place.0, place.1, &arena);
+            assert_eq!(at.is_some(), table.has(place.0, place.1));
+            assert!(at.is_none_or(|at| number < count && at == ids(number)), "{number}");
+            found += usize::from(at.is_some());
+
+            let mut ready = vec![0; 2 * I];
+            let mut left = None;
+            let word = Key { key: place.0, hash: place.1 };
+            let taken =
+                table.take(&[word], &arena, &mut ready, |at, before, known| left = Some((at, before, known)));
+            match left {
+                None => assert_eq!(at, Some(&ready[..taken])),
+                Some(left) => assert_eq!((left, taken), ((0, 0, at.is_some()), 0)),
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn words_that_are_found_have_their_own_ids_in_a_table_that_grows() {
+        // Lines with their neighbours run over here and there: a few are lost until they come again.
+        assert!((3700..4001).contains(&found::<2, 4, 2>(1 << 20, 4000)));
+        assert!((3300..4001).contains(&found::<4, 8, 1>(1 << 20, 4000)));
+    }
+
+    #[test]
+    fn words_that_are_found_have_their_own_ids_in_a_full_table() {
+        // 32 slots of short words, 16 of longer ones, nearly all of them taken.
+        assert!((28..33).contains(&found::<2, 4, 2>(1 << 10, 4000)));
+        assert!((14..17).contains(&found::<4, 8, 1>(1 << 10, 4000)));
+    }
+}
