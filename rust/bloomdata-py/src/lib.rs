@@ -1,5 +1,6 @@
 //! The extension module `bloomdata._core`: convert, call, wrap. No algorithms.
 //!
+//! - [`allocator`]: when unused memory goes back to the system.
 //! - [`samples`]: orders, blends and rows as objects.
 //! - [`enter`]: the one door from Python into the core: GIL released, Ctrl-C noticed, errors converted.
 //! - [`errors`]: the core's errors as the classes of `bloomdata.errors`.
@@ -18,6 +19,7 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod allocator;
 mod buffers;
 mod enter;
 mod errors;
@@ -34,6 +36,8 @@ mod verbs;
 /// Rust core of bloomdata.
 #[pyo3::pymodule]
 mod _core {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::gpt::{
         GptDataset, legacy_intervals, legacy_shuffle, megatron_blend, megatron_blend_exhaustively,
@@ -59,4 +63,11 @@ mod _core {
     /// Version of the core.
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_init]
+    #[allow(clippy::unnecessary_wraps, reason = "PyO3 expects a result")]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::allocator::set_up();
+        Ok(())
+    }
 }

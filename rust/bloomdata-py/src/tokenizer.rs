@@ -8,6 +8,7 @@ use pyo3::ffi::{Py_buffer, PyBuffer_FillInfo};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
+use crate::allocator::give_back;
 use crate::enter::enter;
 use crate::errors::{config_error, to_python};
 use crate::texts::Texts;
@@ -124,16 +125,6 @@ impl Tokenizer {
 impl Tokenizer {
     fn special(&self) -> PyResult<SpecialIds> {
         self.inner.special().map_err(to_python)
-    }
-}
-
-/// Gives unused memory back to the system. Reading a tokenizer takes twice what the tokenizer does, and the allocator would
-/// keep it for as long as the process lives.
-fn give_back() {
-    #[allow(unsafe_code, reason = "the allocator is not written in Rust")]
-    // SAFETY: only memory that is not in use is given back, and every allocation of this library is the allocator's.
-    unsafe {
-        libmimalloc_sys::mi_collect(true);
     }
 }
 
