@@ -10,10 +10,10 @@ use std::collections::HashMap;
 use super::table::{Key, Table, hash, key, push};
 
 /// Bytes of short words, and of medium ones, at most.
-const MAX_SHORT: usize = 1 << 25;
+const MAX_SHORT: usize = 1 << 26;
 const MAX_MEDIUM: usize = 1 << 24;
-/// Ids in the arena, at most, before everything is forgotten: 16 MiB.
-const MAX_ARENA: usize = 1 << 22;
+/// Ids in the arena, at most, before everything is forgotten: 32 MiB.
+const MAX_ARENA: usize = 1 << 23;
 /// Bytes of a word that is kept, at most, and bytes of all long ones.
 pub(super) const MAX_WORD: usize = 256;
 const MAX_LONG_BYTES: usize = 8 << 20;
