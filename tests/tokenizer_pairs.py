@@ -93,6 +93,7 @@ def compare(
                 assert ours.encode(text, add_special_tokens=special).tolist() == expected, text
     for skip in (True, False) * 12 if size else ():
         some = [rng.choice([*added] if added and rng.random() < 0.4 else ids) for _ in range(rng.randrange(9))]
+        # Both are called before the loop goes on.
         expected = outcome(lambda: theirs.decode(some, skip_special_tokens=skip))  # noqa: B023
         decoded = outcome(lambda: ours.decode(some, skip_special_tokens=skip))  # noqa: B023
         both_fail = isinstance(expected, BaseException) and isinstance(decoded, bloomdata.ConfigError)

@@ -33,6 +33,5 @@ pub(super) fn around(processor: &PostProcessorWrapper) -> Result<(Vec<u32>, Vec<
             return Err(others());
         }
     }
-    let (prefix, suffix) = found.unwrap_or_default();
-    Ok((prefix, suffix))
+    Ok(found.unwrap_or_default())
 }

@@ -15,7 +15,7 @@ const MAX_MEDIUM: usize = 1 << 24;
 /// Ids in the arena, at most, before everything is forgotten: 32 MiB.
 const MAX_ARENA: usize = 1 << 23;
 /// Bytes of a word that is kept, at most, and bytes of all long ones.
-pub(super) const MAX_WORD: usize = 256;
+const MAX_WORD: usize = 256;
 const MAX_LONG_BYTES: usize = 8 << 20;
 
 /// Ids that stand where a short word does.

@@ -1,8 +1,7 @@
 //! The `model` of a `tokenizer.json`, as it stands in the file: names are not copied out of it.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use hashbrown::HashMap;
@@ -40,7 +39,7 @@ pub(super) struct File<'json> {
 }
 
 /// A text of the file, copied only if it has escapes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, Hash)]
 pub(super) struct Name<'json>(Cow<'json, str>);
 
 /// Two tokens; or, in the older form, one text with a space between them.
@@ -111,15 +110,8 @@ impl Deref for Name<'_> {
     }
 }
 
-/// As that of its text, which is what names are looked up by.
-#[allow(clippy::derived_hash_with_manual_eq, reason = "texts that are equal have equal hashes")]
-impl Hash for Name<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (**self).hash(state);
-    }
-}
-
-impl std::borrow::Borrow<str> for Name<'_> {
+/// Its hash is that of its text, which is what names are looked up by.
+impl Borrow<str> for Name<'_> {
     fn borrow(&self) -> &str {
         self
     }

@@ -132,7 +132,7 @@ pub(super) fn merge(merger: &Merger, lanes: &mut [Lane]) {
 
 fn merge_some(merger: &Merger, lanes: &mut [Lane]) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("bmi2") {
+    if super::has_avx2() {
         #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
         // SAFETY: the machine was just asked.
         return unsafe { merge_avx2(merger, lanes) };

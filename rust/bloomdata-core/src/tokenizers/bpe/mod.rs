@@ -230,6 +230,13 @@ impl BpeTokenizer {
     }
 }
 
+/// Whether the processor can do all that functions with `avx2` in their name are compiled for.
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    use std::arch::is_x86_feature_detected;
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2")
+}
+
 /// Pieces of a text, at the tokens that a finder finds.
 fn split(finder: Option<&Finder>, text: &str, mut visit: impl FnMut(usize, usize, Option<u32>)) {
     match finder {

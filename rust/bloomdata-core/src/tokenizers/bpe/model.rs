@@ -127,7 +127,7 @@ impl Model {
         out: &mut Vec<u32>,
     ) {
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("bmi2") {
+        if super::has_avx2() {
             #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
             // SAFETY: the machine was just asked.
             return unsafe { self.words_avx2(text, from, ends, memory, out) };

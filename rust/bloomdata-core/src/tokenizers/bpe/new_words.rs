@@ -3,7 +3,7 @@
 //! New words are cut into parts that no token leaves; of a batch of words all parts that are new are merged together, since
 //! together they wait for memory once, where each by itself would wait as long.
 
-use super::cache::{Cache, MAX_WORD, NO_WORD, ShortKey, is_run};
+use super::cache::{Cache, NO_WORD, ShortKey, is_run};
 use super::model::{Memory, Model};
 
 /// New parts that are taken up together.
@@ -170,7 +170,7 @@ impl Model {
         });
     }
 
-    /// Appends the ids of a word that is not cut; mostly it is in the cache now.
+    /// Appends the ids of a word that is not cut, or of a part; mostly they are in the cache now.
     fn take(&self, word: &[u8], key: ShortKey, memory: &mut Memory, out: &mut Vec<u32>) {
         let Err(missing) = memory.cache.find(key, word, out) else { return };
         let before = out.len();
@@ -184,15 +184,11 @@ impl Model {
     /// Appends the ids of a part of a word.
     fn part(&self, text: &[u8], part: &Part, memory: &mut Memory, out: &mut Vec<u32>) {
         let bytes = &text[part.from..part.end];
-        if let Some(code) = part.code {
-            return out.extend_from_slice(self.merger.alone(code));
+        match part.code {
+            Some(code) => out.extend_from_slice(self.merger.alone(code)),
+            // What a word of these bytes would be is not what a part is.
+            None if self.whole.find(bytes).is_some() => self.merger.merge(bytes, &mut memory.space, out),
+            None => self.take(bytes, part.key, memory, out),
         }
-        if bytes.len() > MAX_WORD || self.whole.find(bytes).is_some() {
-            return self.merger.merge(bytes, &mut memory.space, out);
-        }
-        let Err(missing) = memory.cache.find(part.key, bytes, out) else { return };
-        let before = out.len();
-        self.merger.merge(bytes, &mut memory.space, out);
-        memory.cache.keep(missing, bytes, &out[before..]);
     }
 }

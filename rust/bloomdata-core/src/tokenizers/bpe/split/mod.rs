@@ -75,7 +75,7 @@ impl Splitter {
 #[allow(clippy::inline_always, reason = "`visit` is the hottest call of all")]
 fn each_word<R: Rule>(text: &str, rule: R, visit: impl FnMut(usize, usize)) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("bmi2") {
+    if super::has_avx2() {
         #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
         // SAFETY: the machine was just asked.
         return unsafe { each_word_avx2(text, rule, visit) };
