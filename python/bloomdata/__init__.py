@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bloomdata.chat_template import ChatTemplate
     from bloomdata.datasets import open  # noqa: A004 - the public name
     from bloomdata.denoise import Denoised, prefix_lm, ul2r
+    from bloomdata.encoded_files import EncodedBatch, EncodedFiles
     from bloomdata.errors import (
         BloomdataError,
         ConfigError,
@@ -68,6 +69,8 @@ __all__ = [
     "CorruptDataError",
     "DataLoader",
     "Denoised",
+    "EncodedBatch",
+    "EncodedFiles",
     "ExtendReport",
     "FetchReport",
     "FewShot",
@@ -119,6 +122,8 @@ _HOME = {
     "Denoised": "denoise",
     "prefix_lm": "denoise",
     "ul2r": "denoise",
+    "EncodedBatch": "encoded_files",
+    "EncodedFiles": "encoded_files",
     "FewShot": "moderation",
     "ModerationReport": "verbs.pack_moderation",
     "few_shot": "moderation",

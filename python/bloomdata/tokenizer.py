@@ -6,17 +6,20 @@ import json
 import os
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError, MismatchError
-from bloomdata.verbs.run import thread_count
+from bloomdata.verbs.run import check_choice, split_inputs, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from bloomdata.encoded_files import EncodedFiles
+    from bloomdata.verbs.run import Inputs
 
 
 def tokenizer_options(
@@ -155,6 +158,52 @@ class Tokenizer:
         offsets = np.zeros(counts.size + 1, np.int64)
         np.cumsum(counts, out=offsets[1:])
         return np.frombuffer(ids, dtype="<u4"), offsets
+
+    def encode_files(
+        self,
+        inputs: Inputs,
+        *,
+        text_field: str = "text",
+        add_special_tokens: bool = True,
+        on_bad_record: Literal["raise", "quarantine"] = "raise",
+        num_threads: int | None = None,
+    ) -> EncodedFiles:
+        """Ids of the texts of files, batch by batch and in order, in bounded memory, however many files there are.
+
+        Reading, decompression and encoding run on several threads while a batch is worked on. The ids are those of
+        `encode_batch` for the same texts.
+
+        Args:
+            inputs: Files, folders and patterns, as for `pack`. For a table in memory, use `encode_batch` on its column.
+            text_field: The field that holds the text, of JSON records and tables; `a.b` is a field of an object.
+            add_special_tokens: Whether to add what the tokenizer puts around texts.
+            on_bad_record: Whether to stop at the first bad record, or to leave bad records out and count them.
+            num_threads: Threads that encode; one per processor by default.
+
+        Returns:
+            An iterator of `EncodedBatch`: about a MiB of text each, of one file, with the line of every text; an empty
+            text is there without ids, a blank line is no text. At its end, `counts` says what each file held.
+
+        Raises:
+            ConfigError: No such file, or an option that cannot work.
+            CorruptDataError: While iterating: a damaged file, or a bad record.
+            OSError: What the system reports.
+
+        Example:
+            >>> batches = bloomdata.Tokenizer("bytes").encode_files("raw/*.jsonl")
+            >>> sum(batch.ids.size for batch in batches), batches.counts.documents
+            (28, 2)
+        """
+        from bloomdata.encoded_files import EncodedFiles
+
+        check_choice("on_bad_record", on_bad_record, "raise", "quarantine")
+        paths, tables = split_inputs(inputs)
+        if tables:
+            raise ConfigError("inputs: tables in memory are not read here; use encode_batch on their column")
+        leaves_bad_out = on_bad_record == "quarantine"
+        threads = thread_count(num_threads)
+        core = self._core.encode_files(paths, text_field, add_special_tokens, leaves_bad_out, threads)
+        return EncodedFiles(core, paths)
 
     def count_tokens(
         self, texts: str | Sequence[str] | Any, *, add_special_tokens: bool = True, num_threads: int | None = None

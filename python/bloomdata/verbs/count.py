@@ -177,8 +177,12 @@ def count(
         raise ConfigError(f"text_field: {fields!r} must name at least one field, and none twice")
     paths, streams = split_inputs(inputs)
     _, counts = _core.lengths(paths, streams, json.dumps(config), thread_count(num_threads), on_progress)
-    files: list[dict[str, Any]] = json.loads(counts)
-    names = sources_of(paths or [label for label, _ in streams], [file["path"] for file in files])
+    return token_counts(json.loads(counts), paths or [label for label, _ in streams])
+
+
+def token_counts(files: list[dict[str, Any]], arguments: list[str]) -> TokenCounts:
+    """Counts of files, added up for each argument and in all."""
+    names = sources_of(arguments, [file["path"] for file in files])
     totals = {name: sum(file[name] for file in files) for name in _COUNTS}
     return TokenCounts(inputs=files, sources=_added_up(files, names), **totals)
 

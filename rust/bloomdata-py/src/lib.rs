@@ -11,7 +11,7 @@
 //! - [`records`]: what a source makes of records.
 //! - [`streams`], [`texts`]: Arrow data, without copies.
 //! - [`templates`]: chat templates as objects.
-//! - [`tokenizer`]: tokenizers as objects.
+//! - [`tokenizer`]: tokenizers as objects; [`encoded_files`]: files as batches of [`ids`].
 
 #![allow(clippy::needless_pass_by_value, reason = "PyO3 hands over owned arguments")]
 
@@ -21,10 +21,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod allocator;
 mod buffers;
+mod encoded_files;
 mod enter;
 mod errors;
 mod gpt;
 mod hdf5;
+mod ids;
 mod records;
 mod samples;
 mod streams;
@@ -38,6 +40,8 @@ mod verbs;
 mod _core {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::encoded_files::EncodedFiles;
     #[pymodule_export]
     use crate::gpt::{
         GptDataset, legacy_intervals, legacy_shuffle, megatron_blend, megatron_blend_exhaustively,

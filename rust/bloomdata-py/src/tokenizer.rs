@@ -1,22 +1,26 @@
 //! Tokenizers as objects.
 
+use bloomdata_core::json_fields::FieldPath;
+use bloomdata_core::pipeline::books::OnBadRecord;
+use bloomdata_core::pipeline::encode::EncodeOptions;
 use bloomdata_core::tokenizers::batch::{Batch, encode_batch};
 use bloomdata_core::tokenizers::{SpecialIds, Tokenizer as CoreTokenizer, TokenizerOptions};
-use std::ffi::c_int;
+use std::sync::Arc;
 
-use pyo3::ffi::{Py_buffer, PyBuffer_FillInfo};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
 use crate::allocator::give_back;
+use crate::encoded_files::EncodedFiles;
 use crate::enter::enter;
 use crate::errors::{config_error, to_python};
+use crate::ids::Ids;
 use crate::texts::Texts;
 
 /// A loaded tokenizer. Args: options as JSON (see `bloomdata.tokenizer`).
 #[pyclass(frozen, module = "bloomdata._core")]
 pub(crate) struct Tokenizer {
-    inner: Box<dyn CoreTokenizer>,
+    inner: Arc<dyn CoreTokenizer>,
 }
 
 impl Tokenizer {
@@ -37,7 +41,7 @@ impl Tokenizer {
             give_back();
             opened
         });
-        opened.map(|inner| Self { inner }).map_err(to_python)
+        opened.map(|inner| Self { inner: inner.into() }).map_err(to_python)
     }
 
     /// Ids of a text as little-endian uint32.
@@ -69,10 +73,22 @@ impl Tokenizer {
         let Batch { ids, lengths } = enter(py, None, |progress| {
             encode_batch(self.inner.as_ref(), &texts, adds_special, keeps_ids, num_threads, progress)
         })?;
-        let lengths: Vec<u8> = lengths.into_iter().flat_map(u64::to_le_bytes).collect();
-        let ids = if cfg!(target_endian = "big") { ids.into_iter().map(u32::to_le).collect() } else { ids };
-        let ids = Bound::new(py, Ids(ids))?;
-        Ok((PyMemoryView::from(&ids)?, PyBytes::new(py, &lengths)))
+        Ok((Ids::view(py, ids, None)?, little_endian(py, lengths)))
+    }
+
+    /// Starts to encode the texts of files; bad records are errors, or left out.
+    fn encode_files(
+        &self,
+        inputs: Vec<String>,
+        text_field: &str,
+        adds_special: bool,
+        leaves_bad_out: bool,
+        num_threads: usize,
+    ) -> PyResult<EncodedFiles> {
+        let text_field = FieldPath::parse(text_field).map_err(to_python)?;
+        let on_bad_record = if leaves_bad_out { OnBadRecord::Quarantine } else { OnBadRecord::Raise };
+        let options = EncodeOptions { text_field, adds_special, on_bad_record };
+        EncodedFiles::start(Arc::clone(&self.inner), &inputs, options, num_threads)
     }
 
     /// Text of ids.
@@ -128,19 +144,7 @@ impl Tokenizer {
     }
 }
 
-/// Little-endian ids as memory that others may read, never copied.
-#[pyclass(frozen, module = "bloomdata._core")]
-struct Ids(Vec<u32>);
-
-#[pymethods]
-impl Ids {
-    #[allow(unsafe_code, reason = "the protocol of Python's buffers is one of pointers")]
-    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut Py_buffer, flags: c_int) -> PyResult<()> {
-        let ids = &slf.get().0;
-        let size = isize::try_from(size_of_val(&ids[..]))?;
-        // SAFETY: `view` is Python's own. The view holds a reference to this object, whose ids never change nor move.
-        let failed =
-            unsafe { PyBuffer_FillInfo(view, slf.as_ptr(), ids.as_ptr().cast_mut().cast(), size, 1, flags) };
-        if failed == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
-    }
+/// Numbers as little-endian uint64.
+pub(crate) fn little_endian(py: Python<'_>, numbers: Vec<u64>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, &numbers.into_iter().flat_map(u64::to_le_bytes).collect::<Vec<u8>>())
 }

@@ -190,7 +190,7 @@ fn run_options(
 }
 
 /// Lists everything that will be read.
-fn list_inputs(
+pub(crate) fn list_inputs(
     inputs: &[String],
     output: Option<&Path>,
     streams: Vec<(String, RowStream)>,

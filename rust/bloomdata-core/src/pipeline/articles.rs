@@ -10,10 +10,11 @@ use super::books::{ChatCounts, Fate, OnBadRecord, Outcome};
 use super::chats::ChatReader;
 use super::feed::Item;
 use super::pack::{PackConfig, PackFormat, RecordKind};
+use super::texts::TextReader;
 use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::TokenStream;
-use crate::json_fields::{FieldPath, extract, invalid_utf8};
+use crate::json_fields::{FieldPath, invalid_utf8};
 use crate::packing::types::{COMPLETION, PROMPT, SEPARATOR};
 use crate::sources::Format;
 use crate::templates::prompt_completion::{Pair, PairReader};
@@ -45,10 +46,9 @@ pub struct Packed {
 #[allow(clippy::struct_excessive_bools, reason = "switches of the user")]
 pub(super) struct Worker<'run> {
     pub(super) tokenizer: &'run dyn Tokenizer,
-    fields: &'run [FieldPath],
+    texts: TextReader<'run>,
     pairs: Option<PairReader>,
     chats: Option<ChatReader>,
-    formats: Vec<Format>,
     dtype: TokenDtype,
     with_types: bool,
     with_categories: bool,
@@ -58,9 +58,13 @@ pub(super) struct Worker<'run> {
     packing_boundary: Boundary,
 }
 
-/// Tokens of a block of pairs or conversations.
+/// Tokens of a block, in memory that is used for block after block: to get it anew, page by page, can take as long as to
+/// fill it.
 #[derive(Default)]
 pub(super) struct Articles {
+    /// Of texts: ids of each field.
+    fields: Vec<Vec<u32>>,
+    /// Of pairs and conversations.
     pub(super) ids: Vec<u32>,
     pub(super) types: Vec<u32>,
     categories: Vec<u32>,
@@ -83,10 +87,9 @@ impl<'run> Worker<'run> {
         let chats = config.chats.as_ref().map(|chats| ChatReader::new(chats, tokenizer)).transpose()?;
         Ok(Self {
             tokenizer,
-            fields,
+            texts: TextReader { fields, formats },
             pairs: is_pairs.then(|| PairReader::new(config.pairs.clone())).transpose()?,
             chats,
-            formats,
             dtype,
             with_types: config.record != RecordKind::Text || config.format == PackFormat::Hdf5,
             with_categories: config.pairs.categories.is_some(),
@@ -102,7 +105,7 @@ impl<'run> Worker<'run> {
         match (&self.pairs, &self.chats) {
             (Some(reader), _) => self.pack_pairs(reader, articles, block),
             (None, Some(reader)) => self.pack_chats(reader, articles, block),
-            (None, None) => self.pack_texts(block),
+            (None, None) => self.pack_texts(&mut articles.fields, block),
         }
     }
 
@@ -111,24 +114,24 @@ impl<'run> Worker<'run> {
         Fate::Bad(reason, record.offset, raw)
     }
 
-    fn pack_texts(&self, block: &Block) -> Result<Item<Packed>> {
+    fn pack_texts(&self, ids: &mut Vec<Vec<u32>>, block: &Block) -> Result<Item<Packed>> {
         let mut packed = Packed {
             file: block.file,
             outcomes: Vec::new(),
-            streams: self.fields.iter().map(|_| TokenStream::default()).collect(),
+            streams: self.texts.fields.iter().map(|_| TokenStream::default()).collect(),
         };
-        // As many ids as bytes at most, for every tokenizer but a strange one; memory that is never touched costs nothing.
-        let mut ids: Vec<Vec<u32>> = self.fields.iter().map(|_| Vec::with_capacity(block.len())).collect();
+        ids.resize_with(self.texts.fields.len(), Vec::new);
+        ids.iter_mut().for_each(Vec::clear);
         block.for_each(|record| {
-            let fate = match self.texts(block.file, record) {
+            let fate = match self.texts.read(block.file, record) {
                 Ok(None) => Fate::Dropped("blank line"),
-                Ok(Some(texts)) => self.tokenize(&texts, &mut ids, &mut packed.streams)?,
+                Ok(Some(texts)) => self.tokenize(&texts, ids, &mut packed.streams)?,
                 Err(reason) => self.bad(reason, record),
             };
             Outcome::push(&mut packed.outcomes, record.next_offset, fate);
             Ok::<(), Error>(())
         })?;
-        for (stream, ids) in packed.streams.iter_mut().zip(&ids) {
+        for (stream, ids) in packed.streams.iter_mut().zip(&*ids) {
             stream.ids.reserve_exact(ids.len() * self.dtype.itemsize());
             self.dtype.encode(ids, &mut stream.ids)?;
             if self.with_types {
@@ -140,24 +143,7 @@ impl<'run> Worker<'run> {
 
     /// Whether an input's records are lines of text.
     pub(super) fn is_text(&self, file: usize) -> bool {
-        self.formats[file] == Format::Text
-    }
-
-    /// The record's texts, one per field; `None` for a blank line.
-    fn texts<'record>(
-        &self,
-        file: usize,
-        record: Record<'record>,
-    ) -> std::result::Result<Option<Vec<Cow<'record, str>>>, BadRecord> {
-        if is_blank(record.bytes) {
-            return Ok(None);
-        }
-        if self.formats[file] != Format::Text {
-            return extract(record.bytes, self.fields).map(Some);
-        }
-        let line = record.bytes.strip_suffix(b"\r").unwrap_or(record.bytes);
-        let text = simdutf8::basic::from_utf8(line).map_err(|_| invalid_utf8(line))?;
-        Ok(Some(vec![text.into(); self.fields.len()]))
+        self.texts.is_lines(file)
     }
 
     fn tokenize(
@@ -197,7 +183,7 @@ impl<'run> Worker<'run> {
         articles.ids.reserve(block.len());
         let mut outcomes = Vec::new();
         block.for_each(|record| {
-            let fate = if self.formats[block.file] == Format::Text {
+            let fate = if self.is_text(block.file) {
                 self.line(record, articles)?
             } else if is_blank(record.bytes) {
                 Fate::Dropped("blank line")

@@ -1,9 +1,15 @@
 //! From a source to a pool of workers: blocks become jobs, ends of inputs travel along in their place.
 
-use crate::document::Block;
-use crate::error::Result;
-use crate::ordered::Sender;
-use crate::sources::{Event, Source};
+use std::thread::scope;
+
+use super::run::CustomReader;
+use super::sealer::{cause, join};
+use crate::document::{Block, Position};
+use crate::error::{Error, Result};
+use crate::ordered::{Pool, Results, Sender};
+use crate::progress::Progress;
+use crate::sources::inputs::InputList;
+use crate::sources::{Event, Source, SourceOptions};
 
 /// What comes out of a pool that is fed by a source, in order.
 #[derive(Debug)]
@@ -36,4 +42,46 @@ pub fn feed<Work>(source: Source, sender: &Sender<Block, Item<Work>>) -> Result<
         }
     }
     Ok(())
+}
+
+/// Where blocks come from, for runs that write nothing and so always start at the beginning.
+#[derive(Clone, Copy)]
+pub struct Reading<'run> {
+    /// What to read.
+    pub inputs: &'run InputList,
+    /// Reads the inputs that the source does not know.
+    pub custom: &'run CustomReader<'run>,
+    /// Threads that work on blocks.
+    pub num_threads: usize,
+    /// What stops the run.
+    pub progress: &'run Progress,
+}
+
+impl Reading<'_> {
+    /// All blocks go through `work`, on all threads, each with memory of its own; `settle` gets what comes out, in order.
+    ///
+    /// # Errors
+    /// What can be wrong with an input; what `work` and `settle` report.
+    pub fn run<State, Work: Send, Done>(
+        self,
+        state: impl Fn() -> State + Send + Clone,
+        work: impl Fn(&mut State, Block) -> Result<Item<Work>> + Send + Clone,
+        settle: impl FnOnce(Results<Item<Work>>) -> Result<Done>,
+    ) -> Result<Done> {
+        let options = SourceOptions { num_threads: self.num_threads, start: Position::default() };
+        scope(|scope| {
+            let source = Source::start(scope, &self.inputs.inputs, options, self.progress, self.custom);
+            let pool = Pool::start(scope, self.num_threads, state, work);
+            let (sender, results) = pool.queue(2 * self.num_threads + 2);
+            drop(pool);
+            let feeder = scope.spawn(move || feed(source, &sender));
+            match (settle(results), join(feeder)) {
+                (Ok(done), Ok(())) => Ok(done),
+                (settled, fed) => {
+                    let errors = [settled.err(), fed.err()].into_iter().flatten().collect();
+                    Err(cause(errors).unwrap_or(Error::Interrupted))
+                }
+            }
+        })
+    }
 }

@@ -1,21 +1,16 @@
 //! Tokens of each article of the inputs, and of each input, without writing anything: what plans and counts need.
 
-use std::thread::scope;
-
 use serde::Serialize;
 
 use super::articles::{Articles, Packed, Worker};
 use super::books::{Fate, OnBadRecord, Outcome};
-use super::feed::{Item, feed};
+use super::feed::{Item, Reading};
 use super::pack::PackConfig;
 use super::run::CustomReader;
-use super::sealer::{cause, join};
-use crate::document::{Block, Position};
 use crate::error::{Error, Result};
-use crate::ordered::{Pool, Results};
+use crate::ordered::Results;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
-use crate::sources::{Source, SourceOptions};
 use crate::token::TokenDtype;
 use crate::tokenizers::Tokenizer;
 
@@ -43,6 +38,17 @@ pub struct Counts {
     pub dropped: u64,
     /// Records that cannot become documents.
     pub bad: u64,
+}
+
+impl Counts {
+    /// Adds what a part of the input holds.
+    pub(super) fn add(&mut self, part: &Self) {
+        self.documents += part.documents;
+        self.text_bytes += part.text_bytes;
+        self.tokens += part.tokens;
+        self.dropped += part.dropped;
+        self.bad += part.bad;
+    }
 }
 
 /// Tokenizes all inputs.
@@ -75,24 +81,12 @@ pub fn lengths_by(
     let fields = config.fields()?;
     let formats = inputs.inputs.iter().map(|input| input.format).collect();
     let worker = Worker::new(config, tokenizer, &fields, formats, TokenDtype::Int32)?;
-    let options = SourceOptions { num_threads, start: Position::default() };
-    scope(|scope| {
-        let source = Source::start(scope, &inputs.inputs, options, progress, custom);
-        let pool = Pool::start(scope, num_threads, Articles::default, |articles, block: Block| {
-            worker.pack(articles, &block)
-        });
-        let (sender, results) = pool.queue(2 * num_threads + 2);
-        drop(pool);
-        let feeder = scope.spawn(move || feed(source, &sender));
-        let gathered = gather(results, config.on_bad_record, inputs, progress);
-        match (gathered, join(feeder)) {
-            (Ok(lengths), Ok(())) => Ok(lengths),
-            (gathered, fed) => {
-                let errors = [gathered.err(), fed.err()].into_iter().flatten().collect();
-                Err(cause(errors).unwrap_or(Error::Interrupted))
-            }
-        }
-    })
+    let reading = Reading { inputs, custom, num_threads, progress };
+    reading.run(
+        Articles::default,
+        |articles, block| worker.pack(articles, &block),
+        |results| gather(results, config.on_bad_record, inputs, progress),
+    )
 }
 
 fn gather(

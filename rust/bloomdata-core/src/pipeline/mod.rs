@@ -5,6 +5,8 @@
 //! - [`run`]: opening an output folder: new, to be resumed, or finished already.
 //! - [`books`]: the ledger, the quarantine and the place in the inputs, settled record by record.
 //! - [`articles`]: records become token ids and what each token is.
+//! - `texts`: the texts of a record.
+//! - [`encode`]: token ids of all texts, batch by batch, without writing anything.
 //! - [`chats`]: conversations become articles by a template.
 //! - [`lengths`]: tokens of each article, for plans.
 //! - [`train`]: a vocabulary from the words of all texts.
@@ -18,6 +20,7 @@ pub mod books;
 pub mod chats;
 mod conductor;
 pub mod cutter;
+pub mod encode;
 pub mod feed;
 mod intake;
 pub mod journal;
@@ -33,5 +36,6 @@ pub mod shard;
 mod shard_writer;
 pub mod shuffle;
 pub mod sinks;
+mod texts;
 pub mod train;
 pub mod verify;
