@@ -3,7 +3,8 @@
 By tokenizer and by language of the corpus. The ids of `tokenizers` 0.23 are the right ones; a library with others is
 reported as wrong, with the number of documents, and is no rival. MB are 10^6 bytes of UTF-8. The first pass is with
 cold caches, the second over the same texts again. Peak memory is of encoding alone, above what Python, numpy and the
-texts need; it includes the loaded tokenizer and the ids. `gigatoken-files` reads its `.jsonl` file in the timed part.
+texts need; it includes the loaded tokenizer and the ids of a batch. `gigatoken-files` and `bloomdata-files` read their
+`.jsonl` file in the timed part; gigatoken's has all ids in memory at the end.
 
     python benchmarks/bench_tokenizer.py --corpus CORPUS --tokenizers A/tokenizer.json B/tokenizer.json \
         --python gigatoken=RIVALS/bin/python tokenizers-rc=RIVALS_RC/bin/python --threads 1 2 --out result.json
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-OURS, REFERENCE, REFERENCE_VERSION = "bloomdata", "tokenizers", "0.23."
+OURS = ("bloomdata", "bloomdata-files")
+REFERENCE, REFERENCE_VERSION = "tokenizers", "0.23."
 # Name here, and for `peer_tokenizers.py`.
 LIBRARIES = {name: name for name in (REFERENCE, "gigatoken", "gigatoken-files", "splintr", "fastokens", "kitoken")}
-LIBRARIES |= {"tokenizers-rc": "tokenizers", OURS: OURS}
+LIBRARIES |= {"tokenizers-rc": "tokenizers"} | {name: name for name in OURS}
 # Languages with less text are measured together, as OTHER. ALL is a sample of the whole corpus.
 LEAST_BYTES = 3 * MB
 OTHER, ALL = "other", "all"
@@ -54,13 +56,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def pythons_of(options: argparse.Namespace) -> dict[str, str]:
-    """Which Python runs which library. Ours and the reference are taken from here, `bloomdata=` leaves ours out."""
+    """Which Python runs which library. Ours and the reference are taken from here, `bloomdata=` leaves it out."""
     given = dict(pair.split("=", 1) for pair in options.python)
     if "gigatoken" in given:
         given.setdefault("gigatoken-files", given["gigatoken"])
     if unknown := given.keys() - LIBRARIES.keys():
         sys.exit(f"--python: found {', '.join(sorted(unknown))}, expected {', '.join(LIBRARIES)}")
-    given = {REFERENCE: sys.executable, OURS: sys.executable} | given
+    given = dict.fromkeys((REFERENCE, *OURS), sys.executable) | given
     for name in LIBRARIES:
         if not given.get(name):
             print(f"left out: {name} (no --python {name}=PYTHON)")
@@ -134,21 +136,20 @@ def row_of(runs: list[Row], right: Row | None) -> Row:
     seconds = [[run["passes"][number]["seconds"] for run in runs] for number in (0, 1)]
     row["seconds"] = [statistics.median(of) for of in seconds]
     row["all_seconds"], row["cpu_seconds"] = seconds, [done["cpu_seconds"] for done in passes]
-    row["flatten_seconds"] = statistics.median(done["flatten_seconds"] for done in passes)
+    row["flatten_seconds"] = statistics.median(run["flatten_seconds"] for run in runs)
     row["rates"] = [row["text_bytes"] / MB / of for of in row["seconds"]]
     row["peak_mb"] = max(done["peak_bytes"] for done in passes) / MB
-    row["num_ids"], row["num_documents"] = passes[0]["num_ids"], len(passes[0]["documents"])
+    row["num_ids"], row["num_documents"] = runs[0]["num_ids"], len(runs[0]["documents"])
     if right and "error" not in right:
-        expected = right["passes"][0]
-        row["exact"] = all(done["sha256"] == expected["sha256"] for done in passes)
-        both = [zip_longest(done["documents"], expected["documents"]) for done in passes]
+        row["exact"] = all(run["sha256"] == right["sha256"] for run in runs)
+        both = [zip_longest(run["documents"], right["documents"]) for run in runs]
         row["wrong_documents"] = max(sum(ours != theirs for ours, theirs in pairs) for pairs in both)
     return row
 
 
 def print_rows(label: str, rows: dict[str, Row]) -> None:
     """One line for each library: rates, beside the best exact rival, which is never ours."""
-    rivals = [row["rates"] for name, row in rows.items() if name != OURS and row.get("exact")]
+    rivals = [row["rates"] for name, row in rows.items() if name not in OURS and row.get("exact")]
     best = [max((rates[number] for rates in rivals), default=float("nan")) for number in (0, 1)]
     for name, row in rows.items():
         if "error" in row:

@@ -1,9 +1,10 @@
 """One library encodes texts with one `tokenizer.json`: seconds, MB/s, peak memory, and a hash of all ids.
 
 Run by `bench_tokenizer.py` with the Python of that library; needs numpy, and zstandard for `.zst`. All documents are in
-memory as `str` (of `gigatoken-files`, in its files), special tokens in the text are found, none is added. Loading ends
-with a first call on a few letters, since several libraries build their tables only then. Timed is the call that
-encodes, to whatever it returns; making one flat array of that is timed on its own, as `flatten_seconds`.
+memory as `str` (of `…-files`, in its files), special tokens in the text are found, none is added. Loading ends with a
+first call on a few letters, since several libraries build their tables only then. Timed is the call that encodes, to
+whatever it returns, which is dropped before the next batch: `gigatoken-files` alone has one batch, since it returns the
+ids of all files at once. After the timed passes another one makes flat arrays, timed as `flatten_seconds`, and a hash.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import numpy as np
 from measure import MB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     Flat = tuple[np.ndarray, np.ndarray]
     Loader = Callable[[argparse.Namespace], "Library"]
@@ -39,11 +40,16 @@ ALL_AT_ONCE = 1 << 62
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """A loaded tokenizer: its fastest call for many texts, what makes ids and offsets of the answer, text of a call."""
+    """A loaded tokenizer: its fastest call for many texts, what makes ids and offsets of an answer, text of a call."""
 
-    encode: Callable[[list[str]], Any]
+    encode: Callable[[list[str]], Iterable[Any]]
     flatten: Callable[[Any], Flat]
     batch_characters: int = BATCH_CHARACTERS
+
+
+def once(call: Callable[..., Any], *arguments: Any, **options: Any) -> Iterator[Any]:
+    """The answer of one call, which nothing here holds on to."""
+    yield call(*arguments, **options)
 
 
 def load_bloomdata(options: argparse.Namespace) -> Library:
@@ -51,8 +57,19 @@ def load_bloomdata(options: argparse.Namespace) -> Library:
 
     tokenizer, threads = Tokenizer.from_file(options.tokenizer), options.threads
     return Library(
-        encode=lambda texts: tokenizer.encode_batch(texts, add_special_tokens=False, num_threads=threads),
+        encode=lambda texts: once(tokenizer.encode_batch, texts, add_special_tokens=False, num_threads=threads),
         flatten=lambda result: result,
+    )
+
+
+def load_bloomdata_files(options: argparse.Namespace) -> Library:
+    from bloomdata import Tokenizer
+
+    tokenizer, threads = Tokenizer.from_file(options.tokenizer), options.threads
+    tokenizer.encode_batch(["a b"])
+    return Library(
+        encode=lambda _: tokenizer.encode_files(options.files, add_special_tokens=False, num_threads=threads),
+        flatten=lambda batch: (batch.ids, batch.offsets),
         batch_characters=ALL_AT_ONCE,
     )
 
@@ -62,7 +79,7 @@ def load_gigatoken(options: argparse.Namespace) -> Library:
 
     tokenizer, parallel = gigatoken.Tokenizer(options.tokenizer), options.threads > 1
     return Library(
-        encode=lambda texts: tokenizer.encode_batch(texts, parallel=parallel),
+        encode=lambda texts: once(tokenizer.encode_batch, texts, parallel=parallel),
         flatten=lambda array: (array.layout.content.data, array.layout.offsets.data),
         # It uses a second thread only for batches of many MB.
         batch_characters=ALL_AT_ONCE if parallel else BATCH_CHARACTERS,
@@ -75,7 +92,7 @@ def load_gigatoken_files(options: argparse.Namespace) -> Library:
     tokenizer, parallel = gigatoken.Tokenizer(options.tokenizer), options.threads > 1
     tokenizer.encode_batch(["a b"], parallel=False)
     return Library(
-        encode=lambda _: tokenizer.encode_files(gigatoken.JsonlFileSource(options.files), parallel=parallel),
+        encode=lambda _: once(tokenizer.encode_files, gigatoken.JsonlFileSource(options.files), parallel=parallel),
         flatten=lambda array: (array.layout.content.data, array.layout.offsets.data),
         batch_characters=ALL_AT_ONCE,
     )
@@ -88,7 +105,7 @@ def load_tokenizers(options: argparse.Namespace) -> Library:
     # 1.0 has only `encode_batch`, which keeps no offsets, and gives its ids as arrays, too.
     encode = getattr(tokenizer, "encode_batch_fast", tokenizer.encode_batch)
     return Library(
-        encode=lambda texts: encode(texts, add_special_tokens=False),
+        encode=lambda texts: once(encode, texts, add_special_tokens=False),
         flatten=lambda found: flatten_lists([of.ids_array if hasattr(of, "ids_array") else of.ids for of in found]),
     )
 
@@ -99,13 +116,14 @@ def load_splintr(options: argparse.Namespace) -> Library:
     # `encode_batch_flat` cannot be told to add no special tokens, so the tokenizer must have none to add.
     pipeline = json.loads(Path(options.tokenizer).read_bytes()) | {"post_processor": None}
     tokenizer = splintr.from_json_bytes(json.dumps(pipeline).encode())
-    return Library(encode=tokenizer.encode_batch_flat, flatten=flatten_bytes)
+    return Library(encode=lambda texts: once(tokenizer.encode_batch_flat, texts), flatten=flatten_bytes)
 
 
 def load_fastokens(options: argparse.Namespace) -> Library:
     from fastokens import Tokenizer
 
-    return Library(encode=Tokenizer.from_file(options.tokenizer).encode_batch_flat, flatten=flatten_bytes)
+    tokenizer = Tokenizer.from_file(options.tokenizer)
+    return Library(encode=lambda texts: once(tokenizer.encode_batch_flat, texts), flatten=flatten_bytes)
 
 
 def load_kitoken(options: argparse.Namespace) -> Library:
@@ -113,12 +131,13 @@ def load_kitoken(options: argparse.Namespace) -> Library:
 
     tokenizer = Kitoken.from_tokenizers_file(options.tokenizer)
     # It has no flat output and uses one thread only; True: special tokens in the text are found.
-    return Library(encode=lambda texts: tokenizer.encode_all(texts, True), flatten=flatten_lists)
+    return Library(encode=lambda texts: once(tokenizer.encode_all, texts, True), flatten=flatten_lists)
 
 
 # Package on PyPI, and loader.
 LIBRARIES: dict[str, tuple[str, Loader]] = {
     "bloomdata": ("bloomdata", load_bloomdata),
+    "bloomdata-files": ("bloomdata", load_bloomdata_files),
     "gigatoken": ("gigatoken", load_gigatoken),
     "gigatoken-files": ("gigatoken", load_gigatoken_files),
     "tokenizers": ("tokenizers", load_tokenizers),
@@ -173,33 +192,39 @@ def reset_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5", "utf-8")
 
 
-def one_pass(library: Library, batches: list[list[str]]) -> tuple[dict[str, Any], list[Flat]]:
-    """Encodes everything once."""
+def one_pass(library: Library, batches: list[list[str]]) -> dict[str, Any]:
+    """Encodes everything once; what comes out is dropped, outside of the time."""
     reset_peak()
-    seconds = cpu = flatten_seconds = 0.0
-    parts: list[Flat] = []
+    seconds = cpu = 0.0
     for batch in batches:
         start, cpu_start = time.perf_counter(), time.process_time()
-        encoded = library.encode(batch)
-        end, cpu_end = time.perf_counter(), time.process_time()
-        parts.append(library.flatten(encoded))
-        flatten_seconds += time.perf_counter() - end
-        seconds, cpu = seconds + end - start, cpu + cpu_end - cpu_start
-        del encoded
-    peak = memory("VmHWM")
-    return {"seconds": seconds, "cpu_seconds": cpu, "flatten_seconds": flatten_seconds, "peak_bytes": peak}, parts
+        answers = iter(library.encode(batch))
+        while True:
+            answer = next(answers, None)
+            seconds, cpu = seconds + time.perf_counter() - start, cpu + time.process_time() - cpu_start
+            if answer is None:
+                break
+            del answer
+            start, cpu_start = time.perf_counter(), time.process_time()
+    return {"seconds": seconds, "cpu_seconds": cpu, "peak_bytes": memory("VmHWM")}
 
 
-def identity(parts: list[Flat]) -> dict[str, Any]:
+def identity(library: Library, batches: list[list[str]]) -> dict[str, Any]:
     """Hash of all ids as little-endian uint32, then of the number of ids of every document; a checksum of each."""
-    state, checksums = hashlib.sha256(), []
-    for ids, offsets in parts:
-        exact = np.ascontiguousarray(ids, "<u4").data
-        state.update(exact)
-        checksums += [zlib.crc32(exact[first:end]) for first, end in pairwise(offsets)]
-    counts = np.concatenate([np.diff(offsets) for _, offsets in parts])
-    state.update(counts.astype("<i8").data)
-    return {"num_ids": int(counts.sum()), "sha256": state.hexdigest(), "documents": checksums}
+    state, checksums, counts, seconds = hashlib.sha256(), [], [], 0.0
+    for batch in batches:
+        for answer in library.encode(batch):
+            start = time.perf_counter()
+            ids, offsets = library.flatten(answer)
+            seconds += time.perf_counter() - start
+            exact = np.ascontiguousarray(ids, "<u4").data
+            state.update(exact)
+            checksums += [zlib.crc32(exact[first:end]) for first, end in pairwise(offsets)]
+            counts.append(np.diff(offsets))
+    all_counts = np.concatenate(counts)
+    state.update(all_counts.astype("<i8").data)
+    found = {"num_ids": int(all_counts.sum()), "sha256": state.hexdigest(), "documents": checksums}
+    return found | {"flatten_seconds": seconds}
 
 
 def run(options: argparse.Namespace, report: dict[str, Any]) -> None:
@@ -211,17 +236,17 @@ def run(options: argparse.Namespace, report: dict[str, Any]) -> None:
     reset_peak()
     before, start = memory("VmRSS"), time.perf_counter()
     library = load(options)
-    if options.name != "gigatoken-files":
-        library.encode(["a b"])
+    if not options.name.endswith("-files"):
+        list(library.encode(["a b"]))
     report |= {"load_seconds": time.perf_counter() - start, "load_peak_bytes": memory("VmHWM") - before}
     batches = list(batches_of(texts, library.batch_characters))
     report["passes"] = []
     for _ in range(options.passes):
-        done, parts = one_pass(library, batches)
+        done = one_pass(library, batches)
         done["peak_bytes"] -= before
         done["mb_per_second"] = report["text_bytes"] / MB / done["seconds"]
-        report["passes"].append(done | identity(parts))
-        del parts
+        report["passes"].append(done)
+    report |= identity(library, batches)
 
 
 def main() -> None:
