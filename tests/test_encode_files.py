@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
 import gc
 import gzip
 import json
 import random
+import signal
 import threading
 from itertools import pairwise
 
@@ -26,7 +28,9 @@ TEXTS = st.lists(st.one_of(st.text(max_size=40), st.just(""), st.just("low lower
 WRITERS = {
     "a.jsonl": lambda texts: lines(texts),
     "a.jsonl.gz": lambda texts: gzip.compress(lines(texts)),
-    "a.jsonl.zst": lambda texts: b"".join(zstandard.compress(lines([text])) for text in texts) or zstandard.compress(b""),
+    "a.jsonl.zst": lambda texts: (
+        b"".join(zstandard.compress(lines([text])) for text in texts) or zstandard.compress(b"")
+    ),
     "a.json": lambda texts: json.dumps([{"text": text} for text in texts]).encode(),
 }
 
@@ -40,7 +44,12 @@ def tokenizer(tmp_path_factory):
     """Byte-level, with a token in front of each text."""
     start = {"id": "<s>", "ids": [0], "tokens": ["<s>"]}
     single = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
-    around = {"type": "TemplateProcessing", "single": single, "pair": [*single, *single], "special_tokens": {"<s>": start}}
+    around = {
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": [*single, *single],
+        "special_tokens": {"<s>": start},
+    }
     joins = random_joins(random.Random(1), 60)
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
     path.write_text(json.dumps(byte_level_bpe(joins, alphabet="lower ", post_processor=around)))
@@ -175,3 +184,22 @@ def test_several_threads_may_take_batches(tokenizer, tmp_path):
         worker.join()
     assert sum(found) == 4000
     assert batches.counts.documents == 4000
+
+
+def test_ctrl_c_ends_the_wait_for_a_batch(tokenizer, tmp_path):
+    # One word takes a second: no batch is ready when the signal comes.
+    path = write(tmp_path / "a.jsonl", lines(["lowerlower" * 1_000_000]))
+    batches = tokenizer.encode_files(path)
+    timer = threading.Timer(0.02, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    found = []
+    with pytest.raises(KeyboardInterrupt):
+        found.append(next(batches))
+    assert not found
+
+
+def test_the_example_of_the_docstring_runs(raw):
+    text = bloomdata.Tokenizer.encode_files.__doc__
+    test = doctest.DocTestParser().get_doctest(text, {"bloomdata": bloomdata}, "encode_files", None, 0)
+    result = doctest.DocTestRunner().run(test)
+    assert (result.attempted, result.failed) == (2, 0)

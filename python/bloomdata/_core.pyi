@@ -6,6 +6,7 @@ __all__ = [
     "BUILD_PROFILE",
     "VERSION",
     "ChatTemplate",
+    "EncodedFiles",
     "GptDataset",
     "KeyedOrder",
     "Mixture",
