@@ -3,7 +3,7 @@
 use bloomdata_core::json_fields::FieldPath;
 use bloomdata_core::pipeline::books::OnBadRecord;
 use bloomdata_core::pipeline::encode::EncodeOptions;
-use bloomdata_core::tokenizers::batch::{Batch, encode_batch};
+use bloomdata_core::tokenizers::batch::{Batch, Wanted, encode_batch};
 use bloomdata_core::tokenizers::{SpecialIds, Tokenizer as CoreTokenizer, TokenizerOptions};
 use std::sync::Arc;
 
@@ -71,7 +71,8 @@ impl Tokenizer {
     ) -> PyResult<(Bound<'py, PyMemoryView>, Bound<'py, PyBytes>)> {
         let texts = texts.all()?;
         let Batch { ids, lengths } = enter(py, None, |progress| {
-            encode_batch(self.inner.as_ref(), &texts, adds_special, keeps_ids, num_threads, progress)
+            let wanted = Wanted { special: adds_special, ids: keeps_ids };
+            encode_batch(self.inner.as_ref(), &texts, wanted, num_threads, progress)
         })?;
         Ok((Ids::view(py, ids, None)?, little_endian(py, lengths)))
     }

@@ -31,6 +31,15 @@ impl Batch {
     }
 }
 
+/// What is wanted of texts.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// What the tokenizer puts around texts, too.
+    pub special: bool,
+    /// The ids themselves, not only how many there are.
+    pub ids: bool,
+}
+
 /// Bytes of texts.
 fn size(texts: &[&str]) -> usize {
     texts.iter().map(|text| text.len()).sum()
@@ -80,25 +89,24 @@ impl Done {
     }
 }
 
-/// Encodes all texts, with or without what the tokenizer puts around them. With `keeps_ids` off, only counts are kept.
+/// Encodes all texts.
 ///
 /// # Errors
 /// What the backend reports, of the first text that fails; a stop that was asked for.
 pub fn encode_batch(
     tokenizer: &dyn Tokenizer,
     texts: &[&str],
-    adds_special: bool,
-    keeps_ids: bool,
+    wanted: Wanted,
     num_threads: usize,
     progress: &Progress,
 ) -> Result<Batch> {
     let parts = parts(texts);
     if num_threads <= 1 || parts.len() <= 1 {
-        return encode_in_order(tokenizer, texts, &parts, adds_special, keeps_ids, progress);
+        return encode_in_order(tokenizer, texts, &parts, wanted, progress);
     }
     let (next, has_failed, done) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::<Done>::default());
     let lock = || done.lock().unwrap_or_else(PoisonError::into_inner);
-    if let (true, Some(&(from, end))) = (keeps_ids, parts.first()) {
+    if let (true, Some(&(from, end))) = (wanted.ids, parts.first()) {
         let mut done = lock();
         (done.first_bytes, done.all_bytes) = (size(&texts[from..end]), size(texts));
     }
@@ -112,7 +120,7 @@ pub fn encode_batch(
             }
             let texts = &texts[from..end];
             let result = progress.check();
-            match result.and_then(|()| encode_part(tokenizer, texts, adds_special, keeps_ids, &mut part)) {
+            match result.and_then(|()| encode_part(tokenizer, texts, wanted, &mut part)) {
                 Ok(()) => lock().push(number, &mut part),
                 Err(error) => {
                     has_failed.store(true, Relaxed);
@@ -135,14 +143,13 @@ fn encode_in_order(
     tokenizer: &dyn Tokenizer,
     texts: &[&str],
     parts: &[(usize, usize)],
-    adds_special: bool,
-    keeps_ids: bool,
+    wanted: Wanted,
     progress: &Progress,
 ) -> Result<Batch> {
     let mut batch = Batch::default();
     for &(from, end) in parts {
         progress.check()?;
-        encode_part(tokenizer, &texts[from..end], adds_special, keeps_ids, &mut batch)?;
+        encode_part(tokenizer, &texts[from..end], wanted, &mut batch)?;
         if from == 0 {
             batch.reserve(size(&texts[..end]), size(texts));
         }
@@ -167,23 +174,17 @@ fn parts(texts: &[&str]) -> Vec<(usize, usize)> {
 }
 
 /// Appends the ids of texts, or only how many there are.
-fn encode_part(
-    tokenizer: &dyn Tokenizer,
-    texts: &[&str],
-    adds_special: bool,
-    keeps_ids: bool,
-    part: &mut Batch,
-) -> Result<()> {
+fn encode_part(tokenizer: &dyn Tokenizer, texts: &[&str], wanted: Wanted, part: &mut Batch) -> Result<()> {
     let Batch { ids, lengths } = part;
     for text in texts {
         let before = ids.len();
-        if adds_special {
+        if wanted.special {
             tokenizer.encode(text, ids)?;
         } else {
             tokenizer.encode_bare(text, ids)?;
         }
         lengths.push((ids.len() - before) as u64);
-        if !keeps_ids {
+        if !wanted.ids {
             ids.clear();
         }
     }
