@@ -239,6 +239,7 @@ impl Chars {
         visit(from, word.len(), code);
     }
 
+    #[inline(always)]
     fn boundary(&self, left: Letter, right: Letter) -> Boundary {
         if left.code < 0x80 && right.code < 0x80 {
             return if self.ascii[(left.code << 7 | right.code) as usize] {
@@ -265,6 +266,7 @@ impl Chars {
     }
 
     /// The character at `at`. Words may begin and end inside one: stages behind `ByteLevel` cut bytes.
+    #[inline(always)]
     fn letter(&self, word: &[u8], at: usize) -> Letter {
         let low = |byte: u8| u32::from(byte & 0x3f);
         let (code, size) = match word[at..] {

@@ -29,6 +29,8 @@ pub(super) struct Classes {
     /// Of characters of two bytes: by the first one a bit for each letter, and for each number or white space.
     letters: [u64; 32],
     others: [u64; 32],
+    /// First and last of the first bytes of three of which all characters are letters: most of Chinese.
+    letters_by_first: [u8; 2],
 }
 
 impl Classes {
@@ -61,7 +63,12 @@ impl Classes {
             let (class, known) = (all[letter as usize], &mut by_two[two(bytes[0], bytes[1])]);
             *known = Some(if known.is_none_or(|known| known == class) { class } else { MIXED });
         }
-        let by_two = by_two.into_iter().map(Option::unwrap_or_default).collect();
+        let by_two: Vec<u8> = by_two.into_iter().map(Option::unwrap_or_default).collect();
+        let all_letters = |first: &u8| (0..64).all(|second| by_two[two(*first, second)] == LETTER);
+        // From the middle of Chinese, which is letters in every version of Unicode.
+        let least = (0xe4..=0xe6).rev().take_while(all_letters).last();
+        let most = (0xe6..=0xe9).take_while(all_letters).last();
+        let letters_by_first = [least.unwrap_or(u8::MAX), most.unwrap_or(u8::MAX)];
         let bits = |classes: &[u8]| {
             let bit = |code: usize| u64::from(classes.contains(&all[code])) << (code % 64);
             std::array::from_fn(|first| {
@@ -69,7 +76,7 @@ impl Classes {
             })
         };
         let (letters, others) = (bits(&[LETTER]), bits(&[NUMBER, SPACE]));
-        Self { all, by_two, letters, others }
+        Self { all, by_two, letters, others, letters_by_first }
     }
 
     /// Whether a character is white space.
@@ -88,6 +95,12 @@ impl Classes {
     pub(super) fn of_two(&self, first: u8, second: u8) -> [u64; 2] {
         let first = usize::from(first % 32);
         [self.letters[first], self.others[first]].map(|bits| bits >> (second % 64) & 1)
+    }
+
+    /// First and last of the first bytes of characters of three, all of which are letters.
+    #[inline]
+    pub(super) fn letters_by_first(&self) -> [u8; 2] {
+        self.letters_by_first
     }
 
     /// The class of all characters that begin with two bytes, if it is one.

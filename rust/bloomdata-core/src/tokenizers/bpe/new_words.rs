@@ -185,7 +185,12 @@ impl Model {
     fn part(&self, text: &[u8], part: &Part, memory: &mut Memory, out: &mut Vec<u32>) {
         let bytes = &text[part.from..part.end];
         match part.code {
-            Some(code) => out.extend_from_slice(self.merger.alone(code)),
+            Some(code) => match *self.merger.alone(code) {
+                // Of a known number: no call.
+                [id] => out.push(id),
+                [first, second] => out.extend_from_slice(&[first, second]),
+                ref ids => out.extend_from_slice(ids),
+            },
             // What a word of these bytes would be is not what a part is.
             None if self.whole.find(bytes).is_some() => self.merger.merge(bytes, &mut memory.space, out),
             None => self.take(bytes, part.key, memory, out),

@@ -71,9 +71,23 @@ impl<'text> Blocks<'text> {
         if high != 0 {
             let [leads, wide] = [0xc0, 0xe0].map(|least| bits(&bytes, |byte| byte >= least));
             self.add_two(&mut block, leads & !wide, high & !leads);
-            self.add_longer(&mut block, wide);
+            if wide != 0 {
+                let [first, last] = self.classes.letters_by_first();
+                let letters = wide & bits(&bytes, |byte| byte.wrapping_sub(first) <= last - first);
+                self.add_letters(&mut block, letters);
+                self.add_longer(&mut block, wide & !letters);
+            }
         }
         block
+    }
+
+    /// Adds letters of three bytes.
+    fn add_letters(&mut self, block: &mut Block, leads: u64) {
+        block.lead |= leads;
+        block.letter |= leads | leads << 1 | leads << 2;
+        if leads >> 62 != 0 {
+            (self.rest, self.rest_class) = ((leads >> 62) as usize, LETTER);
+        }
     }
 
     /// Adds what is left of the last block, and characters of two bytes.
