@@ -10,7 +10,7 @@ import pytest
 CORE = Path(__file__).parents[1] / "rust" / "bloomdata-core" / "src"
 LEVELS = [
     {"error"},
-    {"token", "progress", "ordered"},
+    {"token", "progress", "ordered", "json_escapes"},
     {"hash", "ledger", "rng", "document", "conversation"},
     {"io", "json_fields", "json_text"},
     {"sources", "stages", "templates", "tokenizers", "packing", "formats"},

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::document::BadRecord;
 use crate::error::{Error, Result};
+use crate::json_escapes::unescaped;
 
 /// Where a text field is: `text`, or `data.text` inside an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +133,11 @@ pub fn text_of<'record>(
         Some(raw) => match raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) {
             None => Err(BadRecord::NotAString(name())),
             Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => Ok(Cow::Borrowed(plain)),
-            Some(_) => serde_json::from_str(raw).map(Cow::Owned).map_err(|error| malformed(&error)),
+            Some(plain) => match unescaped(plain) {
+                Some(text) => Ok(Cow::Owned(text)),
+                // For what it says of it.
+                None => serde_json::from_str(raw).map(Cow::Owned).map_err(|error| malformed(&error)),
+            },
         },
     }
 }

@@ -7,6 +7,7 @@ pub mod error;
 pub mod formats;
 pub mod hash;
 pub mod io;
+pub mod json_escapes;
 pub mod json_fields;
 pub mod json_text;
 pub mod ledger;
