@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::json_fields::FieldPath;
 use crate::ordered::Results;
 use crate::progress::Progress;
-use crate::tokenizers::Tokenizer;
+use crate::tokenizers::{Leaving, Tokenizer};
 
 /// Memory for ids that is kept for the next batch: to get it anew, page by page, can take as long as to fill it.
 const MAX_SPARE: usize = 64;
@@ -82,8 +82,8 @@ pub fn encode(
     let formats = reading.inputs.inputs.iter().map(|input| input.format).collect();
     let reader = TextReader { fields: std::slice::from_ref(&options.text_field), formats };
     reading.run(
-        || (),
-        |(), block| Ok(Item::Block(encode_block(options, tokenizer, &reader, spare.take(), &block)?)),
+        || Leaving(tokenizer),
+        |_, block| Ok(Item::Block(encode_block(options, tokenizer, &reader, spare.take(), &block)?)),
         |results| gather(results, options.on_bad_record, &reading, give),
     )
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::thread::scope;
 
-use super::Tokenizer;
+use super::{Leaving, Tokenizer};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
@@ -111,6 +111,7 @@ pub fn encode_batch(
         (done.first_bytes, done.all_bytes) = (size(&texts[from..end]), size(texts));
     }
     let work = || {
+        let _leaving = Leaving(tokenizer);
         let mut part = Batch::default();
         loop {
             let number = next.fetch_add(1, Relaxed);

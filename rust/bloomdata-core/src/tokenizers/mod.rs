@@ -67,6 +67,10 @@ pub trait Tokenizer: Send + Sync {
         Err(Error::config("tokenizer", format!("{} cannot tell where tokens end", self.backend())))
     }
 
+    /// The thread encodes no more: what it remembers is for the next. Else that gets it once the system has cleaned up
+    /// behind the thread, which may be after the next has begun, with nothing.
+    fn leave(&self) {}
+
     /// Names of the tokens that were added to the vocabulary and are found whole in texts.
     fn added_tokens(&self) -> Vec<String> {
         Vec::new()
@@ -108,6 +112,15 @@ pub trait Tokenizer: Send + Sync {
 
     /// The definition, as the `tokenizer.json` that can be kept beside the data; none for built-in ones.
     fn definition(&self) -> Option<&[u8]>;
+}
+
+/// Leaves a tokenizer when dropped: the state of a thread that encodes.
+pub struct Leaving<'run>(pub &'run dyn Tokenizer);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
 }
 
 /// How to load a tokenizer.

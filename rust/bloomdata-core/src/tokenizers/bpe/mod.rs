@@ -16,7 +16,7 @@
 //! - [`vocabulary`], [`letters`]: names of tokens, and text of ids.
 //! - [`file`], [`model`]: a word becomes ids.
 //! - [`new_words`]: words that were not seen before.
-//! - [`cache`], [`table`]: those that were.
+//! - [`cache`], [`table`]: those that were; [`scratch`]: which threads keep, and hand on.
 //! - [`merges`], [`pairs`]: a word's bytes become ids, one merge at a time.
 //! - [`lanes`]: several words at the same time.
 //! - [`starts`]: merges that may be done first, all at once.
@@ -41,6 +41,7 @@ mod normalize;
 mod pairs;
 mod pattern;
 mod pieces;
+mod scratch;
 mod split;
 mod stages;
 mod starts;
@@ -51,9 +52,8 @@ mod tokens;
 mod vocabulary;
 mod words;
 
-use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
 use super::byte_lengths::ByteLengths;
 use super::offsets::{Spelling, Surfaces};
@@ -66,6 +66,7 @@ use definition::Definition;
 pub(super) use letters::{Letters, byte_letters};
 use model::{BATCH, Memory, Model};
 pub(super) use normalize::Normalizer;
+use scratch::{Pool, Scratch};
 use vocabulary::Vocabulary;
 pub(super) use words::Words;
 
@@ -89,39 +90,6 @@ pub struct BpeTokenizer {
     added: [Option<Finder>; 2],
     prefix: Vec<u32>,
     suffix: Vec<u32>,
-}
-
-/// Words that threads remembered which have ended since.
-#[derive(Debug, Default)]
-struct Pool(Mutex<Vec<Memory>>);
-
-/// What a thread remembers between texts, of one tokenizer.
-struct Scratch {
-    pool: Weak<Pool>,
-    memory: Memory,
-}
-
-impl Scratch {
-    /// Starts with what another thread remembered, if there is such. Never waits: a lock may have been held by a thread
-    /// that a fork left behind.
-    fn of(pool: &Arc<Pool>) -> Self {
-        let memory = pool.0.try_lock().ok().and_then(|mut all| all.pop());
-        Self { pool: Arc::downgrade(pool), memory: memory.unwrap_or_default() }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Some(pool) = self.pool.upgrade()
-            && let Ok(mut all) = pool.0.try_lock()
-        {
-            all.push(std::mem::take(&mut self.memory));
-        }
-    }
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
 }
 
 impl BpeTokenizer {
@@ -300,6 +268,10 @@ impl Tokenizer for BpeTokenizer {
         self.reference()?.encode_ends(text, ids, ends)
     }
 
+    fn leave(&self) {
+        Scratch::leave();
+    }
+
     fn added_tokens(&self) -> Vec<String> {
         self.vocabulary.added().map(|(_, token)| token.content).collect()
     }
@@ -343,12 +315,6 @@ impl BpeTokenizer {
     }
 
     fn encode_on_thread(&self, text: &str, ids: &mut Vec<u32>) -> bool {
-        SCRATCH.with_borrow_mut(|slot| {
-            let scratch = match slot {
-                Some(scratch) if std::ptr::eq(scratch.pool.as_ptr(), &raw const *self.pool) => scratch,
-                _ => slot.insert(Scratch::of(&self.pool)),
-            };
-            self.encode_inside(text, &mut scratch.memory, ids).is_ok()
-        })
+        Scratch::with(&self.pool, |memory| self.encode_inside(text, memory, ids).is_ok())
     }
 }
