@@ -23,7 +23,7 @@ demo: build ## Shard and pack real text of this machine, and show the first rows
 # All of the workspace: alone, the core would build most of its dependencies again, with fewer features.
 test: build ## Run the tests of Rust and Python
 	cargo test -q --release --workspace
-	$(PYTHON) -m pytest -q -n auto --dist worksteal -m "not slow and not peers"
+	$(PYTHON) -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m "not slow and not peers"
 
 test-slow: build ## Run the tests that take minutes, too
 	$(PYTHON) -m pytest -q -m "not peers"
