@@ -32,12 +32,14 @@ test-peers: build ## Compare with Megatron-core (installs torch: some GB)
 	$(UV) pip install -q -p .venv "megatron-core==0.16.1" torch
 	$(PYTHON) -m pytest -q -m peers
 
-lint: build ## Check style, types and lints
+# Clippy comes before the build: it sets PyO3 up otherwise, and the core would be linked again, for minutes.
+lint: .venv/ready ## Check style, types and lints
 	cargo fmt --check
 	cargo clippy -q --release --workspace --all-targets -- -D warnings
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	@$(MAKE) --no-print-directory build
 	.venv/bin/python -m mypy.stubtest bloomdata._core
 
 format: .venv/ready ## Format all code
