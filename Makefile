@@ -11,7 +11,7 @@ help: ## Show this list
 .venv/ready: pyproject.toml
 	@if ! command -v uv >/dev/null 2>&1; then python3 -m venv .venv && .venv/bin/pip install -q uv; fi
 	@test -x $(PYTHON) || $(UV) venv -q .venv
-	$(UV) pip install -q -p .venv numpy h5py rich datasets hypothesis jinja2 maturin mypy pytest pytest-timeout ruff tokenizers zstandard
+	$(UV) pip install -q -p .venv numpy h5py rich datasets hypothesis jinja2 maturin mypy pytest pytest-timeout pytest-xdist ruff tokenizers zstandard
 	@touch $@
 
 build: .venv/ready ## Build the core (release) and install the package into .venv
@@ -20,9 +20,10 @@ build: .venv/ready ## Build the core (release) and install the package into .ven
 demo: build ## Shard and pack real text of this machine, and show the first rows
 	$(PYTHON) benchmarks/demo.py
 
+# All of the workspace: alone, the core would build most of its dependencies again, with fewer features.
 test: build ## Run the tests of Rust and Python
-	cargo test -q --release -p bloomdata-core
-	$(PYTHON) -m pytest -q -m "not slow and not peers"
+	cargo test -q --release --workspace
+	$(PYTHON) -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m "not slow and not peers"
 
 test-slow: build ## Run the tests that take minutes, too
 	$(PYTHON) -m pytest -q -m "not peers"
@@ -31,12 +32,14 @@ test-peers: build ## Compare with Megatron-core (installs torch: some GB)
 	$(UV) pip install -q -p .venv "megatron-core==0.16.1" torch
 	$(PYTHON) -m pytest -q -m peers
 
-lint: build ## Check style, types and lints
+# Clippy comes before the build: it sets PyO3 up otherwise, and the core would be linked again, for minutes.
+lint: .venv/ready ## Check style, types and lints
 	cargo fmt --check
 	cargo clippy -q --release --workspace --all-targets -- -D warnings
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	@$(MAKE) --no-print-directory build
 	.venv/bin/python -m mypy.stubtest bloomdata._core
 
 format: .venv/ready ## Format all code

@@ -206,7 +206,8 @@ def _in_a_child(arguments: list[str], output: Path, call: int, how: int) -> tupl
 
 def _strike_everywhere(specification: dict) -> None:
     """The other side of `strike`, in a process that has the library preloaded. Prints one line of JSON per strike."""
-    import h5py  # noqa: F401 - here once, not in every child
+    # All that a command imports is here once, not in every child: that would take most of a child's time.
+    import h5py  # noqa: F401
 
     import bloomdata.cli.commands
     import bloomdata.fetching.opening
@@ -214,7 +215,9 @@ def _strike_everywhere(specification: dict) -> None:
     import bloomdata.verbs.pack
     import bloomdata.verbs.prepare
     import bloomdata.verbs.shard  # noqa: F401
+    from bloomdata.cli.parser import build_parser
 
+    build_parser()  # imports the modules of all commands
     output, how = Path(specification["output"]), specification["how"]
     status, errors, kinds = _in_a_child(specification["then"], output, 0, 0)
     assert status == 0, errors

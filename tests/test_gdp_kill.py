@@ -32,6 +32,11 @@ def start(source, output, *more):
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
+def wait_until_it_works(process, output):
+    while not (output / ".gdp").exists() and process.poll() is None:
+        time.sleep(0.001)
+
+
 def end(process):
     """Exit status, and what was said on stderr."""
     _, errors = process.communicate(timeout=60)
@@ -53,8 +58,7 @@ def undisturbed(corpus, tmp_path_factory):
     output = tmp_path_factory.mktemp("undisturbed") / "out"
     begin = time.monotonic()
     process = start(corpus, output)
-    while not (output / ".gdp").exists() and process.poll() is None:
-        time.sleep(0.001)
+    wait_until_it_works(process, output)
     working = time.monotonic() - begin
     assert end(process) == (0, "")
     return tree(output), working, time.monotonic() - begin
@@ -89,7 +93,8 @@ def test_ctrl_c_ends_a_run_at_once_and_the_same_command_goes_on(corpus, undistur
     """While it shuffles: later on, libraries of Python may swallow the interrupt until the program ends by force."""
     wanted, working, done = undisturbed
     process = start(corpus, tmp_path / "out")
-    time.sleep(working + (done - working) / 8)
+    wait_until_it_works(process, tmp_path / "out")
+    time.sleep((done - working) / 8)
     begin = time.monotonic()
     process.send_signal(signal.SIGINT)
     status, errors = end(process)

@@ -97,7 +97,9 @@ def test_less_than_one_thread_is_refused(threads, ours):
 
 
 @pytest.mark.parametrize(
-    "kind", [tuple, iter, dict.fromkeys, lambda texts: np.array(texts, object), np.array], ids=repr
+    "kind",
+    [tuple, iter, dict.fromkeys, lambda texts: np.array(texts, object), np.array],
+    ids=["tuple", "iterator", "keys of a dict", "array of objects", "array of str"],
 )
 def test_anything_that_lists_texts(kind, ours):
     texts = [text for text in TEXTS if "\0" not in text]
