@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bloomdata_core::pipeline::encode::{EncodeOptions, Encoded, Spare, encode};
+use bloomdata_core::pipeline::encode::{EncodeOptions, Encoded, encode};
 use bloomdata_core::pipeline::feed::Reading;
 use bloomdata_core::pipeline::lengths::Counts;
 use bloomdata_core::progress::Progress;
 use bloomdata_core::tokenizers::Tokenizer;
+use bloomdata_core::tokenizers::spare::Spare;
 use bloomdata_core::{Error, Result};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
@@ -47,7 +48,8 @@ impl EncodedFiles {
         options: EncodeOptions,
         num_threads: usize,
     ) -> PyResult<Self> {
-        let (progress, spare) = <(Arc<Progress>, Arc<Spare>)>::default();
+        // As many as there may be batches on the way, and a few that are held.
+        let (progress, spare) = (Arc::<Progress>::default(), Arc::new(Spare::new(4 * num_threads + 8)));
         let columns = vec![options.text_field.column().to_owned()];
         let (list, tables) = list_inputs(inputs, None, Vec::new(), columns, &progress).map_err(to_python)?;
         let paths = list.inputs.iter().map(|input| input.path.display().to_string()).collect();
@@ -89,7 +91,7 @@ impl EncodedFiles {
             // Never with the GIL: another thread of Python may be waiting, too.
             match py.detach(|| self.wait()) {
                 Ok(Encoded { file, ids, lengths, lines }) => {
-                    let ids = Ids::view(py, ids, Some(Arc::clone(&self.spare)))?;
+                    let ids = Ids::view(py, ids, Arc::clone(&self.spare))?;
                     let (lengths, lines) = (little_endian(py, lengths), little_endian(py, lines));
                     return Ok(Some((ids, lengths, lines, self.paths[file].clone())));
                 }

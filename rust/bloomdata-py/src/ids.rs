@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 use std::sync::Arc;
 
-use bloomdata_core::pipeline::encode::Spare;
+use bloomdata_core::tokenizers::spare::Spare;
 use pyo3::ffi::{Py_buffer, PyBuffer_FillInfo};
 use pyo3::prelude::*;
 use pyo3::types::PyMemoryView;
@@ -12,7 +12,7 @@ use pyo3::types::PyMemoryView;
 #[pyclass(frozen, module = "bloomdata._core")]
 pub(crate) struct Ids {
     ids: Vec<u32>,
-    spare: Option<Arc<Spare>>,
+    spare: Arc<Spare>,
 }
 
 impl Ids {
@@ -20,7 +20,7 @@ impl Ids {
     pub(crate) fn view(
         py: Python<'_>,
         ids: Vec<u32>,
-        spare: Option<Arc<Spare>>,
+        spare: Arc<Spare>,
     ) -> PyResult<Bound<'_, PyMemoryView>> {
         let ids = if cfg!(target_endian = "big") { ids.into_iter().map(u32::to_le).collect() } else { ids };
         let ids = Bound::new(py, Self { ids, spare })?;
@@ -30,9 +30,7 @@ impl Ids {
 
 impl Drop for Ids {
     fn drop(&mut self) {
-        if let Some(spare) = self.spare.take() {
-            spare.give(std::mem::take(&mut self.ids));
-        }
+        self.spare.give(std::mem::take(&mut self.ids));
     }
 }
 

@@ -4,6 +4,7 @@ use bloomdata_core::json_fields::FieldPath;
 use bloomdata_core::pipeline::books::OnBadRecord;
 use bloomdata_core::pipeline::encode::EncodeOptions;
 use bloomdata_core::tokenizers::batch::{Batch, Wanted, encode_batch};
+use bloomdata_core::tokenizers::spare::Spare;
 use bloomdata_core::tokenizers::{SpecialIds, Tokenizer as CoreTokenizer, TokenizerOptions};
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::texts::Texts;
 #[pyclass(frozen, module = "bloomdata._core")]
 pub(crate) struct Tokenizer {
     inner: Arc<dyn CoreTokenizer>,
+    spare: Arc<Spare>,
 }
 
 impl Tokenizer {
@@ -41,7 +43,9 @@ impl Tokenizer {
             give_back();
             opened
         });
-        opened.map(|inner| Self { inner: inner.into() }).map_err(to_python)
+        // One for the batch that is worked on, and one for the next.
+        let spare = Arc::new(Spare::new(2));
+        opened.map(|inner| Self { inner: inner.into(), spare }).map_err(to_python)
     }
 
     /// Ids of a text as little-endian uint32.
@@ -72,9 +76,9 @@ impl Tokenizer {
         let texts = texts.all()?;
         let Batch { ids, lengths } = enter(py, None, |progress| {
             let wanted = Wanted { special: adds_special, ids: keeps_ids };
-            encode_batch(self.inner.as_ref(), &texts, wanted, num_threads, progress)
+            encode_batch(self.inner.as_ref(), &texts, wanted, num_threads, self.spare.take(), progress)
         })?;
-        Ok((Ids::view(py, ids, None)?, little_endian(py, lengths)))
+        Ok((Ids::view(py, ids, Arc::clone(&self.spare))?, little_endian(py, lengths)))
     }
 
     /// Starts to encode the texts of files; bad records are errors, or left out.

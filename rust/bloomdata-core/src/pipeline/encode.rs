@@ -1,7 +1,5 @@
 //! Token ids of all texts of the inputs, batch by batch and in order, without writing anything.
 
-use std::sync::{Mutex, PoisonError};
-
 use super::books::OnBadRecord;
 use super::feed::{Item, Reading};
 use super::lengths::Counts;
@@ -11,10 +9,8 @@ use crate::error::{Error, Result};
 use crate::json_fields::FieldPath;
 use crate::ordered::Results;
 use crate::progress::Progress;
+use crate::tokenizers::spare::Spare;
 use crate::tokenizers::{Leaving, Tokenizer};
-
-/// Memory for ids that is kept for the next batch: to get it anew, page by page, can take as long as to fill it.
-const MAX_SPARE: usize = 64;
 
 /// What to encode.
 #[derive(Debug)]
@@ -38,25 +34,6 @@ pub struct Encoded {
     pub lengths: Vec<u64>,
     /// Where each text is in its input: the number of its line, or row, from 1.
     pub lines: Vec<u64>,
-}
-
-/// Lists of ids that are no longer needed, for their memory.
-#[derive(Debug, Default)]
-pub struct Spare(Mutex<Vec<Vec<u32>>>);
-
-impl Spare {
-    /// Keeps the memory of a list.
-    pub fn give(&self, mut list: Vec<u32>) {
-        list.clear();
-        let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lists.len() < MAX_SPARE {
-            lists.push(list);
-        }
-    }
-
-    fn take(&self) -> Vec<u32> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
 }
 
 /// What the pool makes of a block.

@@ -89,7 +89,7 @@ impl Done {
     }
 }
 
-/// Encodes all texts.
+/// Encodes all texts; `spare` is a list whose memory the ids may have.
 ///
 /// # Errors
 /// What the backend reports, of the first text that fails; a stop that was asked for.
@@ -98,14 +98,17 @@ pub fn encode_batch(
     texts: &[&str],
     wanted: Wanted,
     num_threads: usize,
+    spare: Vec<u32>,
     progress: &Progress,
 ) -> Result<Batch> {
     let parts = parts(texts);
     if num_threads <= 1 || parts.len() <= 1 {
-        return encode_in_order(tokenizer, texts, &parts, wanted, progress);
+        let batch = Batch { ids: spare, ..Batch::default() };
+        return encode_in_order(tokenizer, texts, &parts, wanted, batch, progress);
     }
     let (next, has_failed, done) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::<Done>::default());
     let lock = || done.lock().unwrap_or_else(PoisonError::into_inner);
+    lock().batch.ids = spare;
     if let (true, Some(&(from, end))) = (wanted.ids, parts.first()) {
         let mut done = lock();
         (done.first_bytes, done.all_bytes) = (size(&texts[from..end]), size(texts));
@@ -145,9 +148,9 @@ fn encode_in_order(
     texts: &[&str],
     parts: &[(usize, usize)],
     wanted: Wanted,
+    mut batch: Batch,
     progress: &Progress,
 ) -> Result<Batch> {
-    let mut batch = Batch::default();
     for &(from, end) in parts {
         progress.check()?;
         encode_part(tokenizer, &texts[from..end], wanted, &mut batch)?;

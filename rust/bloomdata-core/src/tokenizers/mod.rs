@@ -7,6 +7,7 @@
 //! - `memory`: large pages, and memory that is asked for early.
 //! - [`reference`]: the `tokenizers` crate, exact for every `tokenizer.json`.
 //! - `source`: the file that both of these read.
+//! - [`spare`]: memory of ids that is used again.
 //! - [`special`]: which ids end and pad a document.
 //! - [`training`]: a vocabulary from texts.
 
@@ -18,6 +19,7 @@ mod memory;
 mod offsets;
 pub mod reference;
 mod source;
+pub mod spare;
 pub mod special;
 pub mod training;
 

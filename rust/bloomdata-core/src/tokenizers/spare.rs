@@ -1,0 +1,58 @@
+//! Memory of ids that is used again: to get it anew, page by page, can take as long as to fill it.
+
+use std::sync::{Mutex, PoisonError};
+
+/// Ids of a list that is kept, at most: 16 MiB.
+const MAX_IDS: usize = 1 << 22;
+
+/// Lists of ids that nobody reads any more, a few of them.
+#[derive(Debug)]
+pub struct Spare {
+    lists: Mutex<Vec<Vec<u32>>>,
+    max_lists: usize,
+}
+
+impl Spare {
+    /// Keeps so many lists at most.
+    pub fn new(max_lists: usize) -> Self {
+        Self { lists: Mutex::default(), max_lists }
+    }
+
+    /// Keeps the memory of a list.
+    pub fn give(&self, mut list: Vec<u32>) {
+        if list.capacity() > MAX_IDS {
+            return;
+        }
+        list.clear();
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if lists.len() < self.max_lists {
+            lists.push(list);
+        }
+    }
+
+    /// An empty list, with memory if there is any.
+    pub fn take(&self) -> Vec<u32> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_lists_are_kept_empty_and_none_that_is_too_large() {
+        let spare = Spare::new(2);
+        spare.give(Vec::with_capacity(MAX_IDS + 1));
+        assert_eq!(spare.take().capacity(), 0);
+        for first in 1..=3 {
+            spare.give(vec![first; 10]);
+        }
+        let capacities = [(); 3].map(|()| {
+            let list = spare.take();
+            assert!(list.is_empty());
+            list.capacity()
+        });
+        assert_eq!(capacities, [10, 10, 0]);
+    }
+}
