@@ -59,6 +59,7 @@ def load_bloomdata(options: argparse.Namespace) -> Library:
     return Library(
         encode=lambda texts: once(tokenizer.encode_batch, texts, add_special_tokens=False, num_threads=threads),
         flatten=lambda result: result,
+        batch_characters=2_000_000,
     )
 
 

@@ -1,10 +1,11 @@
 //! Letters, numbers and white space, exactly as the regex engine of the `tokenizers` crate has them.
 //!
-//! Tables of another Unicode version would differ for a few thousand characters, so the engine itself is asked, once.
+//! Another Unicode version would differ for a few thousand characters. To ask the engine itself takes 80 ms, so its answers
+//! are kept in [`class_ranges`](super::class_ranges); a test compares them with the engine's.
 
 use std::sync::OnceLock;
 
-use tokenizers::utils::SysRegex;
+use super::class_ranges::RANGES;
 
 /// What a character is for the patterns of GPT-2 and its successors.
 pub(super) const OTHER: u8 = 0;
@@ -17,12 +18,10 @@ pub(super) const SPACE: u8 = 3;
 
 /// Of characters that begin with the same two bytes and are of several classes.
 const MIXED: u8 = u8::MAX;
-/// Planes whose characters belong to nothing: not assigned, or for private use.
-const EMPTY: [std::ops::RangeInclusive<u32>; 2] = [0x4_0000..=0xd_ffff, 0xf_0000..=0x10_ffff];
-
 /// Classes by code point.
 #[derive(Debug)]
 pub(super) struct Classes {
+    /// Up to the last that is of a class.
     all: Vec<u8>,
     /// By the first two bytes, six bits of each; all that there is to know for nearly every character.
     by_two: Vec<u8>,
@@ -34,36 +33,31 @@ pub(super) struct Classes {
 }
 
 impl Classes {
-    /// The table; made at the first call, in some 20 ms.
+    /// The table; made at the first call.
     pub(super) fn get() -> &'static Self {
         static TABLE: OnceLock<Classes> = OnceLock::new();
-        TABLE.get_or_init(|| {
-            Self::new(
-                (0..=u32::from(char::MAX)).filter(|code| !EMPTY.iter().any(|plane| plane.contains(code))),
-            )
-        })
+        TABLE.get_or_init(|| Self::new(RANGES))
     }
 
-    /// With what the engine says of these characters.
-    fn new(codes: impl Iterator<Item = u32>) -> Self {
-        let mut all = vec![OTHER; char::MAX as usize + 1];
-        let text: String = codes.filter_map(char::from_u32).collect();
-        for (pattern, class) in [(r"\p{L}+", LETTER), (r"\p{N}+", NUMBER), (r"\s+", SPACE)] {
-            let Ok(regex) = SysRegex::new(pattern) else { continue };
-            for (start, end) in regex.find_iter(&text) {
-                for letter in text[start..end].chars() {
-                    all[letter as usize] = class;
-                }
+    /// From first and last of characters that stand behind each other and are of one class.
+    fn new(ranges: &[(u32, u32, u8)]) -> Self {
+        let size = ranges.iter().map(|&(_, last, _)| last as usize + 1).max().unwrap_or_default();
+        // Behind the last group of characters that begin with the same two bytes.
+        let mut all = vec![OTHER; size.next_multiple_of(1 << 12).max(1 << 16)];
+        for &(first, last, class) in ranges {
+            all[first as usize..=last as usize].fill(class);
+        }
+        let mut by_two = vec![OTHER; 1 << 12];
+        // Characters of two, three and four bytes: from where on, and how many begin with the same two.
+        for (from, end, same) in [(0x80, 0x800, 1), (0x800, 1 << 16, 1 << 6), (1 << 16, all.len(), 1 << 12)] {
+            for code in (from..end).step_by(same) {
+                let Some(letter) = u32::try_from(code).ok().and_then(char::from_u32) else { continue };
+                let mut bytes = [0; 4];
+                letter.encode_utf8(&mut bytes);
+                let is_one = all[code..code + same].iter().all(|&class| class == all[code]);
+                by_two[two(bytes[0], bytes[1])] = if is_one { all[code] } else { MIXED };
             }
         }
-        let mut by_two = vec![None; 1 << 12];
-        for letter in (0x80..=u32::from(char::MAX)).filter_map(char::from_u32) {
-            let mut bytes = [0; 4];
-            letter.encode_utf8(&mut bytes);
-            let (class, known) = (all[letter as usize], &mut by_two[two(bytes[0], bytes[1])]);
-            *known = Some(if known.is_none_or(|known| known == class) { class } else { MIXED });
-        }
-        let by_two: Vec<u8> = by_two.into_iter().map(Option::unwrap_or_default).collect();
         let all_letters = |first: &u8| (0..64).all(|second| by_two[two(*first, second)] == LETTER);
         // From the middle of Chinese, which is letters in every version of Unicode.
         let least = (0xe4..=0xe6).rev().take_while(all_letters).last();
@@ -86,7 +80,7 @@ impl Classes {
 
     /// The class of a code point.
     pub(super) fn of(&self, code: u32) -> u8 {
-        self.all[code as usize]
+        self.all.get(code as usize).copied().unwrap_or(OTHER)
     }
 
     /// Whether a character of two bytes is a letter, and whether it is a number or white space: one bit each.
@@ -116,14 +110,61 @@ fn two(first: u8, second: u8) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use tokenizers::utils::SysRegex;
+
     use super::*;
+    use crate::token::narrow;
+
+    /// What the engine says of all characters.
+    fn by_engine() -> Vec<(u32, u32, u8)> {
+        let text: String = (0..=u32::from(char::MAX)).filter_map(char::from_u32).collect();
+        let mut all = vec![OTHER; char::MAX as usize + 2];
+        for (pattern, class) in [(r"\p{L}+", LETTER), (r"\p{N}+", NUMBER), (r"\s+", SPACE)] {
+            for (start, end) in SysRegex::new(pattern).unwrap().find_iter(&text) {
+                text[start..end].chars().for_each(|letter| all[letter as usize] = class);
+            }
+        }
+        let (mut ranges, mut first) = (Vec::new(), 0);
+        for next in 1..all.len() {
+            if all[next] != all[first] {
+                if all[first] != OTHER {
+                    ranges.push((narrow(first), narrow(next - 1), all[first]));
+                }
+                first = next;
+            }
+        }
+        ranges
+    }
 
     #[test]
-    fn planes_that_are_not_looked_at_are_of_no_class() {
-        let whole = Classes::new(0..=u32::from(char::MAX));
-        assert!(whole.all == Classes::get().all && whole.by_two == Classes::get().by_two);
-        assert!(
-            whole.all.contains(&LETTER) && whole.by_two.contains(&LETTER) && whole.by_two.contains(&MIXED)
-        );
+    fn ranges_are_what_the_engine_says() {
+        let expected = by_engine();
+        let line = |ranges: &[(u32, u32, u8)]| {
+            let each = ranges.iter().map(|(first, last, class)| format!("({first:#x}, {last:#x}, {class})"));
+            format!("    {},", each.collect::<Vec<_>>().join(", "))
+        };
+        let lines: Vec<_> = expected.chunks(5).map(line).collect();
+        assert!(expected == RANGES, "class_ranges.rs should hold\n{}", lines.join("\n"));
+    }
+
+    #[test]
+    fn what_begins_with_two_bytes_is_of_their_class() {
+        let classes = Classes::get();
+        let mut seen = vec![Vec::new(); 1 << 12];
+        for letter in (0x80..=u32::from(char::MAX)).filter_map(char::from_u32) {
+            let mut bytes = [0; 4];
+            letter.encode_utf8(&mut bytes);
+            let class = classes.of(letter.into());
+            let seen = &mut seen[two(bytes[0], bytes[1])];
+            if !seen.contains(&class) {
+                seen.push(class);
+            }
+            assert!(classes.by_two(bytes[0], bytes[1]).is_none_or(|one| one == class), "{letter:?}");
+        }
+        for (seen, &class) in seen.iter().zip(&classes.by_two) {
+            assert_eq!(seen.len() > 1, class == MIXED);
+        }
+        let [first, last] = classes.letters_by_first();
+        assert!(first <= 0xe5 && last >= 0xe8);
     }
 }

@@ -11,7 +11,7 @@
 //! - [`words`], [`stages`]: pre-tokenizers in a row.
 //! - [`split`]: words, as the pattern of a family cuts them.
 //! - [`pattern`], [`charsets`]: the same for patterns of sets of characters.
-//! - [`classes`]: letters, numbers and spaces, as the crate's regex engine has them.
+//! - [`classes`], `class_ranges`: letters, numbers and spaces, as the crate's regex engine has them.
 //! - [`around`]: what is put in front of texts and behind them.
 //! - [`vocabulary`], [`letters`]: names of tokens, and text of ids.
 //! - [`file`], [`model`]: a word becomes ids.
@@ -28,6 +28,7 @@ mod around;
 mod cache;
 mod chars;
 mod charsets;
+mod class_ranges;
 mod classes;
 mod definition;
 mod file;
