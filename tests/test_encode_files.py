@@ -6,6 +6,7 @@ import doctest
 import gc
 import gzip
 import json
+import multiprocessing
 import random
 import signal
 import threading
@@ -196,6 +197,24 @@ def test_ctrl_c_ends_the_wait_for_a_batch(tokenizer, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         found.append(next(batches))
     assert not found
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_has_to_begin_anew(tokenizer, tmp_path):
+    path = write(tmp_path / "a.jsonl", lines(["lower " * 1000] * 2000))
+    batches = tokenizer.encode_files(path)
+    first = next(batches)
+    child = multiprocessing.get_context("fork").Process(target=begin_anew, args=(batches, tokenizer, path))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    assert first.lines.size + sum(batch.lines.size for batch in batches) == 2000
+
+
+def begin_anew(batches, tokenizer, path):
+    with pytest.raises(ConfigError, match="fork"):
+        next(batches)
+    assert sum(batch.lines.size for batch in tokenizer.encode_files(path)) == 2000
 
 
 def test_the_example_of_the_docstring_runs(raw):

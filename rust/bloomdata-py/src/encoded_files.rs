@@ -27,6 +27,8 @@ const POLL: Duration = Duration::from_millis(50);
 #[pyclass(frozen, module = "bloomdata._core")]
 pub(crate) struct EncodedFiles {
     paths: Vec<String>,
+    /// Whose threads encode: a child of a fork has none of them, and would wait for ever.
+    process: u32,
     progress: Arc<Progress>,
     spare: Arc<Spare>,
     running: Mutex<Option<Running>>,
@@ -64,7 +66,8 @@ impl EncodedFiles {
             })
         };
         let thread = std::thread::Builder::new().spawn(work)?;
-        Ok(Self { paths, progress, spare, running: Mutex::new(Some(Running { batches, thread })) })
+        let running = Mutex::new(Some(Running { batches, thread }));
+        Ok(Self { paths, process: std::process::id(), progress, spare, running })
     }
 
     /// Waits for the next batch for a while.
@@ -87,6 +90,10 @@ impl EncodedFiles {
 impl EncodedFiles {
     /// The next batch; none at the end.
     fn next_batch<'py>(&self, py: Python<'py>) -> PyResult<Option<Batch<'py>>> {
+        if std::process::id() != self.process {
+            let reason = "was called in the process before a fork; call it again in this one";
+            return Err(to_python(Error::config("encode_files", reason)));
+        }
         loop {
             // Never with the GIL: another thread of Python may be waiting, too.
             match py.detach(|| self.wait()) {

@@ -1,11 +1,12 @@
 //! Memory of ids that is used again: to get it anew, page by page, can take as long as to fill it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Ids of a list that is kept, at most: 16 MiB.
 const MAX_IDS: usize = 1 << 22;
 
-/// Lists of ids that nobody reads any more, a few of them.
+/// Lists of ids that nobody reads any more, a few of them. Nobody waits for them: a fork may have copied the lock while a
+/// thread held it.
 #[derive(Debug)]
 pub struct Spare {
     lists: Mutex<Vec<Vec<u32>>>,
@@ -24,15 +25,16 @@ impl Spare {
             return;
         }
         list.clear();
-        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        if lists.len() < self.max_lists {
+        if let Ok(mut lists) = self.lists.try_lock()
+            && lists.len() < self.max_lists
+        {
             lists.push(list);
         }
     }
 
     /// An empty list, with memory if there is any.
     pub fn take(&self) -> Vec<u32> {
-        self.lists.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        self.lists.try_lock().ok().and_then(|mut lists| lists.pop()).unwrap_or_default()
     }
 }
 
@@ -54,5 +56,15 @@ mod tests {
             list.capacity()
         });
         assert_eq!(capacities, [10, 10, 0]);
+    }
+
+    #[test]
+    fn a_lock_that_is_held_for_ever_is_no_reason_to_wait() {
+        let spare = Spare::new(2);
+        let held = spare.lists.lock();
+        spare.give(vec![1]);
+        assert_eq!(spare.take().capacity(), 0);
+        drop(held);
+        assert_eq!(spare.take().capacity(), 0);
     }
 }
