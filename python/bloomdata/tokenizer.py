@@ -181,7 +181,7 @@ class Tokenizer:
             num_threads: Threads that encode; one per processor by default.
 
         Returns:
-            An iterator of `EncodedBatch`: about a MiB of text each (more where a line or a zstd frame is longer), of one
+            An iterator of `EncodedBatch`: about a MiB of text each (more for a longer line or zstd frame), of one
             file, with the line of every text; an empty text is there without ids, a blank line is no text. At its end,
             `counts` says what each file held.
 
