@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,14 @@ def raw(tmp_path, monkeypatch):
     lines = [json.dumps({"text": text}) for text in ("hello world", "a second document")]
     (folder / "a.jsonl").write_text("\n".join(lines) + "\n")
     return folder
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises `KeyboardInterrupt`: whoever runs the tests in the background may have switched it off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -187,15 +187,18 @@ def test_several_threads_may_take_batches(tokenizer, tmp_path):
     assert batches.counts.documents == 4000
 
 
-def test_ctrl_c_ends_the_wait_for_a_batch(tokenizer, tmp_path):
+def test_ctrl_c_ends_the_wait_for_a_batch(tokenizer, tmp_path, interruptible):
     # One word takes a second: no batch is ready when the signal comes.
     path = write(tmp_path / "a.jsonl", lines(["lowerlower" * 1_000_000]))
     batches = tokenizer.encode_files(path)
     timer = threading.Timer(0.02, signal.raise_signal, [signal.SIGINT])
     timer.start()
     found = []
-    with pytest.raises(KeyboardInterrupt):
-        found.append(next(batches))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            found.append(next(batches))
+    finally:
+        timer.join()
     assert not found
 
 

@@ -59,9 +59,7 @@ def test_ctrl_c_ends_a_run_that_compresses_hard(level, corpus, tmp_path):
     assert status == 130, errors
 
 
-def test_keyboard_interrupt_of_a_python_call_comes_at_once_and_the_call_can_go_on(slow_corpus, tmp_path):
-    # Whoever runs the tests in the background may have switched it off.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def test_keyboard_interrupt_of_a_python_call_comes_at_once_and_the_call_can_go_on(slow_corpus, tmp_path, interruptible):
     timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
     timer.start()
     begin = time.monotonic()
@@ -70,7 +68,6 @@ def test_keyboard_interrupt_of_a_python_call_comes_at_once_and_the_call_can_go_o
             bloomdata.shard(slow_corpus, tmp_path / "output", max_lines=600, on_bad_record="quarantine")
     finally:
         timer.join()
-        signal.signal(signal.SIGINT, before)
     assert time.monotonic() - begin < 2.3
     resumed = bloomdata.shard(slow_corpus, tmp_path / "output", max_lines=600, on_bad_record="quarantine")
     assert resumed.was_resumed
