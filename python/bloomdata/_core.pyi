@@ -16,6 +16,7 @@ __all__ = [
     "encode_ends",
     "finish_folder",
     "hash_file",
+    "is_text_source",
     "legacy_intervals",
     "legacy_shuffle",
     "lengths",
@@ -25,6 +26,7 @@ __all__ = [
     "pack",
     "plan",
     "read_lines",
+    "read_manifest",
     "read_records",
     "shard",
     "split_matrix",
@@ -129,7 +131,7 @@ def hash_file(path: str | PathLike[str]) -> tuple[int, str]: ...
 def finish_folder(folder: str | PathLike[str], manifest: str) -> str: ...
 def lengths(
     inputs: list[str],
-    streams: list[tuple[str, Any]],
+    streams: Sequence[tuple[str, Any, str]],
     config: str,
     num_threads: int,
     on_progress: Callable[[int, int, int, int], object] | None,
@@ -137,23 +139,25 @@ def lengths(
 def plan(lengths: bytes, sequence_length: int, packings: list[str], seed: int, window_tokens: int) -> str: ...
 def train_tokenizer(
     inputs: list[str],
-    streams: list[tuple[str, Any]],
+    streams: Sequence[tuple[str, Any, str]],
     config: str,
     num_threads: int,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> str: ...
 def read_lines(path: str | PathLike[str], first: int, count: int) -> list[str]: ...
 def read_records(source: str, records: list[str]) -> str: ...
+def is_text_source(source: str) -> bool: ...
+def read_manifest(folder: str | PathLike[str]) -> str | None: ...
 def shard(
     inputs: list[str],
-    streams: list[tuple[str, Any]],
+    streams: Sequence[tuple[str, Any, str]],
     config: str,
     options: tuple[str, int, bool, float],
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def pack(
     inputs: list[str],
-    streams: list[tuple[str, Any]],
+    streams: Sequence[tuple[str, Any, str]],
     config: str,
     options: tuple[str, int, bool, float],
     hdf5: object,

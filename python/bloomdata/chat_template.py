@@ -217,6 +217,29 @@ def template_source(template: str | os.PathLike[str]) -> str:
     return source
 
 
+def own_template(tokenizer: str | os.PathLike[str]) -> str:
+    """The chat template that stands beside a tokenizer.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if os.fspath(tokenizer) == "bytes":
+        raise ConfigError(f'template: the tokenizer "bytes" has no chat template; {_WHAT_TO_PASS}')
+    folder = Path(tokenizer)
+    folder = folder if folder.is_dir() else folder.parent
+    if not has_chat_template(folder):
+        raise ConfigError(
+            f"template: {folder} has no chat template (no chat_template.jinja, and no chat_template in {_CONFIG}); "
+            f"{_WHAT_TO_PASS}"
+        )
+    return template_source(folder)
+
+
+_WHAT_TO_PASS = (
+    'pass template= with a name such as "human_bot" or "chatml", a .jinja file, or the source of a Jinja template'
+)
+
+
 def has_chat_template(tokenizer: str | os.PathLike[str]) -> bool:
     """Whether a chat template stands beside a tokenizer."""
     folder = Path(tokenizer)

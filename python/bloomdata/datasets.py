@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from bloomdata.errors import ConfigError, CorruptDataError, UnsupportedFormatError
+from bloomdata import _core
+from bloomdata.errors import ConfigError, UnsupportedFormatError
 from bloomdata.indexed_dataset import IndexedDataset
 from bloomdata.packed import PackedDataset as PackedDataset
 
@@ -81,23 +82,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: There is none.
-        CorruptDataError: It is damaged.
+        CorruptDataError: It is damaged, or names a path outside the folder.
+        UnsupportedFormatError: It is of another version.
     """
-    path = folder / "manifest.json"
-    if not path.exists():
+    text = _core.read_manifest(folder)
+    if text is None:
         raise ConfigError(f"{folder}: not a finished output of bloomdata, it has no manifest.json")
-    try:
-        manifest: Any = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise CorruptDataError(f"{path}: {error}") from error
-    facts = manifest if isinstance(manifest, dict) else {}
-    outputs = facts.get("outputs")
-    if not (isinstance(outputs, list) and isinstance(facts.get("config"), dict) and isinstance(facts.get("verb"), str)):
-        raise CorruptDataError(f"{path}: not a manifest of bloomdata")
-    if not all(isinstance(output, dict) and isinstance(output.get("path"), str) for output in outputs):
-        raise CorruptDataError(f"{path}: outputs without a path")
-    checked: dict[str, Any] = manifest
-    return checked
+    manifest: dict[str, Any] = json.loads(text)
+    return manifest
 
 
 def _open_file(path: Path) -> IndexedDataset | PackedDataset:

@@ -13,6 +13,7 @@ import numpy as np
 
 from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.indexed_dataset import MAGIC, TOKEN_DTYPES, IndexedDataset
+from bloomdata.paths import output_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +64,7 @@ class IndexedDatasetWriter:
         vocab_size: int | None = None,
         overwrite: bool = False,
     ) -> None:
-        self.path_prefix = os.fspath(path_prefix)
+        self.path_prefix = output_path(path_prefix, "path_prefix")
         if (dtype is None) == (vocab_size is None):
             raise ConfigError("dtype: name either a dtype or a vocab_size")
         if vocab_size is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.metrics import metrics_table
+from bloomdata.paths import output_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,6 +119,7 @@ class Report:
         """
         from bloomdata.html_report import html_report
 
+        path = output_path(path, "html")
         check_outside(path, self.folder)
         page = html_report(self.manifest, folder=str(self.folder))
         unfinished = Path(path).with_name(f".{Path(path).name}.part")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bloomdata.errors import ConfigError
+from bloomdata.paths import output_path
 
 ADDED_TOKEN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
 
@@ -18,7 +19,7 @@ def prepare_folder(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
     Raises:
         ConfigError: One that holds a tokenizer, unless it may be replaced, or that cannot be made.
     """
-    folder = Path(output)
+    folder = Path(output_path(output))
     if (folder / "tokenizer.json").exists() and not overwrite:
         raise ConfigError(f"output: {folder} holds a tokenizer; overwrite=True replaces it")
     try:

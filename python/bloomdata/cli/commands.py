@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.cli.progress import progress
+from bloomdata.paths import output_path
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +27,7 @@ def _run(options: argparse.Namespace, verb: Callable[..., Report]) -> int:
     from bloomdata.report import check_outside
 
     if options.html is not None:
-        check_outside(options.html, options.output)
+        check_outside(output_path(options.html, "html"), options.output)
     arguments = {name: value for name, value in vars(options).items() if name not in _OWN}
     with progress(options.verb, quiet=options.quiet or options.json) as on_progress:
         report = verb(options.inputs, options.output, **arguments, on_progress=on_progress)

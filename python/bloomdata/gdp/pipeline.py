@@ -22,6 +22,7 @@ from bloomdata.gdp.opening import WORK, open_folder
 from bloomdata.gdp.options import bare, check_options, find_inputs, pack_options
 from bloomdata.gdp.splits import SplitCounts, split_counts
 from bloomdata.gdp.write import write_group
+from bloomdata.paths import output_path as local_path
 from bloomdata.report import PackReport
 from bloomdata.verbs.pack import pack
 from bloomdata.verbs.run import check_choice, check_counts, thread_count
@@ -173,7 +174,7 @@ def pipeline(
         "inputs": [[os.fspath(path), path.stat().st_size] for path in inputs],
         "pretrained_tokenizer": os.fspath(pretrained_tokenizer),
     }
-    folder = Path(output_path)
+    folder = Path(local_path(output_path, "output_path"))
     threads = thread_count(num_workers)
     with open_folder(folder, inputs, config, overwrite=overwrite_output_path) as (done, was_resumed):
         if done is None:
@@ -278,7 +279,7 @@ def data_prep(
     Raises:
         ConfigError: An option that cannot work, or a file that is there.
     """
-    target = Path(output_path)
+    target = Path(local_path(output_path, "output_path"))
     if target.suffix != ".hdf5":
         raise ConfigError(f"output_path: {target} does not end in .hdf5")
     if target.exists() and not overwrite_output_path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.verbs.pack import pack_config
+from bloomdata.verbs.pack import pack_config, record_of
 from bloomdata.verbs.run import split_inputs, thread_count
 from bloomdata.verbs.sources import sources_of
 
@@ -152,7 +152,7 @@ def count(
     config = pack_config(
         tokenizer=tokenizer,
         format="megatron",
-        record=record,
+        record=record_of(record, inputs, text_field, messages_keyword),
         text_field=text_field,
         prompt_keyword=prompt_keyword,
         completion_keyword=completion_keyword,
@@ -177,7 +177,7 @@ def count(
         raise ConfigError(f"text_field: {fields!r} must name at least one field, and none twice")
     paths, streams = split_inputs(inputs)
     _, counts = _core.lengths(paths, streams, json.dumps(config), thread_count(num_threads), on_progress)
-    return token_counts(json.loads(counts), paths or [label for label, _ in streams])
+    return token_counts(json.loads(counts), paths or [table.label for table in streams])
 
 
 def token_counts(files: list[dict[str, Any]], arguments: list[str]) -> TokenCounts:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError, CorruptDataError, MismatchError, UnsupportedFormatError
+from bloomdata.paths import output_path
 from bloomdata.sentencepiece_model import PieceType, read_sentencepiece
 from bloomdata.tokenizer_folder import prepare_folder, write_bytes, write_folder
 
@@ -94,7 +95,7 @@ def extend_vocabulary(
     if kinds[0] != kinds[1]:
         raise MismatchError(f"{paths[0]} and {paths[1]}: expected two .model files, or two tokenizer.json")
     extend = _extend_sentencepiece if kinds[0] else _extend_definition
-    return extend(paths[0], paths[1], Path(output), overwrite=overwrite)
+    return extend(paths[0], paths[1], Path(output_path(output)), overwrite=overwrite)
 
 
 def _file(option: str, path: str | os.PathLike[str]) -> Path:

@@ -14,6 +14,7 @@ from bloomdata.fetching.names import items_of
 from bloomdata.fetching.report import FetchReport
 from bloomdata.fetching.unpack import unpack
 from bloomdata.fetching.wanted import wanted_checksums
+from bloomdata.paths import output_path
 from bloomdata.verbs.run import check_choice, check_counts
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def fetch(
         & {item.name for item in items}
     ):
         raise ConfigError(f"decompress: {sorted(twice)[0]} would be a file of its own, and what an archive holds")
-    folder = Path(output)
+    folder = Path(output_path(output))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         books = Books(folder)

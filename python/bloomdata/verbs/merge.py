@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bloomdata import _core
+from bloomdata.paths import output_path
 from bloomdata.report import MergeReport
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def merge(
         >>> bloomdata.merge(["a", "b"], "merged").ledger["documents_kept"]
         4
     """
-    options = (os.fspath(output), 1, overwrite, 10.0)
+    options = (output_path(output), 1, overwrite, 10.0)
     start = time.monotonic()
     result = _core.merge([os.fspath(path) for path in inputs], prefix, options, on_progress)
     return MergeReport.from_run(output, result, time.monotonic() - start)

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
-from bloomdata.chat_template import template_options
+from bloomdata.chat_template import own_template, template_options
 from bloomdata.errors import ConfigError
 from bloomdata.hdf5 import Hdf5Files
+from bloomdata.paths import output_path
 from bloomdata.prepare_sources import SOURCES
 from bloomdata.report import PackReport
 from bloomdata.tokenizer import tokenizer_options
 from bloomdata.verbs.run import check_choice, check_counts, split_inputs, thread_count
+from bloomdata.verbs.tables import column_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -175,7 +177,7 @@ def pack(
         format=format,
         sequence_length=sequence_length,
         packing=packing,
-        record=record,
+        record=record_of(record, inputs, text_field, messages_keyword),
         text_field=text_field,
         prompt_keyword=prompt_keyword,
         completion_keyword=completion_keyword,
@@ -206,7 +208,7 @@ def pack(
         on_bad_record=on_bad_record,
     )
     paths, streams = split_inputs(inputs)
-    options = (os.fspath(output), thread_count(num_threads), overwrite, checkpoint_seconds)
+    options = (output_path(output), thread_count(num_threads), overwrite, checkpoint_seconds)
     hdf5 = Hdf5Files(sequence_length or 1, compression, with_categories=categories is not None)
     start = time.monotonic()
     result = _core.pack(paths, streams, json.dumps(config), options, hdf5, on_progress)
@@ -243,22 +245,26 @@ def pack_config(
     check_counts(**{name: options[name] for name in ("sequence_length", "rows_per_file", "window_tokens", "seed")})
     check_choice("format", format, "hdf5", "megatron")
     check_choice("record", options["record"], "text", "prompt_completion", "messages")
-    if options["record"] == "text" and (template is not None or source is not None):
+    its_source = source_options(source)
+    is_text = its_source is not None and template is None and _core.is_text_source(json.dumps(its_source))
+    if options["record"] == "text" and not is_text and (template is not None or source is not None):
         options["record"] = "messages"
     chats = None
     if options["record"] == "messages":
         rendering = template_options(
-            tokenizer if template is None else template,
+            own_template(tokenizer) if template is None else template,
             tokenizer=tokenizer,
             variables=template_variables,
             date=template_date,
             train_on=train_on,
         )
-        chats = {**rendering, "messages_keyword": messages_keyword, "source": source_options(source)}
+        chats = {**rendering, "messages_keyword": messages_keyword, "source": its_source}
     else:
-        given = {"template_variables": template_variables, "template_date": template_date, "source": source}
+        given = {"template_variables": template_variables, "template_date": template_date}
         if options["record"] == "prompt_completion" and template is not None:
-            given = {"source": source}
+            given = {}
+        if not is_text or options["record"] != "text":
+            given["source"] = source
         for name, value in given.items():
             if value is not None:
                 raise ConfigError(f"{name}: only records of messages have one")
@@ -280,6 +286,7 @@ def pack_config(
             tokenizer, eos_token, pad_token, add_special_tokens=add_special_tokens, special_tokens=special_tokens
         ),
         **options,
+        **({"source": its_source} if is_text and options["record"] == "text" else {}),
         "chats": chats,
         "pair_template": pair_template,
         "format": format,
@@ -310,6 +317,15 @@ _DEFAULTS: dict[str, Any] = {
     "prefix": "data",
     "on_bad_record": "raise",
 }
+
+
+def record_of(record: str, inputs: Inputs, text_field: str | Sequence[str], messages_keyword: str) -> str:
+    """What a record is; a conversation, if a table in memory has a column of messages and none of text."""
+    columns = column_names(inputs) if record == "text" else None
+    if columns is None or messages_keyword not in columns:
+        return record
+    fields = [text_field] if isinstance(text_field, str) else list(text_field)
+    return record if any(field.split(".")[0] in columns for field in fields) else "messages"
 
 
 def source_options(source: str | Mapping[str, Any] | None) -> dict[str, Any] | None:

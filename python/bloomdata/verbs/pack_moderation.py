@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.moderation import few_shot
+from bloomdata.paths import output_path
 from bloomdata.tokenizer import Tokenizer
 from bloomdata.verbs.prepare import prepare
 from bloomdata.verbs.run import check_choice, check_counts
@@ -118,7 +119,7 @@ def pack_moderation(
     """
     check_choice("rest", rest, "keep", "drop")
     check_counts(sequence_length=sequence_length, seed=seed)
-    path = Path(output)
+    path = Path(output_path(output))
     if path.suffix != ".jsonl":
         raise ConfigError(f"output: {path} is no .jsonl file")
     start = time.monotonic()

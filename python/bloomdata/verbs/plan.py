@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.verbs.pack import pack_config
+from bloomdata.verbs.pack import pack_config, record_of
 from bloomdata.verbs.run import check_counts, split_inputs, thread_count
 
 if TYPE_CHECKING:
@@ -128,6 +128,12 @@ def plan(
     if lengths is None:
         if tokenizer is None:
             raise ConfigError("tokenizer: needed, since the inputs are not tokenized")
+        options["record"] = record_of(
+            options.get("record", "text"),
+            inputs,
+            options.get("text_field", "text"),
+            options.get("messages_keyword", "messages"),
+        )
         config = pack_config(tokenizer=tokenizer, sequence_length=sequence_length, **options)
         paths, streams = split_inputs(inputs)
         lengths, _ = _core.lengths(paths, streams, json.dumps(config), thread_count(num_threads), on_progress)

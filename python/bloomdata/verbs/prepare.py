@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bloomdata import _core
 from bloomdata.chat_template import template_options
 from bloomdata.errors import ConfigError
+from bloomdata.paths import output_path
 from bloomdata.prepare_sources import SOURCES
 from bloomdata.report import PrepareReport
 from bloomdata.verbs import one_file
@@ -138,6 +139,7 @@ def prepare(
         )
     elif template is not None or template_variables is not None or template_date is not None:
         raise ConfigError('template: only styles "text" and "completion" have one')
+    output = output_path(output)
     single = one_file.suffix_of(output)
     config = {
         "max_lines": max_lines if single is None else _NO_END,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError
+from bloomdata.paths import output_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,7 +126,7 @@ def read_recipe(
     if unset := set(variables or {}) - set(known):
         raise ConfigError(f"{path}: {sorted(unset)[0]!r} is none of its variables {sorted(known)}")
     values = {**known, **(variables or {})}
-    base = path.parent if folder is None else Path(folder)
+    base = path.parent if folder is None else Path(output_path(folder, "folder"))
     written: set[str] = set()
     checked = []
     for number, step in enumerate(steps, 1):

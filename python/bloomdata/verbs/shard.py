@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from typing import TYPE_CHECKING, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
+from bloomdata.paths import output_path
 from bloomdata.report import ShardReport
 from bloomdata.verbs.run import check_choice, check_counts, split_inputs, thread_count
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from bloomdata.verbs.run import Inputs, OnProgress
@@ -114,7 +115,7 @@ def shard(
         "splits": split_config(splits),
     }
     paths, streams = split_inputs(inputs)
-    options = (os.fspath(output), thread_count(num_threads), overwrite, 10.0)
+    options = (output_path(output), thread_count(num_threads), overwrite, 10.0)
     start = time.monotonic()
     result = _core.shard(paths, streams, json.dumps(config), options, on_progress)
     return ShardReport.from_run(output, result, time.monotonic() - start)

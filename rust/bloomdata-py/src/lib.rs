@@ -1,6 +1,6 @@
 //! The extension module `bloomdata._core`: convert, call, wrap. No algorithms.
 //!
-//! - [`allocator`]: when unused memory goes back to the system.
+//! - [`allocator`]: unused memory goes back to the system.
 //! - [`samples`]: orders, blends and rows as objects.
 //! - [`enter`]: the one door from Python into the core: GIL released, Ctrl-C noticed, errors converted.
 //! - [`errors`]: the core's errors as the classes of `bloomdata.errors`.
@@ -38,8 +38,6 @@ mod verbs;
 /// Rust core of bloomdata.
 #[pyo3::pymodule]
 mod _core {
-    use pyo3::prelude::*;
-
     #[pymodule_export]
     use crate::encoded_files::EncodedFiles;
     #[pymodule_export]
@@ -48,7 +46,7 @@ mod _core {
         split_matrix, split_ranges,
     };
     #[pymodule_export]
-    use crate::records::read_records;
+    use crate::records::{is_text_source, read_records};
     #[pymodule_export]
     use crate::samples::{KeyedOrder, Mixture, PackedRows, RowRules};
     #[pymodule_export]
@@ -57,7 +55,8 @@ mod _core {
     use crate::tokenizer::Tokenizer;
     #[pymodule_export]
     use crate::verbs::{
-        finish_folder, hash_file, lengths, merge, pack, plan, read_lines, shard, train_tokenizer, verify,
+        finish_folder, hash_file, lengths, merge, pack, plan, read_lines, read_manifest, shard,
+        train_tokenizer, verify,
     };
 
     /// `release` or `debug`: benchmarks refuse a debug build.
@@ -67,11 +66,4 @@ mod _core {
     /// Version of the core.
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-    #[pymodule_init]
-    #[allow(clippy::unnecessary_wraps, reason = "PyO3 expects a result")]
-    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-        crate::allocator::set_up();
-        Ok(())
-    }
 }

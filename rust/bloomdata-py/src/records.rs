@@ -19,6 +19,13 @@ pub(crate) fn read_records(py: Python<'_>, source: &str, records: Vec<String>) -
     Ok(told.to_string())
 }
 
+/// Whether the records of a source are texts without roles.
+#[pyfunction]
+pub(crate) fn is_text_source(source: &str) -> PyResult<bool> {
+    let source: RecordSource = serde_json::from_str(source).map_err(|error| config_error(&error))?;
+    Ok(source.is_text())
+}
+
 fn outcome(outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Documents(documents) => {

@@ -1,14 +1,22 @@
 //! Arrow streams that Python hands over by the `PyCapsule` interface (`__arrow_c_stream__`), without a copy.
 
 use arrow::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
-use bloomdata_core::sources::tables::RowStream;
+use bloomdata_core::sources::tables::{RowStream, Table};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
-/// Takes the streams out of Python objects.
-pub(crate) fn take_streams(objects: &[(String, Bound<'_, PyAny>)]) -> PyResult<Vec<(String, RowStream)>> {
-    objects.iter().map(|(label, object)| Ok((label.clone(), take_stream(object)?))).collect()
+/// A label, a Python object with `__arrow_c_stream__`, and what it is: `table`, `dataset` or `stream`.
+pub(crate) type PythonTable<'py> = (String, Bound<'py, PyAny>, String);
+
+/// Takes the streams out of Python objects. With `hashed`, tables are taken twice: once to be hashed.
+pub(crate) fn take_tables(objects: &[PythonTable<'_>], hashed: bool) -> PyResult<Vec<Table>> {
+    let take = |(label, object, kind): &PythonTable<'_>| {
+        let again = if hashed && kind == "table" { Some(take_stream(object)?) } else { None };
+        let (label, rows) = (label.clone(), take_stream(object)?);
+        Ok(Table { label, rows, again, read_once: kind == "stream" })
+    };
+    objects.iter().map(take).collect()
 }
 
 fn take_stream(object: &Bound<'_, PyAny>) -> PyResult<RowStream> {

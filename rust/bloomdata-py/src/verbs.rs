@@ -7,7 +7,7 @@ use bloomdata_core::hash::hash_file as core_hash_file;
 use bloomdata_core::packing::Packing;
 use bloomdata_core::packing::plan::{histogram, plan as core_plan};
 use bloomdata_core::pipeline::lengths::lengths as core_lengths;
-use bloomdata_core::pipeline::manifest::finish_folder as core_finish_folder;
+use bloomdata_core::pipeline::manifest::{Manifest, finish_folder as core_finish_folder};
 use bloomdata_core::pipeline::merge::merge as core_merge;
 use bloomdata_core::pipeline::pack::{PackConfig, pack as core_pack};
 use bloomdata_core::pipeline::run::{RunOptions, RunResult};
@@ -17,7 +17,7 @@ use bloomdata_core::pipeline::verify::verify as core_verify;
 use bloomdata_core::progress::Progress;
 use bloomdata_core::sources::inputs::{InputList, expand as core_expand};
 use bloomdata_core::sources::stream::read_lines as core_read_lines;
-use bloomdata_core::sources::tables::{RowStream, TableReader};
+use bloomdata_core::sources::tables::{Table, TableReader};
 use bloomdata_core::{Error, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -25,7 +25,7 @@ use pyo3::types::PyBytes;
 use crate::enter::enter;
 use crate::errors::{config_error, to_python};
 use crate::hdf5::PythonHdf5;
-use crate::streams::take_streams;
+use crate::streams::{PythonTable, take_tables};
 
 /// Lines of one file of records, from number `first` on, at most `count`.
 #[pyfunction]
@@ -38,17 +38,20 @@ pub(crate) fn read_lines(py: Python<'_>, path: PathBuf, first: u64, count: usize
 pub(crate) fn shard(
     py: Python<'_>,
     inputs: Vec<String>,
-    streams: Vec<(String, Bound<'_, PyAny>)>,
+    streams: Vec<PythonTable<'_>>,
     config: &str,
     options: (PathBuf, usize, bool, f64),
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
     let config: ShardConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
-    let streams = take_streams(&streams)?;
+    let streams = take_tables(&streams, true)?;
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
         let (inputs, tables) = list_inputs(&inputs, Some(&options.output), streams, Vec::new(), progress)?;
-        core_shard(&config, &options, &inputs, &|a, b, c, d, e| tables.read(a, b, c, d, e), progress)
+        let read = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
+        let result = core_shard(&config, &options, &inputs, &read, progress)?;
+        check_streams(&result, &inputs, &tables, progress)?;
+        Ok(result)
     })?;
     report(&result)
 }
@@ -58,20 +61,23 @@ pub(crate) fn shard(
 pub(crate) fn pack(
     py: Python<'_>,
     inputs: Vec<String>,
-    streams: Vec<(String, Bound<'_, PyAny>)>,
+    streams: Vec<PythonTable<'_>>,
     config: &str,
     options: (PathBuf, usize, bool, f64),
     hdf5: Py<PyAny>,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
     let config: PackConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
-    let streams = take_streams(&streams)?;
+    let streams = take_tables(&streams, true)?;
     let options = run_options(options);
     let hdf5 = PythonHdf5::new(hdf5, if config.pairs.categories.is_some() { 3 } else { 2 });
     let result = enter(py, on_progress.as_ref(), |progress| {
         let columns = config.columns()?;
         let (inputs, tables) = list_inputs(&inputs, Some(&options.output), streams, columns, progress)?;
-        core_pack(&config, &options, &inputs, &|a, b, c, d, e| tables.read(a, b, c, d, e), &hdf5, progress)
+        let read = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
+        let result = core_pack(&config, &options, &inputs, &read, &hdf5, progress)?;
+        check_streams(&result, &inputs, &tables, progress)?;
+        Ok(result)
     });
     let result = result.map_err(|error| hdf5.take_raised().unwrap_or(error))?;
     report(&result)
@@ -82,13 +88,13 @@ pub(crate) fn pack(
 pub(crate) fn lengths<'py>(
     py: Python<'py>,
     inputs: Vec<String>,
-    streams: Vec<(String, Bound<'_, PyAny>)>,
+    streams: Vec<PythonTable<'_>>,
     config: &str,
     num_threads: usize,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(Bound<'py, PyBytes>, String)> {
     let config: PackConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
-    let streams = take_streams(&streams)?;
+    let streams = take_tables(&streams, false)?;
     let lengths = enter(py, on_progress.as_ref(), |progress| {
         let (inputs, tables) = list_inputs(&inputs, None, streams, config.columns()?, progress)?;
         let tables = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
@@ -104,13 +110,13 @@ pub(crate) fn lengths<'py>(
 pub(crate) fn train_tokenizer(
     py: Python<'_>,
     inputs: Vec<String>,
-    streams: Vec<(String, Bound<'_, PyAny>)>,
+    streams: Vec<PythonTable<'_>>,
     config: &str,
     num_threads: usize,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let config: TrainConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
-    let streams = take_streams(&streams)?;
+    let streams = take_tables(&streams, false)?;
     let vocabulary = enter(py, on_progress.as_ref(), |progress| {
         let (inputs, tables) = list_inputs(&inputs, None, streams, config.texts.columns()?, progress)?;
         let tables = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
@@ -157,6 +163,13 @@ pub(crate) fn finish_folder(py: Python<'_>, folder: PathBuf, manifest: &str) -> 
     manifest.to_json().map_err(to_python)
 }
 
+/// The manifest of a finished folder as JSON; None for a folder that has none.
+#[pyfunction]
+pub(crate) fn read_manifest(folder: PathBuf) -> PyResult<Option<String>> {
+    let manifest = Manifest::read(&folder).map_err(to_python)?;
+    manifest.map(|manifest| manifest.to_json().map_err(to_python)).transpose()
+}
+
 /// Merges finished Megatron pairs. Returns as `shard`.
 #[pyfunction]
 pub(crate) fn merge(
@@ -193,7 +206,7 @@ fn run_options(
 pub(crate) fn list_inputs(
     inputs: &[String],
     output: Option<&Path>,
-    streams: Vec<(String, RowStream)>,
+    streams: Vec<Table>,
     columns: Vec<String>,
     progress: &Progress,
 ) -> Result<(InputList, TableReader)> {
@@ -203,8 +216,22 @@ pub(crate) fn list_inputs(
         core_expand(inputs, output)?
     };
     progress.total_bytes.store(list.inputs.iter().map(|input| input.size).sum(), Relaxed);
-    let tables = TableReader::new(&mut list.inputs, streams, columns);
+    let tables = TableReader::new(&mut list.inputs, streams, columns, progress)?;
     Ok((list, tables))
+}
+
+/// A folder that was finished before answers for a stream only if that has the same rows.
+fn check_streams(
+    result: &RunResult,
+    inputs: &InputList,
+    tables: &TableReader,
+    progress: &Progress,
+) -> Result<()> {
+    if !result.was_finished {
+        return Ok(());
+    }
+    let hashes: Vec<&str> = result.manifest.inputs.iter().map(|input| &*input.hash).collect();
+    tables.check_unread(&inputs.inputs, &hashes, progress)
 }
 
 fn report(result: &RunResult) -> PyResult<(String, bool, bool)> {

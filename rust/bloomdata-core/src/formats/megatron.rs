@@ -49,6 +49,9 @@ pub struct MegatronWriter {
     buffer: Vec<u8>,
 }
 
+/// Suffix of the lengths of all documents, which only ever have a temporary name.
+pub const LENGTHS_SUFFIX: &str = ".lengths";
+
 /// A path with `suffix` appended to its whole name (`with_extension` would cut at a dot of the name).
 pub fn with_suffix(prefix: &Path, suffix: &str) -> PathBuf {
     let mut name = prefix.as_os_str().to_owned();
@@ -62,7 +65,7 @@ impl MegatronWriter {
     /// # Errors
     /// The system's reason.
     pub fn open(prefix: &Path, dtype: TokenDtype, state: Option<MegatronState>) -> Result<Self> {
-        let (bin_path, spool_path) = (with_suffix(prefix, ".bin"), with_suffix(prefix, ".lengths"));
+        let (bin_path, spool_path) = (with_suffix(prefix, ".bin"), with_suffix(prefix, LENGTHS_SUFFIX));
         let (bin, spool) = match state {
             None => (AtomicFile::create(&bin_path)?, AtomicFile::create(&spool_path)?),
             Some(state) => (

@@ -152,15 +152,16 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<Sealed> {
     file.seal()
 }
 
-/// All files of a folder and its sub-folders, sorted.
+/// All files of a folder and its sub-folders, sorted. Links are listed and not followed.
 ///
 /// # Errors
 /// The system's reason.
 pub fn list_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
-        if path.is_dir() {
+        let entry = entry.map_err(Error::io(folder))?;
+        let path = entry.path();
+        if entry.file_type().map_err(Error::io(&path))?.is_dir() {
             files.extend(list_files(&path)?);
         } else {
             files.push(path);

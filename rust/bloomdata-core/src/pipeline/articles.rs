@@ -10,13 +10,14 @@ use super::books::{ChatCounts, Fate, OnBadRecord, Outcome};
 use super::chats::ChatReader;
 use super::feed::Item;
 use super::pack::{PackConfig, PackFormat, RecordKind};
-use super::texts::TextReader;
+use super::texts::{TextReader, Texts};
 use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::TokenStream;
 use crate::json_fields::{FieldPath, invalid_utf8};
 use crate::packing::types::{COMPLETION, PROMPT, SEPARATOR};
 use crate::sources::Format;
+use crate::stages::RecordSource;
 use crate::templates::prompt_completion::{Pair, PairReader};
 use crate::token::TokenDtype;
 use crate::tokenizers::Tokenizer;
@@ -87,7 +88,7 @@ impl<'run> Worker<'run> {
         let chats = config.chats.as_ref().map(|chats| ChatReader::new(chats, tokenizer)).transpose()?;
         Ok(Self {
             tokenizer,
-            texts: TextReader { fields, formats },
+            texts: TextReader { fields, formats, source: config.source.as_ref().map(RecordSource::reader) },
             pairs: is_pairs.then(|| PairReader::new(config.pairs.clone())).transpose()?,
             chats,
             dtype,
@@ -124,8 +125,8 @@ impl<'run> Worker<'run> {
         ids.iter_mut().for_each(Vec::clear);
         block.for_each(|record| {
             let fate = match self.texts.read(block.file, record) {
-                Ok(None) => Fate::Dropped("blank line"),
-                Ok(Some(texts)) => self.tokenize(&texts, ids, &mut packed.streams)?,
+                Ok(Texts::Dropped(reason)) => Fate::Dropped(reason),
+                Ok(Texts::Found(texts)) => self.tokenize(&texts, ids, &mut packed.streams)?,
                 Err(reason) => self.bad(reason, record),
             };
             Outcome::push(&mut packed.outcomes, record.next_offset, fate);

@@ -3,7 +3,7 @@
 use super::books::OnBadRecord;
 use super::feed::{Item, Reading};
 use super::lengths::Counts;
-use super::texts::TextReader;
+use super::texts::{TextReader, Texts};
 use crate::document::{BadRecord, Block};
 use crate::error::{Error, Result};
 use crate::json_fields::FieldPath;
@@ -57,7 +57,7 @@ pub fn encode(
     give: impl FnMut(Encoded) -> Result<()>,
 ) -> Result<Vec<Counts>> {
     let formats = reading.inputs.inputs.iter().map(|input| input.format).collect();
-    let reader = TextReader { fields: std::slice::from_ref(&options.text_field), formats };
+    let reader = TextReader { fields: std::slice::from_ref(&options.text_field), formats, source: None };
     reading.run(
         || Leaving(tokenizer),
         |_, block| Ok(Item::Block(encode_block(options, tokenizer, &reader, spare.take(), &block)?)),
@@ -76,15 +76,16 @@ fn encode_block(
     let mut part = Part { encoded, records: 0, counts: Counts::default(), bad: None };
     block.for_each(|record| {
         part.records += 1;
-        let texts = match reader.read(block.file, record) {
-            Ok(texts) => texts,
+        let text = match reader.read(block.file, record) {
+            Ok(Texts::Found(texts)) => texts.into_iter().next(),
+            Ok(Texts::Dropped(_)) => None,
             Err(reason) => {
                 part.counts.bad += 1;
                 part.bad.get_or_insert((part.records, record.offset, reason));
                 return Ok(());
             }
         };
-        let Some(text) = texts.and_then(|texts| texts.into_iter().next()) else {
+        let Some(text) = text else {
             part.counts.dropped += 1;
             return Ok(());
         };

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::leftovers::OutputNames;
 use super::manifest::{IndexedInputs, OutputEntry};
 use crate::error::{Error, Result};
 use crate::sources::Input;
@@ -32,8 +33,9 @@ pub enum Entry {
         config: Value,
         /// Inputs as the system described them.
         inputs: Vec<Input>,
-        /// Outputs that get their names at the end, outside any step.
-        last_outputs: Vec<String>,
+        /// Names of the files that the run writes.
+        #[serde(default)]
+        names: OutputNames,
     },
     /// An output is about to get its final name: the next step, if a kill does not come first.
     Sealing {
@@ -86,8 +88,16 @@ impl Journal {
             }
             Err(TryLockError::Error(error)) => return Err(Error::io(&path)(error)),
         }
+        let (entries, good) = Self::parse(&path, &mut file)?;
+        file.set_len(good as u64).map_err(Error::io(&path))?;
+        file.seek(SeekFrom::End(0)).map_err(Error::io(&path))?;
+        Ok((Self { path, file }, entries))
+    }
+
+    /// All whole lines, and how many bytes they are.
+    fn parse(path: &Path, file: &mut File) -> Result<(Vec<Entry>, usize)> {
         let mut text = Vec::new();
-        file.read_to_end(&mut text).map_err(Error::io(&path))?;
+        file.read_to_end(&mut text).map_err(Error::io(path))?;
         let compared = text.len().min(JOURNAL_START.len());
         if text[..compared] != JOURNAL_START[..compared] {
             let reason =
@@ -97,14 +107,22 @@ impl Journal {
         let (mut entries, mut good) = (Vec::new(), 0);
         while let Some(length) = memchr::memchr(b'\n', &text[good..]) {
             let entry = serde_json::from_slice(&text[good..good + length]).map_err(|error| {
-                Error::corrupt(&path, good as u64, format!("{error} (delete the folder to start anew)"))
+                Error::corrupt(path, good as u64, format!("{error} (delete the folder to start anew)"))
             })?;
             entries.push(entry);
             good += length + 1;
         }
-        file.set_len(good as u64).map_err(Error::io(&path))?;
-        file.seek(SeekFrom::End(0)).map_err(Error::io(&path))?;
-        Ok((Self { path, file }, entries))
+        Ok((entries, good))
+    }
+
+    /// What the journal of `folder` says, which this process has locked.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn read(folder: &Path) -> Result<Vec<Entry>> {
+        let path = folder.join(JOURNAL_NAME);
+        let mut file = File::open(&path).map_err(Error::io(&path))?;
+        Self::parse(&path, &mut file).map(|(entries, _)| entries)
     }
 
     /// Forgets everything.
@@ -133,7 +151,7 @@ impl Journal {
     ///
     /// # Errors
     /// The system's reason.
-    pub fn remove(self) -> Result<()> {
+    pub fn remove(&self) -> Result<()> {
         std::fs::remove_file(&self.path).map_err(Error::io(&self.path))
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::books::InputCounts;
+use super::leftovers::check_inside;
 use crate::error::{Error, Result};
 use crate::hash::{hash_bytes, hash_file};
 use crate::io::atomic::write_atomically;
@@ -89,7 +90,7 @@ impl Manifest {
     /// Reads the manifest of `folder`; `None` when it has none.
     ///
     /// # Errors
-    /// A manifest that cannot be read or understood.
+    /// A manifest that cannot be read or understood, or that names a path outside the folder.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(MANIFEST_NAME);
         let bytes = match std::fs::read(&path) {
@@ -106,7 +107,17 @@ impl Manifest {
                 supported: FORMAT_VERSION.to_string(),
             });
         }
+        for name in manifest.outputs.iter().map(|output| &*output.path).chain(manifest.named_paths()) {
+            check_inside(folder, name, &path)?;
+        }
         Ok(Some(manifest))
+    }
+
+    /// Paths below the folder that stand outside the list of outputs.
+    fn named_paths(&self) -> impl Iterator<Item = &str> {
+        let tokenizer = self.details.get("tokenizer").and_then(|tokenizer| tokenizer.get("path"));
+        let unhashed = self.details.get("unhashed_outputs").and_then(Value::as_array);
+        tokenizer.into_iter().chain(unhashed.into_iter().flatten()).filter_map(Value::as_str)
     }
 
     /// As JSON text.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::books::InputCounts;
+use super::leftovers::OutputNames;
 use super::manifest::{InputEntry, Manifest, OutputEntry};
 use super::pack::TOKENIZER_PATH;
 use super::run::{Opened, Request, Run, RunOptions, RunResult};
@@ -52,11 +53,14 @@ pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Pr
         config,
         inputs: &list,
         overwrite: options.overwrite,
-        last_outputs: names
-            .iter()
-            .flat_map(|name| [".bin", ".idx"].map(|suffix| format!("{name}{suffix}")))
-            .chain([TOKENIZER_PATH.to_owned()])
-            .collect(),
+        names: OutputNames {
+            last: names
+                .iter()
+                .flat_map(|name| [".bin", ".idx"].map(|suffix| format!("{name}{suffix}")))
+                .chain([TOKENIZER_PATH.to_owned()])
+                .collect(),
+            ..OutputNames::default()
+        },
     };
     let run = match Run::open(request, progress)? {
         Opened::Finished(result) => return Ok(*result),
@@ -197,6 +201,7 @@ fn describe(path: &Path) -> Result<Input> {
         size,
         modified_ns: 0,
         promised_hash: None,
+        read_once: false,
     })
 }
 

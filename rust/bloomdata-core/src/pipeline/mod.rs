@@ -2,6 +2,7 @@
 //!
 //! - [`manifest`]: what a finished folder says about itself.
 //! - [`journal`]: what an unfinished folder says, so that a killed run goes on.
+//! - [`leftovers`]: names of what a run leaves, and its removal; [`claim`]: a folder given back when nothing was done.
 //! - [`run`]: opening an output folder: new, to be resumed, or finished already.
 //! - [`books`]: the ledger, the quarantine and the place in the inputs, settled record by record.
 //! - [`articles`]: records become token ids and what each token is.
@@ -18,12 +19,14 @@
 pub mod articles;
 pub mod books;
 pub mod chats;
+pub mod claim;
 mod conductor;
 pub mod cutter;
 pub mod encode;
 pub mod feed;
 mod intake;
 pub mod journal;
+pub mod leftovers;
 pub mod lengths;
 mod lines;
 pub mod manifest;

@@ -15,6 +15,7 @@ use super::articles::{Articles, Boundary, Packed, Worker};
 use super::books::{Books, OnBadRecord, Outcome, QUARANTINE_NAME};
 use super::chats::ChatOptions;
 use super::feed::{Item, feed};
+use super::leftovers::{NumberedName, OutputNames};
 use super::manifest::{IndexedInputs, OutputEntry};
 use super::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use super::sealer::{Sealer, cause, join};
@@ -23,6 +24,7 @@ use super::sinks::{Checkpoint, Sink, hdf5::Hdf5Sink};
 use crate::document::Block;
 use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::{Hdf5Files, RowWrite};
+use crate::formats::megatron::LENGTHS_SUFFIX;
 use crate::io::atomic::write_atomically;
 use crate::json_fields::FieldPath;
 use crate::ledger::Ledger;
@@ -31,6 +33,7 @@ use crate::packing::Packing;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
 use crate::sources::{Source, SourceOptions};
+use crate::stages::RecordSource;
 use crate::templates::prompt_completion::PairOptions;
 use crate::token::TokenDtype;
 use crate::tokenizers::{Tokenizer, TokenizerOptions};
@@ -78,6 +81,9 @@ pub struct PackConfig {
     /// How pairs of prompt and completion are read.
     #[serde(flatten)]
     pub pairs: PairOptions,
+    /// The source whose records are texts, with `record: text`; `chats` has that of conversations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<RecordSource>,
     /// How conversations become text, with `record: messages`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chats: Option<ChatOptions>,
@@ -122,9 +128,11 @@ impl PackConfig {
     /// A name that is none.
     pub fn columns(&self) -> Result<Vec<String>> {
         match self.record {
-            RecordKind::Text => Ok(self.fields()?.iter().map(|field| field.column().to_owned()).collect()),
+            RecordKind::Text if self.source.is_none() => {
+                Ok(self.fields()?.iter().map(|field| field.column().to_owned()).collect())
+            }
             // Keys may be missing: read every column.
-            RecordKind::PromptCompletion | RecordKind::Messages => Ok(Vec::new()),
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -146,7 +154,22 @@ impl PackConfig {
         Ok(())
     }
 
+    fn validate_source(&self) -> Result<()> {
+        let Some(source) = &self.source else { return Ok(()) };
+        if self.record != RecordKind::Text || !source.is_text() {
+            return Err(Error::config(
+                "source",
+                "its records are conversations: record \"messages\" reads them",
+            ));
+        }
+        if self.text_field.len() != 1 {
+            return Err(Error::config("text_field", "a source says itself where its text is"));
+        }
+        Ok(())
+    }
+
     fn validate(&self) -> Result<Vec<FieldPath>> {
+        self.validate_source()?;
         let hdf5 = self.format == PackFormat::Hdf5;
         if hdf5 && self.text_field.len() != 1 {
             return Err(Error::config("text_field", "format \"hdf5\" takes exactly one field"));
@@ -229,7 +252,7 @@ pub fn pack(
         config: value,
         inputs,
         overwrite: options.overwrite,
-        last_outputs: last_outputs(config),
+        names: names(config),
     };
     let mut run = match Run::open(request, progress)? {
         Opened::Finished(result) => return Ok(*result),
@@ -293,12 +316,22 @@ pub fn pack(
     Ok(RunResult { manifest, was_finished: false, was_resumed })
 }
 
-/// What is written outside the sealer's steps.
-fn last_outputs(config: &PackConfig) -> Vec<String> {
-    let mut names = vec![QUARANTINE_NAME.to_owned(), TOKENIZER_PATH.to_owned()];
-    if config.format == PackFormat::Megatron {
-        for name in pair_names(config) {
-            names.extend([".bin", ".idx"].map(|suffix| format!("{name}{suffix}")));
+/// Names of the files that a run with these options writes.
+fn names(config: &PackConfig) -> OutputNames {
+    let mut names = OutputNames {
+        last: vec![QUARANTINE_NAME.to_owned(), TOKENIZER_PATH.to_owned()],
+        ..OutputNames::default()
+    };
+    match config.format {
+        PackFormat::Megatron => {
+            for name in pair_names(config) {
+                names.last.extend([".bin", ".idx"].map(|suffix| format!("{name}{suffix}")));
+                names.scratch.push(format!("{name}{LENGTHS_SUFFIX}"));
+            }
+        }
+        PackFormat::Hdf5 => {
+            let (before, after) = (format!("{}-", config.prefix), ".hdf5".to_owned());
+            names.numbered.push(NumberedName { before, after });
         }
     }
     names

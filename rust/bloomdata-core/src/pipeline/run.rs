@@ -1,18 +1,19 @@
 //! Opening an output folder: new, to be resumed, or finished already; and finishing it.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::journal::{Entry, Journal, Step};
+use super::claim::Claim;
+use super::journal::{Entry, JOURNAL_NAME, Journal, Step};
+use super::leftovers::{OutputNames, discard, sweep};
 use super::manifest::{
     FORMAT_VERSION, InputEntry, MANIFEST_NAME, Manifest, OutputEntry, differs, fingerprint,
 };
 use crate::error::{Error, Result};
 use crate::hash::hash_file;
-use crate::io::atomic::{TEMPORARY_SUFFIX, list_files, remove_if_present};
 use crate::ledger::Ledger;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
@@ -69,13 +70,15 @@ pub struct Request<'run> {
     pub inputs: &'run InputList,
     /// Whether to discard what an earlier run left in the folder.
     pub overwrite: bool,
-    /// Outputs that get their names without a step of their own, at the end.
-    pub last_outputs: Vec<String>,
+    /// Names of the files that it will write.
+    pub names: OutputNames,
 }
 
 /// An output folder at work.
 #[derive(Debug)]
 pub struct Run<'run> {
+    /// Dropped first: it is given back under the journal's lock.
+    claim: Claim,
     request: Request<'run>,
     /// The journal, for the sealer.
     pub journal: Journal,
@@ -99,39 +102,31 @@ impl<'run> Run<'run> {
     /// A folder that is not empty and not ours, or belongs to a run with other options or inputs.
     pub fn open(request: Request<'run>, progress: &Progress) -> Result<Opened<'run>> {
         let folder = request.output;
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let mut claim = Claim::new(folder)?;
         check_apart(folder, &request.inputs.inputs)?;
-        let is_new = is_empty(folder)?;
-        let has_journal = folder.join(super::journal::JOURNAL_NAME).exists();
+        let has_journal = folder.join(JOURNAL_NAME).exists();
         if !has_journal
             && !request.overwrite
             && let Some(manifest) = Manifest::read(folder)?
         {
             // Finished long ago, perhaps on a disk that cannot be written any more.
             check_finished(&request, &manifest, progress)?;
-            sweep(folder)?;
             return Ok(Opened::Finished(RunResult::finished(manifest)));
         }
-        if !is_new && !has_journal && !folder.join(MANIFEST_NAME).exists() {
+        if !has_journal && !folder.join(MANIFEST_NAME).exists() && !is_empty(folder)? {
             let reason = format!("{} is not empty, and no output of bloomdata", folder.display());
             return Err(Error::config("output", reason));
         }
-        let (mut journal, entries) = Journal::open(folder)?;
-        let result = Self::examine(request, &mut journal, &entries, progress);
-        match result {
-            Ok(Examined::Finished(manifest)) => {
-                sweep(folder)?;
+        let (mut journal, entries) = claim.lock()?;
+        match Self::examine(request, &mut journal, &entries, progress)? {
+            Examined::Finished(manifest) => {
+                sweep(folder, &manifest.outputs, &entries)?;
                 journal.remove()?;
+                claim.keep();
                 Ok(Opened::Finished(RunResult::finished(*manifest)))
             }
-            Ok(Examined::Ready(request, done)) => {
-                Ok(Opened::Ready(Box::new(Self { request, journal, done })))
-            }
-            Err(error) => {
-                if is_new || folder.join(MANIFEST_NAME).exists() {
-                    journal.remove()?;
-                }
-                Err(error)
+            Examined::Ready(request, done) => {
+                Ok(Opened::Ready(Box::new(Self { claim, request, journal, done })))
             }
         }
     }
@@ -151,6 +146,10 @@ impl<'run> Run<'run> {
         } else if let Some(manifest) = manifest {
             check_finished(&request, &manifest, progress)?;
             return Ok(Examined::Finished(Box::new(manifest)));
+        } else if !entries.iter().any(|entry| matches!(entry, Entry::Step(_))) {
+            // Killed before anything was done for good: it does not stand in the way of other options.
+            discard(folder, &[], entries)?;
+            journal.clear()?;
         } else if let Some((Entry::Start { verb, version, config, inputs, .. }, steps)) =
             entries.split_first()
         {
@@ -166,7 +165,7 @@ impl<'run> Run<'run> {
             version: VERSION.to_owned(),
             config: request.config.clone(),
             inputs: request.inputs.inputs.clone(),
-            last_outputs: request.last_outputs.clone(),
+            names: request.names.clone(),
         })?;
         Ok(Examined::Ready(request, Step::default()))
     }
@@ -204,21 +203,23 @@ impl<'run> Run<'run> {
             let reason = format!("{} of {} inputs were read", inputs.len(), self.request.inputs.inputs.len());
             return Err(Error::Ledger { reason });
         }
+        let Self { claim, request, journal, .. } = self;
         let manifest = Manifest {
             format_version: FORMAT_VERSION,
             bloomdata_version: VERSION.to_owned(),
-            verb: self.request.verb.to_owned(),
-            config: self.request.config,
+            verb: request.verb.to_owned(),
+            config: request.config,
             inputs: inputs.into_values().collect(),
-            ignored_inputs: self.request.inputs.ignored.clone(),
+            ignored_inputs: request.inputs.ignored.clone(),
             fingerprint: fingerprint(&outputs),
             outputs,
             ledger,
             details,
         };
-        manifest.write(self.request.output)?;
-        sweep(self.request.output)?;
-        self.journal.remove()?;
+        manifest.write(request.output)?;
+        sweep(request.output, &manifest.outputs, &Journal::read(request.output)?)?;
+        journal.remove()?;
+        claim.keep();
         Ok(manifest)
     }
 }
@@ -285,6 +286,14 @@ fn check_resumable(
     if inputs.len() != found.len() {
         return Err(Error::mismatch(differs("number of inputs"), inputs.len(), found.len()));
     }
+    if let Some(input) = found.iter().find(|input| input.read_once) {
+        let reason = format!(
+            "{} is a stream, which can be read once only: an interrupted run over it cannot be resumed \
+             (overwrite=True starts anew; a table, a file or a datasets.Dataset can be read again)",
+            input.path.display()
+        );
+        return Err(Error::config("inputs", reason));
+    }
     for (old, new) in inputs.iter().zip(found) {
         if old != new {
             return Err(if old.path != new.path {
@@ -292,6 +301,10 @@ fn check_resumable(
             } else if old.size != new.size {
                 let what = format!("size of input {}", new.path.display());
                 Error::mismatch(differs(&what), old.size, new.size)
+            } else if let (Some(before), Some(now)) = (&old.promised_hash, &new.promised_hash)
+                && before != now
+            {
+                Error::mismatch(differs(&format!("content of input {}", new.path.display())), before, now)
             } else {
                 let what = format!("last change of input {} (in ns since 1970)", new.path.display());
                 Error::mismatch(differs(&what), old.modified_ns, new.modified_ns)
@@ -313,7 +326,11 @@ fn check_finished(request: &Request<'_>, manifest: &Manifest, progress: &Progres
             return Err(Error::mismatch(differs("input"), old.path.display(), new.path.display()));
         }
         if new.format == Format::Arrow {
-            // A stream can be read once only; its name says what is known of it.
+            // What is known of its rows: their hash, or all that its name says.
+            if let Some(hash) = new.promised_hash.as_ref().filter(|hash| **hash != old.hash) {
+                let what = differs(&format!("rows of input {}", new.path.display()));
+                return Err(Error::mismatch(what, &old.hash, hash));
+            }
             continue;
         }
         let (size, hasher) = hash_file(&new.path, None, progress)?;
@@ -326,47 +343,4 @@ fn check_finished(request: &Request<'_>, manifest: &Manifest, progress: &Progres
         check_size(request.output, output)?;
     }
     Ok(())
-}
-
-/// Removes what an earlier run left, and nothing else.
-fn discard(folder: &Path, outputs: &[OutputEntry], entries: &[Entry]) -> Result<()> {
-    let mut all: Vec<&str> = outputs.iter().map(|output| output.path.as_str()).collect();
-    for entry in entries {
-        match entry {
-            Entry::Start { last_outputs, .. } => all.extend(last_outputs.iter().map(String::as_str)),
-            Entry::Sealing { path } => all.push(path),
-            Entry::Step(_) => {}
-        }
-    }
-    for path in &all {
-        // A manifest is a file that anybody may have edited.
-        if Path::new(path).components().any(|part| !matches!(part, Component::Normal(_))) {
-            let reason = format!("output {path:?} is not inside the folder");
-            return Err(Error::corrupt(&folder.join(MANIFEST_NAME), 0, reason));
-        }
-    }
-    // First the manifest: a kill from here on must not leave a folder that looks finished.
-    remove_if_present(&folder.join(MANIFEST_NAME))?;
-    for path in &all {
-        remove_if_present(&folder.join(path))?;
-    }
-    sweep(folder)?;
-    for path in all.iter().copied().chain(["train/-", "dev/-", "test/-"]) {
-        // Folders of splits; those that hold something else stay.
-        for inner in Path::new(path).ancestors().skip(1).filter(|inner| !inner.as_os_str().is_empty()) {
-            let _ = std::fs::remove_dir(folder.join(inner));
-        }
-    }
-    Ok(())
-}
-
-/// Removes what only an unfinished folder needs.
-fn sweep(folder: &Path) -> Result<()> {
-    for path in list_files(folder)? {
-        if path.to_string_lossy().ends_with(TEMPORARY_SUFFIX) {
-            remove_if_present(&path)?;
-        }
-    }
-    let buckets = folder.join(super::shuffle::BUCKET_FOLDER);
-    if buckets.exists() { std::fs::remove_dir_all(&buckets).map_err(Error::io(&buckets)) } else { Ok(()) }
 }

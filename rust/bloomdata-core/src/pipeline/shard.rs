@@ -14,15 +14,16 @@ use serde_json::Map;
 
 use super::books::{Books, ChatCounts, Fate, OnBadRecord, Outcome, QUARANTINE_NAME, Snapshot};
 use super::conductor::{Conducted, Conductor};
-use super::cutter::{CutCheckpoint, Cutter, Frame, Limits, ShardEnd, Splits};
+use super::cutter::{CutCheckpoint, Cutter, Frame, Limits, SPLIT_NAMES, ShardEnd, Splits};
 use super::feed::{Item, feed};
 use super::intake::Intake;
+use super::leftovers::{NumberedName, OutputNames};
 use super::lines::Lines;
 use super::prepare::{PrepareConfig, Preparer};
 use super::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use super::sealer::{Sealer, cause, join};
 use super::shard_writer;
-use super::shuffle::Scattered;
+use super::shuffle::{BUCKET_FOLDER, Scattered};
 use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::formats::jsonl_shards::LineEncoder;
@@ -129,7 +130,7 @@ pub fn shard(
         config: value,
         inputs,
         overwrite: options.overwrite,
-        last_outputs: vec![QUARANTINE_NAME.into()],
+        names: config.names(),
     };
     let mut run = match Run::open(request, progress)? {
         Opened::Finished(result) => return Ok(*result),
@@ -210,6 +211,26 @@ pub fn shard(
 }
 
 impl ShardConfig {
+    /// Names of the files that a run with these options writes.
+    fn names(&self) -> OutputNames {
+        let after = format!(".jsonl{}", self.compression.suffix());
+        let numbered =
+            |folder: &str| NumberedName { before: format!("{folder}{}-", self.prefix), after: after.clone() };
+        let mut names = OutputNames { last: vec![QUARANTINE_NAME.into()], ..OutputNames::default() };
+        match &self.splits {
+            None => names.numbered.push(numbered("")),
+            Some(Splits::Files(files)) => {
+                let suffix = self.compression.suffix();
+                names.scratch.extend(files.iter().map(|name| format!("{name}{suffix}")));
+            }
+            Some(_) => names.numbered.extend(SPLIT_NAMES.map(|split| numbered(&format!("{split}/")))),
+        }
+        if self.shuffle {
+            names.folders.push(BUCKET_FOLDER.to_owned());
+        }
+        names
+    }
+
     /// Finds the lines of a block and checks them.
     fn cut(&self, block: &Block, formats: &[Format], preparer: Option<&Preparer>) -> Item<Lines> {
         let format = formats[block.file];

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
+use globset::GlobMatcher;
 use serde::Deserialize;
 
+use super::folder_queue::FolderQueue;
 use super::inputs::{InputList, SUPPORTED, describe, natural_order, unsupported};
 use crate::error::{Error, Result};
 use crate::io::atomic::TEMPORARY_SUFFIX;
@@ -53,15 +55,23 @@ pub(super) fn expand_pattern(pattern: &str, list: &mut InputList) -> Result<()> 
         .build()
         .map_err(|error| Error::config("inputs", format!("{pattern}: {error}")))?
         .compile_matcher();
-    let depth = if rest.contains("**") { usize::MAX } else { rest.matches('/').count() };
+    let parts: Vec<&str> = rest.split('/').collect();
+    let mut search = Search {
+        base: &base,
+        matcher: &matcher,
+        with_hidden: parts.iter().any(|part| part.starts_with('.')),
+        depth: parts.len(),
+        endless: parts.iter().position(|part| part.contains("**")),
+        found: Vec::new(),
+        repeated: Vec::new(),
+    };
+    let start = if base.as_os_str().is_empty() { Path::new(".") } else { &base };
+    if start.is_dir() {
+        search.enter(start, 1)?;
+    }
+    list.ignored.append(&mut search.repeated);
     let (before, mut paths) = (list.inputs.len(), Vec::new());
-    for path in matches(
-        &base,
-        Path::new(""),
-        depth,
-        &|path| matcher.is_match(path),
-        rest.split('/').any(|part| part.starts_with('.')),
-    )? {
+    for path in search.found {
         if path.is_dir() || is_bookkeeping(&path) {
             list.ignored.push(path);
         } else {
@@ -79,31 +89,55 @@ pub(super) fn expand_pattern(pattern: &str, list: &mut InputList) -> Result<()> 
 }
 
 /// Everything below `base` that a pattern matches. As in a shell, a star does not stand for a leading dot.
-fn matches(
-    base: &Path,
-    inner: &Path,
-    depth: usize,
-    is_match: &dyn Fn(&Path) -> bool,
+struct Search<'run> {
+    base: &'run Path,
+    matcher: &'run GlobMatcher,
     with_hidden: bool,
-) -> Result<Vec<PathBuf>> {
-    let folder = base.join(inner);
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
-    let mut found = Vec::new();
-    if !folder.is_dir() {
-        return Ok(found);
-    }
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        let name = entry.map_err(Error::io(folder))?.file_name();
-        let inner = inner.join(&name);
-        let path = base.join(&inner);
-        let is_hidden = name.as_encoded_bytes().starts_with(b".");
-        if is_match(&inner) && (!is_hidden || with_hidden) {
-            found.push(path);
-        } else if depth > 0 && !is_hidden && path.is_dir() && !is_books(&path) {
-            found.extend(matches(base, &inner, depth - 1, is_match, with_hidden)?);
+    /// Parts of the pattern.
+    depth: usize,
+    /// The part that is `**`: below it, each folder is listed once.
+    endless: Option<usize>,
+    found: Vec<PathBuf>,
+    /// Links to folders that were listed already.
+    repeated: Vec<PathBuf>,
+}
+
+impl Search<'_> {
+    /// Looks at a folder, in which a name is part number `part` of the pattern, counted from 1.
+    fn enter(&mut self, folder: &Path, part: usize) -> Result<()> {
+        if self.endless.is_none_or(|endless| part <= endless) {
+            for inner in self.look(folder)? {
+                if part < self.depth {
+                    self.enter(&inner, part + 1)?;
+                }
+            }
+            return Ok(());
         }
+        let mut folders = FolderQueue::new(folder.to_owned());
+        while let Some(folder) = folders.next()? {
+            self.look(&folder)?.into_iter().for_each(|inner| folders.push(inner));
+        }
+        self.repeated.append(&mut folders.repeated);
+        Ok(())
     }
-    Ok(found)
+
+    /// Notes what in a folder fits; the folders in it that may hold more.
+    fn look(&mut self, folder: &Path) -> Result<Vec<PathBuf>> {
+        let mut folders = Vec::new();
+        for path in listed(folder)? {
+            let inner = path.strip_prefix(self.base).unwrap_or(&path);
+            // The working folder has no name of its own.
+            let inner = inner.strip_prefix(".").unwrap_or(inner);
+            let path = self.base.join(inner);
+            let is_hidden = inner.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if self.matcher.is_match(inner) && (!is_hidden || self.with_hidden) {
+                self.found.push(path);
+            } else if !is_hidden && path.is_dir() && !is_books(&path) {
+                folders.push(path);
+            }
+        }
+        Ok(folders)
+    }
 }
 
 pub(super) fn expand_folder(folder: &Path, output: Option<&Path>, list: &mut InputList) -> Result<()> {
@@ -124,6 +158,16 @@ pub(super) fn expand_folder(folder: &Path, output: Option<&Path>, list: &mut Inp
         return Err(Error::config("inputs", reason));
     }
     Ok(())
+}
+
+/// What a folder holds, sorted.
+fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()).map_err(Error::io(folder)))
+        .collect::<Result<_>>()?;
+    paths.sort();
+    Ok(paths)
 }
 
 fn is_bookkeeping(path: &Path) -> bool {
@@ -150,23 +194,24 @@ fn walk(
     paths: &mut Vec<PathBuf>,
     ignored: &mut Vec<PathBuf>,
 ) -> Result<()> {
-    let promises = Promises::read(folder);
-    check_folder(folder, promises.as_ref())?;
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
-        if promises.is_some() && path.ends_with("manifest.json") {
-            continue;
-        }
-        if is_hidden(&path) || is_bookkeeping(&path) || is_books(&path) {
-            ignored.push(path);
-        } else if path.is_dir() {
-            if output.is_none() || path.canonicalize().ok().as_deref() != output {
-                walk(&path, output, paths, ignored)?;
+    let mut folders = FolderQueue::new(folder.to_owned());
+    while let Some(folder) = folders.next()? {
+        let promises = Promises::read(&folder);
+        check_folder(&folder, promises.as_ref())?;
+        for path in listed(&folder)? {
+            if promises.is_some() && path.ends_with("manifest.json") {
+                continue;
             }
-        } else {
-            paths.push(path);
+            if is_hidden(&path) || is_bookkeeping(&path) || is_books(&path) {
+                ignored.push(path);
+            } else if !path.is_dir() {
+                paths.push(path);
+            } else if output.is_none() || path.canonicalize().ok().as_deref() != output {
+                folders.push(path);
+            }
         }
     }
+    ignored.append(&mut folders.repeated);
     Ok(())
 }
 

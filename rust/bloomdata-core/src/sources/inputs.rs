@@ -41,8 +41,11 @@ pub struct Input {
     pub size: u64,
     /// Last change in nanoseconds since 1970: only to notice a change between two runs, never written to outputs.
     pub modified_ns: u64,
-    /// BLAKE3 of the content that the folder's own manifest promises, for outputs of `shard`.
+    /// BLAKE3 of the content that the folder's own manifest promises, for outputs of `shard`; of the rows, for a table.
     pub promised_hash: Option<String>,
+    /// Whether it is a stream that cannot be read again.
+    #[serde(default)]
+    pub read_once: bool,
 }
 
 /// Inputs in order, and the files of folders that are none of ours.
@@ -134,6 +137,7 @@ pub(super) fn describe(path: &Path) -> Result<Option<Input>> {
         size: metadata.len(),
         modified_ns,
         promised_hash: None,
+        read_once: false,
     }))
 }
 

@@ -6,11 +6,13 @@
 //!
 //! - [`inputs`]: files, folders and patterns become an ordered list of [`inputs::Input`].
 //! - [`folders`]: what a folder or a pattern holds, and what its own manifest promises.
+//! - `folder_queue`: folders that are still to be listed, each once, whatever links lead to it.
 //! - [`read`]: one input becomes pieces of decompressed bytes; zstd frames are decoded by the pool.
 //! - [`json_values`]: a JSON array (or a sequence of values) becomes one record per element.
 //! - [`tables`]: Parquet files and Arrow streams become one JSON record per row.
 //! - [`stream`]: pieces of all inputs become [`Block`](crate::document::Block)s, in order.
 
+mod folder_queue;
 pub mod folders;
 pub mod inputs;
 pub mod json_values;

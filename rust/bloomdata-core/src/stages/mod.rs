@@ -187,6 +187,20 @@ impl RecordSource {
         }
     }
 
+    /// Whether its records are texts without roles.
+    pub fn is_text(&self) -> bool {
+        match self {
+            Self::Wudao {}
+            | Self::Pile {}
+            | Self::Moderation {}
+            | Self::AlpacaPretrain {}
+            | Self::StackOverflowPython {} => true,
+            Self::Oig(options) => !options.parse,
+            Self::Alpaca(options) | Self::Gpteacher(options) => options.compat.is_some(),
+            _ => false,
+        }
+    }
+
     /// Where records are messages of trees: the options for [`trees::fates`] of all its nodes.
     pub fn trees(&self) -> Option<&oasst1::Oasst1Options> {
         match self {

@@ -1,0 +1,91 @@
+"""Labels as models of transformers take them: unshifted, since those models shift by themselves."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bloomdata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bloomdata.samples import Batch
+
+_IGNORED = -100
+
+
+def with_labels(dataset: Any, *, shifted: bool) -> Any:
+    """The same samples with shifted or unshifted labels.
+
+    Args:
+        dataset: Rows, windows of documents, or a blend of those.
+        shifted: Whether `labels[i]` is the token after `input_ids[i]`; else it is that token itself.
+
+    Raises:
+        ConfigError: A data set of which it is not known what its labels are.
+    """
+    if hasattr(dataset, "with_rules"):
+        return dataset.with_rules(shift_labels=shifted)
+    for name in ("sources", "datasets"):
+        if isinstance(inner := getattr(dataset, name, None), list):
+            blend = copy.copy(dataset)
+            setattr(blend, name, [with_labels(source, shifted=shifted) for source in inner])
+            return blend
+    if not _is_windows(dataset):
+        raise ConfigError(f"dataset: expected rows, windows of documents or a blend of those, got {dataset!r}")
+    return dataset if shifted else Unshifted(dataset)
+
+
+def _is_windows(dataset: Any) -> bool:
+    from bloomdata.gpt_dataset import GPTDataset
+
+    return isinstance(dataset, GPTDataset)
+
+
+class Unshifted:
+    """Samples of a `GPTDataset` with unshifted labels.
+
+    Megatron's last label, the token behind the sample, has no place in them. Labels of weight 0 are -100.
+
+    Args:
+        dataset: One with `labels`, and `loss_weights` or `loss_mask`.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+        self._weights = next((name for name in ("loss_weights", "loss_mask") if name in dataset.columns), None)
+        if "labels" in dataset.columns and self._weights is None:
+            raise ConfigError("columns: labels need loss_weights beside them, to know which of them count")
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Batch:
+        batch = self.read_batch(np.array([range(len(self))[index]], np.int64))
+        return {name: values if name == "cu_seqlens" else values[0] for name, values in batch.items()}
+
+    def read_batch(self, indices: NDArray[np.int64]) -> Batch:
+        """As `GPTDataset.read_batch`."""
+        batch: Batch = dict(self.dataset.read_batch(indices))
+        if self._weights is not None:
+            weights = batch[self._weights]
+            weights = batch[self._weights] = np.concatenate([np.zeros_like(weights[:, :1]), weights[:, :-1]], axis=1)
+            if "labels" in batch:
+                labels = batch["labels"]
+                labels = np.concatenate([np.full_like(labels[:, :1], _IGNORED), labels[:, :-1]], axis=1)
+                labels[weights == 0] = _IGNORED
+                batch["labels"] = labels
+        return batch
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "dataset":
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the samples, and is not that of shifted labels."""
+        return f"{self.dataset.fingerprint}-unshifted"

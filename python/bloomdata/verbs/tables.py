@@ -1,0 +1,100 @@
+"""Tables in memory as inputs: what tells one from another, and a stream of their rows that is safe to read."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Table(NamedTuple):
+    """A table as the core takes it.
+
+    `kind` says how it is told from others: a `table` by a hash of its rows, a `dataset` by the fingerprint in its
+    label, a `stream` by its rows once they are read, since it can be read once only.
+    """
+
+    label: str
+    rows: Any
+    kind: str
+
+
+def table_of(inputs: Any) -> Table | None:
+    """A `datasets.Dataset`, or anything with `__arrow_c_stream__`, as a table; None for anything else."""
+    if _is_dataset(inputs):
+        facts = f"{len(inputs)} rows, {inputs.features}, {getattr(inputs, '_fingerprint', '')}"
+        return Table(_label("dataset", facts), _dataset_stream(inputs), "dataset")
+    if not hasattr(inputs, "__arrow_c_stream__"):
+        return None
+    facts = f"{getattr(inputs, 'num_rows', '?')} rows, {getattr(inputs, 'schema', '')}"
+    # What knows its length holds its rows; what does not gives them away.
+    can_repeat = hasattr(inputs, "num_rows") or hasattr(inputs, "__len__")
+    rows = _Validated(inputs) if _is_of_pyarrow(inputs) else inputs
+    return Table(_label("arrow", facts), rows, "table" if can_repeat else "stream")
+
+
+def column_names(inputs: Any) -> list[str] | None:
+    """Names of the columns of a table in memory; None for anything else, and where they are not known."""
+    if table_like := (_is_dataset(inputs) or hasattr(inputs, "__arrow_c_stream__")):
+        for name in ("column_names", "schema", "columns"):
+            found = getattr(inputs, name, None)
+            names = list(getattr(found, "names", found)) if found is not None else []
+            if names and all(isinstance(column, str) for column in names):
+                return names
+    return [] if table_like else None
+
+
+def check_array(values: Any) -> None:
+    """Checks an Arrow array of pyarrow with all its buffers, whose sizes the C interface does not hand over.
+
+    Raises:
+        ValueError: Offsets, indices or UTF-8 that are damaged.
+    """
+    if _is_of_pyarrow(values) and hasattr(values, "validate"):
+        values.validate(full=True)
+
+
+class _Validated:
+    """Rows of a table of pyarrow, each batch checked before it is handed over."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        import pyarrow as pa
+
+        reader = pa.RecordBatchReader.from_stream(self._table)
+        checked = pa.RecordBatchReader.from_batches(reader.schema, _checked(reader))
+        return checked.__arrow_c_stream__(requested_schema)
+
+
+def _checked(batches: Any) -> Iterator[Any]:
+    for batch in batches:
+        batch.validate(full=True)
+        yield batch
+
+
+def _is_dataset(inputs: Any) -> bool:
+    return hasattr(inputs, "with_format") and hasattr(inputs, "features") and hasattr(inputs, "num_rows")
+
+
+def _is_of_pyarrow(inputs: Any) -> bool:
+    return "pyarrow" in sys.modules and type(inputs).__module__.split(".")[0] == "pyarrow"
+
+
+def _label(kind: str, facts: str) -> str:
+    return f"<{kind} {hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}>"
+
+
+def _dataset_stream(dataset: Any) -> Any:
+    """A `datasets.Dataset` as an Arrow stream, in the dataset's own order (`select` and `shuffle` included)."""
+    import pyarrow as pa
+
+    def batches() -> Iterator[Any]:
+        for table in dataset.with_format("arrow").iter(batch_size=1000):
+            yield from _checked(table.to_batches())
+
+    return pa.RecordBatchReader.from_batches(dataset.features.arrow_schema, batches())

@@ -1,0 +1,259 @@
+//! What a run leaves in its folder, by name. Only these names are ever removed, and links are never followed.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::journal::Entry;
+use super::manifest::{MANIFEST_NAME, OutputEntry};
+use crate::error::{Error, Result};
+use crate::io::atomic::{TEMPORARY_SUFFIX, remove_if_present};
+
+/// Names of the files that a run writes, all relative to its folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputNames {
+    /// Outputs that get their names without a step of their own, at the end.
+    pub last: Vec<String>,
+    /// Outputs with a number in their names; each is sealed by a step.
+    pub numbered: Vec<NumberedName>,
+    /// Files that only ever have a temporary name: this one and [`TEMPORARY_SUFFIX`].
+    pub scratch: Vec<String>,
+    /// Folders that only an unfinished run needs.
+    pub folders: Vec<String>,
+}
+
+/// The names `part-00000.jsonl`, `part-00001.jsonl` and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumberedName {
+    /// What stands before the digits, with the sub-folder if there is one.
+    pub before: String,
+    /// What stands behind them.
+    pub after: String,
+}
+
+impl NumberedName {
+    fn is_match(&self, name: &str) -> bool {
+        let number = name.strip_prefix(&*self.before).and_then(|rest| rest.strip_suffix(&*self.after));
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+}
+
+/// All that a run may have written.
+#[derive(Debug, Default)]
+struct Known {
+    outputs: BTreeSet<String>,
+    scratch: BTreeSet<String>,
+    numbered: Vec<NumberedName>,
+    folders: BTreeSet<String>,
+}
+
+impl Known {
+    fn new(outputs: &[OutputEntry], entries: &[Entry]) -> Self {
+        let mut known = Self::default();
+        known.outputs.extend(outputs.iter().map(|output| output.path.clone()));
+        for entry in entries {
+            match entry {
+                Entry::Start { names, .. } => {
+                    known.outputs.extend(names.last.iter().cloned());
+                    known.numbered.extend(names.numbered.iter().cloned());
+                    known.scratch.extend(names.scratch.iter().cloned());
+                    known.folders.extend(names.folders.iter().cloned());
+                }
+                Entry::Sealing { path } => {
+                    known.outputs.insert(path.clone());
+                }
+                Entry::Step(step) => {
+                    known.outputs.extend(step.outputs.iter().map(|output| output.path.clone()))
+                }
+            }
+        }
+        known
+    }
+
+    /// Whether a file of this name is an unfinished file of the run.
+    fn is_temporary(&self, name: &str) -> bool {
+        let Some(mut name) = name.strip_suffix(TEMPORARY_SUFFIX) else { return false };
+        // Compressed HDF5 files are made from raw ones, and have the suffix twice.
+        name = name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name);
+        name == MANIFEST_NAME
+            || self.outputs.contains(name)
+            || self.scratch.contains(name)
+            || self.numbered.iter().any(|numbered| numbered.is_match(name))
+    }
+
+    /// Sub-folders that hold files of the run, the folder itself as an empty name; the innermost come last.
+    fn sub_folders(&self) -> BTreeSet<&str> {
+        let names = self.outputs.iter().chain(&self.scratch).map(String::as_str);
+        let names = names.chain(self.numbered.iter().map(|numbered| &*numbered.before));
+        let parents = names.flat_map(|name| name.match_indices('/').map(|(at, _)| &name[..at]));
+        parents.chain([""]).collect()
+    }
+
+    /// Refuses names that lead out of `folder`, by themselves or through a link.
+    fn check(&self, folder: &Path) -> Result<()> {
+        for name in self.outputs.iter().chain(&self.scratch).chain(&self.folders) {
+            check_inside(folder, name, &folder.join(MANIFEST_NAME))?;
+        }
+        for inner in self.sub_folders() {
+            if !inner.is_empty() && folder.join(inner).is_symlink() {
+                let reason = format!(
+                    "{} is a link: what is behind it would be deleted; remove the link first",
+                    folder.join(inner).display()
+                );
+                return Err(Error::config("output", reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_temporaries(&self, folder: &Path) -> Result<()> {
+        for inner in self.sub_folders() {
+            let place = folder.join(inner);
+            if place.is_symlink() && !inner.is_empty() {
+                continue;
+            }
+            let listed = match std::fs::read_dir(&place) {
+                Ok(listed) => listed,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io(&place)(error)),
+            };
+            for entry in listed {
+                let entry = entry.map_err(Error::io(&place))?;
+                let file_name = entry.file_name();
+                let name = file_name.to_str().map(|name| join(inner, name)).unwrap_or_default();
+                if self.is_temporary(&name) && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                    remove_if_present(&entry.path())?;
+                }
+            }
+        }
+        for name in &self.folders {
+            let path = folder.join(name);
+            if path.symlink_metadata().is_ok_and(|facts| facts.is_dir()) {
+                std::fs::remove_dir_all(&path).map_err(Error::io(&path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn join(inner: &str, name: &str) -> String {
+    if inner.is_empty() { name.to_owned() } else { format!("{inner}/{name}") }
+}
+
+/// Refuses a name that leads out of the folder. `source` is the file that gives it: anybody may have edited that.
+///
+/// # Errors
+/// A name that is absolute, empty, or has `..` in it.
+pub fn check_inside(folder: &Path, name: &str, source: &Path) -> Result<()> {
+    let mut parts = Path::new(name).components().peekable();
+    if parts.peek().is_none()
+        || parts.any(|part| !matches!(part, Component::Normal(_)))
+        || name.contains('\0')
+    {
+        let reason = format!("{name:?}: expected a path inside {}", folder.display());
+        return Err(Error::corrupt(source, 0, reason));
+    }
+    Ok(())
+}
+
+/// Removes everything that an earlier run left: its outputs and its unfinished files.
+///
+/// # Errors
+/// A name that leads out of the folder, before anything is removed; or the system's reason.
+pub fn discard(folder: &Path, outputs: &[OutputEntry], entries: &[Entry]) -> Result<()> {
+    let known = Known::new(outputs, entries);
+    known.check(folder)?;
+    // First the manifest: a kill from here on must not leave a folder that looks finished.
+    remove_if_present(&folder.join(MANIFEST_NAME))?;
+    for name in &known.outputs {
+        remove_if_present(&folder.join(name))?;
+    }
+    known.remove_temporaries(folder)?;
+    for inner in known.sub_folders().into_iter().rev().filter(|inner| !inner.is_empty()) {
+        // One that holds something else stays.
+        let _ = std::fs::remove_dir(folder.join(inner));
+    }
+    Ok(())
+}
+
+/// Removes the unfinished files of a run that has finished.
+///
+/// # Errors
+/// The system's reason.
+pub fn sweep(folder: &Path, outputs: &[OutputEntry], entries: &[Entry]) -> Result<()> {
+    Known::new(outputs, entries).remove_temporaries(folder)
+}
+
+/// Makes `folder` and what is above it; the folders that were not there before, the outermost first.
+///
+/// # Errors
+/// The system's reason.
+pub fn create_folders(folder: &Path) -> Result<Vec<PathBuf>> {
+    let missing =
+        folder.ancestors().take_while(|path| *path.as_os_str() != *OsStr::new("") && !path.exists());
+    let mut created: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+    created.reverse();
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    Ok(created)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(names: OutputNames) -> Known {
+        let start = Entry::Start {
+            verb: "shard".into(),
+            version: "1".into(),
+            config: serde_json::Value::Null,
+            inputs: Vec::new(),
+            names,
+        };
+        Known::new(&[], &[start])
+    }
+
+    #[test]
+    fn only_names_of_the_run_are_its_temporary_files() {
+        let numbered = NumberedName { before: "train/part-".into(), after: ".jsonl.zst".into() };
+        let known = known(OutputNames {
+            last: vec!["quarantine.jsonl".into()],
+            numbered: vec![numbered],
+            scratch: vec!["data.lengths".into()],
+            folders: Vec::new(),
+        });
+        for name in [
+            "train/part-00012.jsonl.zst.tmp",
+            "train/part-00012.jsonl.zst.tmp.tmp",
+            "quarantine.jsonl.tmp",
+            "data.lengths.tmp",
+            "manifest.json.tmp",
+        ] {
+            assert!(known.is_temporary(name), "{name}");
+        }
+        for name in [
+            "mine.tmp",
+            "part-00012.jsonl.zst.tmp",
+            "train/part-.jsonl.zst.tmp",
+            "train/part-x1.jsonl.zst.tmp",
+            "train/part-00012.jsonl.zst",
+            "data.lengths",
+            ".tmp",
+        ] {
+            assert!(!known.is_temporary(name), "{name}");
+        }
+        assert_eq!(known.sub_folders().into_iter().collect::<Vec<_>>(), ["", "train"]);
+    }
+
+    #[test]
+    fn names_that_lead_out_are_refused() {
+        for name in ["../x", "/etc/x", "a/../../x", "", "a/\0", "."] {
+            assert!(
+                check_inside(Path::new("out"), name, Path::new("out/manifest.json")).is_err(),
+                "{name:?}"
+            );
+        }
+        assert!(check_inside(Path::new("out"), "a/b.bin", Path::new("out/manifest.json")).is_ok());
+    }
+}
