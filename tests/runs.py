@@ -71,7 +71,7 @@ SMALL_COMMANDS = {
 # Options of calls from Python.
 SHARD = {"max_lines": 10}
 PACK_HDF5 = {"tokenizer": "bytes", "sequence_length": 8, "rows_per_file": 20}
-PACK_MEGATRON = {"tokenizer": "bytes", "format": "megatron"}
+PACK_MEGATRON = {"tokenizer": "bytes", "format": "megatron", "checkpoint_seconds": 0}
 
 
 def write_corpus(folder: Path, *, num_records: int, words: int, seed: int = SEED) -> Path:

@@ -14,7 +14,7 @@ from runs import COMMANDS, QUARANTINE, end, finish, half_written, run, running, 
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_ctrl_c_ends_a_run_within_two_seconds_and_the_run_can_go_on(name, slow_corpus, tmp_path):
+def test_ctrl_c_ends_a_run_within_two_seconds_and_leaves_a_run_to_resume_or_nothing(name, slow_corpus, tmp_path):
     output = tmp_path / "output"
     with running(COMMANDS[name], slow_corpus, output) as process:
         assert wait_for(output / "journal.jsonl", process)
@@ -26,7 +26,7 @@ def test_ctrl_c_ends_a_run_within_two_seconds_and_the_run_can_go_on(name, slow_c
     assert status == 130, errors
     assert "interrupted" in errors
     assert "Traceback" not in errors
-    assert (output / "journal.jsonl").exists()
+    assert (output / "journal.jsonl").exists() or not output.exists()
     assert not (output / "manifest.json").exists()
 
 

@@ -1,5 +1,6 @@
 """`shard` again into the same folder: finished, refused, overwritten, or gone on after a failure."""
 
+import json
 import os
 import re
 
@@ -151,6 +152,10 @@ def test_what_a_shuffle_left_when_it_was_killed_at_the_very_end_is_removed_by_th
     """The manifest is written first, then the buckets are removed; a kill in between leaves both."""
     shard(source, tmp_path / "out", shuffle=True)
     write(tmp_path / "out" / ".shuffle" / "bucket-000.tmp", b"")
+    names = {"last": [], "numbered": [], "scratch": [], "folders": [".shuffle"]}
+    start = {"kind": "start", "verb": "shard", "version": "0.1.0", "config": {}, "inputs": [], "names": names}
+    line = json.dumps(start, separators=(",", ":")) + "\n"
+    (tmp_path / "out" / "journal.jsonl").write_text(line)
     shard(source, tmp_path / "out", shuffle=True)
     bloomdata.verify(tmp_path / "out")
     assert not (tmp_path / "out" / ".shuffle").exists()

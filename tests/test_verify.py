@@ -360,8 +360,8 @@ def test_a_folder_that_is_not_ours_or_not_finished_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match=r"empty"):
         bloomdata.verify(tmp_path / "empty")
-    (tmp_path / "a.jsonl").write_bytes(b"bad\n")
+    (tmp_path / "a.jsonl").write_bytes(b'{"text":"a"}\n' * 3 + b"bad\n")
     with pytest.raises(CorruptDataError):
-        bloomdata.shard(str(tmp_path / "a.jsonl"), tmp_path / "out")
+        bloomdata.shard(str(tmp_path / "a.jsonl"), tmp_path / "out", max_lines=1)
     with pytest.raises(ConfigError, match=r"not finished"):
         bloomdata.verify(tmp_path / "out")

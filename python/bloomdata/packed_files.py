@@ -88,6 +88,8 @@ class MappedRows:
     """
 
     def __init__(self, path: str, layout: dict[str, Any]) -> None:
+        if not isinstance(layout, dict):
+            raise CorruptDataError(f"{path}: not a layout of rows: {layout!r}")
         self.columns = _columns(layout) if "token_type_ids" in layout else COLUMNS[:1]
         self.places: dict[str, tuple[str, int, np.dtype[Any]]] = {}
         shapes = set()
@@ -100,6 +102,8 @@ class MappedRows:
                 place = str(column.get("path", path))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise CorruptDataError(f"{path}: not a layout of {name}: {layout.get(name)!r}") from error
+            if dtype.kind not in "iu":
+                raise CorruptDataError(f"{path}: {name}: expected whole numbers, found {dtype}")
             if rows < 0 or length < 1 or offset < 0:
                 raise CorruptDataError(f"{path}: {name}: {rows} rows of {length} tokens at offset {offset}")
             if place not in sizes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bloomdata import _core
 from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.verbs.run import check_choice, split_inputs, thread_count
+from bloomdata.verbs.tables import check_array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -233,6 +234,7 @@ class Tokenizer:
             raise TypeError("texts: expected a list of str, or Arrow strings")
         if not hasattr(texts, "__arrow_c_array__") and not hasattr(texts, "chunks"):
             texts = list(texts)
+        check_array(texts)
         ids, counts = self._core.encode_batch(texts, add_special_tokens, keeps_ids, thread_count(threads))
         return ids, np.frombuffer(counts, dtype="<i8")
 

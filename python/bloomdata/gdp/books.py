@@ -8,7 +8,7 @@ from typing import Any
 
 from bloomdata import _core
 from bloomdata.gdp.folder import CHECKSUMS, copy_tokenizer, model_type, write_metadata
-from bloomdata.gdp.opening import WORK
+from bloomdata.gdp.opening import WORK, WRITTEN
 
 
 def write_facts(
@@ -87,7 +87,7 @@ def build_manifest(
         outputs.append({"path": "quarantine.jsonl", "records": quarantine})
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if name.endswith(".tmp"):
+        if name.endswith(".tmp") and WRITTEN.fullmatch(name.removesuffix(".tmp")):
             path.unlink()
         elif path.is_file() and not name.startswith(f"{WORK}/") and name not in {*unhashed, "quarantine.jsonl"}:
             outputs.append({"path": name, **({"rows": row_counts[name]} if name in row_counts else {})})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ def open_folder(
         if was_begun:
             _check_same(json.loads(kept.read_bytes()), config)
         else:
-            _clear(folder)
+            _clear(folder, manifest)
             temporary = kept.with_suffix(".tmp")
             temporary.write_text(json.dumps(config), "utf-8")
             temporary.replace(kept)
@@ -73,7 +74,7 @@ def open_folder(
         except ConfigError:
             # Options that cannot work must not stand in the way of others.
             if not was_begun:
-                _clear(folder)
+                _clear(folder, None)
                 shutil.rmtree(work)
             raise
 
@@ -98,15 +99,30 @@ def _locked(path: Path, folder: Path) -> Iterator[None]:
         yield
 
 
-def _clear(folder: Path) -> None:
-    """Removes everything but the lock."""
-    for path in folder.iterdir():
-        if path.name == WORK:
-            for inner in path.iterdir():
-                if inner.name != "lock":
-                    _remove(inner)
-        else:
+# What a run writes into its folder; a folder of users may hold more.
+WRITTEN = re.compile(
+    r"(train|dev)_\d+_of_\d+\.hdf5|test_files/test_[^/]*|tokenizer/[^/]*|sha256/files_metadata\.json"
+    r"|metadata\.yaml|category_to_id\.json|logs\.log|quarantine\.jsonl|manifest\.json"
+)
+
+
+def _clear(folder: Path, manifest: dict[str, Any] | None) -> None:
+    """Removes what an earlier run wrote, but for the lock; what else is there stays, and no link is followed."""
+    known = set()
+    if manifest is not None:
+        known |= {output["path"] for output in manifest["outputs"]}
+        known |= set(manifest["details"].get("unhashed_outputs", []))
+    for path in (folder / WORK).iterdir():
+        if path.name != "lock":
             _remove(path)
+    places = [folder, *(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())]
+    for place in places:
+        for path in list(place.iterdir()):
+            name = path.relative_to(folder).as_posix()
+            if not path.is_dir() and (name in known or WRITTEN.fullmatch(name.removesuffix(".tmp"))):
+                path.unlink()
+        if place != folder and place.name in {"test_files", "tokenizer", "sha256"} and not any(place.iterdir()):
+            place.rmdir()
 
 
 def _remove(path: Path) -> None:

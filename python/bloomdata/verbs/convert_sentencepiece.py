@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import UnsupportedFormatError
+from bloomdata.paths import output_path
 from bloomdata.sentencepiece_model import PieceType, read_sentencepiece
 from bloomdata.tokenizer_folder import ADDED_TOKEN, prepare_folder, write_folder
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-    from bloomdata.sentencepiece_model import SentencePieceModel
+    from bloomdata.paths import output_path
+from bloomdata.sentencepiece_model import SentencePieceModel
 
 _MARK = "\u2581"
 
@@ -80,6 +82,7 @@ def convert_sentencepiece(
         >>> report = bloomdata.convert_sentencepiece("llama/tokenizer.model", "llama-tokenizer")
         ... # doctest: +SKIP
     """
+    output = output_path(output)
     found = read_sentencepiece(model)
     _check(found, allow_inexact=allow_inexact)
     merges, num_tied = _merges(found)

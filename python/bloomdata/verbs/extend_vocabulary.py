@@ -90,12 +90,13 @@ def extend_vocabulary(
         >>> report = bloomdata.extend_vocabulary("llama.model", "chinese.model", "extended.model")
         ... # doctest: +SKIP
     """
+    output = output_path(output)
     paths = [_file(name, path) for name, path in (("base", base), ("extra", extra))]
     kinds = [path.suffix == ".model" for path in paths]
     if kinds[0] != kinds[1]:
         raise MismatchError(f"{paths[0]} and {paths[1]}: expected two .model files, or two tokenizer.json")
     extend = _extend_sentencepiece if kinds[0] else _extend_definition
-    return extend(paths[0], paths[1], Path(output_path(output)), overwrite=overwrite)
+    return extend(paths[0], paths[1], Path(output), overwrite=overwrite)
 
 
 def _file(option: str, path: str | os.PathLike[str]) -> Path:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bloomdata.errors import CorruptDataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,9 +44,10 @@ def column_names(inputs: Any) -> list[str] | None:
     if table_like := (_is_dataset(inputs) or hasattr(inputs, "__arrow_c_stream__")):
         for name in ("column_names", "schema", "columns"):
             found = getattr(inputs, name, None)
-            names = list(getattr(found, "names", found)) if found is not None else []
-            if names and all(isinstance(column, str) for column in names):
-                return names
+            with contextlib.suppress(UnicodeDecodeError, TypeError):
+                names = list(getattr(found, "names", found or ()))
+                if names and all(isinstance(column, str) for column in names):
+                    return names
     return [] if table_like else None
 
 
@@ -66,9 +70,23 @@ class _Validated:
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         import pyarrow as pa
 
-        reader = pa.RecordBatchReader.from_stream(self._table)
-        checked = pa.RecordBatchReader.from_batches(reader.schema, _checked(reader))
+        # Not by way of the C interface, behind which the sizes of buffers are what the offsets say.
+        table = self._table
+        _check_names(table.schema)
+        batches = [table] if isinstance(table, pa.RecordBatch) else getattr(table, "to_batches", lambda: table)()
+        checked = pa.RecordBatchReader.from_batches(table.schema, _checked(batches))
         return checked.__arrow_c_stream__(requested_schema)
+
+
+def _check_names(fields: Any) -> None:
+    """Refuses names of columns, at any depth, that are not UTF-8: the reader behind the C interface cannot."""
+    for field in fields:
+        try:
+            _ = field.name
+        except UnicodeDecodeError as error:
+            raise CorruptDataError(f"schema: a name that is not UTF-8: {error.object!r}") from None
+        inner = field.type
+        _check_names([inner.field(number) for number in range(inner.num_fields)])
 
 
 def _checked(batches: Any) -> Iterator[Any]:

@@ -38,6 +38,9 @@ mod verbs;
 /// Rust core of bloomdata.
 #[pyo3::pymodule]
 mod _core {
+    use pyo3::exceptions::PyImportError;
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::encoded_files::EncodedFiles;
     #[pymodule_export]
@@ -66,4 +69,16 @@ mod _core {
     /// Version of the core.
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+    /// Refuses all interpreters of a process but the first: objects of the core hold state that they would share.
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        #[allow(unsafe_code, reason = "PyO3 has no name for it")]
+        // SAFETY: an interpreter is running this.
+        let id = unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) };
+        if id == 0 {
+            return Ok(());
+        }
+        Err(PyImportError::new_err("bloomdata works in the main interpreter only, not in sub-interpreters"))
+    }
 }

@@ -1,0 +1,40 @@
+"""URLs as outputs are refused: no verb writes to them, and a local folder named `s3:` would be a surprise."""
+
+from pathlib import Path
+
+import pytest
+
+import bloomdata
+from bloomdata import ConfigError
+
+VERBS = {
+    "shard": lambda url: bloomdata.shard("raw", url),
+    "prepare": lambda url: bloomdata.prepare("pile", "raw", url),
+    "pack": lambda url: bloomdata.pack("raw", url, tokenizer="bytes", sequence_length=8),
+    "pack, Megatron": lambda url: bloomdata.pack("raw", url, tokenizer="bytes", format="megatron"),
+    "merge": lambda url: bloomdata.merge(["a", "b"], url),
+    "fetch": lambda url: bloomdata.fetch("raw/a.jsonl", url),
+    "train_tokenizer": lambda url: bloomdata.train_tokenizer("raw", url, vocab_size=300),
+    "extend_vocabulary": lambda url: bloomdata.extend_vocabulary("a", "b", url),
+    "convert_sentencepiece": lambda url: bloomdata.convert_sentencepiece("a.model", url),
+    "pack_moderation": lambda url: bloomdata.pack_moderation(
+        "raw", f"{url}.jsonl", tokenizer="bytes", sequence_length=8
+    ),
+    "gdp": lambda url: bloomdata.gdp.pipeline("raw/a.jsonl", url, pretrained_tokenizer="bytes", max_seq_length=8),
+    "writer": lambda url: bloomdata.IndexedDatasetWriter(url, vocab_size=300),
+    "report": lambda url: bloomdata.shard("raw", "shards").save_html(f"{url}.html"),
+}
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/out", "gs://bucket/out", "https://host/out", Path("s3://bucket/out")])
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_url_is_refused_and_nothing_is_written(verb, url, raw, tmp_path):
+    with pytest.raises(ConfigError, match="expected a path on this machine, got"):
+        VERBS[verb](url)
+    assert {path.name for path in tmp_path.iterdir()} <= {"raw", "shards"}
+
+
+def test_a_colon_in_a_name_is_no_url(raw, tmp_path):
+    for name in ("a:b", "12:30/out", "C:/out"):
+        bloomdata.shard("raw", name)
+        assert (tmp_path / name / "manifest.json").exists()
