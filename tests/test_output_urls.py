@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import bloomdata
+import bloomdata.gdp
 from bloomdata import ConfigError
 
 VERBS = {

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-    from bloomdata.paths import output_path
-from bloomdata.sentencepiece_model import SentencePieceModel
+    from bloomdata.sentencepiece_model import SentencePieceModel
 
 _MARK = "\u2581"
 
