@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import gzip
 import json
 from collections import Counter
@@ -16,8 +15,6 @@ from hypothesis import strategies as st
 
 import bloomdata
 from bloomdata.cli import main
-from bloomdata.verbs import sources
-from bloomdata.verbs.sources import sources_of
 from files import write
 from runs import write_corpus
 
@@ -182,16 +179,6 @@ def test_each_file_belongs_to_the_argument_that_lists_it_alone(arguments, many):
             (argument, len(alone[argument].inputs)) for argument in arguments
         ]
     assert Path.cwd() == before
-
-
-def test_the_example_of_sources_runs():
-    result = doctest.testmod(sources)
-    assert (result.attempted > 0, result.failed) == (True, 0)
-
-
-def test_folders_are_the_sources_where_arguments_cannot_be_told():
-    assert sources_of(["x/{a", "y*"], ["x/1.txt", "x/2.txt", "y.txt"]) == ["x", "x", "."]
-    assert sources_of(["x/*.txt"], ["anything"]) == ["x/*.txt"]
 
 
 # --- as text ---------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import signal
 import subprocess
@@ -301,7 +302,7 @@ def test_ctrl_c_stops_a_run_that_can_go_on(server, tmp_path):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "goes on from here" in errors
+    assert "resumes from here" in errors
     assert "Traceback" not in errors
     assert not (out / "a.bin").exists()
     server.files["/a.bin"].pause_seconds = 0
@@ -342,3 +343,36 @@ def _list(folder):
     path = folder / "SHA256SUMS"
     path.write_text(f"{sha256(CONTENT)[7:]} *a.bin\n")
     return path
+
+
+def test_a_part_that_was_not_asked_for_is_refused_and_ends(server, tmp_path):
+    server.files["/a.bin"].statuses = [206] * 100
+    server.files["/a.bin"].headers = {"Content-Range": "bytes 50-149/200"}
+    with pytest.raises(OSError, match="asked for the bytes from 0 on, got those from 50 on"):
+        fetch(server, tmp_path / "out")
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://host:port/"])
+def test_an_address_that_is_none_is_an_error_of_the_fetch(address, server, tmp_path):
+    server.files["/a.bin"].leads_to = address
+    with pytest.raises(OSError, match=r"a\.bin: "):
+        fetch(server, tmp_path / "out")
+
+
+def test_numbers_that_only_look_like_some_are_none(server, tmp_path):
+    server.files["/a.bin"].statuses = [429]
+    server.files["/a.bin"].headers = {"Retry-After": "\u00b2"}
+    fetch(server, tmp_path / "out")
+    assert (tmp_path / "out" / "a.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_is_refused_and_not_waited_for(kind, tmp_path):
+    path = tmp_path / "a.jsonl"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="not a regular file"):
+        bloomdata.fetch(path, tmp_path / "out")

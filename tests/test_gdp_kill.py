@@ -98,7 +98,7 @@ def test_ctrl_c_ends_a_run_at_once_and_the_same_command_goes_on(corpus, undistur
     begin = time.monotonic()
     process.send_signal(signal.SIGINT)
     status, errors = end(process)
-    assert (status, errors.splitlines()[-1:]) == (130, ["interrupted; the same command goes on from here"])
+    assert (status, errors.splitlines()[-1:]) == (130, ["interrupted; the same command resumes from here"])
     assert "Traceback" not in errors
     assert time.monotonic() - begin < 2
     assert end(start(corpus, tmp_path / "out")) == (0, "")

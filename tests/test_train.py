@@ -14,6 +14,7 @@ from tests.reference.train_bpe import train as oracle
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 import bloomdata
+from bloomdata import ConfigError
 from bloomdata.families import PIPELINES, SPECIAL_TOKENS
 
 BYTE_FAMILIES = sorted(set(PIPELINES) - {"llama"})
@@ -182,3 +183,23 @@ def test_a_tokenizer_is_not_overwritten_unasked(tmp_path):
     assert (report.inputs[0]["documents"], report.inputs[0]["bad"]) == (1, 1)
     with pytest.raises(bloomdata.ConfigError, match="overwrite"):
         bloomdata.train_tokenizer(source, tmp_path / "out", vocab_size=262)
+
+
+def test_the_same_training_again_does_nothing_and_another_one_is_refused(raw, tmp_path):
+    def train(**options):
+        return bloomdata.train_tokenizer("raw", tmp_path / "tok", **{"vocab_size": 300} | options)
+
+    first = train()
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "tok").iterdir()}
+    assert train() == first
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "tok").iterdir()} == times
+    for options in ({"vocab_size": 301}, {"family": "gpt2"}):
+        with pytest.raises(ConfigError, match="holds a tokenizer"):
+            train(**options)
+    (raw / "b.jsonl").write_text('{"text":"more"}\n')
+    with pytest.raises(ConfigError, match="holds a tokenizer"):
+        train()
+    assert train(overwrite=True) != first
+    (tmp_path / "tok" / "tokenizer.json").write_text("{}")
+    with pytest.raises(ConfigError, match="holds a tokenizer"):
+        train()

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any, Final, final
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "legacy_intervals",
     "legacy_shuffle",
     "lengths",
+    "list_files",
     "megatron_blend",
     "megatron_blend_exhaustively",
     "merge",
@@ -144,6 +146,7 @@ def train_tokenizer(
     num_threads: int,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> str: ...
+def list_files(inputs: list[str]) -> list[tuple[Path, int]]: ...
 def read_lines(path: str | PathLike[str], first: int, count: int) -> list[str]: ...
 def read_records(source: str, records: list[str]) -> str: ...
 def is_text_source(source: str) -> bool: ...

@@ -1,5 +1,6 @@
 """The program `bloomdata-cli`: `bloomdata-cli VERB`, with the names and defaults of the Python functions.
 
+- `terminal`: standard streams, and text that is safe to show.
 - `parser`: all options; argparse, since it starts ten times faster than its successors. `options`: shared ones.
 - `commands`: one function per verb.
 - `progress`: a bar on terminals, plain lines elsewhere.
@@ -16,7 +17,7 @@ import os
 import signal
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,37 +31,49 @@ _GRACE_SECONDS = 0.8
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program; returns its exit status: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
+    from bloomdata.cli.terminal import discard_output, plain, prepare_streams
+
+    prepare_streams()
+    try:
+        return _run(arguments)
+    except BrokenPipeError:
+        discard_output()
+        return 1
+    except _Failure as failure:
+        error = failure.error
+        if failure.wants_json:
+            print(json.dumps({"error": type(error).__name__, "message": str(error)}))  # noqa: T201 - a program prints
+        print(f"bloomdata-cli: {type(error).__name__}: {plain(str(error))}", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+class _Failure(Exception):  # noqa: N818 - never seen outside
+    """An error to be told, and how."""
+
+    def __init__(self, error: Exception, *, wants_json: bool) -> None:
+        self.error, self.wants_json = error, wants_json
+
+
+def _run(arguments: list[str] | None) -> int:
     from bloomdata.cli.parser import build_parser
 
     options = build_parser().parse_args(arguments)
     from bloomdata.cli.commands import COMMANDS
     from bloomdata.errors import BloomdataError
 
-    interrupted = "interrupted" + "; the same command goes on from here" * (options.verb in _RESUMABLE)
+    interrupted = "interrupted" + "; the same command resumes from here" * (options.verb in _RESUMABLE)
     try:
         with _ends_when_interrupted(interrupted):
             status = COMMANDS[options.verb](options)
             sys.stdout.flush()
             return status
     except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)  # noqa: T201 - a program prints
+        print(interrupted, file=sys.stderr)  # noqa: T201
         return 130
     except BrokenPipeError:
-        _discard_output()
-        return 1
+        raise
     except (BloomdataError, OSError) as error:
-        if getattr(options, "json", False):
-            print(json.dumps({"error": type(error).__name__, "message": str(error)}))  # noqa: T201
-        print(f"bloomdata-cli: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-
-
-def _discard_output() -> None:
-    """Nobody reads any more: what is still to be written must not fail again when the interpreter ends."""
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        raise _Failure(error, wants_json=getattr(options, "json", False)) from error
 
 
 @contextmanager

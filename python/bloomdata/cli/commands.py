@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.cli.progress import progress
+from bloomdata.cli.terminal import plain
 from bloomdata.paths import output_path
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ _OWN = {"verb", "inputs", "output", "quiet", "json", "html", "by"}
 
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
+
+
+def _say_plainly(text: str) -> None:
+    _say(plain(text))
 
 
 def _run(options: argparse.Namespace, verb: Callable[..., Report]) -> int:
@@ -41,7 +46,7 @@ def _show(report: Report, options: argparse.Namespace) -> None:
     if options.json:
         _say(json.dumps(report.to_json()))
     elif not options.quiet:
-        _say(str(report))
+        _say_plainly(str(report))
 
 
 def _fetch(options: argparse.Namespace) -> int:
@@ -90,7 +95,7 @@ def _count(options: argparse.Namespace) -> int:
     arguments = {name: value for name, value in vars(options).items() if name not in _OWN}
     with progress(options.verb, quiet=options.quiet or options.json) as on_progress:
         counts = count(options.inputs, **arguments, on_progress=on_progress)
-    _say(json.dumps(counts.to_json()) if options.json else counts.table(options.by))
+    _say_plainly(json.dumps(counts.to_json()) if options.json else counts.table(options.by))
     return 0
 
 
@@ -138,7 +143,7 @@ def _verify(options: argparse.Namespace) -> int:
     if options.json:
         _say(json.dumps(result))
     elif not options.quiet:
-        _say(f"verify {options.folder}: {checked.files} files, {format_bytes(checked.bytes)}, all as written")
+        _say_plainly(f"verify {options.folder}: {checked.files} files, {format_bytes(checked.bytes)}, all as written")
     return 0
 
 
@@ -147,7 +152,7 @@ def _report(options: argparse.Namespace) -> int:
 
     report = Report.open(options.folder)
     if options.html is None:
-        _say(str(report))
+        _say_plainly(str(report))
     else:
         report.save_html(options.html)
     return 0

@@ -171,7 +171,7 @@ def _lines(path: Path, manifest: dict[str, Any], options: argparse.Namespace) ->
         end = before + output.get("lines", 0)
         if number < min(stop, end):
             for line in _core.read_lines(path / output["path"], number - before, min(stop, end) - number):
-                yield f"--- line {number} ({output['path']})"
+                yield f"--- line {number} ({output['path'].translate(_CONTROLS)})"
                 yield (line[: options.max_characters] if options.max_characters else line).translate(_CONTROLS)
                 number += 1
         before = end

@@ -8,7 +8,7 @@ import re
 import ssl
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from bloomdata.errors import ConfigError
@@ -24,6 +24,15 @@ _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows a server elsewhere, but not from https to http."""
+
+    def http_error_302(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message) -> Any:
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)  # type: ignore[arg-type]
+        except BaseException:
+            fp.close()
+            raise
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
     def redirect_request(
         self, req: urllib.request.Request, fp: object, code: int, msg: str, headers: Message, newurl: str
@@ -73,6 +82,9 @@ def open_http(url: str, *, offset: int, validator: str | None, size: int | None,
         raise (FinalError if is_final else TransientError)(f"{url}: {error.reason}") from error
     except FinalError:
         raise
+    except ValueError as error:
+        # Its own complaint about an address that a server leads to.
+        raise FinalError(f"{url}: leads to an address that cannot be read: {error}") from error
     except (OSError, http.client.HTTPException) as error:
         raise TransientError(f"{url}: {type(error).__name__}: {error}") from error
     try:
@@ -81,6 +93,9 @@ def open_http(url: str, *, offset: int, validator: str | None, size: int | None,
         response.close()
         raise
     start, is_other = remote.offset, size is not None and remote.size not in (None, size)
+    if start > offset or (start and not offset):
+        response.close()
+        raise TransientError(f"{url}: asked for the bytes from {offset} on, got those from {start} on")
     if start and (start != offset or is_other or (validator and remote.validator not in (None, validator))):
         response.close()
         return open_http(url, offset=0, validator=None, size=None, timeout_seconds=timeout_seconds)
@@ -117,10 +132,15 @@ def _remote(url: str, response: http.client.HTTPResponse, size: int | None) -> R
         size = size if found[3] == "*" else int(found[3])
     elif response.status == 200:
         length = headers.get("Content-Length")
-        size = int(length) if length is not None and length.isdigit() and not response.chunked else None
+        size = None if response.chunked else _whole_number(length)
     else:
         raise FinalError(f"{url}: status {response.status} is no file")
     return Remote(stream=_Body(url, response), offset=start, size=size, validator=_validator(headers))
+
+
+def _whole_number(text: str | None) -> int | None:
+    """A number of digits; None for anything else, as the superscripts that `isdigit` takes."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None
 
 
 def _validator(headers: Message) -> str | None:
@@ -139,8 +159,7 @@ def _error_of(url: str, error: urllib.error.HTTPError) -> OSError:
     text = " ".join(str(error.msg if error.code // 100 == 3 else error.reason).split())
     if error.code in _TRANSIENT:
         transient = TransientError(f"{url}: status {error.code}, {text}")
-        wait = str(error.headers.get("Retry-After", "")) if error.headers else ""
-        transient.wait_seconds = float(wait) if wait.isdigit() else None
+        transient.wait_seconds = _whole_number(error.headers.get("Retry-After") if error.headers else None)
         return transient
     return FinalError(f"{url}: status {error.code}, {text}")
 

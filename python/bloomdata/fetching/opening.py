@@ -101,6 +101,8 @@ def _open_local(url: str, offset: int, validator: str | None) -> Remote:
 
     if path.is_dir():
         raise IsADirectoryError(21, "a folder, not a file", str(path))
+    if path.exists() and not path.is_file():
+        raise FinalError(f"{path}: not a regular file")
     stream = path.open("rb")
     facts = os.fstat(stream.fileno())
     now = f"{facts.st_size}-{facts.st_mtime_ns}"

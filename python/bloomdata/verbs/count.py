@@ -10,7 +10,6 @@ from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.verbs.pack import pack_config, record_of
 from bloomdata.verbs.run import split_inputs, thread_count
-from bloomdata.verbs.sources import sources_of
 
 if TYPE_CHECKING:
     import os
@@ -182,7 +181,7 @@ def count(
 
 def token_counts(files: list[dict[str, Any]], arguments: list[str]) -> TokenCounts:
     """Counts of files, added up for each argument and in all."""
-    names = sources_of(arguments, [file["path"] for file in files])
+    names = [arguments[file.pop("argument")] for file in files]
     totals = {name: sum(file[name] for file in files) for name in _COUNTS}
     return TokenCounts(inputs=files, sources=_added_up(files, names), **totals)
 

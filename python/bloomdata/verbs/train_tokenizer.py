@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from bloomdata import _core
 from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.families import PIPELINES, SPECIAL_TOKENS
+from bloomdata.paths import output_path
 from bloomdata.tokenizer_folder import ADDED_TOKEN, prepare_folder, write_folder
 from bloomdata.verbs.pack import pack_config
 from bloomdata.verbs.run import check_choice, check_counts, split_inputs, thread_count
+from bloomdata.verbs.trained_from import Origin
 
 if TYPE_CHECKING:
     import os
@@ -80,6 +82,9 @@ def train_tokenizer(
 ) -> TrainReport:
     """Trains a BPE tokenizer and writes a folder that `tokenizers`, `transformers` and `pack` load.
 
+    A call with the same options and the same content of the same files as one that has finished does nothing, as told
+    by `trained_from.json` in the folder.
+
     The merges are those of `tokenizers`' `BpeTrainer` for the same words, whatever the number of threads or the order
     of documents. Every different word is held in memory, the texts are not.
 
@@ -123,7 +128,6 @@ def train_tokenizer(
         raise ConfigError("eos_token: needed with special_tokens, to know which of them ends a document")
     if roles["eos_token"] not in specials:
         raise ConfigError(f"eos_token: {roles['eos_token']!r} is none of the special tokens {specials}")
-    folder = prepare_folder(output, overwrite=overwrite)
     letters = [] if has_bytes else _byte_letters()
     options: dict[str, Any] = {
         "vocab_size": vocab_size,
@@ -139,10 +143,16 @@ def train_tokenizer(
     texts = pack_config(tokenizer="bytes", format="megatron", text_field=text_field, on_bad_record=on_bad_record)
     paths, streams = split_inputs(inputs)
     config = json.dumps({"texts": texts, "definition": pipeline, "options": options})
+    origin = None if streams else Origin.of(config, roles, paths)
+    if origin is not None and not overwrite and (known := origin.finished(Path(output_path(output)))):
+        return TrainReport(**known)
+    folder = prepare_folder(output, overwrite=overwrite)
     made = json.loads(_core.train_tokenizer(paths, streams, config, thread_count(num_threads), on_progress))
+    for counts in made["inputs"]:
+        del counts["argument"]
     model = _model(made, roles.get("unk_token") if has_bytes else None, has_bytes=has_bytes)
     path = _write(folder, pipeline, model, specials, roles)
-    return TrainReport(
+    report = TrainReport(
         path=path,
         vocab_size=len(made["tokens"]),
         num_merges=len(made["merges"]),
@@ -150,6 +160,9 @@ def train_tokenizer(
         distinct_words=made["distinct_words"],
         inputs=made["inputs"],
     )
+    if origin is not None:
+        origin.write(path, report.to_json())
+    return report
 
 
 def _definition(path: Path) -> dict[str, Any]:

@@ -58,7 +58,7 @@ mod _core {
     use crate::tokenizer::Tokenizer;
     #[pymodule_export]
     use crate::verbs::{
-        finish_folder, hash_file, lengths, merge, pack, plan, read_lines, read_manifest, shard,
+        finish_folder, hash_file, lengths, list_files, merge, pack, plan, read_lines, read_manifest, shard,
         train_tokenizer, verify,
     };
 

@@ -149,6 +149,14 @@ pub(crate) fn plan(
     Ok(serde_json::json!({"plans": plans, "histogram": histogram(&lengths)}).to_string())
 }
 
+/// The files that inputs name, each with the index of its argument.
+#[pyfunction]
+pub(crate) fn list_files(py: Python<'_>, inputs: Vec<String>) -> PyResult<Vec<(PathBuf, usize)>> {
+    let list = enter(py, None, |_| core_expand(&inputs, None))?;
+    let files = list.inputs.iter().enumerate();
+    Ok(files.map(|(at, input)| (input.path.clone(), list.argument(at))).collect())
+}
+
 /// Size and BLAKE3 of a file.
 #[pyfunction]
 pub(crate) fn hash_file(py: Python<'_>, path: PathBuf) -> PyResult<(u64, String)> {

@@ -113,8 +113,7 @@ fn gather(
     mut give: impl FnMut(Encoded) -> Result<()>,
 ) -> Result<Vec<Counts>> {
     let inputs = &reading.inputs.inputs;
-    let paths = inputs.iter().map(|input| input.path.display().to_string());
-    let mut counts: Vec<_> = paths.map(|path| Counts { path, ..Counts::default() }).collect();
+    let mut counts = Counts::of_inputs(reading.inputs);
     let mut line = 0;
     for item in results {
         reading.progress.check()?;

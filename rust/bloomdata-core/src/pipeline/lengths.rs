@@ -10,6 +10,7 @@ use super::run::CustomReader;
 use crate::error::{Error, Result};
 use crate::ordered::Results;
 use crate::progress::Progress;
+use crate::sources::Input;
 use crate::sources::inputs::InputList;
 use crate::token::TokenDtype;
 use crate::tokenizers::Tokenizer;
@@ -28,6 +29,8 @@ pub struct Lengths {
 pub struct Counts {
     /// The file.
     pub path: String,
+    /// The index of the argument that it came from.
+    pub argument: usize,
     /// Records that were kept.
     pub documents: u64,
     /// Bytes of their text.
@@ -41,6 +44,16 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Nothing yet, for each input.
+    pub(super) fn of_inputs(inputs: &InputList) -> Vec<Self> {
+        let empty = |(at, input): (usize, &Input)| Self {
+            path: input.path.display().to_string(),
+            argument: inputs.argument(at),
+            ..Self::default()
+        };
+        inputs.inputs.iter().enumerate().map(empty).collect()
+    }
+
     /// Adds what a part of the input holds.
     pub(super) fn add(&mut self, part: &Self) {
         self.documents += part.documents;
@@ -95,8 +108,7 @@ fn gather(
     inputs: &InputList,
     progress: &Progress,
 ) -> Result<Lengths> {
-    let paths = inputs.inputs.iter().map(|input| input.path.display().to_string());
-    let counts = paths.map(|path| Counts { path, ..Counts::default() }).collect();
+    let counts = Counts::of_inputs(inputs);
     let (mut lengths, mut line) = (Lengths { articles: Vec::new(), inputs: counts }, 0);
     for item in results {
         progress.check()?;

@@ -53,9 +53,18 @@ pub struct Input {
 pub struct InputList {
     /// What will be read.
     pub inputs: Vec<Input>,
+    /// For each input that was expanded, the index of the pattern that it came from.
+    pub patterns: Vec<usize>,
     /// What a folder or a pattern holds and is not read: hidden files, unknown formats, what was set aside earlier.
     /// Named in reports, so that nobody misses it.
     pub ignored: Vec<PathBuf>,
+}
+
+impl InputList {
+    /// The index of the argument that an input came from; tables are arguments of their own.
+    pub fn argument(&self, input: usize) -> usize {
+        self.patterns.get(input).copied().unwrap_or(input)
+    }
 }
 
 pub(super) const SUPPORTED: &str =
@@ -71,7 +80,7 @@ pub fn expand(patterns: &[String], output: Option<&Path>) -> Result<InputList> {
     if patterns.is_empty() {
         return Err(Error::config("inputs", "none given"));
     }
-    for pattern in patterns {
+    for (at, pattern) in patterns.iter().enumerate() {
         let path = Path::new(pattern);
         if path.is_dir() {
             folders::expand_folder(path, output, &mut list)?;
@@ -80,6 +89,7 @@ pub fn expand(patterns: &[String], output: Option<&Path>) -> Result<InputList> {
         } else {
             folders::expand_pattern(pattern, &mut list)?;
         }
+        list.patterns.resize(list.inputs.len(), at);
     }
     folders::note_promises(&mut list)?;
     for path in &mut list.ignored {
