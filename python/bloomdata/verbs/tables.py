@@ -40,15 +40,18 @@ def table_of(inputs: Any) -> Table | None:
 
 
 def column_names(inputs: Any) -> list[str] | None:
-    """Names of the columns of a table in memory; None for anything else, and where they are not known."""
-    if table_like := (_is_dataset(inputs) or hasattr(inputs, "__arrow_c_stream__")):
-        for name in ("column_names", "schema", "columns"):
-            found = getattr(inputs, name, None)
-            with contextlib.suppress(UnicodeDecodeError, TypeError):
-                names = list(getattr(found, "names", found or ()))
-                if names and all(isinstance(column, str) for column in names):
-                    return names
-    return [] if table_like else None
+    """Names of the columns of a table in memory; none where they are not known, None for anything else."""
+    if not _is_dataset(inputs) and not hasattr(inputs, "__arrow_c_stream__"):
+        return None
+    with contextlib.suppress(UnicodeDecodeError):
+        for found in (
+            getattr(inputs, "column_names", None),
+            getattr(getattr(inputs, "schema", None), "names", None),
+            getattr(inputs, "columns", None),
+        ):
+            if found is not None and all(isinstance(name, str) for name in found):
+                return list(found)
+    return []
 
 
 def check_array(values: Any) -> None:
