@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bloomdata.errors import CorruptDataError
@@ -49,7 +50,7 @@ def column_names(inputs: Any) -> list[str] | None:
             getattr(getattr(inputs, "schema", None), "names", None),
             getattr(inputs, "columns", None),
         ):
-            if found is not None and all(isinstance(name, str) for name in found):
+            if isinstance(found, Iterable) and all(isinstance(name, str) for name in found):
                 return list(found)
     return []
 
