@@ -41,7 +41,7 @@ def bloomdata(path: Path, size: int, family: str, least: int) -> tuple[float, Me
 def tokenizers(path: Path, size: int, family: str, least: int) -> tuple[float, Merges]:
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-    from bloomdata.families import PIPELINES, SPECIAL_TOKENS
+    from bloomdata.tokenizers.families import PIPELINES, SPECIAL_TOKENS
 
     empty = json.loads(Tokenizer(models.BPE()).to_str())
     tokenizer = Tokenizer.from_str(json.dumps(empty | PIPELINES[family]))

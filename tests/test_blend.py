@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import bloomdata
 from bloomdata import _core
-from bloomdata.blend_weights import parse_blend, whole_weights
+from bloomdata.datasets.blend_weights import parse_blend, whole_weights
 from bloomdata.errors import ConfigError
 from reference.order import BLEND_STREAM, BLOCK, permuted, shares
 from sample_files import LENGTH, numbered

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bloomdata
-from bloomdata.denoise import MODES, labels_of, mode_ids_of
+from bloomdata.datasets.denoise import MODES, labels_of, mode_ids_of
 from bloomdata.errors import ConfigError
 from reference import denoise as oracle
 

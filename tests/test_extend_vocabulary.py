@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 import bloomdata
 from bloomdata.errors import ConfigError, CorruptDataError, MismatchError, UnsupportedFormatError
-from bloomdata.sentencepiece_model import read_sentencepiece
+from bloomdata.tokenizers.sentencepiece_model import read_sentencepiece
 from bloomdata.verbs.convert_sentencepiece import convert_sentencepiece
 from bloomdata.verbs.extend_vocabulary import extend_vocabulary
 from sentencepiece_files import (

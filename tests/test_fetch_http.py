@@ -15,7 +15,7 @@ import pytest
 
 import bloomdata
 from bloomdata.errors import ConfigError, CorruptDataError
-from bloomdata.fetch_sets import FetchSet
+from bloomdata.fetching.sets import FetchSet
 from bloomdata.fetching import connections
 from file_server import Served, serving
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import bloomdata
 from bloomdata import ConfigError, CorruptDataError, GPTDataset, MismatchError
-from bloomdata.megatron_cache import cache_prefix
+from bloomdata.datasets.megatron_cache import cache_prefix
 from token_pairs import documents_of, write_pair
 
 FILES = ("description.txt", "document_index.npy", "sample_index.npy", "shuffle_index.npy")

@@ -13,9 +13,9 @@ import bloomdata
 from bloomdata import html_report as module
 from bloomdata.cli import main
 from bloomdata.errors import ConfigError, CorruptDataError
-from bloomdata.html_charts import escape, share
-from bloomdata.html_report import MAX_FILES, NUM_SOURCES, html_report
-from bloomdata.report import MergeReport, PackReport, Report, ShardReport
+from bloomdata.reports.html_charts import escape, share
+from bloomdata.reports.html_report import MAX_FILES, NUM_SOURCES, html_report
+from bloomdata.reports.report import MergeReport, PackReport, Report, ShardReport
 
 EVERYWHERE = ["Key figures", "Ledger", "Documents left out, by reason", "Outputs", "Inputs", "Configuration"]
 SECTIONS = {

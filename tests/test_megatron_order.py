@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import bloomdata
 from bloomdata import _core
-from bloomdata.megatron_blend import plan_megatron_blend
+from bloomdata.datasets.megatron_blend import plan_megatron_blend
 from reference import megatron_order as reference
 from token_pairs import write_pair
 

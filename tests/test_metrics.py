@@ -7,7 +7,7 @@ import pytest
 
 import bloomdata
 from bloomdata import metrics
-from bloomdata.metrics import metrics_table
+from bloomdata.reports.metrics import metrics_table
 
 COUNTS = {
     "sequences": 2,

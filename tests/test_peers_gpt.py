@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import bloomdata
-from bloomdata.megatron_cache import cache_prefix
+from bloomdata.datasets.megatron_cache import cache_prefix
 from token_pairs import write_pair
 
 pytestmark = pytest.mark.peers

@@ -18,7 +18,7 @@ from tests.reference.sentencepiece_bpe import ids_of, pieces_of
 
 import bloomdata
 from bloomdata.errors import BloomdataError, ConfigError, CorruptDataError, UnsupportedFormatError
-from bloomdata.sentencepiece_model import MAX_FILE_BYTES, PieceType, read_sentencepiece
+from bloomdata.tokenizers.sentencepiece_model import MAX_FILE_BYTES, PieceType, read_sentencepiece
 from bloomdata.verbs.convert_sentencepiece import convert_sentencepiece
 from sentencepiece_files import (
     BYTES,

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 import bloomdata
 from bloomdata import ConfigError
-from bloomdata.families import PIPELINES, SPECIAL_TOKENS
+from bloomdata.tokenizers.families import PIPELINES, SPECIAL_TOKENS
 
 BYTE_FAMILIES = sorted(set(PIPELINES) - {"llama"})
 LETTERS = pre_tokenizers.ByteLevel.alphabet()

@@ -14,12 +14,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bloomdata.blend import BlendedDataset
-    from bloomdata.blend_plan import BlendPlan
-    from bloomdata.chat_template import ChatTemplate
-    from bloomdata.datasets import open  # noqa: A004 - the public name
-    from bloomdata.denoise import Denoised, prefix_lm, ul2r
-    from bloomdata.encoded_files import EncodedBatch, EncodedFiles
+    from bloomdata.datasets.blend import BlendedDataset
+    from bloomdata.datasets.blend_plan import BlendPlan
+    from bloomdata.tokenizers.chat_template import ChatTemplate
+    from bloomdata.datasets.opening import open  # noqa: A004 - the public name
+    from bloomdata.datasets.denoise import Denoised, prefix_lm, ul2r
+    from bloomdata.tokenizers.encoded_files import EncodedBatch, EncodedFiles
     from bloomdata.errors import (
         BloomdataError,
         ConfigError,
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
         MismatchError,
         UnsupportedFormatError,
     )
-    from bloomdata.fetch_sets import FETCH_SETS
+    from bloomdata.fetching.sets import FETCH_SETS
     from bloomdata.fetching.report import FetchReport
-    from bloomdata.gpt_dataset import GPTDataset
-    from bloomdata.indexed_dataset import IndexedDataset, ShardedIndexedDataset
-    from bloomdata.indexed_writer import IndexedDatasetWriter
-    from bloomdata.label_rules import LabelRules
+    from bloomdata.datasets.gpt_dataset import GPTDataset
+    from bloomdata.datasets.indexed_dataset import IndexedDataset, ShardedIndexedDataset
+    from bloomdata.datasets.indexed_writer import IndexedDatasetWriter
+    from bloomdata.datasets.label_rules import LabelRules
     from bloomdata.loader import DataLoader
-    from bloomdata.megatron_blend import MegatronBlend
-    from bloomdata.moderation import FewShot, few_shot
-    from bloomdata.packed import PackedDataset
-    from bloomdata.permutation import Permutation
+    from bloomdata.datasets.megatron_blend import MegatronBlend
+    from bloomdata.tokenizers.few_shot import FewShot, few_shot
+    from bloomdata.datasets.packed import PackedDataset
+    from bloomdata.datasets.permutation import Permutation
     from bloomdata.prepare_sources import SOURCES
-    from bloomdata.report import MergeReport, PackReport, PrepareReport, Report, ShardReport
-    from bloomdata.token_rows import TokenRows
-    from bloomdata.tokenizer import Tokenizer
-    from bloomdata.verbs.consumer import check_consumer
+    from bloomdata.reports.report import MergeReport, PackReport, PrepareReport, Report, ShardReport
+    from bloomdata.datasets.token_rows import TokenRows
+    from bloomdata.tokenizers.tokenizer import Tokenizer
+    from bloomdata.verbs.check_consumer import check_consumer
     from bloomdata.verbs.convert_sentencepiece import ConvertReport, convert_sentencepiece
     from bloomdata.verbs.count import TokenCounts, count
     from bloomdata.verbs.extend_vocabulary import ExtendReport, extend_vocabulary
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from bloomdata.verbs.pack_moderation import ModerationReport, pack_moderation
     from bloomdata.verbs.plan import PackingPlan, plan
     from bloomdata.verbs.prepare import prepare
-    from bloomdata.verbs.recipe import run
+    from bloomdata.verbs.run_recipe import run
     from bloomdata.verbs.shard import shard
     from bloomdata.verbs.train_tokenizer import TrainReport, train_tokenizer
     from bloomdata.verbs.verify import Verification, verify
@@ -118,30 +118,30 @@ __all__ = [
 ]
 
 _HOME = {
-    "IndexedDatasetWriter": "indexed_writer",
-    "Denoised": "denoise",
-    "prefix_lm": "denoise",
-    "ul2r": "denoise",
-    "EncodedBatch": "encoded_files",
-    "EncodedFiles": "encoded_files",
-    "FewShot": "moderation",
+    "IndexedDatasetWriter": "datasets.indexed_writer",
+    "Denoised": "datasets.denoise",
+    "prefix_lm": "datasets.denoise",
+    "ul2r": "datasets.denoise",
+    "EncodedBatch": "tokenizers.encoded_files",
+    "EncodedFiles": "tokenizers.encoded_files",
+    "FewShot": "tokenizers.few_shot",
     "ModerationReport": "verbs.pack_moderation",
-    "few_shot": "moderation",
+    "few_shot": "tokenizers.few_shot",
     "pack_moderation": "verbs.pack_moderation",
-    "FETCH_SETS": "fetch_sets",
+    "FETCH_SETS": "fetching.sets",
     "FetchReport": "fetching.report",
     "fetch": "verbs.fetch",
-    "run": "verbs.recipe",
-    "PrepareReport": "report",
+    "run": "verbs.run_recipe",
+    "PrepareReport": "reports.report",
     "SOURCES": "prepare_sources",
     "prepare": "verbs.prepare",
-    "ChatTemplate": "chat_template",
-    "BlendPlan": "blend_plan",
-    "BlendedDataset": "blend",
+    "ChatTemplate": "tokenizers.chat_template",
+    "BlendPlan": "datasets.blend_plan",
+    "BlendedDataset": "datasets.blend",
     "DataLoader": "loader",
-    "LabelRules": "label_rules",
-    "Permutation": "permutation",
-    "TokenRows": "token_rows",
+    "LabelRules": "datasets.label_rules",
+    "Permutation": "datasets.permutation",
+    "TokenRows": "datasets.token_rows",
     "ConvertReport": "verbs.convert_sentencepiece",
     "ExtendReport": "verbs.extend_vocabulary",
     "convert_sentencepiece": "verbs.convert_sentencepiece",
@@ -149,26 +149,26 @@ _HOME = {
     "BloomdataError": "errors",
     "ConfigError": "errors",
     "CorruptDataError": "errors",
-    "GPTDataset": "gpt_dataset",
-    "IndexedDataset": "indexed_dataset",
-    "MegatronBlend": "megatron_blend",
-    "MergeReport": "report",
+    "GPTDataset": "datasets.gpt_dataset",
+    "IndexedDataset": "datasets.indexed_dataset",
+    "MegatronBlend": "datasets.megatron_blend",
+    "MergeReport": "reports.report",
     "MismatchError": "errors",
-    "PackReport": "report",
-    "PackedDataset": "packed",
+    "PackReport": "reports.report",
+    "PackedDataset": "datasets.packed",
     "PackingPlan": "verbs.plan",
-    "Report": "report",
-    "ShardReport": "report",
-    "ShardedIndexedDataset": "indexed_dataset",
+    "Report": "reports.report",
+    "ShardReport": "reports.report",
+    "ShardedIndexedDataset": "datasets.indexed_dataset",
     "TokenCounts": "verbs.count",
-    "Tokenizer": "tokenizer",
+    "Tokenizer": "tokenizers.tokenizer",
     "TrainReport": "verbs.train_tokenizer",
     "UnsupportedFormatError": "errors",
     "Verification": "verbs.verify",
-    "check_consumer": "verbs.consumer",
+    "check_consumer": "verbs.check_consumer",
     "count": "verbs.count",
     "merge": "verbs.merge",
-    "open": "datasets",
+    "open": "datasets.opening",
     "pack": "verbs.pack",
     "plan": "verbs.plan",
     "shard": "verbs.shard",

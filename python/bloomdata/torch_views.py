@@ -9,12 +9,12 @@ import torch
 import torch.utils.data
 
 from bloomdata.errors import ConfigError
-from bloomdata.unshifted import with_labels
+from bloomdata.datasets.unshifted import with_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bloomdata.samples import SampleDataset
+    from bloomdata.datasets.samples import SampleDataset
 
 
 class TorchDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):

@@ -1,6 +1,6 @@
 """UL2R and prefix-LM rows of SYSTEMS.md 4.2 with plain lists; and the way back from a row to its ids.
 
-Draws come in the order of `bloomdata.denoise`: 64-bit numbers from Philox with the key (seed, index).
+Draws come in the order of `bloomdata.datasets.denoise`: 64-bit numbers from Philox with the key (seed, index).
 """
 
 from __future__ import annotations

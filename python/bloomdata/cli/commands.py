@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata.cli.progress import progress
 from bloomdata.cli.terminal import plain
-from bloomdata.paths import output_path
+from bloomdata.options.paths import output_path
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from bloomdata.report import Report
+    from bloomdata.reports.report import Report
 
 # Options of the program itself, which the Python functions do not have.
 _OWN = {"verb", "inputs", "output", "quiet", "json", "html", "by"}
@@ -29,7 +29,7 @@ def _say_plainly(text: str) -> None:
 
 
 def _run(options: argparse.Namespace, verb: Callable[..., Report]) -> int:
-    from bloomdata.report import check_outside
+    from bloomdata.reports.report import check_outside
 
     if options.html is not None:
         check_outside(output_path(options.html, "html"), options.output)
@@ -133,7 +133,7 @@ def _gdp(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from bloomdata.report import format_bytes
+    from bloomdata.reports.report import format_bytes
     from bloomdata.verbs.verify import verify
 
     with progress("verify", quiet=options.quiet or options.json) as on_progress:
@@ -148,7 +148,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from bloomdata.report import Report
+    from bloomdata.reports.report import Report
 
     report = Report.open(options.folder)
     if options.html is None:

@@ -23,7 +23,7 @@ class _List(argparse.Action):
     """Shows all named sets and exits."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from bloomdata.fetch_sets import FETCH_SETS
+        from bloomdata.fetching.sets import FETCH_SETS
 
         for name, named in FETCH_SETS.items():
             lines = [

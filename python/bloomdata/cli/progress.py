@@ -7,12 +7,12 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bloomdata.report import format_bytes
+from bloomdata.reports.report import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bloomdata.verbs.run import OnProgress
+    from bloomdata.options.inputs import OnProgress
 
 # Between plain lines.
 LINE_SECONDS = 10.0

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bloomdata.verbs.recipe import Step
+    from bloomdata.verbs.run_recipe import Step
 
 RUN_EXAMPLES = """\
 examples:
@@ -41,7 +41,7 @@ def _pair(text: str) -> tuple[str, str]:
 def run_recipe(options: argparse.Namespace) -> None:
     """Runs the steps; prints each report when its step is done."""
     from bloomdata.cli.progress import progress
-    from bloomdata.verbs.recipe import read_recipe, run
+    from bloomdata.verbs.run_recipe import read_recipe, run
 
     variables = dict(options.set or ())
     if options.dry_run:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from bloomdata.cli.texts import STDIN, read_lines, read_texts, refuse, shown
 from bloomdata.errors import BloomdataError, ConfigError, MismatchError
-from bloomdata.tokenizer import Tokenizer
+from bloomdata.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import argparse

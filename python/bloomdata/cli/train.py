@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata.cli.options import add_bad_records, add_running
 from bloomdata.cli.progress import progress
-from bloomdata.families import PIPELINES
+from bloomdata.tokenizers.families import PIPELINES
 
 if TYPE_CHECKING:
     import argparse

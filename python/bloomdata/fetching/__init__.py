@@ -1,6 +1,6 @@
 """How `bloomdata.fetch` gets files from elsewhere into a folder, whole or not at all.
 
-- `names`: sources -> addresses and the names of their files; named sets are in `bloomdata.fetch_sets`.
+- `names`: sources -> addresses and the names of their files; named sets are in `bloomdata.fetching.sets`.
 - `checksums`: lists as `sha256sum` and `md5sum` write them -> what each file must have.
 - `wanted`: which checksum each file must have.
 - `opening`: an address -> a stream from an offset on; local files and everything that fsspec reads.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bloomdata.fetching.download import Download
-    from bloomdata.verbs.run import OnProgress
+    from bloomdata.options.inputs import OnProgress
 
 # Before the second attempt; twice as long before every further one.
 FIRST_WAIT_SECONDS = 1.0

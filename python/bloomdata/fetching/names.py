@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from bloomdata.errors import ConfigError
-from bloomdata.fetch_sets import FETCH_SETS
+from bloomdata.fetching.sets import FETCH_SETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
-from bloomdata.datasets import read_manifest
+from bloomdata.datasets.opening import read_manifest
 from bloomdata.errors import ConfigError, MismatchError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
-from bloomdata.datasets import read_manifest
+from bloomdata.datasets.opening import read_manifest
 from bloomdata.errors import ConfigError
 from bloomdata.gdp.books import build_manifest, write_facts, write_log
 from bloomdata.gdp.folder import find_tokenizer, write_checksums
@@ -22,15 +22,15 @@ from bloomdata.gdp.opening import WORK, open_folder
 from bloomdata.gdp.options import bare, check_options, find_inputs, pack_options
 from bloomdata.gdp.splits import SplitCounts, split_counts
 from bloomdata.gdp.write import write_group
-from bloomdata.paths import output_path as local_path
-from bloomdata.report import PackReport
+from bloomdata.options.paths import output_path as local_path
+from bloomdata.reports.report import PackReport
 from bloomdata.verbs.pack import pack
-from bloomdata.verbs.run import check_choice, check_counts, thread_count
+from bloomdata.options.inputs import check_choice, check_counts, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bloomdata.verbs.run import OnProgress
+    from bloomdata.options.inputs import OnProgress
 
 LOG = "logs.log"
 # All of them are open at once while lines are dealt out.

@@ -8,15 +8,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bloomdata.chat_template import has_chat_template
+from bloomdata.tokenizers.chat_template import has_chat_template
 from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.gdp.options import find_inputs
 from bloomdata.gdp.pipeline import pipeline
 from bloomdata.gdp.splits import default_training_splits
-from bloomdata.tokenizer import Tokenizer
+from bloomdata.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from bloomdata.report import PackReport
+    from bloomdata.reports.report import PackReport
 
 # Bytes of text for a token, at least.
 _BYTES_PER_TOKEN = 3

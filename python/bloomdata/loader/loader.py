@@ -16,7 +16,7 @@ from bloomdata.loader.tensors import group, pins, to_device, to_tensors
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bloomdata.samples import Batch, SampleDataset
+    from bloomdata.datasets.samples import Batch, SampleDataset
 
 # Version of the state and of the order that it points into.
 FORMAT = 1

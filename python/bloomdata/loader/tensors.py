@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bloomdata.samples import Batch
+    from bloomdata.datasets.samples import Batch
 
 
 def to_tensors(batch: Batch, *, pin_memory: bool) -> dict[str, Any]:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import UnsupportedFormatError
-from bloomdata.paths import output_path
-from bloomdata.sentencepiece_model import PieceType, read_sentencepiece
-from bloomdata.tokenizer_folder import ADDED_TOKEN, prepare_folder, write_folder
+from bloomdata.options.paths import output_path
+from bloomdata.tokenizers.sentencepiece_model import PieceType, read_sentencepiece
+from bloomdata.tokenizers.folder import ADDED_TOKEN, prepare_folder, write_folder
 
 if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-    from bloomdata.sentencepiece_model import SentencePieceModel
+    from bloomdata.tokenizers.sentencepiece_model import SentencePieceModel
 
 _MARK = "\u2581"
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.verbs.pack import pack_config, record_of
-from bloomdata.verbs.run import split_inputs, thread_count
+from bloomdata.options.inputs import split_inputs, thread_count
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    from bloomdata.verbs.run import Inputs, OnProgress
+    from bloomdata.options.inputs import Inputs, OnProgress
 
 _COUNTS = ("documents", "text_bytes", "tokens", "dropped", "bad")
 # Of more files than these, only sources are shown when nobody says what to show.

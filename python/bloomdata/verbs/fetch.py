@@ -14,8 +14,8 @@ from bloomdata.fetching.names import items_of
 from bloomdata.fetching.report import FetchReport
 from bloomdata.fetching.unpack import unpack
 from bloomdata.fetching.wanted import wanted_checksums
-from bloomdata.paths import output_path
-from bloomdata.verbs.run import check_choice, check_counts
+from bloomdata.options.paths import output_path
+from bloomdata.options.inputs import check_choice, check_counts
 
 if TYPE_CHECKING:
     import os
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bloomdata.fetching.checksums import Checksum
     from bloomdata.fetching.names import Item
-    from bloomdata.verbs.run import OnProgress
+    from bloomdata.options.inputs import OnProgress
 
 # Between two writings of the books.
 _SAVE_SECONDS = 1.0

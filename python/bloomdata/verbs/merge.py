@@ -7,13 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 from bloomdata import _core
-from bloomdata.paths import output_path
-from bloomdata.report import MergeReport
+from bloomdata.options.paths import output_path
+from bloomdata.reports.report import MergeReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bloomdata.verbs.run import OnProgress
+    from bloomdata.options.inputs import OnProgress
 
 
 def merge(

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
-from bloomdata.chat_template import own_template, template_options
+from bloomdata.tokenizers.chat_template import own_template, template_options
 from bloomdata.errors import ConfigError
-from bloomdata.hdf5 import Hdf5Files
-from bloomdata.paths import output_path
+from bloomdata.datasets.hdf5 import Hdf5Files
+from bloomdata.options.paths import output_path
 from bloomdata.prepare_sources import SOURCES
-from bloomdata.report import PackReport
-from bloomdata.tokenizer import tokenizer_options
-from bloomdata.verbs.run import check_choice, check_counts, split_inputs, thread_count
-from bloomdata.verbs.tables import column_names
+from bloomdata.reports.report import PackReport
+from bloomdata.tokenizers.tokenizer import tokenizer_options
+from bloomdata.options.inputs import check_choice, check_counts, split_inputs, thread_count
+from bloomdata.options.tables import column_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bloomdata.verbs.run import Inputs, OnProgress
+    from bloomdata.options.inputs import Inputs, OnProgress
 
 
 def pack(

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata.errors import ConfigError, MismatchError
-from bloomdata.moderation import few_shot
-from bloomdata.paths import output_path
-from bloomdata.tokenizer import Tokenizer
+from bloomdata.tokenizers.few_shot import few_shot
+from bloomdata.options.paths import output_path
+from bloomdata.tokenizers.tokenizer import Tokenizer
 from bloomdata.verbs.prepare import prepare
-from bloomdata.verbs.run import check_choice, check_counts
+from bloomdata.options.inputs import check_choice, check_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bloomdata.verbs.run import Inputs, OnProgress
+    from bloomdata.options.inputs import Inputs, OnProgress
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.verbs.pack import pack_config, record_of
-from bloomdata.verbs.run import check_counts, split_inputs, thread_count
+from bloomdata.options.inputs import check_counts, split_inputs, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bloomdata.verbs.run import Inputs, OnProgress
+    from bloomdata.options.inputs import Inputs, OnProgress
 
 # What is compared when nothing is named.
 PACKINGS = (
@@ -158,8 +158,8 @@ def _known_lengths(inputs: Inputs) -> bytes | None:
         is_folder = (path / "manifest.json").exists()
         if not (is_folder or Path(f"{path}.idx").exists() or path.suffix in {".idx", ".bin"}):
             return None
-        from bloomdata.datasets import open as open_dataset
-        from bloomdata.indexed_dataset import IndexedDataset
+        from bloomdata.datasets.opening import open as open_dataset
+        from bloomdata.datasets.indexed_dataset import IndexedDataset
 
         dataset = open_dataset(path)
         if not isinstance(dataset, IndexedDataset):

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
-from bloomdata.chat_template import template_options
+from bloomdata.tokenizers.chat_template import template_options
 from bloomdata.errors import ConfigError
-from bloomdata.paths import output_path
+from bloomdata.options.paths import output_path
 from bloomdata.prepare_sources import SOURCES
-from bloomdata.report import PrepareReport
+from bloomdata.reports.report import PrepareReport
 from bloomdata.verbs import one_file
-from bloomdata.verbs.run import check_choice, check_counts, is_there, split_inputs, thread_count
+from bloomdata.options.inputs import check_choice, check_counts, is_there, split_inputs, thread_count
 from bloomdata.verbs.shard import split_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bloomdata.verbs.run import Inputs, OnProgress
+    from bloomdata.options.inputs import Inputs, OnProgress
 
 STYLES = ("auto", "messages", "prompt_completion", "completion", "text")
 # One file of everything is a shard without an end.

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.paths import output_path
-from bloomdata.report import ShardReport
-from bloomdata.verbs.run import check_choice, check_counts, split_inputs, thread_count
+from bloomdata.options.paths import output_path
+from bloomdata.reports.report import ShardReport
+from bloomdata.options.inputs import check_choice, check_counts, split_inputs, thread_count
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    from bloomdata.verbs.run import Inputs, OnProgress
+    from bloomdata.options.inputs import Inputs, OnProgress
 
 SPLITS = ("train", "dev", "test")
 

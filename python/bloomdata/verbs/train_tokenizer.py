@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError, CorruptDataError
-from bloomdata.families import PIPELINES, SPECIAL_TOKENS
-from bloomdata.paths import output_path
-from bloomdata.tokenizer_folder import ADDED_TOKEN, prepare_folder, write_folder
+from bloomdata.tokenizers.families import PIPELINES, SPECIAL_TOKENS
+from bloomdata.options.paths import output_path
+from bloomdata.tokenizers.folder import ADDED_TOKEN, prepare_folder, write_folder
 from bloomdata.verbs.pack import pack_config
-from bloomdata.verbs.run import check_choice, check_counts, split_inputs, thread_count
+from bloomdata.options.inputs import check_choice, check_counts, split_inputs, thread_count
 from bloomdata.verbs.trained_from import Origin
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from bloomdata.verbs.run import Inputs, OnProgress
+    from bloomdata.options.inputs import Inputs, OnProgress
 
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 _ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
-from bloomdata.tokenizer_folder import write_json
+from bloomdata.tokenizers.folder import write_json
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.errors import CorruptDataError
-from bloomdata.verbs.run import thread_count
+from bloomdata.options.inputs import thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bloomdata.verbs.run import OnProgress
+    from bloomdata.options.inputs import OnProgress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ def verify(
         "evaluate": evaluate,
     }
     if any(wanted.values()):
-        from bloomdata.verbs.consumer import check_consumer
+        from bloomdata.verbs.check_consumer import check_consumer
 
         check_consumer(folder, **wanted)
     return Verification(files=result["files"], bytes=result["bytes"])
@@ -85,7 +85,7 @@ def verify(
 
 def _compressed_problems(folder: Path) -> Iterator[str]:
     """Looks into compressed HDF5 files, which the core does not read."""
-    from bloomdata.datasets import PackedDataset, read_manifest
+    from bloomdata.datasets.opening import PackedDataset, read_manifest
 
     manifest = read_manifest(folder)
     limits = {"input_ids": manifest["details"].get("tokenizer", {}).get("vocab_size"), "token_type_ids": 4}

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from bloomdata.errors import ConfigError, CorruptDataError
-from bloomdata.metrics import metrics_table
-from bloomdata.paths import output_path
+from bloomdata.reports.metrics import metrics_table
+from bloomdata.options.paths import output_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,7 +72,7 @@ class Report:
             ConfigError: A folder that is not finished.
             CorruptDataError: A damaged manifest.
         """
-        from bloomdata.datasets import read_manifest
+        from bloomdata.datasets.opening import read_manifest
 
         manifest = read_manifest(Path(folder))
         if not _has_books(manifest):
@@ -117,7 +117,7 @@ class Report:
             ConfigError: A path in the folder.
             OSError: What the system reports.
         """
-        from bloomdata.html_report import html_report
+        from bloomdata.reports.html_report import html_report
 
         path = output_path(path, "html")
         check_outside(path, self.folder)

@@ -16,8 +16,8 @@ import numpy as np
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.gpt_dataset import Batch, GPTDataset
-from bloomdata.megatron_cache import cache_prefix, describe
+from bloomdata.datasets.gpt_dataset import Batch, GPTDataset
+from bloomdata.datasets.megatron_cache import cache_prefix, describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from bloomdata.indexed_dataset import PathLike
+    from bloomdata.datasets.indexed_dataset import PathLike
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def plan_megatron_blend(weights: Sequence[float], num_samples: int, *, surplus: 
         `normalize` and `_get_size_per_split_per_dataset` of `megatron/core/datasets` (0.16.1).
 
     Example:
-        >>> from bloomdata.megatron_blend import plan_megatron_blend
+        >>> from bloomdata.datasets.megatron_blend import plan_megatron_blend
         >>> plan = plan_megatron_blend([3, 1], 1000)
         >>> plan.targets, plan.requests, plan.size
         ([750, 250], [754, 252], 1000)

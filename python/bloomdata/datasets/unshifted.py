@@ -12,7 +12,7 @@ from bloomdata.errors import ConfigError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bloomdata.samples import Batch
+    from bloomdata.datasets.samples import Batch
 
 _IGNORED = -100
 
@@ -40,7 +40,7 @@ def with_labels(dataset: Any, *, shifted: bool) -> Any:
 
 
 def _is_windows(dataset: Any) -> bool:
-    from bloomdata.gpt_dataset import GPTDataset
+    from bloomdata.datasets.gpt_dataset import GPTDataset
 
     return isinstance(dataset, GPTDataset)
 

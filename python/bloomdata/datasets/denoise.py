@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from bloomdata.tokenizer import Tokenizer
+    from bloomdata.tokenizers.tokenizer import Tokenizer
 
 Mode: TypeAlias = Literal["S2S", "NLG", "NLU"]
 MODES: tuple[Mode, ...] = ("S2S", "NLG", "NLU")

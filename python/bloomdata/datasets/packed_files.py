@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bloomdata.errors import CorruptDataError
-from bloomdata.indexed_dataset import map_file
+from bloomdata.datasets.indexed_dataset import map_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,15 +11,15 @@ import numpy as np
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.indexed_dataset import IndexedDataset, Mode, ShardedIndexedDataset, default_open_files
-from bloomdata.megatron_cache import SPLITS, cache_prefix, describe, gpt_identifiers
+from bloomdata.datasets.indexed_dataset import IndexedDataset, Mode, ShardedIndexedDataset, default_open_files
+from bloomdata.datasets.megatron_cache import SPLITS, cache_prefix, describe, gpt_identifiers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from bloomdata.indexed_dataset import PathLike
+    from bloomdata.datasets.indexed_dataset import PathLike
 
 Batch: TypeAlias = "dict[str, NDArray[Any]]"
 
@@ -329,7 +329,7 @@ def _prefixes(
     if not isinstance(path, (str, os.PathLike)):
         return [_plain(item) for item in path], "mmap"
     if Path(path).is_dir():
-        from bloomdata.datasets import open as open_dataset
+        from bloomdata.datasets.opening import open as open_dataset
 
         dataset = open_dataset(path)
         if not isinstance(dataset, IndexedDataset):

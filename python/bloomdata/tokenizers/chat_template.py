@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.verbs.run import check_choice
+from bloomdata.options.inputs import check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bloomdata.tokenizer import Tokenizer
+    from bloomdata.tokenizers.tokenizer import Tokenizer
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 _CONFIG = "tokenizer_config.json"
@@ -287,7 +287,7 @@ def _check_numbers(value: Any, name: str) -> None:
 
 
 def _tokenizer(tokenizer: Tokenizer | str | os.PathLike[str] | None) -> Tokenizer | None:
-    from bloomdata.tokenizer import Tokenizer
+    from bloomdata.tokenizers.tokenizer import Tokenizer
 
     if tokenizer is None or isinstance(tokenizer, Tokenizer):
         return tokenizer

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bloomdata.errors import ConfigError
-from bloomdata.paths import output_path
+from bloomdata.options.paths import output_path
 
 ADDED_TOKEN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
 

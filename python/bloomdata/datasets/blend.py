@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from bloomdata import _core
-from bloomdata.blend_plan import BlendPlan, OnExhausted, SourcePlan, Unit, plan_samples
-from bloomdata.blend_weights import parse_blend
+from bloomdata.datasets.blend_plan import BlendPlan, OnExhausted, SourcePlan, Unit, plan_samples
+from bloomdata.datasets.blend_weights import parse_blend
 from bloomdata.errors import ConfigError
-from bloomdata.samples import checked_indices, digest, join_batches, one_sample
+from bloomdata.datasets.samples import checked_indices, digest, join_batches, one_sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from bloomdata.samples import Batch, SampleDataset
+    from bloomdata.datasets.samples import Batch, SampleDataset
 
 Source: TypeAlias = "SampleDataset | str | os.PathLike[str]"
 # Version of the order; part of every fingerprint.
@@ -209,7 +209,7 @@ def _pairs(sources: Mapping[Any, float] | Sequence[tuple[Source, float]] | str) 
 
 def _opened(source: Source) -> SampleDataset:
     if isinstance(source, (str, os.PathLike)):
-        from bloomdata.datasets import open as open_dataset
+        from bloomdata.datasets.opening import open as open_dataset
 
         opened: Any = open_dataset(source)
     else:

@@ -8,13 +8,13 @@ import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bloomdata.errors import ConfigError
-from bloomdata.paths import utf8_path
-from bloomdata.verbs.tables import table_of
+from bloomdata.options.paths import utf8_path
+from bloomdata.options.tables import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bloomdata.verbs.tables import Table
+    from bloomdata.options.tables import Table
 
 # Files, folders and patterns, or one table: a `datasets.Dataset`, or anything with `__arrow_c_stream__`.
 Inputs: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Any"

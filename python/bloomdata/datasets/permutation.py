@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from bloomdata import _core
-from bloomdata.samples import checked_indices
+from bloomdata.datasets.samples import checked_indices
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

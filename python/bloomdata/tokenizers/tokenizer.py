@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError, MismatchError
-from bloomdata.verbs.run import check_choice, split_inputs, thread_count
-from bloomdata.verbs.tables import check_array
+from bloomdata.options.inputs import check_choice, split_inputs, thread_count
+from bloomdata.options.tables import check_array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bloomdata.encoded_files import EncodedFiles
-    from bloomdata.verbs.run import Inputs
+    from bloomdata.tokenizers.encoded_files import EncodedFiles
+    from bloomdata.options.inputs import Inputs
 
 
 def tokenizer_options(
@@ -196,7 +196,7 @@ class Tokenizer:
             >>> sum(batch.ids.size for batch in batches), batches.counts.documents
             (28, 2)
         """
-        from bloomdata.encoded_files import EncodedFiles
+        from bloomdata.tokenizers.encoded_files import EncodedFiles
 
         check_choice("on_bad_record", on_bad_record, "raise", "quarantine")
         paths, tables = split_inputs(inputs)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError, UnsupportedFormatError
-from bloomdata.indexed_dataset import IndexedDataset
-from bloomdata.packed import PackedDataset as PackedDataset
+from bloomdata.datasets.indexed_dataset import IndexedDataset
+from bloomdata.datasets.packed import PackedDataset as PackedDataset
 
 if TYPE_CHECKING:
     import os

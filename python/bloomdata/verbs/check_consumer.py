@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bloomdata.datasets import read_manifest
+from bloomdata.datasets.opening import read_manifest
 from bloomdata.errors import ConfigError, MismatchError
 
 

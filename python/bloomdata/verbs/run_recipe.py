@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError
-from bloomdata.paths import output_path
+from bloomdata.options.paths import output_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bloomdata.verbs.run import OnProgress
+    from bloomdata.options.inputs import OnProgress
 
 # Verbs that a recipe may name; each is a function of this package.
 VERBS = (

@@ -11,17 +11,17 @@ import numpy as np
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.label_rules import LabelRules
-from bloomdata.packed_files import file_facts
-from bloomdata.samples import checked_indices, digest, one_sample
+from bloomdata.datasets.label_rules import LabelRules
+from bloomdata.datasets.packed_files import file_facts
+from bloomdata.datasets.samples import checked_indices, digest, one_sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from bloomdata.indexed_dataset import IndexedDataset
-    from bloomdata.samples import Batch
+    from bloomdata.datasets.indexed_dataset import IndexedDataset
+    from bloomdata.datasets.samples import Batch
 
 Mode = Literal["concat", "groups", "split", "truncate", "sample"]
 # Types of tokens, as packed files have them.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from bloomdata.html_charts import Cell, Segment, escape, share, stacked_bar, table
-from bloomdata.html_style import STYLE
-from bloomdata.metrics import metrics_table
-from bloomdata.report import format_bytes
+from bloomdata.reports.html_charts import Cell, Segment, escape, share, stacked_bar, table
+from bloomdata.reports.html_style import STYLE
+from bloomdata.reports.metrics import metrics_table
+from bloomdata.reports.report import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

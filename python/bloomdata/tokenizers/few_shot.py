@@ -12,7 +12,7 @@ from bloomdata.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bloomdata.tokenizer import Tokenizer
+    from bloomdata.tokenizers.tokenizer import Tokenizer
 
 LABELS = ("casual", "needs caution", "needs intervention", "possibly needs caution", "probably needs caution")
 # As `stages/moderation.rs` has it.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from bloomdata import _core
-from bloomdata.blend_weights import whole_weights
+from bloomdata.datasets.blend_weights import whole_weights
 from bloomdata.errors import ConfigError
 
 if TYPE_CHECKING:

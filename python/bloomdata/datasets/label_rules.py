@@ -15,7 +15,7 @@ from bloomdata.errors import ConfigError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bloomdata.samples import Batch
+    from bloomdata.datasets.samples import Batch
 
 _COLUMNS = ("input_ids", "labels", "loss_weights", "position_ids", "cu_seqlens")
 

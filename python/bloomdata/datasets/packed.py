@@ -12,16 +12,16 @@ import numpy as np
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError, CorruptDataError, UnsupportedFormatError
-from bloomdata.label_rules import LabelRules
-from bloomdata.packed_files import LibraryRows, MappedRows, file_facts, find_layout
-from bloomdata.samples import checked_indices, digest
+from bloomdata.datasets.label_rules import LabelRules
+from bloomdata.datasets.packed_files import LibraryRows, MappedRows, file_facts, find_layout
+from bloomdata.datasets.samples import checked_indices, digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
-    from bloomdata.samples import Batch
+    from bloomdata.datasets.samples import Batch
 
 # Path, offset of the first row, type of the tokens.
 _Column: TypeAlias = "tuple[str, int, str]"
@@ -103,7 +103,7 @@ class PackedDataset:
             UnsupportedFormatError: Documents of different lengths, or tokens of other types than uint8, uint16, int32.
             CorruptDataError: A damaged index, or types that do not fit the tokens.
         """
-        from bloomdata.indexed_dataset import IndexedDataset
+        from bloomdata.datasets.indexed_dataset import IndexedDataset
 
         layout: dict[str, Any] = {}
         for name, prefix in (("input_ids", path_prefix), ("token_type_ids", types_prefix)):
