@@ -15,8 +15,8 @@ import pytest
 
 import bloomdata
 from bloomdata.errors import ConfigError, CorruptDataError
-from bloomdata.fetching.sets import FetchSet
 from bloomdata.fetching import connections
+from bloomdata.fetching.sets import FetchSet
 from file_server import Served, serving
 
 CONTENT = random.Random(0).randbytes(300_000)

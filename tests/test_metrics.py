@@ -6,7 +6,7 @@ import json
 import pytest
 
 import bloomdata
-from bloomdata import metrics
+from bloomdata.reports import metrics
 from bloomdata.reports.metrics import metrics_table
 
 COUNTS = {

@@ -16,35 +16,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bloomdata.datasets.blend import BlendedDataset
     from bloomdata.datasets.blend_plan import BlendPlan
-    from bloomdata.tokenizers.chat_template import ChatTemplate
-    from bloomdata.datasets.opening import open  # noqa: A004 - the public name
     from bloomdata.datasets.denoise import Denoised, prefix_lm, ul2r
-    from bloomdata.tokenizers.encoded_files import EncodedBatch, EncodedFiles
-    from bloomdata.errors import (
-        BloomdataError,
-        ConfigError,
-        CorruptDataError,
-        MismatchError,
-        UnsupportedFormatError,
-    )
-    from bloomdata.fetching.sets import FETCH_SETS
-    from bloomdata.fetching.report import FetchReport
     from bloomdata.datasets.gpt_dataset import GPTDataset
     from bloomdata.datasets.indexed_dataset import IndexedDataset, ShardedIndexedDataset
     from bloomdata.datasets.indexed_writer import IndexedDatasetWriter
     from bloomdata.datasets.label_rules import LabelRules
-    from bloomdata.loader import DataLoader
     from bloomdata.datasets.megatron_blend import MegatronBlend
-    from bloomdata.tokenizers.few_shot import FewShot, few_shot
+    from bloomdata.datasets.opening import open  # noqa: A004 - the public name
     from bloomdata.datasets.packed import PackedDataset
     from bloomdata.datasets.permutation import Permutation
+    from bloomdata.datasets.token_rows import TokenRows
+    from bloomdata.errors import BloomdataError, ConfigError, CorruptDataError, MismatchError, UnsupportedFormatError
+    from bloomdata.fetching.report import FetchReport
+    from bloomdata.fetching.sets import FETCH_SETS
+    from bloomdata.loader import DataLoader
     from bloomdata.prepare_sources import SOURCES
     from bloomdata.reports.report import MergeReport, PackReport, PrepareReport, Report, ShardReport
-    from bloomdata.datasets.token_rows import TokenRows
+    from bloomdata.reports.token_counts import TokenCounts
+    from bloomdata.tokenizers.chat_template import ChatTemplate
+    from bloomdata.tokenizers.encoded_files import EncodedBatch, EncodedFiles
+    from bloomdata.tokenizers.few_shot import FewShot, few_shot
     from bloomdata.tokenizers.tokenizer import Tokenizer
     from bloomdata.verbs.check_consumer import check_consumer
     from bloomdata.verbs.convert_sentencepiece import ConvertReport, convert_sentencepiece
-    from bloomdata.verbs.count import TokenCounts, count
+    from bloomdata.verbs.count import count
     from bloomdata.verbs.extend_vocabulary import ExtendReport, extend_vocabulary
     from bloomdata.verbs.fetch import fetch
     from bloomdata.verbs.merge import merge
@@ -160,7 +155,7 @@ _HOME = {
     "Report": "reports.report",
     "ShardReport": "reports.report",
     "ShardedIndexedDataset": "datasets.indexed_dataset",
-    "TokenCounts": "verbs.count",
+    "TokenCounts": "reports.token_counts",
     "Tokenizer": "tokenizers.tokenizer",
     "TrainReport": "verbs.train_tokenizer",
     "UnsupportedFormatError": "errors",

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 import torch.utils.data
 
-from bloomdata.errors import ConfigError
 from bloomdata.datasets.unshifted import with_labels
+from bloomdata.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -133,7 +133,7 @@ def _gdp(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from bloomdata.reports.report import format_bytes
+    from bloomdata.reports.units import format_bytes
     from bloomdata.verbs.verify import verify
 
     with progress("verify", quiet=options.quiet or options.json) as on_progress:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
-from bloomdata.datasets.opening import PackedDataset, read_manifest
+from bloomdata.datasets.indexed_dataset import IndexedDataset
+from bloomdata.datasets.opening import PackedDataset
 from bloomdata.datasets.opening import open as open_dataset
 from bloomdata.errors import ConfigError, CorruptDataError
-from bloomdata.datasets.indexed_dataset import IndexedDataset
+from bloomdata.manifest import read_manifest
 from bloomdata.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bloomdata.reports.report import format_bytes
+from bloomdata.reports.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ import numpy as np
 from bloomdata import _core
 from bloomdata.datasets.blend_plan import BlendPlan, OnExhausted, SourcePlan, Unit, plan_samples
 from bloomdata.datasets.blend_weights import parse_blend
-from bloomdata.errors import ConfigError
 from bloomdata.datasets.samples import checked_indices, digest, join_batches, one_sample
+from bloomdata.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

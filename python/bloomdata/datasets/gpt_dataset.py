@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from bloomdata import _core
-from bloomdata.errors import ConfigError
 from bloomdata.datasets.indexed_dataset import IndexedDataset, Mode, ShardedIndexedDataset, default_open_files
 from bloomdata.datasets.megatron_cache import SPLITS, cache_prefix, describe, gpt_identifiers
+from bloomdata.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.datasets.indexed_dataset import MAGIC, TOKEN_DTYPES, IndexedDataset
+from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.options.paths import output_path
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bloomdata import _core
-from bloomdata.errors import ConfigError
 from bloomdata.datasets.gpt_dataset import Batch, GPTDataset
 from bloomdata.datasets.megatron_cache import cache_prefix, describe
+from bloomdata.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

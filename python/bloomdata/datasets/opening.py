@@ -6,14 +6,13 @@ Datasets can be pickled (they reopen their files) and used in threads, forked an
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from bloomdata import _core
-from bloomdata.errors import ConfigError, UnsupportedFormatError
 from bloomdata.datasets.indexed_dataset import IndexedDataset
 from bloomdata.datasets.packed import PackedDataset as PackedDataset
+from bloomdata.errors import ConfigError, UnsupportedFormatError
+from bloomdata.manifest import read_manifest
 
 if TYPE_CHECKING:
     import os
@@ -75,21 +74,6 @@ def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | Packed
         fingerprint=fingerprint if isinstance(fingerprint, str) else None,
         num_tokens=tokens - padding if isinstance(tokens, int) and isinstance(padding, int) else None,
     )
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a finished folder.
-
-    Raises:
-        ConfigError: There is none.
-        CorruptDataError: It is damaged, or names a path outside the folder.
-        UnsupportedFormatError: It is of another version.
-    """
-    text = _core.read_manifest(folder)
-    if text is None:
-        raise ConfigError(f"{folder}: not a finished output of bloomdata, it has no manifest.json")
-    manifest: dict[str, Any] = json.loads(text)
-    return manifest
 
 
 def _open_file(path: Path) -> IndexedDataset | PackedDataset:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from bloomdata import _core
-from bloomdata.errors import ConfigError, CorruptDataError, UnsupportedFormatError
 from bloomdata.datasets.label_rules import LabelRules
 from bloomdata.datasets.packed_files import LibraryRows, MappedRows, file_facts, find_layout
 from bloomdata.datasets.samples import checked_indices, digest
+from bloomdata.errors import ConfigError, CorruptDataError, UnsupportedFormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

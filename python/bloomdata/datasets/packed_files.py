@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bloomdata.errors import CorruptDataError
 from bloomdata.datasets.indexed_dataset import map_file
+from bloomdata.errors import CorruptDataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

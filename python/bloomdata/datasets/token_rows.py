@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bloomdata import _core
-from bloomdata.errors import ConfigError
 from bloomdata.datasets.label_rules import LabelRules
 from bloomdata.datasets.packed_files import file_facts
 from bloomdata.datasets.samples import checked_indices, digest, one_sample
+from bloomdata.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import CorruptDataError
 from bloomdata.fetching.download import StoppedError, TruncatedError
-from bloomdata.fetching.opening import TransientError
+from bloomdata.fetching.remote import TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.fetching.books import sync_folder, to_bytes, write_synced
 from bloomdata.fetching.checksums import Digests
-from bloomdata.fetching.opening import Remote, TransientError, open_address
+from bloomdata.fetching.opening import open_address
+from bloomdata.fetching.remote import Remote, TransientError
 
 if TYPE_CHECKING:
     import threading

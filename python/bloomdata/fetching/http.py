@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from bloomdata.errors import ConfigError
-from bloomdata.fetching.opening import FinalError, Remote, TransientError
+from bloomdata.fetching.remote import FinalError, Remote, TransientError
 
 if TYPE_CHECKING:
     from email.message import Message

@@ -3,63 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from bloomdata.errors import ConfigError
 from bloomdata.fetching.names import scheme_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from bloomdata.fetching.remote import FinalError, Remote, TransientError
 
 # fsspec asks for blocks of so many bytes; few requests, little memory.
 _BLOCK_BYTES = 16 << 20
-
-
-class TransientError(OSError):
-    """Something that may go away by itself.
-
-    Attributes:
-        wait_seconds: How long the server asks to wait; None if it does not.
-    """
-
-    wait_seconds: float | None = None
-
-
-class FinalError(OSError):
-    """An answer that will be the same the next time."""
-
-
-class Stream(Protocol):
-    """What is read from."""
-
-    def read(self, count: int, /) -> bytes:
-        """At most so many bytes; none at the end."""
-
-    def close(self) -> None:
-        """Frees the connection."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Remote:
-    """A file elsewhere, open for reading.
-
-    Attributes:
-        stream: Its bytes from `offset` on.
-        offset: Where the stream starts, which may be earlier than asked for.
-        size: Bytes of the whole file; None if nobody says.
-        validator: Another one means other bytes (an ETag, a time of change); None if nobody says.
-        validator_now: Asks for the validator again, where one stream is several requests; None where it is one.
-    """
-
-    stream: Stream
-    offset: int
-    size: int | None
-    validator: str | None
-    validator_now: Callable[[], str] | None = None
 
 
 def open_address(url: str, *, offset: int, validator: str | None, size: int | None, timeout_seconds: float) -> Remote:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bloomdata.reports.report import format_bytes
+from bloomdata.reports.units import format_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import CorruptDataError
-from bloomdata.fetching.sets import FETCH_SETS
 from bloomdata.fetching.checksums import Checksum, from_list, from_mapping, parse_list
 from bloomdata.fetching.names import items_of
 from bloomdata.fetching.opening import open_address
+from bloomdata.fetching.sets import FETCH_SETS
 
 if TYPE_CHECKING:
     from bloomdata.fetching.names import Item

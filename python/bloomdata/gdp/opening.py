@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
-from bloomdata.datasets.opening import read_manifest
 from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.manifest import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

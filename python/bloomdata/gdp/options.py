@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
-from bloomdata.tokenizers.chat_template import has_chat_template, template_source
 from bloomdata.errors import ConfigError
+from bloomdata.options.pack_config import pack_config, read_categories
+from bloomdata.options.template_options import has_chat_template, template_source
 from bloomdata.tokenizers.tokenizer import Tokenizer
-from bloomdata.verbs.pack import pack_config, read_categories
 
 if TYPE_CHECKING:
     import os

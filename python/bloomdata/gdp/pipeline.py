@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
-from bloomdata.datasets.opening import read_manifest
 from bloomdata.errors import ConfigError
 from bloomdata.gdp.books import build_manifest, write_facts, write_log
 from bloomdata.gdp.folder import find_tokenizer, write_checksums
@@ -22,10 +21,11 @@ from bloomdata.gdp.opening import WORK, open_folder
 from bloomdata.gdp.options import bare, check_options, find_inputs, pack_options
 from bloomdata.gdp.splits import SplitCounts, split_counts
 from bloomdata.gdp.write import write_group
+from bloomdata.manifest import read_manifest
+from bloomdata.options.checks import check_choice, check_counts, thread_count
 from bloomdata.options.paths import output_path as local_path
 from bloomdata.reports.report import PackReport
 from bloomdata.verbs.pack import pack
-from bloomdata.options.inputs import check_choice, check_counts, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

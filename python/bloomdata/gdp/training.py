@@ -8,11 +8,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bloomdata.tokenizers.chat_template import has_chat_template
 from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.gdp.options import find_inputs
 from bloomdata.gdp.pipeline import pipeline
 from bloomdata.gdp.splits import default_training_splits
+from bloomdata.options.template_options import has_chat_template
 from bloomdata.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from bloomdata.datasets.hdf5 import compressed_file
 from bloomdata.datasets.opening import PackedDataset
 from bloomdata.datasets.opening import open as open_dataset
 from bloomdata.errors import ConfigError
 from bloomdata.gdp.balance import balance
-from bloomdata.datasets.hdf5 import compressed_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bloomdata.gdp.balance import Stretch
     from bloomdata.datasets.hdf5 import Rows
+    from bloomdata.gdp.balance import Stretch
 
 
 def write_group(sources: list[Path], targets: list[Path], *, is_balanced: bool) -> list[int]:

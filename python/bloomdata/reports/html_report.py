@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bloomdata.reports.html_charts import Cell, Segment, escape, share, stacked_bar, table
 from bloomdata.reports.html_style import STYLE
 from bloomdata.reports.metrics import metrics_table
-from bloomdata.reports.report import format_bytes
+from bloomdata.reports.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

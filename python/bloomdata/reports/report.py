@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from bloomdata.errors import ConfigError, CorruptDataError
-from bloomdata.reports.metrics import metrics_table
 from bloomdata.options.paths import output_path
+from bloomdata.reports.metrics import metrics_table
+from bloomdata.reports.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,15 +24,6 @@ _TOKENS = ("tokens_in", "tokens_out", "tokens_padding", "tokens_truncated", "tok
 _REASONS = ("documents_dropped", "documents_quarantined")
 _INPUT = {"path", "format", "size", "hash", "content_bytes"}
 _OUTPUT = {"path", "size", "hash"}
-
-
-def format_bytes(count: float) -> str:
-    """A number of bytes for people: `1.5 MB` is 1,500,000 bytes."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +64,7 @@ class Report:
             ConfigError: A folder that is not finished.
             CorruptDataError: A damaged manifest.
         """
-        from bloomdata.datasets.opening import read_manifest
+        from bloomdata.manifest import read_manifest
 
         manifest = read_manifest(Path(folder))
         if not _has_books(manifest):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bloomdata import _core
-    from bloomdata.verbs.count import TokenCounts
+    from bloomdata.reports.token_counts import TokenCounts
 
 
 class EncodedBatch(NamedTuple):
@@ -61,7 +61,7 @@ class EncodedFiles:
         return EncodedBatch(np.frombuffer(ids, "<u4"), offsets, path, np.frombuffer(lines, "<i8"))
 
     def _finish(self) -> None:
-        from bloomdata.verbs.count import token_counts
+        from bloomdata.reports.token_counts import token_counts
 
         counts = self._core.finish()
         if counts is not None:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError, MismatchError
-from bloomdata.options.inputs import check_choice, split_inputs, thread_count
+from bloomdata.options.checks import check_choice, thread_count
+from bloomdata.options.inputs import split_inputs
 from bloomdata.options.tables import check_array
+from bloomdata.options.tokenizer_options import tokenizer_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,26 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bloomdata.tokenizers.encoded_files import EncodedFiles
     from bloomdata.options.inputs import Inputs
-
-
-def tokenizer_options(
-    tokenizer: str | os.PathLike[str],
-    eos_token: str | None = None,
-    pad_token: str | None = None,
-    *,
-    add_special_tokens: bool = True,
-    special_tokens: Sequence[str] | None = None,
-) -> dict[str, Any]:
-    """The core's description of a tokenizer."""
-    return {
-        "tokenizer": os.fspath(tokenizer),
-        "eos_token": eos_token,
-        "pad_token": pad_token,
-        "add_special_tokens": add_special_tokens,
-        "special_tokens": list(special_tokens or ()),
-    }
+    from bloomdata.tokenizers.encoded_files import EncodedFiles
 
 
 class Tokenizer:

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bloomdata.datasets.opening import read_manifest
 from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.manifest import read_manifest
 
 
 def check_consumer(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import UnsupportedFormatError
 from bloomdata.options.paths import output_path
-from bloomdata.tokenizers.sentencepiece_model import PieceType, read_sentencepiece
 from bloomdata.tokenizers.folder import ADDED_TOKEN, prepare_folder, write_folder
+from bloomdata.tokenizers.sentencepiece_model import PieceType, read_sentencepiece
 
 if TYPE_CHECKING:
     import os

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError, CorruptDataError, MismatchError, UnsupportedFormatError
 from bloomdata.options.paths import output_path
-from bloomdata.tokenizers.sentencepiece_model import PieceType, read_sentencepiece
 from bloomdata.tokenizers.folder import prepare_folder, write_bytes, write_folder
+from bloomdata.tokenizers.sentencepiece_model import PieceType, read_sentencepiece
 
 if TYPE_CHECKING:
     import os

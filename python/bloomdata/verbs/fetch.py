@@ -14,8 +14,8 @@ from bloomdata.fetching.names import items_of
 from bloomdata.fetching.report import FetchReport
 from bloomdata.fetching.unpack import unpack
 from bloomdata.fetching.wanted import wanted_checksums
+from bloomdata.options.checks import check_choice, check_counts
 from bloomdata.options.paths import output_path
-from bloomdata.options.inputs import check_choice, check_counts
 
 if TYPE_CHECKING:
     import os

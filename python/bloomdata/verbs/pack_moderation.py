@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata.errors import ConfigError, MismatchError
-from bloomdata.tokenizers.few_shot import few_shot
+from bloomdata.options.checks import check_choice, check_counts
 from bloomdata.options.paths import output_path
+from bloomdata.tokenizers.few_shot import few_shot
 from bloomdata.tokenizers.tokenizer import Tokenizer
 from bloomdata.verbs.prepare import prepare
-from bloomdata.options.inputs import check_choice, check_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

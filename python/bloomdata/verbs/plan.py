@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.verbs.pack import pack_config, record_of
-from bloomdata.options.inputs import check_counts, split_inputs, thread_count
+from bloomdata.options.checks import check_counts, thread_count
+from bloomdata.options.inputs import split_inputs
+from bloomdata.options.pack_config import pack_config, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,8 +159,8 @@ def _known_lengths(inputs: Inputs) -> bytes | None:
         is_folder = (path / "manifest.json").exists()
         if not (is_folder or Path(f"{path}.idx").exists() or path.suffix in {".idx", ".bin"}):
             return None
-        from bloomdata.datasets.opening import open as open_dataset
         from bloomdata.datasets.indexed_dataset import IndexedDataset
+        from bloomdata.datasets.opening import open as open_dataset
 
         dataset = open_dataset(path)
         if not isinstance(dataset, IndexedDataset):

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
-from bloomdata.tokenizers.chat_template import template_options
 from bloomdata.errors import ConfigError
+from bloomdata.options import one_file
+from bloomdata.options.checks import check_choice, check_counts, thread_count
+from bloomdata.options.inputs import is_there, split_inputs
 from bloomdata.options.paths import output_path
+from bloomdata.options.template_options import template_options
 from bloomdata.prepare_sources import SOURCES
 from bloomdata.reports.report import PrepareReport
-from bloomdata.verbs import one_file
-from bloomdata.options.inputs import check_choice, check_counts, is_there, split_inputs, thread_count
 from bloomdata.verbs.shard import split_config
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
+from bloomdata.options.checks import check_choice, check_counts, thread_count
+from bloomdata.options.inputs import split_inputs
 from bloomdata.options.paths import output_path
 from bloomdata.reports.report import ShardReport
-from bloomdata.options.inputs import check_choice, check_counts, split_inputs, thread_count
 
 if TYPE_CHECKING:
     import os

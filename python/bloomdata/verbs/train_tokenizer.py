@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError, CorruptDataError
-from bloomdata.tokenizers.families import PIPELINES, SPECIAL_TOKENS
+from bloomdata.options.checks import check_choice, check_counts, thread_count
+from bloomdata.options.inputs import split_inputs
+from bloomdata.options.pack_config import pack_config
 from bloomdata.options.paths import output_path
+from bloomdata.tokenizers.families import PIPELINES, SPECIAL_TOKENS
 from bloomdata.tokenizers.folder import ADDED_TOKEN, prepare_folder, write_folder
-from bloomdata.verbs.pack import pack_config
-from bloomdata.options.inputs import check_choice, check_counts, split_inputs, thread_count
 from bloomdata.verbs.trained_from import Origin
 
 if TYPE_CHECKING:

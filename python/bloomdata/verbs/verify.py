@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.errors import CorruptDataError
-from bloomdata.options.inputs import thread_count
+from bloomdata.options.checks import thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,8 @@ def verify(
 
 def _compressed_problems(folder: Path) -> Iterator[str]:
     """Looks into compressed HDF5 files, which the core does not read."""
-    from bloomdata.datasets.opening import PackedDataset, read_manifest
+    from bloomdata.datasets.opening import PackedDataset
+    from bloomdata.manifest import read_manifest
 
     manifest = read_manifest(folder)
     limits = {"input_ids": manifest["details"].get("tokenizer", {}).get("vocab_size"), "token_type_ids": 4}
