@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 import bloomdata
-from bloomdata import html_report as module
+from bloomdata.reports import html_report as module
 from bloomdata.cli import main
 from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.reports.html_charts import escape, share
