@@ -1,7 +1,7 @@
 //! Tokenizers as objects.
 
 use bloomdata_core::json_fields::FieldPath;
-use bloomdata_core::pipeline::books::OnBadRecord;
+use bloomdata_core::pipeline::folder::books::OnBadRecord;
 use bloomdata_core::pipeline::encode::EncodeOptions;
 use bloomdata_core::tokenizers::batch::{Batch, Wanted, encode_batch};
 use bloomdata_core::tokenizers::spare::Spare;

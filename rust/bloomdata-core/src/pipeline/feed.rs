@@ -2,8 +2,8 @@
 
 use std::thread::scope;
 
-use super::run::CustomReader;
-use super::sealer::{cause, join};
+use super::folder::run::CustomReader;
+use super::folder::sealer::{cause, join};
 use crate::document::{Block, Position};
 use crate::error::{Error, Result};
 use crate::ordered::{Pool, Results, Sender};

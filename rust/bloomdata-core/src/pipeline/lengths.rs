@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::articles::{Articles, Packed, Worker};
-use super::books::{Fate, OnBadRecord, Outcome};
+use super::articles::worker::{Articles, Packed, Worker};
+use super::folder::books::{Fate, OnBadRecord, Outcome};
 use super::feed::{Item, Reading};
 use super::pack::PackConfig;
-use super::run::CustomReader;
+use super::folder::run::CustomReader;
 use crate::error::{Error, Result};
 use crate::ordered::Results;
 use crate::progress::Progress;

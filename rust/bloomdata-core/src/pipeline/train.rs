@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::lengths::{Counts, lengths_by};
 use super::pack::PackConfig;
-use super::run::CustomReader;
+use super::folder::run::CustomReader;
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;

@@ -11,8 +11,8 @@ use std::thread::scope;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::journal::JOURNAL_NAME;
-use super::manifest::{MANIFEST_NAME, Manifest, OutputEntry, fingerprint};
+use super::folder::journal::JOURNAL_NAME;
+use super::folder::manifest::{MANIFEST_NAME, Manifest, OutputEntry, fingerprint};
 use crate::error::{Error, Result};
 use crate::formats::megatron::{HEADER_BYTES, IndexHeader, with_suffix};
 use crate::hash::hash_file;

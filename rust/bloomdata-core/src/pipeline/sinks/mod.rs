@@ -11,10 +11,10 @@ pub mod rows;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::articles::Packed;
-use super::books::{Books, Snapshot};
-use super::manifest::OutputEntry;
-use super::sealer::Sealer;
+use crate::pipeline::articles::worker::Packed;
+use crate::pipeline::folder::books::{Books, Snapshot};
+use crate::pipeline::folder::manifest::OutputEntry;
+use crate::pipeline::folder::sealer::Sealer;
 use crate::error::Result;
 use crate::formats::megatron::MegatronState;
 use rows::Metrics;

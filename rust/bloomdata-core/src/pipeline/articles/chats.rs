@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::articles::{Articles, Packed, Worker};
-use super::books::{ChatCounts, Fate, Outcome};
-use super::feed::Item;
+use super::worker::{Articles, Packed, Worker};
+use crate::pipeline::folder::books::{ChatCounts, Fate, Outcome};
+use crate::pipeline::feed::Item;
 use crate::conversation::Document;
 use crate::document::{BadRecord, Block, is_blank};
 use crate::error::{Error, Result};

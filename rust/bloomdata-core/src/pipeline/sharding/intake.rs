@@ -5,12 +5,12 @@
 
 use std::collections::BinaryHeap;
 
-use super::books::{Books, ChatCounts, Fate, Outcome, Snapshot};
+use crate::pipeline::folder::books::{Books, ChatCounts, Fate, Outcome, Snapshot};
 use super::cutter::Cutter;
-use super::feed::Item;
+use crate::pipeline::feed::Item;
 use super::lines::Lines;
-use super::prepare::{PrepareConfig, Preparer, Sampling, turns};
-use super::shard::Compressed;
+use super::preparer::{PrepareConfig, Preparer, Sampling, turns};
+use super::engine::Compressed;
 use super::shuffle::Scatter;
 use crate::conversation::Document;
 use crate::document::BadRecord;

@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::books::Snapshot;
-use super::manifest::IndexedInputs;
+use crate::pipeline::folder::books::Snapshot;
+use crate::pipeline::folder::manifest::IndexedInputs;
 use crate::error::{Error, Result};
 use crate::formats::jsonl_shards::FRAME_BYTES;
 use crate::ordered::Sender;

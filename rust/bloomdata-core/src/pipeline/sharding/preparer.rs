@@ -6,7 +6,7 @@ use std::path::Path;
 use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
-use super::books::{ChatCounts, Fate};
+use crate::pipeline::folder::books::{ChatCounts, Fate};
 use super::lines::Lines;
 use crate::conversation::{Conversation, Document, Message, Role, python_strip};
 use crate::document::{BadRecord, Record, is_blank};

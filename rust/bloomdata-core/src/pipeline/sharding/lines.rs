@@ -1,6 +1,6 @@
 //! What the pool makes of a block: lines to write, and what becomes of every record.
 
-use super::books::{Fate, Outcome};
+use crate::pipeline::folder::books::{Fate, Outcome};
 use crate::stages::trees::TreeNode;
 
 /// Lines of a block: the kept ones one behind the other, and every record's fate.

@@ -5,11 +5,11 @@ use std::sync::OnceLock;
 
 use serde_json::Map;
 
-use super::books::Snapshot;
+use crate::pipeline::folder::books::Snapshot;
 use super::cutter::{SPLIT_NAMES, ShardEnd, Splits};
-use super::manifest::OutputEntry;
-use super::sealer::Sealer;
-use super::shard::{Checkpoint, Compressed, ShardConfig};
+use crate::pipeline::folder::manifest::OutputEntry;
+use crate::pipeline::folder::sealer::Sealer;
+use super::engine::{Checkpoint, Compressed, ShardConfig};
 use super::shuffle::Scattered;
 use crate::error::Result;
 use crate::formats::jsonl_shards::ShardNames;

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use super::books::{Books, Snapshot};
+use crate::pipeline::folder::books::{Books, Snapshot};
 use super::cutter::{CutCheckpoint, Cutter};
-use super::feed::Item;
+use crate::pipeline::feed::Item;
 use super::intake::{Intake, Target};
 use super::lines::Lines;
-use super::manifest::{IndexedInputs, OutputEntry};
-use super::sealer::Sealer;
-use super::shard::{Checkpoint, Compressed, ShardConfig};
+use crate::pipeline::folder::manifest::{IndexedInputs, OutputEntry};
+use crate::pipeline::folder::sealer::Sealer;
+use super::engine::{Checkpoint, Compressed, ShardConfig};
 use super::shuffle::{self, BUCKET_FOLDER, Scatter, Scattered};
 use crate::document::Position;
 use crate::error::{Error, Result};

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::books::{ChatCounts, Fate, OnBadRecord, Outcome};
+use crate::pipeline::folder::books::{ChatCounts, Fate, OnBadRecord, Outcome};
 use super::chats::ChatReader;
-use super::feed::Item;
-use super::pack::{PackConfig, PackFormat, RecordKind};
+use crate::pipeline::feed::Item;
+use crate::pipeline::pack::{PackConfig, PackFormat, RecordKind};
 use super::texts::{TextReader, Texts};
 use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};

@@ -1,0 +1,15 @@
+//! The output folder of a run: what is in it, finished or not, and what it says about itself.
+//!
+//! - [`run`]: opening it: new, to be resumed, or finished already; and finishing it.
+//! - [`claim`]: given back when nothing was done. [`leftovers`]: names of what a run leaves, and its removal.
+//! - [`journal`]: what an unfinished folder says. [`manifest`]: what a finished one says.
+//! - [`books`]: the ledger, the quarantine and the place in the inputs, settled record by record.
+//! - [`sealer`]: a thread that syncs, renames and journals finished outputs in order.
+
+pub mod books;
+pub mod claim;
+pub mod journal;
+pub mod leftovers;
+pub mod manifest;
+pub mod run;
+pub mod sealer;
