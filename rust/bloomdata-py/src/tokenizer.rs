@@ -1,8 +1,8 @@
 //! Tokenizers as objects.
 
 use bloomdata_core::json_fields::FieldPath;
-use bloomdata_core::pipeline::folder::books::OnBadRecord;
 use bloomdata_core::pipeline::encode::EncodeOptions;
+use bloomdata_core::pipeline::folder::books::OnBadRecord;
 use bloomdata_core::tokenizers::batch::{Batch, Wanted, encode_batch};
 use bloomdata_core::tokenizers::spare::Spare;
 use bloomdata_core::tokenizers::{SpecialIds, Tokenizer as CoreTokenizer, TokenizerOptions};

@@ -1,9 +1,9 @@
 //! Token ids of all texts of the inputs, batch by batch and in order, without writing anything.
 
-use super::folder::books::OnBadRecord;
-use super::feed::{Item, Reading};
-use super::lengths::Counts;
 use super::articles::texts::{TextReader, Texts};
+use super::feed::{Item, Reading};
+use super::folder::books::OnBadRecord;
+use super::lengths::Counts;
 use crate::document::{BadRecord, Block};
 use crate::error::{Error, Result};
 use crate::json_fields::FieldPath;

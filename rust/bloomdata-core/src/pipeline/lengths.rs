@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::articles::worker::{Articles, Packed, Worker};
-use super::folder::books::{Fate, OnBadRecord, Outcome};
 use super::feed::{Item, Reading};
-use super::pack::PackConfig;
+use super::folder::books::{Fate, OnBadRecord, Outcome};
 use super::folder::run::CustomReader;
+use super::pack::PackConfig;
 use crate::error::{Error, Result};
 use crate::ordered::Results;
 use crate::progress::Progress;

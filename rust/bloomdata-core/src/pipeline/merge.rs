@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::folder::books::InputCounts;
-use super::folder::leftovers::OutputNames;
+use super::folder::counts::InputCounts;
 use super::folder::manifest::{InputEntry, Manifest, OutputEntry};
-use super::pack::TOKENIZER_PATH;
+use super::folder::names::OutputNames;
 use super::folder::run::{Opened, Request, Run, RunOptions, RunResult};
+use super::pack::TOKENIZER_PATH;
 use super::sinks::megatron::pair_entries;
 use super::verify::check_index;
 use crate::error::{Error, Result};

@@ -11,12 +11,12 @@ use crossbeam_channel::bounded;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::articles::worker::{Articles, Boundary, Packed, Worker};
-use super::folder::books::{Books, OnBadRecord, Outcome, QUARANTINE_NAME};
 use super::articles::chats::ChatOptions;
+use super::articles::worker::{Articles, Boundary, Packed, Worker};
 use super::feed::{Item, feed};
-use super::folder::leftovers::{NumberedName, OutputNames};
+use super::folder::books::{Books, OnBadRecord, Outcome, QUARANTINE_NAME};
 use super::folder::manifest::{IndexedInputs, OutputEntry};
+use super::folder::names::{NumberedName, OutputNames};
 use super::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use super::folder::sealer::{Sealer, cause, join};
 use super::sinks::megatron::{MegatronSink, pair_names};

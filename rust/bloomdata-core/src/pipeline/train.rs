@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::folder::run::CustomReader;
 use super::lengths::{Counts, lengths_by};
 use super::pack::PackConfig;
-use super::folder::run::CustomReader;
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;

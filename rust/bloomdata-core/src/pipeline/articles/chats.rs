@@ -5,13 +5,14 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::worker::{Articles, Packed, Worker};
-use crate::pipeline::folder::books::{ChatCounts, Fate, Outcome};
-use crate::pipeline::feed::Item;
 use crate::conversation::Document;
 use crate::document::{BadRecord, Block, is_blank};
 use crate::error::{Error, Result};
 use crate::json_fields::{FieldPath, invalid_utf8};
 use crate::packing::types::{COMPLETION, PROMPT};
+use crate::pipeline::feed::Item;
+use crate::pipeline::folder::books::{Fate, Outcome};
+use crate::pipeline::folder::counts::ChatCounts;
 use crate::stages::{RecordReader, RecordSource, Verdict};
 use crate::templates::Rendered;
 use crate::templates::chat::{Chat, ChatKeys};
@@ -31,7 +32,7 @@ pub struct ChatOptions {
 }
 
 /// Reads conversations and renders them.
-pub(super) struct ChatReader {
+pub(in crate::pipeline) struct ChatReader {
     template: ChatTemplate,
     keys: ChatKeys,
     reader: Option<Box<dyn RecordReader>>,
@@ -39,7 +40,7 @@ pub(super) struct ChatReader {
 
 impl ChatReader {
     /// A reader for this tokenizer.
-    pub(super) fn new(options: &ChatOptions, tokenizer: &dyn Tokenizer) -> Result<Self> {
+    pub(in crate::pipeline) fn new(options: &ChatOptions, tokenizer: &dyn Tokenizer) -> Result<Self> {
         let mut template = options.template.clone();
         let special = tokenizer.special()?;
         for (name, id) in [("eos_token", Some(special.eos)), ("bos_token", special.bos)] {
@@ -76,7 +77,7 @@ fn source_reader(source: &RecordSource) -> Result<Box<dyn RecordReader>> {
 }
 
 impl Worker<'_> {
-    pub(super) fn pack_chats(
+    pub(in crate::pipeline) fn pack_chats(
         &self,
         reader: &ChatReader,
         articles: &mut Articles,

@@ -9,16 +9,16 @@ use crate::sources::Format;
 use crate::stages::{RecordReader, Verdict};
 
 /// Where the texts of records are.
-pub(super) struct TextReader<'run> {
-    pub(super) fields: &'run [FieldPath],
+pub(in crate::pipeline) struct TextReader<'run> {
+    pub(in crate::pipeline) fields: &'run [FieldPath],
     /// One for each input.
-    pub(super) formats: Vec<Format>,
+    pub(in crate::pipeline) formats: Vec<Format>,
     /// Reads records of a known source, in place of the fields.
-    pub(super) source: Option<Box<dyn RecordReader>>,
+    pub(in crate::pipeline) source: Option<Box<dyn RecordReader>>,
 }
 
 /// What a record holds.
-pub(super) enum Texts<'record> {
+pub(in crate::pipeline) enum Texts<'record> {
     /// A text for each field.
     Found(Vec<Cow<'record, str>>),
     /// Nothing, and why.
@@ -27,12 +27,12 @@ pub(super) enum Texts<'record> {
 
 impl TextReader<'_> {
     /// Whether an input's records are lines of text.
-    pub(super) fn is_lines(&self, file: usize) -> bool {
+    pub(in crate::pipeline) fn is_lines(&self, file: usize) -> bool {
         self.formats[file] == Format::Text
     }
 
     /// The record's texts, one per field.
-    pub(super) fn read<'record>(
+    pub(in crate::pipeline) fn read<'record>(
         &self,
         file: usize,
         record: Record<'record>,

@@ -6,16 +6,17 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::folder::books::{ChatCounts, Fate, OnBadRecord, Outcome};
 use super::chats::ChatReader;
-use crate::pipeline::feed::Item;
-use crate::pipeline::pack::{PackConfig, PackFormat, RecordKind};
 use super::texts::{TextReader, Texts};
 use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::TokenStream;
 use crate::json_fields::{FieldPath, invalid_utf8};
 use crate::packing::types::{COMPLETION, PROMPT, SEPARATOR};
+use crate::pipeline::feed::Item;
+use crate::pipeline::folder::books::{Fate, OnBadRecord, Outcome};
+use crate::pipeline::folder::counts::ChatCounts;
+use crate::pipeline::pack::{PackConfig, PackFormat, RecordKind};
 use crate::sources::Format;
 use crate::stages::RecordSource;
 use crate::templates::prompt_completion::{Pair, PairReader};
@@ -45,15 +46,15 @@ pub struct Packed {
 
 /// What all workers share.
 #[allow(clippy::struct_excessive_bools, reason = "switches of the user")]
-pub(super) struct Worker<'run> {
-    pub(super) tokenizer: &'run dyn Tokenizer,
+pub(in crate::pipeline) struct Worker<'run> {
+    pub(in crate::pipeline) tokenizer: &'run dyn Tokenizer,
     texts: TextReader<'run>,
     pairs: Option<PairReader>,
     chats: Option<ChatReader>,
     dtype: TokenDtype,
     with_types: bool,
     with_categories: bool,
-    pub(super) append_eos: bool,
+    pub(in crate::pipeline) append_eos: bool,
     keep_raw: bool,
     attention_boundary: Boundary,
     packing_boundary: Boundary,
@@ -62,22 +63,22 @@ pub(super) struct Worker<'run> {
 /// Tokens of a block, in memory that is used for block after block: to get it anew, page by page, can take as long as to
 /// fill it.
 #[derive(Default)]
-pub(super) struct Articles {
+pub(in crate::pipeline) struct Articles {
     /// Of texts: ids of each field.
     fields: Vec<Vec<u32>>,
     /// Of pairs and conversations.
-    pub(super) ids: Vec<u32>,
-    pub(super) types: Vec<u32>,
+    pub(in crate::pipeline) ids: Vec<u32>,
+    pub(in crate::pipeline) types: Vec<u32>,
     categories: Vec<u32>,
     lengths: Vec<u32>,
     /// Where the open article starts.
     start: usize,
     /// Where the ids of a text end in it.
-    pub(super) ends: Vec<usize>,
+    pub(in crate::pipeline) ends: Vec<usize>,
 }
 
 impl<'run> Worker<'run> {
-    pub(super) fn new(
+    pub(in crate::pipeline) fn new(
         config: &PackConfig,
         tokenizer: &'run dyn Tokenizer,
         fields: &'run [FieldPath],
@@ -102,7 +103,7 @@ impl<'run> Worker<'run> {
     }
 
     /// What becomes of a block. `articles` is memory that is used again and again.
-    pub(super) fn pack(&self, articles: &mut Articles, block: &Block) -> Result<Item<Packed>> {
+    pub(in crate::pipeline) fn pack(&self, articles: &mut Articles, block: &Block) -> Result<Item<Packed>> {
         match (&self.pairs, &self.chats) {
             (Some(reader), _) => self.pack_pairs(reader, articles, block),
             (None, Some(reader)) => self.pack_chats(reader, articles, block),
@@ -110,7 +111,7 @@ impl<'run> Worker<'run> {
         }
     }
 
-    pub(super) fn bad(&self, reason: BadRecord, record: Record<'_>) -> Fate {
+    pub(in crate::pipeline) fn bad(&self, reason: BadRecord, record: Record<'_>) -> Fate {
         let raw = if self.keep_raw { record.bytes.to_vec() } else { Vec::new() };
         Fate::Bad(reason, record.offset, raw)
     }
@@ -143,7 +144,7 @@ impl<'run> Worker<'run> {
     }
 
     /// Whether an input's records are lines of text.
-    pub(super) fn is_text(&self, file: usize) -> bool {
+    pub(in crate::pipeline) fn is_text(&self, file: usize) -> bool {
         self.texts.is_lines(file)
     }
 
@@ -201,7 +202,7 @@ impl<'run> Worker<'run> {
     }
 
     /// What was made of a block.
-    pub(super) fn finish(
+    pub(in crate::pipeline) fn finish(
         &self,
         block: &Block,
         outcomes: Vec<Outcome>,
@@ -311,7 +312,7 @@ impl Articles {
     }
 
     /// The last token of what is open separates it from what follows.
-    pub(super) fn mark_separator(&mut self) {
+    pub(in crate::pipeline) fn mark_separator(&mut self) {
         if self.types.len() > self.start
             && let Some(last) = self.types.last_mut()
         {
@@ -320,7 +321,7 @@ impl Articles {
     }
 
     /// Ends the open article, if there is anything in it.
-    pub(super) fn close(&mut self) -> Result<()> {
+    pub(in crate::pipeline) fn close(&mut self) -> Result<()> {
         if self.ids.len() > self.start {
             self.lengths.push(length(self.ids.len() - self.start)?);
             self.start = self.ids.len();

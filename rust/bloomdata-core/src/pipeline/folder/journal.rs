@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::leftovers::OutputNames;
 use super::manifest::{IndexedInputs, OutputEntry};
+use super::names::OutputNames;
 use crate::error::{Error, Result};
 use crate::sources::Input;
 use crate::sources::folders::JOURNAL_START;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::books::InputCounts;
-use super::leftovers::check_inside;
+use super::counts::InputCounts;
+use super::names::check_inside;
 use crate::error::{Error, Result};
 use crate::hash::{hash_bytes, hash_file};
 use crate::io::atomic::write_atomically;

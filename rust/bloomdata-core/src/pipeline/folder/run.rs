@@ -8,10 +8,11 @@ use serde_json::{Map, Value};
 
 use super::claim::Claim;
 use super::journal::{Entry, JOURNAL_NAME, Journal, Step};
-use super::leftovers::{OutputNames, discard, sweep};
+use super::leftovers::{discard, sweep};
 use super::manifest::{
     FORMAT_VERSION, InputEntry, MANIFEST_NAME, Manifest, OutputEntry, differs, fingerprint,
 };
+use super::names::OutputNames;
 use crate::error::{Error, Result};
 use crate::hash::hash_file;
 use crate::ledger::Ledger;

@@ -3,48 +3,53 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use crate::pipeline::folder::books::{Books, Snapshot};
 use super::cutter::{CutCheckpoint, Cutter};
-use crate::pipeline::feed::Item;
+use super::handover::{Checkpoint, Compressed};
 use super::intake::{Intake, Target};
 use super::lines::Lines;
-use crate::pipeline::folder::manifest::{IndexedInputs, OutputEntry};
-use crate::pipeline::folder::sealer::Sealer;
-use super::engine::{Checkpoint, Compressed, ShardConfig};
+use super::options::ShardConfig;
 use super::shuffle::{self, BUCKET_FOLDER, Scatter, Scattered};
 use crate::document::Position;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::ordered::Results;
+use crate::pipeline::feed::Item;
+use crate::pipeline::folder::books::{Books, Snapshot};
+use crate::pipeline::folder::manifest::{IndexedInputs, OutputEntry};
+use crate::pipeline::folder::sealer::Sealer;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
 
 /// Settles records in order and hands their lines on, through a shuffle if asked.
-pub(super) struct Conductor<'run, 'scope, 'sealer> {
-    pub(super) config: &'run ShardConfig,
-    pub(super) folder: &'run Path,
-    pub(super) inputs: &'run InputList,
-    pub(super) progress: &'run Progress,
-    pub(super) sealer: &'sealer Sealer<'scope, 'run>,
-    pub(super) scattered: &'sealer OnceLock<(Scattered, Snapshot)>,
-    pub(super) books: Books<'run>,
-    pub(super) intake: Intake<'run>,
-    pub(super) cutter: Cutter<Compressed>,
+pub(in crate::pipeline) struct Conductor<'run, 'scope, 'sealer> {
+    pub(in crate::pipeline) config: &'run ShardConfig,
+    pub(in crate::pipeline) folder: &'run Path,
+    pub(in crate::pipeline) inputs: &'run InputList,
+    pub(in crate::pipeline) progress: &'run Progress,
+    pub(in crate::pipeline) sealer: &'sealer Sealer<'scope, 'run>,
+    pub(in crate::pipeline) scattered: &'sealer OnceLock<(Scattered, Snapshot)>,
+    pub(in crate::pipeline) books: Books<'run>,
+    pub(in crate::pipeline) intake: Intake<'run>,
+    pub(in crate::pipeline) cutter: Cutter<Compressed>,
 }
 
 /// What is known when all lines were taken.
-pub(super) struct Conducted {
-    pub(super) ledger: Ledger,
-    pub(super) quarantine: Option<OutputEntry>,
+pub(in crate::pipeline) struct Conducted {
+    pub(in crate::pipeline) ledger: Ledger,
+    pub(in crate::pipeline) quarantine: Option<OutputEntry>,
     /// Inputs that no shard has noted.
-    pub(super) inputs: IndexedInputs,
+    pub(in crate::pipeline) inputs: IndexedInputs,
     /// Lines that were handed on to be written, counted by themselves: `verify` compares those in the shards with them.
-    pub(super) num_lines: u64,
+    pub(in crate::pipeline) num_lines: u64,
 }
 
 impl Conductor<'_, '_, '_> {
     /// Takes all lines.
-    pub(super) fn run(mut self, lines: Results<Item<Lines>>, checkpoint: Checkpoint) -> Result<Conducted> {
+    pub(in crate::pipeline) fn run(
+        mut self,
+        lines: Results<Item<Lines>>,
+        checkpoint: Checkpoint,
+    ) -> Result<Conducted> {
         if !self.config.shuffle {
             let mut target = Target::Cut(&mut self.cutter);
             self.intake.take(lines, &mut self.books, &mut target)?;

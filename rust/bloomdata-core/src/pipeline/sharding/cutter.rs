@@ -4,11 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::folder::books::Snapshot;
-use crate::pipeline::folder::manifest::IndexedInputs;
 use crate::error::{Error, Result};
 use crate::formats::jsonl_shards::FRAME_BYTES;
 use crate::ordered::Sender;
+use crate::pipeline::folder::books::Snapshot;
+use crate::pipeline::folder::manifest::IndexedInputs;
 use crate::rng;
 
 /// Use of the seed for splits (see [`rng::key`]).

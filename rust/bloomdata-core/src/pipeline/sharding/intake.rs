@@ -5,17 +5,19 @@
 
 use std::collections::BinaryHeap;
 
-use crate::pipeline::folder::books::{Books, ChatCounts, Fate, Outcome, Snapshot};
 use super::cutter::Cutter;
-use crate::pipeline::feed::Item;
+use super::handover::Compressed;
 use super::lines::Lines;
-use super::preparer::{PrepareConfig, Preparer, Sampling, turns};
-use super::engine::Compressed;
+use super::options::{PrepareConfig, Sampling};
+use super::preparer::{Preparer, turns};
 use super::shuffle::Scatter;
 use crate::conversation::Document;
 use crate::document::BadRecord;
 use crate::error::{Error, Result};
 use crate::ordered::Results;
+use crate::pipeline::feed::Item;
+use crate::pipeline::folder::books::{Books, Fate, Outcome, Snapshot};
+use crate::pipeline::folder::counts::ChatCounts;
 use crate::progress::Progress;
 use crate::rng;
 use crate::stages::trees::{self, TreeNode};
@@ -26,7 +28,7 @@ const SAMPLE_STREAM: u64 = 5;
 const NOT_IN_SAMPLE: &str = "not in the sample";
 
 /// Where lines go.
-pub(super) enum Target<'run> {
+pub(in crate::pipeline) enum Target<'run> {
     /// To shards, in order.
     Cut(&'run mut Cutter<Compressed>),
     /// To the buckets of a shuffle.
@@ -73,17 +75,17 @@ impl Target<'_> {
 }
 
 /// Takes everything that is read.
-pub(super) struct Intake<'run> {
-    pub(super) seed: u64,
-    pub(super) prepare: Option<(&'run PrepareConfig, &'run Preparer)>,
+pub(in crate::pipeline) struct Intake<'run> {
+    pub(in crate::pipeline) seed: u64,
+    pub(in crate::pipeline) prepare: Option<(&'run PrepareConfig, &'run Preparer)>,
     /// How often the lines of each input are written.
-    pub(super) repeats: Vec<u64>,
-    pub(super) progress: &'run Progress,
+    pub(in crate::pipeline) repeats: Vec<u64>,
+    pub(in crate::pipeline) progress: &'run Progress,
 }
 
 impl Intake<'_> {
     /// Takes all records; their lines go to `target`.
-    pub(super) fn take(
+    pub(in crate::pipeline) fn take(
         &self,
         items: Results<Item<Lines>>,
         books: &mut Books<'_>,

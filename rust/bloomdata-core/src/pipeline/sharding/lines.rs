@@ -1,36 +1,67 @@
 //! What the pool makes of a block: lines to write, and what becomes of every record.
 
+use crate::document::{Block, Record};
+use crate::pipeline::feed::Item;
 use crate::pipeline::folder::books::{Fate, Outcome};
+use crate::sources::Format;
 use crate::stages::trees::TreeNode;
+
+/// Makes lines of records: a record in, lines or a verdict out.
+pub(in crate::pipeline) trait LineMaker: Send + Sync {
+    /// The verb that it works for.
+    fn verb(&self) -> &'static str;
+
+    /// Appends the lines of a record; what becomes of it. A bad record's bytes are kept if `keeps_raw`.
+    fn record(&self, format: Format, record: Record<'_>, keeps_raw: bool, lines: &mut Lines) -> Fate;
+}
+
+/// The lines of a block.
+pub(in crate::pipeline) fn lines_of(
+    maker: &dyn LineMaker,
+    block: &Block,
+    format: Format,
+    keeps_raw: bool,
+) -> Item<Lines> {
+    let mut lines = Lines { file: block.file, bytes: Vec::with_capacity(block.len()), ..Lines::default() };
+    let visited = block.for_each(|record| {
+        let fate = maker.record(format, record, keeps_raw, &mut lines);
+        Outcome::push(&mut lines.outcomes, record.next_offset, fate);
+        Ok::<(), std::convert::Infallible>(())
+    });
+    match visited {
+        Ok(()) => Item::Block(lines),
+        Err(never) => match never {},
+    }
+}
 
 /// Lines of a block: the kept ones one behind the other, and every record's fate.
 #[derive(Default)]
-pub(super) struct Lines {
-    pub(super) file: usize,
-    pub(super) bytes: Vec<u8>,
+pub(in crate::pipeline) struct Lines {
+    pub(in crate::pipeline) file: usize,
+    pub(in crate::pipeline) bytes: Vec<u8>,
     /// Where each line ends.
-    pub(super) ends: Vec<usize>,
-    pub(super) outcomes: Vec<Outcome>,
+    pub(in crate::pipeline) ends: Vec<usize>,
+    pub(in crate::pipeline) outcomes: Vec<Outcome>,
     /// Messages of trees, in order.
-    pub(super) nodes: Vec<TreeNode>,
+    pub(in crate::pipeline) nodes: Vec<TreeNode>,
 }
 
 impl Lines {
     /// Hands out the lines of each record in turn.
-    pub(super) fn records(&self) -> Records<'_> {
+    pub(in crate::pipeline) fn records(&self) -> Records<'_> {
         Records { lines: self, at: 0 }
     }
 }
 
 /// The lines of each record in turn.
-pub(super) struct Records<'lines> {
+pub(in crate::pipeline) struct Records<'lines> {
     lines: &'lines Lines,
     at: usize,
 }
 
 impl<'lines> Records<'lines> {
     /// The lines of the next record, whose outcome this is.
-    pub(super) fn next_of(&mut self, outcome: &Outcome) -> RecordLines<'lines> {
+    pub(in crate::pipeline) fn next_of(&mut self, outcome: &Outcome) -> RecordLines<'lines> {
         let count = match outcome.fate {
             Fate::Kept { articles, .. } => crate::token::index(articles),
             _ => 0,
@@ -45,7 +76,7 @@ impl<'lines> Records<'lines> {
 
 /// The lines of one record.
 #[derive(Clone, Copy)]
-pub(super) struct RecordLines<'lines> {
+pub(in crate::pipeline) struct RecordLines<'lines> {
     bytes: &'lines [u8],
     start: usize,
     ends: &'lines [usize],
@@ -53,17 +84,17 @@ pub(super) struct RecordLines<'lines> {
 
 impl<'lines> RecordLines<'lines> {
     /// How many there are.
-    pub(super) fn count(self) -> u64 {
+    pub(in crate::pipeline) fn count(self) -> u64 {
         self.ends.len() as u64
     }
 
     /// Their bytes, without newlines.
-    pub(super) fn num_bytes(self) -> u64 {
+    pub(in crate::pipeline) fn num_bytes(self) -> u64 {
         self.ends.last().map_or(0, |end| end - self.start) as u64
     }
 
     /// Each of them.
-    pub(super) fn iter(self) -> impl Iterator<Item = &'lines [u8]> {
+    pub(in crate::pipeline) fn iter(self) -> impl Iterator<Item = &'lines [u8]> {
         let mut start = self.start;
         self.ends.iter().map(move |&end| &self.bytes[std::mem::replace(&mut start, end)..end])
     }

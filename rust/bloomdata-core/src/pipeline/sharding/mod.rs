@@ -5,15 +5,19 @@
 //!                                      └─shuffle: scatter to buckets, then gather them sorted ─┘
 //! ```
 //!
-//! - [`engine`]: the run. [`preparer`]: what `prepare` makes of records.
-//! - `lines`, `intake`, `conductor`: records settled in order. [`cutter`]: where shards end. [`shuffle`]: in bounded
-//!   memory. `shard_writer`: files.
+//! - [`options`]: of both verbs. [`engine`]: the run.
+//! - `copier`, [`preparer`]: what each verb makes of a record, as a `LineMaker` of `lines`.
+//! - `intake`, `conductor`: records settled in order. [`cutter`]: where shards end. [`shuffle`]: in bounded memory.
+//! - `shard_writer`: files. `handover`: what threads hand to each other.
 
 mod conductor;
+mod copier;
 pub mod cutter;
 pub mod engine;
+mod handover;
 mod intake;
 mod lines;
+pub mod options;
 pub mod preparer;
 mod shard_writer;
 pub mod shuffle;

@@ -1,71 +1,19 @@
 //! What `prepare` makes of a record: documents of its source, written as lines of the form that was asked for.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use globset::{GlobBuilder, GlobMatcher};
-use serde::{Deserialize, Serialize};
-
-use crate::pipeline::folder::books::{ChatCounts, Fate};
-use super::lines::Lines;
+use super::lines::{LineMaker, Lines};
+use super::options::{PrepareConfig, Style};
 use crate::conversation::{Conversation, Document, Message, Role, python_strip};
 use crate::document::{BadRecord, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::json_fields::invalid_utf8;
 use crate::json_text::json_string;
-use crate::sources::{Format, Input};
+use crate::pipeline::folder::books::Fate;
+use crate::pipeline::folder::counts::ChatCounts;
+use crate::sources::Format;
 use crate::stages::trees::TreeNode;
-use crate::stages::{RecordReader, RecordSource, Verdict};
+use crate::stages::{RecordReader, Verdict};
 use crate::templates::chat::Chat;
-use crate::templates::chat_template::{ChatTemplate, TemplateOptions};
-
-/// The form of the lines that are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Style {
-    /// Conversations as messages, texts as text.
-    Auto,
-    /// `{"messages": [{"role": …, "content": …}, …]}`.
-    Messages,
-    /// `{"prompt": …, "completion": …}`, or a list of them for several turns.
-    PromptCompletion,
-    /// `{"prompt": "", "completion": text}` with the rendered text, as `BLOOMChat` has it.
-    Completion,
-    /// `{"text": text}` with the rendered text.
-    Text,
-}
-
-/// Which records of an input are taken when there are too many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Sampling {
-    /// The first ones.
-    Head,
-    /// Any, each with the same chance, decided by the seed.
-    Reservoir,
-}
-
-/// Options of `prepare`. Same names as in Python and on the command line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PrepareConfig {
-    /// Where the records come from, with its options.
-    pub source: RecordSource,
-    /// The form of the lines.
-    pub style: Style,
-    /// How conversations become text, for styles that hold text.
-    pub template: Option<TemplateOptions>,
-    /// Whether all but ASCII is escaped.
-    pub ensure_ascii: bool,
-    /// Records taken of each input at most.
-    pub max_rows_per_input: Option<u64>,
-    /// Which ones.
-    pub sampling: Sampling,
-    /// How often the lines of an input are written: pattern of its file name → times.
-    pub repeat: BTreeMap<String, u64>,
-    /// Inputs that were named and are not there.
-    pub missing_inputs: Vec<String>,
-}
+use crate::templates::chat_template::ChatTemplate;
 
 /// Makes lines of records.
 pub struct Preparer {
@@ -81,38 +29,6 @@ enum Prepared {
     Settled(Fate),
     /// A message of a tree.
     Node(TreeNode),
-}
-
-impl PrepareConfig {
-    /// How often the lines of each input are written.
-    ///
-    /// # Errors
-    /// A pattern that is none, or that fits no input.
-    pub fn repeats(&self, inputs: &[Input]) -> Result<Vec<u64>> {
-        let mut times = vec![1; inputs.len()];
-        for (pattern, &count) in &self.repeat {
-            let matcher = glob(pattern)?;
-            let mut fits = false;
-            for (times, input) in times.iter_mut().zip(inputs) {
-                if input.path.file_name().is_some_and(|name| matcher.is_match(name)) {
-                    *times = count;
-                    fits = true;
-                }
-            }
-            let names = self.missing_inputs.iter().filter_map(|path| Path::new(path).file_name());
-            fits |= names.into_iter().any(|name| matcher.is_match(name));
-            if !fits {
-                return Err(Error::config("repeat", format!("{pattern:?} is the name of no input")));
-            }
-        }
-        Ok(times)
-    }
-}
-
-fn glob(pattern: &str) -> Result<GlobMatcher> {
-    let glob =
-        GlobBuilder::new(pattern).build().map_err(|error| Error::config("repeat", error.to_string()))?;
-    Ok(glob.compile_matcher())
 }
 
 impl Preparer {
@@ -133,41 +49,6 @@ impl Preparer {
         }
         let reader = config.source.reader();
         Ok(Self { reader, template, style: config.style, ensure_ascii: config.ensure_ascii })
-    }
-
-    /// Appends the lines of a record; what becomes of it.
-    pub(super) fn record(
-        &self,
-        format: Format,
-        record: Record<'_>,
-        keeps_raw: bool,
-        lines: &mut Lines,
-    ) -> Fate {
-        if is_blank(record.bytes) {
-            return Fate::Dropped("blank line");
-        }
-        let raw = |kept: bool| if kept { record.bytes.to_vec() } else { Vec::new() };
-        let (bytes, ends) = (lines.bytes.len(), lines.ends.len());
-        let prepared = if format == Format::Text {
-            Err(BadRecord::WrongForm("a line of text, not a record of this source".into()))
-        } else {
-            match simdutf8::basic::from_utf8(record.bytes) {
-                Ok(text) => self.lines(text, &mut lines.bytes, &mut lines.ends),
-                Err(_) => Err(invalid_utf8(record.bytes)),
-            }
-        };
-        match prepared {
-            Ok(Prepared::Settled(fate)) => fate,
-            Ok(Prepared::Node(node)) => {
-                lines.nodes.push(node);
-                Fate::Node { offset: record.offset, raw: raw(keeps_raw) }
-            }
-            Err(reason) => {
-                lines.bytes.truncate(bytes);
-                lines.ends.truncate(ends);
-                Fate::Bad(reason, record.offset, raw(keeps_raw))
-            }
-        }
     }
 
     /// Appends the lines of a record, each noted by its end.
@@ -204,7 +85,11 @@ impl Preparer {
     ///
     /// # Errors
     /// What the template objects to; a text where messages are asked for.
-    pub(super) fn line(&self, document: &Document, out: &mut Vec<u8>) -> std::result::Result<(), BadRecord> {
+    pub(in crate::pipeline) fn line(
+        &self,
+        document: &Document,
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<(), BadRecord> {
         match (self.style, document) {
             (Style::Completion, document) => {
                 out.extend_from_slice(b"{\"prompt\": \"\", \"completion\": ");
@@ -296,8 +181,42 @@ impl Preparer {
     }
 }
 
+impl LineMaker for Preparer {
+    fn verb(&self) -> &'static str {
+        "prepare"
+    }
+
+    fn record(&self, format: Format, record: Record<'_>, keeps_raw: bool, lines: &mut Lines) -> Fate {
+        if is_blank(record.bytes) {
+            return Fate::Dropped("blank line");
+        }
+        let raw = |kept: bool| if kept { record.bytes.to_vec() } else { Vec::new() };
+        let (bytes, ends) = (lines.bytes.len(), lines.ends.len());
+        let prepared = if format == Format::Text {
+            Err(BadRecord::WrongForm("a line of text, not a record of this source".into()))
+        } else {
+            match simdutf8::basic::from_utf8(record.bytes) {
+                Ok(text) => self.lines(text, &mut lines.bytes, &mut lines.ends),
+                Err(_) => Err(invalid_utf8(record.bytes)),
+            }
+        };
+        match prepared {
+            Ok(Prepared::Settled(fate)) => fate,
+            Ok(Prepared::Node(node)) => {
+                lines.nodes.push(node);
+                Fate::Node { offset: record.offset, raw: raw(keeps_raw) }
+            }
+            Err(reason) => {
+                lines.bytes.truncate(bytes);
+                lines.ends.truncate(ends);
+                Fate::Bad(reason, record.offset, raw(keeps_raw))
+            }
+        }
+    }
+}
+
 /// Answers in a document.
-pub(super) fn turns(document: &Document) -> u64 {
+pub(in crate::pipeline) fn turns(document: &Document) -> u64 {
     match document {
         Document::Text(_) => 0,
         Document::Chat(conversation) => {

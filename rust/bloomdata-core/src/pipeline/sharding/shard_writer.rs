@@ -5,11 +5,9 @@ use std::sync::OnceLock;
 
 use serde_json::Map;
 
-use crate::pipeline::folder::books::Snapshot;
 use super::cutter::{SPLIT_NAMES, ShardEnd, Splits};
-use crate::pipeline::folder::manifest::OutputEntry;
-use crate::pipeline::folder::sealer::Sealer;
-use super::engine::{Checkpoint, Compressed, ShardConfig};
+use super::handover::{Checkpoint, Compressed};
+use super::options::ShardConfig;
 use super::shuffle::Scattered;
 use crate::error::Result;
 use crate::formats::jsonl_shards::ShardNames;
@@ -17,6 +15,9 @@ use crate::io::atomic::AtomicFile;
 use crate::io::compression::Compression;
 use crate::io::zstd_frames::seek_table;
 use crate::ordered::Results;
+use crate::pipeline::folder::books::Snapshot;
+use crate::pipeline::folder::manifest::OutputEntry;
+use crate::pipeline::folder::sealer::Sealer;
 use crate::progress::Progress;
 
 /// A shard being written.
@@ -28,7 +29,7 @@ struct OpenShard {
 }
 
 /// Appends compressed frames to their shards, in order.
-pub(super) fn write<'run>(
+pub(in crate::pipeline) fn write<'run>(
     config: &'run ShardConfig,
     folder: &Path,
     frames: Results<Compressed>,

@@ -12,9 +12,9 @@ use crate::io::atomic::Sealed;
 use crate::pipeline::articles::worker::Packed;
 use crate::pipeline::folder::books::{Books, Fate};
 use crate::pipeline::folder::manifest::OutputEntry;
-use crate::pipeline::pack::{PackConfig, RecordKind};
 use crate::pipeline::folder::run::RunOptions;
 use crate::pipeline::folder::sealer::Sealer;
+use crate::pipeline::pack::{PackConfig, RecordKind};
 use crate::token::{TokenDtype, index};
 
 /// Writes `<prefix>_<field>_document.bin` and `.idx`; for pairs of prompt and completion also their token types, as a

@@ -11,12 +11,12 @@ pub mod rows;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::error::Result;
+use crate::formats::megatron::MegatronState;
 use crate::pipeline::articles::worker::Packed;
 use crate::pipeline::folder::books::{Books, Snapshot};
 use crate::pipeline::folder::manifest::OutputEntry;
 use crate::pipeline::folder::sealer::Sealer;
-use crate::error::Result;
-use crate::formats::megatron::MegatronState;
 use rows::Metrics;
 
 /// How far rows have come from the place where the books stand.

@@ -1,0 +1,46 @@
+//! Counts of an input, as the manifest has them.
+
+use serde::{Deserialize, Serialize};
+
+/// What became of one input.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputCounts {
+    /// Documents written.
+    pub documents_kept: u64,
+    /// Their tokens.
+    pub tokens: u64,
+    /// What its conversations hold.
+    #[serde(flatten)]
+    pub chats: ChatCounts,
+    /// Its conversations by length, entry i counts those of 2^i to 2^(i+1) - 1 tokens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub length_histogram: Vec<u64>,
+}
+
+/// What conversations hold. All are zero, and not written, where there are none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatCounts {
+    /// Answers of the assistant.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub turns: u64,
+    /// Tokens that are trained on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tokens_trained: u64,
+    /// Tokens behind the last answer, on which nothing is trained; they are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tokens_after_last_answer: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl ChatCounts {
+    /// Adds others.
+    pub fn add(&mut self, other: Self) {
+        self.turns += other.turns;
+        self.tokens_trained += other.tokens_trained;
+        self.tokens_after_last_answer += other.tokens_after_last_answer;
+    }
+}

@@ -1,0 +1,74 @@
+//! What `shard` makes of a record: its line, as it is.
+
+use serde_json::Map;
+
+use super::lines::{LineMaker, Lines};
+use super::options::ShardConfig;
+use crate::document::{BadRecord, Record, is_blank};
+use crate::json_fields::{invalid_utf8, validate};
+use crate::pipeline::folder::books::Fate;
+use crate::pipeline::folder::counts::ChatCounts;
+use crate::sources::Format;
+
+/// Copies lines.
+pub(in crate::pipeline) struct Copier<'run> {
+    /// Key for the lines of `.txt` inputs; `None` copies lines as they are, blank ones too.
+    text_field: Option<&'run str>,
+    /// Whether every line must be a JSON object.
+    validates: bool,
+}
+
+impl<'run> Copier<'run> {
+    /// A copier with these options.
+    pub(in crate::pipeline) fn new(config: &'run ShardConfig) -> Self {
+        Self { text_field: config.text_field.as_deref(), validates: config.validate }
+    }
+
+    /// Appends the line as it will be stored; its size, or `None` for a blank one.
+    fn line(
+        &self,
+        format: Format,
+        record: Record<'_>,
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<Option<u64>, BadRecord> {
+        let before = out.len();
+        let Some(text_field) = self.text_field else {
+            out.extend_from_slice(record.bytes);
+            return Ok(Some(record.bytes.len() as u64));
+        };
+        if is_blank(record.bytes) {
+            return Ok(None);
+        }
+        if format == Format::Text {
+            let line = record.bytes.strip_suffix(b"\r").unwrap_or(record.bytes);
+            let text = simdutf8::basic::from_utf8(line).map_err(|_| invalid_utf8(line))?;
+            let object = Map::from_iter([(text_field.to_owned(), text.into())]);
+            serde_json::to_writer(&mut *out, &object)
+                .map_err(|error| BadRecord::MalformedJson(error.to_string()))?;
+        } else {
+            // A newline inside an element of an array is malformed, and would become two lines.
+            if self.validates || memchr::memchr(b'\n', record.bytes).is_some() {
+                validate(record.bytes)?;
+            }
+            out.extend_from_slice(record.bytes);
+        }
+        Ok(Some((out.len() - before) as u64))
+    }
+}
+
+impl LineMaker for Copier<'_> {
+    fn verb(&self) -> &'static str {
+        "shard"
+    }
+
+    fn record(&self, format: Format, record: Record<'_>, _keeps_raw: bool, lines: &mut Lines) -> Fate {
+        match self.line(format, record, &mut lines.bytes) {
+            Ok(Some(size)) => {
+                lines.ends.push(lines.bytes.len());
+                Fate::Kept { text_bytes: size, articles: 1, chats: ChatCounts::default() }
+            }
+            Ok(None) => Fate::Dropped("blank line"),
+            Err(reason) => Fate::Bad(reason, record.offset, record.bytes.to_vec()),
+        }
+    }
+}
