@@ -1,8 +1,9 @@
-//! Arrays that Python owns and the core fills, without a copy and with the GIL released.
+//! Arrays: those that Python owns and the core fills, and numbers that the core gives away.
 
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 /// A contiguous, writable array.
 pub(crate) struct Output<T: Element>(PyBuffer<T>);
@@ -37,4 +38,9 @@ impl<T: Element> Output<T> {
             std::slice::from_raw_parts_mut(start.cast(), len)
         }
     }
+}
+
+/// Numbers as little-endian uint64.
+pub(crate) fn little_endian(py: Python<'_>, numbers: Vec<u64>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, &numbers.into_iter().flat_map(u64::to_le_bytes).collect::<Vec<u8>>())
 }

@@ -15,9 +15,9 @@ use bloomdata_core::{Error, Result};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
+use crate::buffers::little_endian;
 use crate::errors::to_python;
 use crate::ids::Ids;
-use crate::tokenizer::little_endian;
 use crate::verbs::list_inputs;
 
 /// How often Ctrl-C is looked for.

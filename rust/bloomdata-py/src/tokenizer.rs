@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
 use crate::allocator::give_back;
+use crate::buffers::little_endian;
 use crate::encoded_files::EncodedFiles;
 use crate::enter::enter;
 use crate::errors::{config_error, to_python};
@@ -147,9 +148,4 @@ impl Tokenizer {
     fn special(&self) -> PyResult<SpecialIds> {
         self.inner.special().map_err(to_python)
     }
-}
-
-/// Numbers as little-endian uint64.
-pub(crate) fn little_endian(py: Python<'_>, numbers: Vec<u64>) -> Bound<'_, PyBytes> {
-    PyBytes::new(py, &numbers.into_iter().flat_map(u64::to_le_bytes).collect::<Vec<u8>>())
 }

@@ -10,13 +10,15 @@ use bloomdata_core::pipeline::folder::manifest::{Manifest, finish_folder as core
 use bloomdata_core::pipeline::folder::run::{RunOptions, RunResult};
 use bloomdata_core::pipeline::lengths::lengths as core_lengths;
 use bloomdata_core::pipeline::merge::merge as core_merge;
-use bloomdata_core::pipeline::pack::{PackConfig, pack as core_pack};
+use bloomdata_core::pipeline::pack::pack as core_pack;
+use bloomdata_core::pipeline::pack_options::PackConfig;
 use bloomdata_core::pipeline::sharding::engine::shard as core_shard;
 use bloomdata_core::pipeline::sharding::options::ShardConfig;
 use bloomdata_core::pipeline::train::{TrainConfig, train_tokenizer as core_train};
 use bloomdata_core::pipeline::verify::verify as core_verify;
 use bloomdata_core::progress::Progress;
-use bloomdata_core::sources::inputs::{InputList, expand as core_expand};
+use bloomdata_core::sources::expand::expand as core_expand;
+use bloomdata_core::sources::inputs::InputList;
 use bloomdata_core::sources::stream::read_lines as core_read_lines;
 use bloomdata_core::sources::tables::{Table, TableReader};
 use bloomdata_core::{Error, Result};
@@ -71,9 +73,9 @@ pub(crate) fn pack(
     let config: PackConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let streams = take_tables(&streams, true)?;
     let options = run_options(options);
-    let hdf5 = PythonHdf5::new(hdf5, if config.pairs.categories.is_some() { 3 } else { 2 });
+    let hdf5 = PythonHdf5::new(hdf5, if config.records.pairs.categories.is_some() { 3 } else { 2 });
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let columns = config.columns()?;
+        let columns = config.records.columns()?;
         let (inputs, tables) = list_inputs(&inputs, Some(&options.output), streams, columns, progress)?;
         let read = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         let result = core_pack(&config, &options, &inputs, &read, &hdf5, progress)?;
@@ -97,7 +99,7 @@ pub(crate) fn lengths<'py>(
     let config: PackConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let streams = take_tables(&streams, false)?;
     let lengths = enter(py, on_progress.as_ref(), |progress| {
-        let (inputs, tables) = list_inputs(&inputs, None, streams, config.columns()?, progress)?;
+        let (inputs, tables) = list_inputs(&inputs, None, streams, config.records.columns()?, progress)?;
         let tables = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         core_lengths(&config, num_threads.max(1), &inputs, &tables, progress)
     })?;
@@ -119,7 +121,8 @@ pub(crate) fn train_tokenizer(
     let config: TrainConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let streams = take_tables(&streams, false)?;
     let vocabulary = enter(py, on_progress.as_ref(), |progress| {
-        let (inputs, tables) = list_inputs(&inputs, None, streams, config.texts.columns()?, progress)?;
+        let (inputs, tables) =
+            list_inputs(&inputs, None, streams, config.texts.records.columns()?, progress)?;
         let tables = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         core_train(&config, num_threads.max(1), &inputs, &tables, progress)
     })?;

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::articles::worker::{Articles, Packed, Worker};
+use super::articles::packed::{Articles, Packed};
 use super::feed::{Item, Reading};
 use super::folder::books::{Fate, OnBadRecord, Outcome};
 use super::folder::run::CustomReader;
-use super::pack::PackConfig;
+use super::pack_options::PackConfig;
 use crate::error::{Error, Result};
 use crate::ordered::Results;
 use crate::progress::Progress;
@@ -91,9 +91,9 @@ pub fn lengths_by(
     custom: &CustomReader<'_>,
     progress: &Progress,
 ) -> Result<Lengths> {
-    let fields = config.fields()?;
+    let fields = config.records.fields()?;
     let formats = inputs.inputs.iter().map(|input| input.format).collect();
-    let worker = Worker::new(config, tokenizer, &fields, formats, TokenDtype::Int32)?;
+    let worker = config.worker(tokenizer, &fields, formats, TokenDtype::Int32)?;
     let reading = Reading { inputs, custom, num_threads, progress };
     reading.run(
         Articles::default,

@@ -13,7 +13,7 @@ use super::folder::counts::InputCounts;
 use super::folder::manifest::{InputEntry, Manifest, OutputEntry};
 use super::folder::names::OutputNames;
 use super::folder::run::{Opened, Request, Run, RunOptions, RunResult};
-use super::pack::TOKENIZER_PATH;
+use super::pack_options::TOKENIZER_PATH;
 use super::sinks::megatron::pair_entries;
 use super::verify::check_index;
 use crate::error::{Error, Result};

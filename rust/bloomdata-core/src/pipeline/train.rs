@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::folder::run::CustomReader;
 use super::lengths::{Counts, lengths_by};
-use super::pack::PackConfig;
+use super::pack_options::PackConfig;
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;

@@ -276,7 +276,7 @@ pub fn changed(
 
 #[cfg(test)]
 mod tests {
-    use super::super::inputs::expand;
+    use super::super::expand::expand;
 
     #[test]
     fn folders_name_what_they_leave_out() {

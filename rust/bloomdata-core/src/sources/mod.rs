@@ -4,7 +4,7 @@
 //! inputs ─reader threads→ pieces ─decode pool→ pieces in order ─Source→ blocks of whole records
 //! ```
 //!
-//! - [`inputs`]: files, folders and patterns become an ordered list of [`inputs::Input`].
+//! - [`expand`]: files, folders and patterns become an ordered list of [`inputs::Input`].
 //! - [`folders`]: what a folder or a pattern holds, and what its own manifest promises.
 //! - `folder_queue`: folders that are still to be listed, each once, whatever links lead to it.
 //! - [`read`]: one input becomes pieces of decompressed bytes; zstd frames are decoded by the pool.
@@ -12,6 +12,7 @@
 //! - [`tables`]: Parquet files and Arrow streams become one JSON record per row.
 //! - [`stream`]: pieces of all inputs become [`Block`](crate::document::Block)s, in order.
 
+pub mod expand;
 mod folder_queue;
 pub mod folders;
 pub mod inputs;

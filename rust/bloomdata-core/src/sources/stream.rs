@@ -8,7 +8,8 @@ use std::thread::Scope;
 
 use crossbeam_channel::{Receiver, Sender as Channel, bounded};
 
-use super::inputs::{Input, expand};
+use super::expand::expand;
+use super::inputs::Input;
 use super::read::{Piece, PieceSender, read_input};
 use crate::document::{BYTE_ORDER_MARK, Block, Position};
 use crate::error::{Error, Result};

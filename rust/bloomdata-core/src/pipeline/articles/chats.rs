@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
-use super::worker::{Articles, Packed, Worker};
+use super::encoder::Encoder;
+use super::options::ChatOptions;
+use super::packed::{Articles, Packed};
 use crate::conversation::Document;
 use crate::document::{BadRecord, Block, is_blank};
 use crate::error::{Error, Result};
@@ -13,34 +13,29 @@ use crate::packing::types::{COMPLETION, PROMPT};
 use crate::pipeline::feed::Item;
 use crate::pipeline::folder::books::{Fate, Outcome};
 use crate::pipeline::folder::counts::ChatCounts;
+use crate::sources::Format;
 use crate::stages::{RecordReader, RecordSource, Verdict};
 use crate::templates::Rendered;
 use crate::templates::chat::{Chat, ChatKeys};
-use crate::templates::chat_template::{ChatTemplate, TemplateOptions};
+use crate::templates::chat_template::ChatTemplate;
 use crate::tokenizers::Tokenizer;
-
-/// How records become conversations, and these become text. Same names as in Python and on the command line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ChatOptions {
-    /// The template.
-    #[serde(flatten)]
-    pub template: TemplateOptions,
-    /// Key of the list of messages.
-    pub messages_keyword: String,
-    /// The source whose records these are; none for records with messages.
-    pub source: Option<RecordSource>,
-}
 
 /// Reads conversations and renders them.
 pub(in crate::pipeline) struct ChatReader {
     template: ChatTemplate,
     keys: ChatKeys,
     reader: Option<Box<dyn RecordReader>>,
+    /// One for each input.
+    formats: Vec<Format>,
 }
 
 impl ChatReader {
     /// A reader for this tokenizer.
-    pub(in crate::pipeline) fn new(options: &ChatOptions, tokenizer: &dyn Tokenizer) -> Result<Self> {
+    pub(in crate::pipeline) fn new(
+        options: &ChatOptions,
+        tokenizer: &dyn Tokenizer,
+        formats: Vec<Format>,
+    ) -> Result<Self> {
         let mut template = options.template.clone();
         let special = tokenizer.special()?;
         for (name, id) in [("eos_token", Some(special.eos)), ("bos_token", special.bos)] {
@@ -56,6 +51,7 @@ impl ChatReader {
             template: ChatTemplate::new(&template, tokenizer.added_tokens())?,
             keys: ChatKeys::new(FieldPath::parse(&options.messages_keyword)?),
             reader,
+            formats,
         })
     }
 
@@ -65,25 +61,15 @@ impl ChatReader {
             None => Ok(Verdict::Keep(Vec::new())),
         }
     }
-}
 
-/// The reader of a source whose records are whole documents.
-fn source_reader(source: &RecordSource) -> Result<Box<dyn RecordReader>> {
-    if source.trees().is_some() {
-        let reason = "its records are messages of trees, which only `prepare` puts together";
-        return Err(Error::config("source", reason));
-    }
-    Ok(source.reader())
-}
-
-impl Worker<'_> {
-    pub(in crate::pipeline) fn pack_chats(
+    /// What becomes of a block.
+    pub(in crate::pipeline) fn pack(
         &self,
-        reader: &ChatReader,
+        encoder: &Encoder<'_>,
         articles: &mut Articles,
         block: &Block,
     ) -> Result<Item<Packed>> {
-        if self.is_text(block.file) {
+        if self.formats[block.file] == Format::Text {
             return Err(Error::config("record", "lines of text hold no messages"));
         }
         let mut outcomes = Vec::new();
@@ -93,35 +79,35 @@ impl Worker<'_> {
                 Fate::Dropped("blank line")
             } else {
                 match simdutf8::basic::from_utf8(record.bytes) {
-                    Err(_) => self.bad(invalid_utf8(record.bytes), record),
-                    Ok(text) => match self.chat(reader, text, articles)? {
+                    Err(_) => encoder.bad(invalid_utf8(record.bytes), record),
+                    Ok(text) => match self.chat(encoder, text, articles)? {
                         Ok(fate) => fate,
-                        Err(reason) => self.bad(reason, record),
+                        Err(reason) => encoder.bad(reason, record),
                     },
                 }
             };
             Outcome::push(&mut outcomes, record.next_offset, fate);
             Ok::<(), Error>(())
         })?;
-        self.finish(block, outcomes, articles)
+        encoder.finish(block, outcomes, articles)
     }
 
     /// The articles of one record, or why it cannot become any.
     fn chat(
         &self,
-        reader: &ChatReader,
+        encoder: &Encoder<'_>,
         record: &str,
         articles: &mut Articles,
     ) -> Result<std::result::Result<Fate, BadRecord>> {
-        let rendered = if reader.reader.is_none() {
-            let chat = Chat::parse(record, &reader.keys);
-            chat.and_then(|chat| Ok(vec![(reader.template.render_trained(&chat)?, turns(&chat))]))
+        let rendered = if self.reader.is_none() {
+            let chat = Chat::parse(record, &self.keys);
+            chat.and_then(|chat| Ok(vec![(self.template.render_trained(&chat)?, turns(&chat))]))
         } else {
-            match reader.read(record) {
+            match self.read(record) {
                 Ok(Verdict::Drop(reason)) => return Ok(Ok(Fate::Dropped(reason))),
                 Ok(Verdict::Node(_)) => Err(BadRecord::WrongForm("a message of a tree".into())),
                 Ok(Verdict::Keep(documents)) => {
-                    documents.iter().map(|document| render(&reader.template, document)).collect()
+                    documents.iter().map(|document| render(&self.template, document)).collect()
                 }
                 Err(reason) => Err(reason),
             }
@@ -134,7 +120,7 @@ impl Worker<'_> {
         for (rendered, turns) in rendered {
             text_bytes += rendered.text.len() as u64;
             let before = articles.ids.len();
-            let (trained, left) = self.article(&reader.template, &rendered, articles)?;
+            let (trained, left) = self.article(encoder, &rendered, articles)?;
             chats.add(ChatCounts { turns, tokens_trained: trained, tokens_after_last_answer: left });
             count += u64::from(articles.ids.len() > before);
             articles.mark_separator();
@@ -149,7 +135,7 @@ impl Worker<'_> {
     /// Appends the tokens of one text up to the end of its last answer; how many are trained on, and left out.
     fn article(
         &self,
-        template: &ChatTemplate,
+        encoder: &Encoder<'_>,
         rendered: &Rendered,
         articles: &mut Articles,
     ) -> Result<(u64, u64)> {
@@ -157,7 +143,7 @@ impl Worker<'_> {
         let Articles { ids, types, ends, .. } = articles;
         let first = ids.len();
         ends.clear();
-        self.tokenizer.encode_ends(text, ids, ends)?;
+        encoder.tokenizer.encode_ends(text, ids, ends)?;
         let mut count = 0;
         for span in trained {
             let tokens = tokens_of(span, ends);
@@ -171,9 +157,9 @@ impl Worker<'_> {
         // A document ends where its last answer does: its last token is trained on by all who read these files.
         let left = ids.len() - types.len();
         ids.truncate(types.len());
-        let ends_itself = trained.last().is_some_and(|span| template.is_ended(&text[..span.end]));
-        if self.append_eos && count > 0 && !ends_itself {
-            ids.push(self.tokenizer.special()?.eos);
+        let ends_itself = trained.last().is_some_and(|span| self.template.is_ended(&text[..span.end]));
+        if encoder.append_eos && count > 0 && !ends_itself {
+            ids.push(encoder.tokenizer.special()?.eos);
             types.push(COMPLETION);
             count += 1;
         }
@@ -181,6 +167,16 @@ impl Worker<'_> {
     }
 }
 
+/// The reader of a source whose records are whole documents.
+fn source_reader(source: &RecordSource) -> Result<Box<dyn RecordReader>> {
+    if source.trees().is_some() {
+        let reason = "its records are messages of trees, which only `prepare` puts together";
+        return Err(Error::config("source", reason));
+    }
+    Ok(source.reader())
+}
+
+/// Answers in a conversation.
 fn turns(chat: &Chat<'_>) -> u64 {
     chat.roles.iter().filter(|role| *role == "assistant").count() as u64
 }

@@ -1,8 +1,14 @@
 //! Records become articles: token ids and what each token is.
 //!
-//! - [`worker`]: what the pool makes of a block of records.
-//! - [`chats`]: conversations, by a template. `texts`: the texts of a record.
+//! An article is what packing keeps together: a document, a chat, or a single pair of prompt and completion.
+//!
+//! - [`options`]: what a record is. `worker`: what the pool makes of a block.
+//! - `texts`, `pairs`, `chats`: each kind of record. `encoder`: what they share. [`packed`]: the tokens of a block.
 
-pub mod chats;
-pub(crate) mod texts;
-pub mod worker;
+pub(in crate::pipeline) mod chats;
+pub(in crate::pipeline) mod encoder;
+pub mod options;
+pub mod packed;
+mod pairs;
+pub(in crate::pipeline) mod texts;
+pub(in crate::pipeline) mod worker;

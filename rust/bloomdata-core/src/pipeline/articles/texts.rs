@@ -1,10 +1,18 @@
-//! The texts of a record: named fields of JSON, a line, or what a source of texts makes of it.
+//! Texts become documents: named fields of JSON, a line, or what a source of texts makes of a record.
 
 use std::borrow::Cow;
 
+use super::encoder::Encoder;
+use super::packed::{Packed, length};
 use crate::conversation::Document;
-use crate::document::{BadRecord, Record, is_blank};
+use crate::document::{BadRecord, Block, Record, is_blank};
+use crate::error::{Error, Result};
+use crate::formats::hdf5_rows::TokenStream;
 use crate::json_fields::{FieldPath, extract, invalid_utf8};
+use crate::packing::types::{COMPLETION, SEPARATOR};
+use crate::pipeline::feed::Item;
+use crate::pipeline::folder::books::{Fate, Outcome};
+use crate::pipeline::folder::counts::ChatCounts;
 use crate::sources::Format;
 use crate::stages::{RecordReader, Verdict};
 
@@ -36,7 +44,7 @@ impl TextReader<'_> {
         &self,
         file: usize,
         record: Record<'record>,
-    ) -> Result<Texts<'record>, BadRecord> {
+    ) -> std::result::Result<Texts<'record>, BadRecord> {
         if is_blank(record.bytes) {
             return Ok(Texts::Dropped("blank line"));
         }
@@ -44,9 +52,11 @@ impl TextReader<'_> {
             let record = simdutf8::basic::from_utf8(record.bytes).map_err(|_| invalid_utf8(record.bytes))?;
             return match source.read(record)? {
                 Verdict::Drop(reason) => Ok(Texts::Dropped(reason)),
-                Verdict::Keep(documents) => {
-                    documents.into_iter().map(text_of).collect::<Result<_, _>>().map(Texts::Found)
-                }
+                Verdict::Keep(documents) => documents
+                    .into_iter()
+                    .map(text_of)
+                    .collect::<std::result::Result<_, _>>()
+                    .map(Texts::Found),
                 Verdict::Node(_) => Err(BadRecord::WrongForm("a message of a tree".into())),
             };
         }
@@ -57,11 +67,86 @@ impl TextReader<'_> {
         let text = simdutf8::basic::from_utf8(line).map_err(|_| invalid_utf8(line))?;
         Ok(Texts::Found(vec![text.into(); self.fields.len()]))
     }
+
+    /// What becomes of a block.
+    pub(in crate::pipeline) fn pack(
+        &self,
+        encoder: &Encoder<'_>,
+        with_types: bool,
+        ids: &mut Vec<Vec<u32>>,
+        block: &Block,
+    ) -> Result<Item<Packed>> {
+        let mut packed = Packed {
+            file: block.file,
+            outcomes: Vec::new(),
+            streams: self.fields.iter().map(|_| TokenStream::default()).collect(),
+        };
+        ids.resize_with(self.fields.len(), Vec::new);
+        ids.iter_mut().for_each(Vec::clear);
+        block.for_each(|record| {
+            let fate = match self.read(block.file, record) {
+                Ok(Texts::Dropped(reason)) => Fate::Dropped(reason),
+                Ok(Texts::Found(texts)) => Self::tokenize(encoder, &texts, ids, &mut packed.streams)?,
+                Err(reason) => encoder.bad(reason, record),
+            };
+            Outcome::push(&mut packed.outcomes, record.next_offset, fate);
+            Ok::<(), Error>(())
+        })?;
+        for (stream, ids) in packed.streams.iter_mut().zip(&*ids) {
+            stream.ids.reserve_exact(ids.len() * encoder.dtype.itemsize());
+            encoder.dtype.encode(ids, &mut stream.ids)?;
+            if with_types {
+                stream.types = token_types(&stream.lengths, ids.len());
+            }
+        }
+        Ok(Item::Block(packed))
+    }
+
+    fn tokenize(
+        encoder: &Encoder<'_>,
+        texts: &[Cow<'_, str>],
+        ids: &mut [Vec<u32>],
+        streams: &mut [TokenStream],
+    ) -> Result<Fate> {
+        if texts.iter().all(|text| text.is_empty()) {
+            return Ok(Fate::Dropped("empty text"));
+        }
+        let before: Vec<usize> = ids.iter().map(Vec::len).collect();
+        // An empty field stays empty, whatever the tokenizer adds to texts.
+        for (text, ids) in texts.iter().zip(ids.iter_mut()).filter(|(text, _)| !text.is_empty()) {
+            encoder.tokenizer.encode_open(text, ids)?;
+        }
+        if ids.iter().zip(&before).all(|(ids, before)| ids.len() == *before) {
+            return Ok(Fate::Dropped("no tokens"));
+        }
+        for ((ids, before), stream) in ids.iter_mut().zip(&before).zip(streams) {
+            // Megatron's tools leave a document of no tokens without an end, too.
+            if encoder.append_eos && ids.len() > *before {
+                ids.push(encoder.tokenizer.special()?.eos);
+            }
+            stream.lengths.push(length(ids.len() - before)?);
+        }
+        let text_bytes = texts.iter().map(|text| text.len() as u64).sum();
+        Ok(Fate::Kept { text_bytes, articles: 1, chats: ChatCounts::default() })
+    }
 }
 
-fn text_of(document: Document) -> Result<Cow<'static, str>, BadRecord> {
+fn text_of(document: Document) -> std::result::Result<Cow<'static, str>, BadRecord> {
     match document {
         Document::Text(text) => Ok(text.into()),
         Document::Chat(_) => Err(BadRecord::WrongForm("a conversation, not a text".into())),
     }
+}
+
+/// Types of a stream of documents: all trained on, and each one's last token a separator.
+fn token_types(lengths: &[u32], num_tokens: usize) -> Vec<u8> {
+    let mut out = COMPLETION.to_le_bytes().repeat(num_tokens);
+    let mut end = 0;
+    for &length in lengths {
+        end += length as usize * 4;
+        if length > 0 {
+            out[end - 4..end].copy_from_slice(&SEPARATOR.to_le_bytes());
+        }
+    }
+    out
 }

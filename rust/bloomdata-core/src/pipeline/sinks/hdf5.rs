@@ -13,11 +13,11 @@ use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::{Hdf5Files, PartWriter, RowWrite, SealedPart};
 use crate::packing::packer::{Loss, Next, Packer, Rows};
 use crate::packing::{Packing, types::COLUMNS};
-use crate::pipeline::articles::worker::Packed;
+use crate::pipeline::articles::packed::Packed;
 use crate::pipeline::folder::books::{Books, Fate, Snapshot};
 use crate::pipeline::folder::manifest::OutputEntry;
 use crate::pipeline::folder::sealer::Sealer;
-use crate::pipeline::pack::{PackConfig, default_rows_per_file};
+use crate::pipeline::pack_options::{PackConfig, default_rows_per_file};
 use crate::progress::Progress;
 use crate::token::index;
 use crate::tokenizers::SpecialIds;
@@ -74,7 +74,7 @@ impl<'run> Hdf5Sink<'run> {
         let next = Next { article: metrics.articles, tokens: skip_tokens, rows: skip_rows };
         let packing = config.packing.unwrap_or(Packing::Full { drop_last: false });
         let packer = Packer::new(packing, sequence_length, config.seed, config.window_tokens, next)?;
-        let keeps_untrained = config.pairs.keep_prompt_only_sequences;
+        let keeps_untrained = config.records.pairs.keep_prompt_only_sequences;
         let files = Files {
             folder: folder.to_owned(),
             prefix: config.prefix.clone(),

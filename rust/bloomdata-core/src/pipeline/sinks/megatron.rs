@@ -9,12 +9,12 @@ use super::{Checkpoint, Finished, Sink, count_tokens, histogram_fact};
 use crate::error::{Error, Result};
 use crate::formats::megatron::MegatronWriter;
 use crate::io::atomic::Sealed;
-use crate::pipeline::articles::worker::Packed;
+use crate::pipeline::articles::packed::Packed;
 use crate::pipeline::folder::books::{Books, Fate};
 use crate::pipeline::folder::manifest::OutputEntry;
 use crate::pipeline::folder::run::RunOptions;
 use crate::pipeline::folder::sealer::Sealer;
-use crate::pipeline::pack::{PackConfig, RecordKind};
+use crate::pipeline::pack_options::{PackConfig, pair_names};
 use crate::token::{TokenDtype, index};
 
 /// Writes `<prefix>_<field>_document.bin` and `.idx`; for pairs of prompt and completion also their token types, as a
@@ -48,7 +48,7 @@ impl MegatronSink {
             .iter()
             .enumerate()
             .map(|(at, name)| {
-                let dtype = if at < config.text_field.len() { dtype } else { TokenDtype::Uint8 };
+                let dtype = if at < config.records.text_field.len() { dtype } else { TokenDtype::Uint8 };
                 MegatronWriter::open(&folder.join(name), dtype, checkpoint.megatron.get(at).copied())
             })
             .collect::<Result<_>>()?;
@@ -118,16 +118,6 @@ impl<'run> Sink<'run> for MegatronSink {
         let articles = ("articles".to_owned(), self.num_articles.into());
         Ok((outputs, Map::from_iter([articles, histogram_fact(books)])))
     }
-}
-
-/// Names of all pairs, without suffix; the last one is of token types, where records have prompts.
-pub fn pair_names(config: &PackConfig) -> Vec<String> {
-    let of = |field: &String, what| format!("{}_{field}_{what}", config.prefix);
-    let mut names: Vec<String> = config.text_field.iter().map(|field| of(field, "document")).collect();
-    if config.record != RecordKind::Text {
-        names.extend(config.text_field.iter().map(|field| of(field, "token_types")));
-    }
-    names
 }
 
 /// What the manifest says of a pair.

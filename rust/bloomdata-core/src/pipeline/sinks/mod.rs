@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::formats::megatron::MegatronState;
-use crate::pipeline::articles::worker::Packed;
+use crate::pipeline::articles::packed::Packed;
 use crate::pipeline::folder::books::{Books, Snapshot};
 use crate::pipeline::folder::manifest::OutputEntry;
 use crate::pipeline::folder::sealer::Sealer;

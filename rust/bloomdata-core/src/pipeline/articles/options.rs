@@ -1,0 +1,89 @@
+//! Options that say how a record becomes articles. Same names as in Python and on the command line.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::json_fields::FieldPath;
+use crate::stages::RecordSource;
+use crate::templates::chat_template::TemplateOptions;
+use crate::templates::prompt_completion::PairOptions;
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordKind {
+    /// An object with one or several fields of text.
+    Text,
+    /// A pair of prompt and completion, or a list of them.
+    PromptCompletion,
+    /// A conversation, rendered by a template.
+    Messages,
+}
+
+/// How far something reaches. Names are those of `generative_data_prep`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Boundary {
+    /// Over a whole record.
+    Jsonl,
+    /// Over one pair of a record.
+    PromptCompletionPair,
+}
+
+/// How records become conversations, and these become text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChatOptions {
+    /// The template.
+    #[serde(flatten)]
+    pub template: TemplateOptions,
+    /// Key of the list of messages.
+    pub messages_keyword: String,
+    /// The source whose records these are; none for records with messages.
+    pub source: Option<RecordSource>,
+}
+
+/// How a record becomes articles.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordConfig {
+    /// What a record is.
+    pub record: RecordKind,
+    /// Fields that hold text; each makes its own Megatron pair.
+    pub text_field: Vec<String>,
+    /// How pairs of prompt and completion are read.
+    #[serde(flatten)]
+    pub pairs: PairOptions,
+    /// The source whose records are texts, with `record: text`; `chats` has that of conversations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<RecordSource>,
+    /// How conversations become text, with `record: messages`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chats: Option<ChatOptions>,
+    /// Where one must not attend to what is before: behind articles, or behind each pair.
+    pub attention_boundary: Boundary,
+    /// What packing keeps together: articles, or single pairs.
+    pub packing_boundary: Boundary,
+}
+
+impl RecordConfig {
+    /// The fields that hold text.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn fields(&self) -> Result<Vec<FieldPath>> {
+        self.text_field.iter().map(|field| FieldPath::parse(field)).collect()
+    }
+
+    /// The columns of tables that hold them; none for all.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn columns(&self) -> Result<Vec<String>> {
+        match self.record {
+            RecordKind::Text if self.source.is_none() => {
+                Ok(self.fields()?.iter().map(|field| field.column().to_owned()).collect())
+            }
+            // Keys may be missing: read every column.
+            _ => Ok(Vec::new()),
+        }
+    }
+}

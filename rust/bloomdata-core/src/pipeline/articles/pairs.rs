@@ -1,0 +1,154 @@
+//! Pairs of prompt and completion become articles.
+
+use std::borrow::Cow;
+
+use super::encoder::Encoder;
+use super::options::{Boundary, RecordConfig};
+use super::packed::{Articles, Packed};
+use crate::document::{Block, Record, is_blank};
+use crate::error::{Error, Result};
+use crate::json_fields::invalid_utf8;
+use crate::packing::types::{COMPLETION, PROMPT};
+use crate::pipeline::feed::Item;
+use crate::pipeline::folder::books::{Fate, Outcome};
+use crate::pipeline::folder::counts::ChatCounts;
+use crate::sources::Format;
+use crate::templates::prompt_completion::{Pair, PairReader};
+
+/// Packs pairs, and lines of text as completions.
+pub(in crate::pipeline) struct PairPacker {
+    reader: PairReader,
+    /// One for each input.
+    formats: Vec<Format>,
+    with_categories: bool,
+    attention_boundary: Boundary,
+    packing_boundary: Boundary,
+}
+
+impl PairPacker {
+    /// A packer for inputs of these formats.
+    ///
+    /// # Errors
+    /// Options that cannot work.
+    pub(in crate::pipeline) fn new(config: &RecordConfig, formats: Vec<Format>) -> Result<Self> {
+        Ok(Self {
+            reader: PairReader::new(config.pairs.clone())?,
+            formats,
+            with_categories: config.pairs.categories.is_some(),
+            attention_boundary: config.attention_boundary,
+            packing_boundary: config.packing_boundary,
+        })
+    }
+
+    /// What becomes of a block.
+    pub(in crate::pipeline) fn pack(
+        &self,
+        encoder: &Encoder<'_>,
+        articles: &mut Articles,
+        block: &Block,
+    ) -> Result<Item<Packed>> {
+        articles.ids.reserve(block.len());
+        let mut outcomes = Vec::new();
+        block.for_each(|record| {
+            let fate = if self.formats[block.file] == Format::Text {
+                self.line(encoder, record, articles)?
+            } else if is_blank(record.bytes) {
+                Fate::Dropped("blank line")
+            } else {
+                match self.reader.read(record.bytes) {
+                    Ok(pairs) => self.record(encoder, &pairs, articles)?,
+                    Err(reason) => encoder.bad(reason, record),
+                }
+            };
+            Outcome::push(&mut outcomes, record.next_offset, fate);
+            Ok::<(), Error>(())
+        })?;
+        encoder.finish(block, outcomes, articles)
+    }
+
+    /// A line of text, its newline included: one completion (GD-03).
+    fn line(&self, encoder: &Encoder<'_>, record: Record<'_>, articles: &mut Articles) -> Result<Fate> {
+        let line = record.bytes.strip_suffix(b"\r").unwrap_or(record.bytes);
+        let Ok(text) = simdutf8::basic::from_utf8(line) else {
+            return Ok(encoder.bad(invalid_utf8(record.bytes), record));
+        };
+        let has_newline = record.next_offset > record.offset + record.bytes.len() as u64;
+        let completion = if has_newline { Cow::Owned(format!("{text}\n")) } else { Cow::Borrowed(text) };
+        let prompt = Cow::Borrowed("");
+        self.record(encoder, &[Some(Pair { prompt, completion, category: -1, drops_bos: false })], articles)
+    }
+
+    /// The pairs of one record become articles (SYSTEMS 2.3).
+    fn record(
+        &self,
+        encoder: &Encoder<'_>,
+        pairs: &[Option<Pair<'_>>],
+        articles: &mut Articles,
+    ) -> Result<Fate> {
+        let (before, mut text_bytes) = (articles.lengths.len(), 0);
+        if pairs.is_empty() {
+            return Ok(Fate::Dropped("empty list"));
+        }
+        for (number, pair) in pairs.iter().enumerate() {
+            if let Some(pair) = pair {
+                text_bytes += (pair.prompt.len() + pair.completion.len()) as u64;
+                self.pair(encoder, pair, articles)?;
+            }
+            if number + 1 == pairs.len() {
+                articles.mark_separator();
+                articles.close()?;
+            } else if self.packing_boundary == Boundary::PromptCompletionPair {
+                articles.close()?;
+            }
+        }
+        let count = (articles.lengths.len() - before) as u64;
+        Ok(match count {
+            0 if pairs.iter().all(Option::is_none) => Fate::Dropped("empty completion"),
+            0 => Fate::Dropped("no tokens"),
+            _ => Fate::Kept { text_bytes, articles: count, chats: ChatCounts::default() },
+        })
+    }
+
+    fn pair(&self, encoder: &Encoder<'_>, pair: &Pair<'_>, articles: &mut Articles) -> Result<()> {
+        let special = encoder.tokenizer.special()?;
+        let start = articles.ids.len();
+        let ids = &mut articles.ids;
+        if !pair.prompt.is_empty() {
+            encoder.tokenizer.encode(&pair.prompt, ids)?;
+            drop_eos(ids, start, special.eos);
+            // The template writes its own.
+            if pair.drops_bos && special.bos.is_some() && ids.get(start).copied() == special.bos {
+                ids.remove(start);
+            }
+        }
+        let prompt_end = ids.len();
+        if !pair.completion.is_empty() {
+            encoder.tokenizer.encode(&pair.completion, ids)?;
+            if !pair.prompt.is_empty() && ids.get(prompt_end).copied() == special.bos && special.bos.is_some()
+            {
+                ids.remove(prompt_end);
+            }
+            drop_eos(ids, prompt_end, special.eos);
+        }
+        if encoder.append_eos && ids.len() > start {
+            ids.push(special.eos);
+        }
+        let end = ids.len();
+        articles.types.resize(prompt_end, PROMPT);
+        articles.types.resize(end, COMPLETION);
+        if self.with_categories {
+            articles.categories.resize(end, pair.category.cast_unsigned());
+        }
+        if self.attention_boundary == Boundary::PromptCompletionPair {
+            articles.mark_separator();
+        }
+        Ok(())
+    }
+}
+
+/// Drops one end token of the tokenizer's own, or of the text's.
+fn drop_eos(ids: &mut Vec<u32>, start: usize, eos: u32) {
+    if ids.len() > start && ids.last() == Some(&eos) {
+        ids.pop();
+    }
+}

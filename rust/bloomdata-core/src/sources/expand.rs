@@ -1,0 +1,59 @@
+//! Files, folders and patterns become an ordered list of inputs.
+
+use std::path::{Path, PathBuf};
+
+use super::folders;
+use super::inputs::{InputList, describe, unsupported};
+use crate::error::{Error, Result};
+
+/// Expands what the user wrote, in that order; folders and patterns in natural order (`part-2` before `part-10`).
+/// The folder `output`, if it lies inside one of the folders, is no input.
+///
+/// # Errors
+/// Nothing found for a name, a file of unknown format named directly, or a file that is named twice.
+pub fn expand(patterns: &[String], output: Option<&Path>) -> Result<InputList> {
+    let mut list = InputList::default();
+    if patterns.is_empty() {
+        return Err(Error::config("inputs", "none given"));
+    }
+    for (at, pattern) in patterns.iter().enumerate() {
+        let path = Path::new(pattern);
+        if path.is_dir() {
+            folders::expand_folder(path, output, &mut list)?;
+        } else if path.exists() || !pattern.contains(['*', '?', '[', '{']) {
+            list.inputs.push(describe(path)?.ok_or_else(|| unsupported(path))?);
+        } else {
+            folders::expand_pattern(pattern, &mut list)?;
+        }
+        list.patterns.resize(list.inputs.len(), at);
+    }
+    folders::note_promises(&mut list)?;
+    for path in &mut list.ignored {
+        // Names that are not UTF-8 do not fit a manifest.
+        *path = PathBuf::from(path.to_string_lossy().into_owned());
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for input in &list.inputs {
+        let real = input.path.canonicalize().map_err(Error::io(&input.path))?;
+        if !seen.insert(real) {
+            let reason =
+                format!("{} is named twice; its documents would be read twice", input.path.display());
+            return Err(Error::config("inputs", reason));
+        }
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_named_twice_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        std::fs::write(&path, "").unwrap();
+        let name = path.display().to_string();
+        assert!(matches!(expand(&[name.clone(), name], None), Err(Error::Config { .. })));
+    }
+}
