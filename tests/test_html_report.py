@@ -10,9 +10,9 @@ from html.parser import HTMLParser
 import pytest
 
 import bloomdata
-from bloomdata.reports import html_report as module
 from bloomdata.cli import main
 from bloomdata.errors import ConfigError, CorruptDataError
+from bloomdata.reports import html_report as module
 from bloomdata.reports.html_charts import escape, share
 from bloomdata.reports.html_report import MAX_FILES, NUM_SOURCES, html_report
 from bloomdata.reports.report import MergeReport, PackReport, Report, ShardReport
