@@ -215,9 +215,11 @@ def _strike_everywhere(specification: dict) -> None:
     import bloomdata.verbs.pack
     import bloomdata.verbs.prepare
     import bloomdata.verbs.shard  # noqa: F401
-    from bloomdata.cli.parser import build_parser
+    from bloomdata.cli.parser import parser_of
+    from bloomdata.cli.verbs import VERBS
 
-    build_parser()  # imports the modules of all commands
+    for name in VERBS:
+        parser_of(name)  # imports the module of the command
     output, how = Path(specification["output"]), specification["how"]
     status, errors, kinds = _in_a_child(specification["then"], output, 0, 0)
     assert status == 0, errors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import shlex
 import subprocess
 import sys
 
@@ -12,25 +13,81 @@ import pytest
 
 import bloomdata
 from bloomdata.cli import main
-from bloomdata.cli.parser import build_parser
+from bloomdata.cli.derive import read_docs
+from bloomdata.cli.parser import parse, parser_of
+from bloomdata.cli.verbs import VERBS, load
 
-OWN = {argparse.SUPPRESS, "help", "inputs", "output", "quiet", "json", "html", "folder", "by"}
+# Options of the program itself.
+OWN = {argparse.SUPPRESS, "help", "quiet", "json", "html", "by", "option", "set", "dry_run"}
+PUBLIC = {name: verb for name, verb in VERBS.items() if verb.function is not None}
 
 
-@pytest.mark.parametrize("verb", ["fetch", "shard", "pack", "count", "merge", "verify"])
-def test_options_and_defaults_are_those_of_the_python_function(verb):
-    parser = next(action for action in build_parser()._actions if action.dest == "verb").choices[verb]
-    options = {action.dest: action.default for action in parser._actions if action.dest not in OWN}
-    parameters = inspect.signature(getattr(bloomdata, verb)).parameters
-    expected = {
-        name: parameter.default
-        for name, parameter in parameters.items()
-        if name not in {"inputs", "sources", "output", "folder", "on_progress"}
+def options_of(name):
+    return {action.dest: action for action in parser_of(name)._actions if action.dest not in OWN}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_options_defaults_and_help_are_those_of_the_python_function(name):
+    parameters = dict(inspect.signature(load(PUBLIC[name].function)).parameters)
+    for left_out in ("on_progress", "on_step", "variables", "options"):
+        parameters.pop(left_out, None)
+    options = options_of(name)
+    if name == "plan":  # hands options on to `pack`
+        options = {option: action for option, action in options.items() if option in parameters}
+    assert {option: action.default for option, action in options.items()} == {
+        option: None if parameter.default is parameter.empty else parameter.default
+        for option, parameter in parameters.items()
     }
-    if verb in {"pack", "count"}:
-        expected["tokenizer"] = None  # required in both
-        expected["text_field"] = [expected["text_field"]]
-    assert options == expected
+    assert all(action.help for action in options.values())
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_help_shows_one_line_of_usage_and_two_examples_at_least(name, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([name, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert exit_.value.code == 0
+    assert lines[0].startswith(f"usage: bloomdata-cli {name}")
+    assert lines[1] == ""
+    examples = lines[lines.index("examples:") + 1 :]
+    assert sum(line.startswith("  ") and f"bloomdata-cli {name}" in line for line in examples) >= 2
+    assert not any("`" in line for line in lines[: lines.index("examples:")])
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_examples_of_help_parse(name):
+    for line in read_docs(load(PUBLIC[name].function)).examples:
+        if "--list" not in line:
+            assert parse(shlex.split(line)[1:]).verb == name
+
+
+MISTYPED = {
+    "--seq-length": "--sequence-length",  # Megatron-LM
+    "--max_seq_length": "--sequence-length",  # generative_data_prep
+    "--tokenizer-name-or-path": "--tokenizer",  # datatrove
+    "--append-eod": "--append-eos",
+    "--workers": "--num-threads",
+    "--sequence-lenght": "--sequence-length",
+    "--text_field": "--text-field",
+    "--output_folder": "--output",
+}
+
+
+@pytest.mark.parametrize("given", MISTYPED)
+def test_a_mistyped_option_names_the_nearest_one_under_the_usage_of_its_verb(given, capsys):
+    for arguments in (["pack", "a", "-o", "b", "--tokenizer", "bytes", given, "8"], ["pack", "a", given, "8"]):
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        error = capsys.readouterr().err
+        assert exit_.value.code == 2
+        assert error.startswith("usage: bloomdata-cli pack INPUTS... --output FOLDER --tokenizer TOKENIZER [options]\n")
+        assert f"{given} (did you mean {MISTYPED[given]}?)" in error
+
+
+def test_a_mistyped_verb_names_the_nearest_one(capsys):
+    with pytest.raises(SystemExit):
+        main(["shrad", "raw"])
+    assert "got 'shrad' (did you mean shard?)" in capsys.readouterr().err
 
 
 def test_json_output_is_one_object_for_scripts(raw, capsys):
@@ -75,7 +132,7 @@ def test_python_m_bloomdata_is_the_same_program():
     assert result.stdout.startswith(f"bloomdata-cli {bloomdata.__version__}")
 
 
-@pytest.mark.parametrize("code", ["import bloomdata", "from bloomdata.cli.parser import build_parser; build_parser()"])
+@pytest.mark.parametrize("code", ["import bloomdata", "from bloomdata.cli.parser import parser_of; parser_of('pack')"])
 def test_imports_load_no_heavy_package(code):
     heavy = ("torch", "datasets", "fsspec", "h5py", "numpy", "rich")
     check = f"import sys; {code}; print([m for m in {heavy} if m in sys.modules])"

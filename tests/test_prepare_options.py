@@ -1,13 +1,11 @@
 """Options of `prepare`: what is refused and how it is said, inputs that are not there, and the command line."""
 
-import inspect
 import json
 
 import pytest
 
 import bloomdata
 from bloomdata.cli import main
-from bloomdata.cli.parser import build_parser
 from bloomdata.errors import ConfigError, MismatchError
 from files import everything_in, write
 from test_prepare_bad import DOLLY, LINE, lines_in
@@ -121,15 +119,6 @@ def test_a_repeat_may_name_a_missing_input_but_no_other(source, tmp_path):
 
 
 # --- the command line ------------------------------------------------------------------------------------------
-
-
-def test_options_and_defaults_of_the_command_are_those_of_the_function():
-    parser = next(action for action in build_parser()._actions if action.dest == "verb").choices["prepare"]
-    own = {"help", "inputs", "output", "quiet", "json", "html", "source", "option"}
-    options = {action.dest: action.default for action in parser._actions if action.dest not in {*own, "==SUPPRESS=="}}
-    parameters = inspect.signature(bloomdata.prepare).parameters
-    left_out = {"source", "inputs", "output", "on_progress", "options"}
-    assert options == {name: parameter.default for name, parameter in parameters.items() if name not in left_out}
 
 
 def test_the_list_names_every_source_with_its_options_and_licence(capsys):

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 import bloomdata
 from bloomdata.cli import main
-from bloomdata.cli.parser import build_parser
+from bloomdata.cli.parser import parse
 from files import write
 
 LINES = ["Hello world", "", "a\rb\r", "\u2028\u0085\x0b\x0c\x1c", "\x00", "é字😀", " " * 9, "</s>x", '{"text": "x"}']
@@ -359,4 +359,4 @@ def test_every_example_of_the_help_can_be_parsed(verb, capsys):
     commands = [words for words in commands if words[0] == "bloomdata-cli" and words[1] == verb]
     assert len(commands) >= 3
     for words in commands:
-        assert build_parser().parse_args(words[1:]).verb == verb
+        assert parse(words[1:]).verb == verb

@@ -1,13 +1,11 @@
 """The program `bloomdata-cli`: `bloomdata-cli VERB`, with the names and defaults of the Python functions.
 
-- `terminal`: standard streams, and text that is safe to show.
-- `parser`: all options; argparse, since it starts ten times faster than its successors. `options`: shared ones.
-- `commands`: one function per verb.
-- `progress`: a bar on terminals, plain lines elsewhere.
-- `fetch`: files from elsewhere.
-- `inspect`: documents and rows as text.
-- `tokenize`: texts as ids, ids as texts; `texts` reads them, line by line.
-- `gdp`: the flags of generative_data_prep.
+- `parser`: one parser a verb; argparse, since it starts ten times faster than its successors.
+- `verbs`: all verbs. `derive`: their options, from the Python functions; `own_options`: those that no function has;
+  `values`: how values are written; `nearest`: mistyped options.
+- `commands`: what verbs do. `progress`: a bar on terminals, plain lines elsewhere. `terminal`: standard streams.
+- `inspect`: documents and rows as text. `tokenize`: texts as ids, ids as texts; `texts` reads them, line by line.
+- `run`: recipes. `gdp`: the flags of generative_data_prep.
 """
 
 from __future__ import annotations
@@ -55,16 +53,16 @@ class _Failure(Exception):  # noqa: N818 - never seen outside
 
 
 def _run(arguments: list[str] | None) -> int:
-    from bloomdata.cli.parser import build_parser
-
-    options = build_parser().parse_args(arguments)
-    from bloomdata.cli.commands import COMMANDS
+    from bloomdata.cli.parser import parse
+    from bloomdata.cli.verbs import VERBS, load
     from bloomdata.errors import BloomdataError
+
+    options = parse(sys.argv[1:] if arguments is None else arguments)
 
     interrupted = "interrupted" + "; the same command resumes from here" * (options.verb in _RESUMABLE)
     try:
         with _ends_when_interrupted(interrupted):
-            status = COMMANDS[options.verb](options)
+            status: int = load(VERBS[options.verb].runs, "bloomdata.cli")(options)
             sys.stdout.flush()
             return status
     except KeyboardInterrupt:

@@ -10,16 +10,24 @@ from bloomdata.errors import ConfigError
 if TYPE_CHECKING:
     import argparse
 
+_EXAMPLES = """examples:
+  bloomdata-cli gdp pipeline --input_path chats.jsonl --output_path out/ --pretrained_tokenizer bloom/ \\
+      --max_seq_length 2048 --input_packing_config greedy --shuffle on_RAM --num_training_splits 8
+  bloomdata-cli gdp data_prep --input_path a.jsonl --output_path a.hdf5 --pretrained_tokenizer bloom/
+"""
 _BOUNDARIES = ("jsonl", "prompt_completion_pair")
 
 
-def add_gdp(verbs: Any, formatter: type[argparse.HelpFormatter]) -> None:
-    """Adds the verb with its two commands."""
-    summary = "do the work of generative_data_prep, with its flags and file names"
-    gdp = verbs.add_parser("gdp", help=summary, description=summary.capitalize() + ".", formatter_class=formatter)
-    commands = gdp.add_subparsers(dest="command", metavar="COMMAND", required=True)
+def add_gdp(parser: argparse.ArgumentParser) -> None:
+    """Both commands."""
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    formatter = parser.formatter_class
     pipeline = commands.add_parser(
-        "pipeline", help="shuffle, split, tokenize, pack, balance", formatter_class=formatter
+        "pipeline",
+        help="shuffle, split, tokenize, pack, balance",
+        usage="bloomdata-cli gdp pipeline --input_path PATH --output_path FOLDER --pretrained_tokenizer NAME [options]",
+        epilog=_EXAMPLES,
+        formatter_class=formatter,
     )
     _common(pipeline)
     counts = pipeline.add_argument_group("splits")
@@ -34,8 +42,16 @@ def add_gdp(verbs: Any, formatter: type[argparse.HelpFormatter]) -> None:
     counts.add_argument("--do_not_balance_hdf5", action="store_true", help="let files keep the rows of their own text")
     counts.add_argument("--keep_split_jsonls", action="store_true", help="keep the texts of the splits")
     pipeline.add_argument("--log_file_path", help="logs.log in the output folder if not given")
-    data_prep = commands.add_parser("data_prep", help="one file into one .hdf5 file", formatter_class=formatter)
+    data_prep = commands.add_parser(
+        "data_prep",
+        help="one file into one .hdf5 file",
+        usage="bloomdata-cli gdp data_prep --input_path FILE --output_path FILE --pretrained_tokenizer NAME [options]",
+        epilog=_EXAMPLES,
+        formatter_class=formatter,
+    )
     _common(data_prep)
+    parser.usage = "bloomdata-cli gdp {pipeline,data_prep} [options]"
+    parser.epilog = _EXAMPLES
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -117,3 +133,13 @@ def run_gdp(options: argparse.Namespace, on_progress: Any) -> Any:
     if options.command == "pipeline":
         return pipeline(options.input_path, options.output_path, **arguments)
     return data_prep(options.input_path, options.output_path, **arguments)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Runs the command, and shows its report."""
+    from bloomdata.cli.commands import show
+    from bloomdata.cli.progress import progress
+
+    with progress(f"gdp {options.command}", quiet=options.quiet or options.json) as on_progress:
+        report = run_gdp(options, on_progress)
+    return show(report, options)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.options.pack_config import pack_config, read_categories
+from bloomdata.options.pack_config import read_categories
 from bloomdata.options.template_options import has_chat_template, template_source
 from bloomdata.tokenizers.tokenizer import Tokenizer
+from bloomdata.verbs.pack import config_of
 
 if TYPE_CHECKING:
     import os
@@ -49,7 +50,7 @@ def check_options(source: str, options: dict[str, Any]) -> Tokenizer:
     """Checks options before anything is written, with the names that they have here; the tokenizer."""
     names = {"sequence_length": "max_seq_length", "packing": "input_packing_config", "eos_token": "special_tokens_dict"}
     try:
-        pack_config(tokenizer=source, **options)
+        config_of(tokenizer=source, **options)
         _core.plan(b"", options["sequence_length"], [options["packing"]], 0, 1)
         return Tokenizer(
             source,

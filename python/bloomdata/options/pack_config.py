@@ -21,108 +21,80 @@ if TYPE_CHECKING:
     from bloomdata.options.inputs import Inputs
 
 
-def pack_config(
-    *,
-    tokenizer: str | os.PathLike[str],
-    format: str = "hdf5",  # noqa: A002 - the name that every tool uses
-    packing: str | None = None,
-    text_field: str | Sequence[str] = "text",
-    categories: Sequence[str] | str | os.PathLike[str] | None = None,
-    eos_token: str | None = None,
-    pad_token: str | None = None,
-    add_special_tokens: bool = True,
-    special_tokens: Sequence[str] | None = None,
-    template: str | os.PathLike[str] | None = None,
-    template_variables: Mapping[str, Any] | None = None,
-    template_date: str | None = None,
-    train_on: str = "all",
-    messages_keyword: str = "messages",
-    source: str | Mapping[str, Any] | None = None,
-    **options: Any,
-) -> dict[str, Any]:
-    """The core's description of a run of `pack`; options that are not named have their defaults.
+# What the core gets in a form of its own.
+_DESCRIBED = {
+    *("tokenizer", "eos_token", "pad_token", "add_special_tokens", "special_tokens"),
+    *("template", "template_variables", "template_date", "train_on", "messages_keyword", "source"),
+    *("packing", "text_field", "categories"),
+}
+
+
+def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The core's description of a run of `pack`.
+
+    Args:
+        options: All options of `pack` that decide what is written, by name.
 
     Raises:
         ConfigError: An option that cannot work.
     """
-    if unknown := set(options) - set(_DEFAULTS):
-        raise ConfigError(f"{sorted(unknown)[0]}: no such option")
-    options = {**_DEFAULTS, **options}
     check_counts(**{name: options[name] for name in ("sequence_length", "rows_per_file", "window_tokens", "seed")})
-    check_choice("format", format, "hdf5", "megatron")
+    check_choice("format", options["format"], "hdf5", "megatron")
     check_choice("record", options["record"], "text", "prompt_completion", "messages")
-    its_source = source_options(source)
-    is_text = its_source is not None and template is None and _core.is_text_source(json.dumps(its_source))
-    if options["record"] == "text" and not is_text and (template is not None or source is not None):
-        options["record"] = "messages"
-    chats = None
-    if options["record"] == "messages":
-        rendering = template_options(
-            own_template(tokenizer) if template is None else template,
-            tokenizer=tokenizer,
-            variables=template_variables,
-            date=template_date,
-            train_on=train_on,
-        )
-        chats = {**rendering, "messages_keyword": messages_keyword, "source": its_source}
-    else:
-        given = {"template_variables": template_variables, "template_date": template_date}
-        if options["record"] == "prompt_completion" and template is not None:
-            given = {}
-        if not is_text or options["record"] != "text":
-            given["source"] = source
-        for name, value in given.items():
-            if value is not None:
-                raise ConfigError(f"{name}: only records of messages have one")
-    pair_template = None
-    if options["record"] == "prompt_completion" and template is not None:
-        if categories is not None:
-            raise ConfigError("categories: a chat template around pairs has none")
-        pair_template = template_options(
-            template, tokenizer=tokenizer, variables=template_variables, date=template_date
-        )
     for boundary in ("attention_boundary", "packing_boundary"):
         check_choice(boundary, options[boundary], "jsonl", "prompt_completion_pair")
+    check_choice("on_bad_record", options["on_bad_record"], "raise", "quarantine")
+    packing, text_field = options["packing"], options["text_field"]
     if packing is not None and not isinstance(packing, str):
         raise ConfigError(f"packing: {packing!r} is no name")
-    check_choice("on_bad_record", options["on_bad_record"], "raise", "quarantine")
-    default_packing = "full" if format == "hdf5" else None
+    default_packing = "full" if options["format"] == "hdf5" else None
+    config = {name: value for name, value in options.items() if name not in _DESCRIBED}
     return {
         **tokenizer_options(
-            tokenizer, eos_token, pad_token, add_special_tokens=add_special_tokens, special_tokens=special_tokens
+            options["tokenizer"],
+            options["eos_token"],
+            options["pad_token"],
+            add_special_tokens=options["add_special_tokens"],
+            special_tokens=options["special_tokens"],
         ),
-        **options,
-        **({"source": its_source} if is_text and options["record"] == "text" else {}),
-        "chats": chats,
-        "pair_template": pair_template,
-        "format": format,
+        **config,
         "packing": default_packing if packing is None else packing,
         "text_field": [text_field] if isinstance(text_field, str) else list(text_field),
-        "categories": read_categories(categories),
+        "categories": read_categories(options["categories"]),
+        **_records(options),
     }
 
 
-# Of `pack`, for callers that name a few options only.
-_DEFAULTS: dict[str, Any] = {
-    "sequence_length": None,
-    "record": "text",
-    "prompt_keyword": "prompt",
-    "completion_keyword": "completion",
-    "category_keyword": "category",
-    "space_separator": True,
-    "prompt_prefix": None,
-    "prompt_postfix": None,
-    "attention_boundary": "jsonl",
-    "packing_boundary": "jsonl",
-    "keep_prompt_only_sequences": False,
-    "window_tokens": 1 << 23,
-    "seed": 0,
-    "append_eos": True,
-    "compression": None,
-    "rows_per_file": None,
-    "prefix": "data",
-    "on_bad_record": "raise",
-}
+def _records(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What records are, and which template is around them."""
+    record, template, tokenizer = options["record"], options["template"], options["tokenizer"]
+    values = {"variables": options["template_variables"], "date": options["template_date"]}
+    source = source_options(options["source"])
+    is_text = source is not None and template is None and _core.is_text_source(json.dumps(source))
+    if record == "text" and not is_text and (template is not None or source is not None):
+        record = "messages"
+    described: dict[str, Any] = {"record": record, "chats": None, "pair_template": None}
+    if record == "messages":
+        rendering = template_options(
+            own_template(tokenizer) if template is None else template,
+            tokenizer=tokenizer,
+            train_on=options["train_on"],
+            **values,
+        )
+        return described | {"chats": {**rendering, "messages_keyword": options["messages_keyword"], "source": source}}
+    lacking = ["template_variables", "template_date", "source"]
+    if record == "prompt_completion" and template is not None:
+        lacking = ["source"]
+        if options["categories"] is not None:
+            raise ConfigError("categories: a chat template around pairs has none")
+        described["pair_template"] = template_options(template, tokenizer=tokenizer, **values)
+    if record == "text" and is_text:
+        lacking.remove("source")
+        described["source"] = source
+    for name in lacking:
+        if options[name] is not None:
+            raise ConfigError(f"{name}: only records of messages have one")
+    return described
 
 
 def record_of(record: str, inputs: Inputs, text_field: str | Sequence[str], messages_keyword: str) -> str:

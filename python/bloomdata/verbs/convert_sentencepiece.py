@@ -77,6 +77,10 @@ def convert_sentencepiece(
         them, by id, which gives other ids than SentencePiece for a quarter of our documents. Control and byte pieces
         take no part in merges, as in SentencePiece.
 
+    Command line:
+        bloomdata-cli convert-sentencepiece tokenizer.model --output llama-tokenizer/
+        bloomdata-cli convert-sentencepiece spiece.model --output converted/ --allow-inexact
+
     Example:
         >>> report = bloomdata.convert_sentencepiece("llama/tokenizer.model", "llama-tokenizer")
         ... # doctest: +SKIP

@@ -9,8 +9,9 @@ from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.checks import thread_count
 from bloomdata.options.inputs import split_inputs
-from bloomdata.options.pack_config import pack_config, record_of
+from bloomdata.options.pack_config import record_of
 from bloomdata.reports.token_counts import TokenCounts, token_counts
+from bloomdata.verbs.pack import config_of
 
 if TYPE_CHECKING:
     import os
@@ -85,6 +86,11 @@ def count(
         CorruptDataError: A damaged input, or a bad record.
         OSError: What the system reports.
 
+    Command line:
+        bloomdata-cli count raw/ --tokenizer tokenizer.json
+        bloomdata-cli count wiki/ 'web/*.jsonl.zst' --tokenizer tokenizer.json --by-source
+        bloomdata-cli count chats.jsonl --tokenizer bytes --record prompt_completion --append-eos --json
+
     Example:
         >>> counts = bloomdata.count("raw/*.jsonl", tokenizer="bytes")
         >>> counts.documents, counts.tokens
@@ -92,29 +98,9 @@ def count(
         >>> counts.inputs[0]["path"]
         'raw/a.jsonl'
     """
-    config = pack_config(
-        tokenizer=tokenizer,
-        format="megatron",
-        record=record_of(record, inputs, text_field, messages_keyword),
-        text_field=text_field,
-        prompt_keyword=prompt_keyword,
-        completion_keyword=completion_keyword,
-        space_separator=space_separator,
-        prompt_prefix=prompt_prefix,
-        prompt_postfix=prompt_postfix,
-        template=template,
-        template_variables=template_variables,
-        template_date=template_date,
-        train_on=train_on,
-        messages_keyword=messages_keyword,
-        source=source,
-        keep_prompt_only_sequences=keep_prompt_only_sequences,
-        eos_token=eos_token,
-        add_special_tokens=add_special_tokens,
-        special_tokens=special_tokens,
-        append_eos=append_eos,
-        on_bad_record=on_bad_record,
-    )
+    given = {name: value for name, value in locals().items() if name not in {"inputs", "num_threads", "on_progress"}}
+    given["record"] = record_of(record, inputs, text_field, messages_keyword)
+    config = config_of(format="megatron", **given)
     fields = config["text_field"]
     if not fields or len(set(fields)) != len(fields):
         raise ConfigError(f"text_field: {fields!r} must name at least one field, and none twice")

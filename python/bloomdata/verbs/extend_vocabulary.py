@@ -86,6 +86,10 @@ def extend_vocabulary(
     Origin:
         `utils/merge_tokenizer.py` of Open-Llama: for two `.model` files the result is the same bytes.
 
+    Command line:
+        bloomdata-cli extend-vocabulary llama.model chinese.model --output extended.model
+        bloomdata-cli extend-vocabulary llama/ chinese/ --output extended/
+
     Example:
         >>> report = bloomdata.extend_vocabulary("llama.model", "chinese.model", "extended.model")
         ... # doctest: +SKIP

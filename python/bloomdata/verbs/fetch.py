@@ -83,6 +83,12 @@ def fetch(
         `data/prepare_data.py` of OpenChatKit (OC-01) and `data/download_the_pile.sh` of Open-Llama (OL-04). There, a
         folder that exists counts as finished, and nothing is compared.
 
+    Command line:
+        bloomdata-cli fetch --list
+        bloomdata-cli fetch https://example.org/train/00.jsonl.zst --output raw/ --checksums SHA256SUMS.txt
+        bloomdata-cli fetch oasst1 dolly --output raw/ --decompress
+        bloomdata-cli fetch oig --output raw/oig/ --missing report
+
     Example:
         >>> report = bloomdata.fetch("raw/a.jsonl", "fetched")
         >>> report.files[0]["file"], report.num_fetched

@@ -44,6 +44,10 @@ def merge(
     Origin:
         `IndexedDatasetBuilder.add_index` of Megatron-core; pointers and sums are 64-bit.
 
+    Command line:
+        bloomdata-cli merge megatron-1/ megatron-2/ --output merged/
+        bloomdata-cli merge a_document b_document --output merged/ --prefix ab_document
+
     Example:
         >>> for name in ("a", "b"):
         ...     _ = bloomdata.pack("raw/*.jsonl", name, tokenizer="bytes", format="megatron")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import time
@@ -162,51 +163,41 @@ def pack(
         own documentation, the documentation counts); `concat`, `split`, `sample` of Open-Llama; `best_fit`:
         arXiv 2404.10830.
 
+    Command line:
+        bloomdata-cli pack shards/ --output packed/ --tokenizer tokenizer.json --sequence-length 2048
+        bloomdata-cli pack shards/ --output megatron/ --tokenizer tokenizer.json --format megatron
+        bloomdata-cli pack chats.jsonl --output sft/ --tokenizer llama/ --template llama3 --sequence-length 4096
+
     Example:
         >>> report = bloomdata.pack("raw/*.jsonl", "packed", tokenizer="bytes", sequence_length=64)
         >>> report.ledger["tokens_out"] % 64
         0
     """
+    given = {name: value for name, value in locals().items() if name not in _RUNNING}
     if not 0 <= checkpoint_seconds < math.inf:
         raise ConfigError(f"checkpoint_seconds: {checkpoint_seconds!r} is no time")
-    config = pack_config(
-        tokenizer=tokenizer,
-        format=format,
-        sequence_length=sequence_length,
-        packing=packing,
-        record=record_of(record, inputs, text_field, messages_keyword),
-        text_field=text_field,
-        prompt_keyword=prompt_keyword,
-        completion_keyword=completion_keyword,
-        category_keyword=category_keyword,
-        categories=categories,
-        space_separator=space_separator,
-        prompt_prefix=prompt_prefix,
-        prompt_postfix=prompt_postfix,
-        template=template,
-        template_variables=template_variables,
-        template_date=template_date,
-        train_on=train_on,
-        messages_keyword=messages_keyword,
-        source=source,
-        attention_boundary=attention_boundary,
-        packing_boundary=packing_boundary,
-        keep_prompt_only_sequences=keep_prompt_only_sequences,
-        window_tokens=window_tokens,
-        seed=seed,
-        eos_token=eos_token,
-        pad_token=pad_token,
-        add_special_tokens=add_special_tokens,
-        special_tokens=special_tokens,
-        append_eos=append_eos,
-        compression=compression,
-        rows_per_file=rows_per_file,
-        prefix=prefix,
-        on_bad_record=on_bad_record,
-    )
+    given["record"] = record_of(record, inputs, text_field, messages_keyword)
+    config = config_of(**given)
     paths, streams = split_inputs(inputs)
     options = (output_path(output), thread_count(num_threads), overwrite, checkpoint_seconds)
     hdf5 = Hdf5Files(sequence_length or 1, compression, with_categories=categories is not None)
     start = time.monotonic()
     result = _core.pack(paths, streams, json.dumps(config), options, hdf5, on_progress)
     return PackReport.from_run(output, result, time.monotonic() - start)
+
+
+# What decides how a run goes, and not what it writes.
+_RUNNING = {"inputs", "output", "num_threads", "checkpoint_seconds", "overwrite", "on_progress"}
+
+
+def config_of(**options: Any) -> dict[str, Any]:
+    """The core's description of a run of `pack`; options that are not named have the defaults of `pack`.
+
+    Raises:
+        ConfigError: An option that cannot work, or that `pack` does not have.
+    """
+    parameters = inspect.signature(pack).parameters
+    known = {name: parameter.default for name, parameter in parameters.items() if name not in _RUNNING}
+    if unknown := set(options) - set(known):
+        raise ConfigError(f"{sorted(unknown)[0]}: no such option")
+    return pack_config(known | options)

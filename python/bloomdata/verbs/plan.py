@@ -12,7 +12,8 @@ from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.checks import check_counts, thread_count
 from bloomdata.options.inputs import split_inputs
-from bloomdata.options.pack_config import pack_config, record_of
+from bloomdata.options.pack_config import record_of
+from bloomdata.verbs.pack import config_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,6 +118,10 @@ def plan(
         ConfigError: An option that cannot work.
         CorruptDataError: A damaged input, or a bad record.
 
+    Command line:
+        bloomdata-cli plan shards/ --tokenizer tokenizer.json --sequence-length 2048
+        bloomdata-cli plan megatron/ --sequence-length 4096 --packings greedy best_fit
+
     Example:
         >>> plan = bloomdata.plan([5, 3, 9, 2], sequence_length=8, packings=["greedy", "best_fit"])
         >>> plan["best_fit"]["sequences"], plan["greedy"]["dropped_documents"]
@@ -135,7 +140,7 @@ def plan(
             options.get("text_field", "text"),
             options.get("messages_keyword", "messages"),
         )
-        config = pack_config(tokenizer=tokenizer, sequence_length=sequence_length, **options)
+        config = config_of(tokenizer=tokenizer, sequence_length=sequence_length, **options)
         paths, streams = split_inputs(inputs)
         lengths, _ = _core.lengths(paths, streams, json.dumps(config), thread_count(num_threads), on_progress)
     elif options:

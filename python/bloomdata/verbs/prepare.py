@@ -109,6 +109,12 @@ def prepare(
         `ascendspeed/data/data_handler.py`, OpenChatKit. Each source's file says which; where they lose text or order,
         the difference is named there.
 
+    Command line:
+        bloomdata-cli prepare --list
+        bloomdata-cli prepare dolly dolly.jsonl --output dolly-chats.jsonl.zst
+        bloomdata-cli prepare oasst1 2023-04-12_oasst_ready.messages.jsonl.gz --output oasst1/ --option lang=en
+        bloomdata-cli prepare oig unified_*.jsonl --output oig/ --max-rows-per-input 100000 --shuffle
+
     Example:
         >>> report = bloomdata.prepare("dolly", "dolly.jsonl", "chats", style="messages")
         >>> report.ledger["documents_kept"]

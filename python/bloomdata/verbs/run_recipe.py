@@ -80,6 +80,10 @@ def run(
         ConfigError: A recipe that is none: which step, and what is wrong with it.
         BloomdataError: What a verb raises.
 
+    Command line:
+        bloomdata-cli run recipe.toml --dry-run
+        bloomdata-cli run recipes/bloomchat.toml --folder bloomchat/ --set oasst1=oasst1.jsonl --set tokenizer=bloom/
+
     Example:
         >>> recipe = '[[step]]\nverb = "shard"\ninputs = ["raw/a.jsonl"]\noutput = "recipe-shards"\n'
         >>> _ = Path("recipe.toml").write_text(recipe)

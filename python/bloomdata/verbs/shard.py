@@ -89,6 +89,10 @@ def shard(
         `data/preprocess_the_pile.py` and `data/preprocess_wudao.py` of s-JoL/Open-Llama (16,384 lines a file, counted
         across all inputs), without its merging of two lines where an input lacks its last newline.
 
+    Command line:
+        bloomdata-cli shard raw/ --output shards/ --max-lines 16384
+        bloomdata-cli shard raw/*.jsonl.gz --output shards/ --shuffle --splits train=0.98,dev=0.01,test=0.01
+
     Example:
         >>> report = bloomdata.shard("raw/*.jsonl", "shards", max_lines=1000)
         >>> report.ledger["documents_kept"]

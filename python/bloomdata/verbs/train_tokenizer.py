@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.options.checks import check_choice, check_counts, thread_count
 from bloomdata.options.inputs import split_inputs
-from bloomdata.options.pack_config import pack_config
 from bloomdata.options.paths import output_path
 from bloomdata.tokenizers.families import PIPELINES, SPECIAL_TOKENS
 from bloomdata.tokenizers.folder import ADDED_TOKEN, prepare_folder, write_folder
+from bloomdata.verbs.pack import config_of
 from bloomdata.verbs.trained_from import Origin
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def train_tokenizer(
     output: str | os.PathLike[str],
     *,
     vocab_size: int,
-    family: str = "bloom",
+    family: Literal["bloom", "gpt2", "llama3", "qwen2", "starcoder", "llama"] = "bloom",
     definition: str | os.PathLike[str] | None = None,
     min_frequency: int = 2,
     special_tokens: Sequence[str] | None = None,
@@ -76,7 +76,7 @@ def train_tokenizer(
     limit_alphabet: int | None = None,
     max_token_length: int | None = None,
     text_field: str = "text",
-    on_bad_record: str = "raise",
+    on_bad_record: Literal["raise", "quarantine"] = "raise",
     num_threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = None,
@@ -112,6 +112,10 @@ def train_tokenizer(
         ConfigError: An option that cannot work, or a folder that holds a tokenizer.
         CorruptDataError: A damaged input, or a bad record.
 
+    Command line:
+        bloomdata-cli train-tokenizer corpus/ --output my-tokenizer --vocab-size 32000
+        bloomdata-cli train-tokenizer 'shards/*.jsonl.zst' --output my-llama --family llama --vocab-size 32000
+
     Example:
         >>> report = bloomdata.train_tokenizer("corpus/*.jsonl.zst", "my-tokenizer", vocab_size=32_000)
         ... # doctest: +SKIP
@@ -141,7 +145,7 @@ def train_tokenizer(
     least = len(options["special_tokens"]) + len(letters)
     if vocab_size < least:
         raise ConfigError(f"vocab_size: {vocab_size} is less than the {least} special tokens and bytes")
-    texts = pack_config(tokenizer="bytes", format="megatron", text_field=text_field, on_bad_record=on_bad_record)
+    texts = config_of(tokenizer="bytes", format="megatron", text_field=text_field, on_bad_record=on_bad_record)
     paths, streams = split_inputs(inputs)
     config = json.dumps({"texts": texts, "definition": pipeline, "options": options})
     origin = None if streams else Origin.of(config, roles, paths)

@@ -59,6 +59,10 @@ def verify(
         MismatchError: The data do not fit the training run.
         ConfigError: The folder is not finished, or not ours.
 
+    Command line:
+        bloomdata-cli verify packed/
+        bloomdata-cli verify packed/ --sequence-length 2048 --vocab-size 250680 --num-workers 8 --batch-size 16
+
     Example:
         >>> _ = bloomdata.shard("raw/*.jsonl", "shards")
         >>> bloomdata.verify("shards").files

@@ -1,0 +1,167 @@
+"""Options of a verb, from the signature and the docstring of its Python function.
+
+The signature gives names, types, choices and defaults; the docstring's `Args:` the help, its `Command line:` the
+examples. What stands here is only what those cannot say: groups, and how values of a few types are written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bloomdata.cli.values import Pairs, parse_json_object, parse_source, parse_splits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+# Options in the groups of `--help`, in this order; those of no group come first.
+GROUPS = {
+    "text": "tokenizer record text_field eos_token pad_token add_special_tokens special_tokens append_eos",
+    "pairs of prompt and completion": "prompt_keyword completion_keyword category_keyword categories space_separator "
+    "prompt_prefix prompt_postfix attention_boundary packing_boundary keep_prompt_only_sequences",
+    "conversations": "style template template_variables template_date train_on messages_keyword source",
+    "records": "max_rows_per_input sampling repeat missing",
+    "rows": "format sequence_length packing packings window_tokens",
+    "files": "max_lines max_bytes compression level prefix digits first_index rows_per_file shuffle seed splits "
+    "validate ensure_ascii",
+    "run": "on_bad_record checkpoint_seconds num_threads overwrite",
+}
+# Values that are written in a form of their own.
+_WRITTEN: dict[str, dict[str, Any]] = {
+    "splits": {"type": parse_splits, "metavar": "NAME=SHARE,..."},
+    "template_variables": {"type": parse_json_object, "metavar": "JSON"},
+    "source": {"type": parse_source, "metavar": "NAME"},
+    "repeat": {"action": Pairs, "metavar": "NAME=TIMES"},
+    "categories": {"metavar": "FILE"},
+    "definition": {"metavar": "FILE"},
+    "checksums": {"metavar": "FILE"},
+    "output": {"metavar": "FOLDER"},
+    "template_date": {"metavar": "DATE"},
+}
+_LISTS = {"inputs", "sources"}
+
+
+@dataclass(frozen=True)
+class Docs:
+    """What a docstring says.
+
+    Attributes:
+        summary: Its first line.
+        arguments: The entries of `Args:` by name.
+        examples: The lines of `Command line:`.
+    """
+
+    summary: str
+    arguments: Mapping[str, str]
+    examples: tuple[str, ...]
+
+
+def read_docs(function: Callable[..., Any]) -> Docs:
+    """Reads a docstring. An entry that refers to another verb (``As for `pack`.``) has that verb's text in front."""
+    text = inspect.getdoc(function) or ""
+    arguments = {}
+    for name, entry in re.findall(r"^    \*{0,2}(\w+): (.*(?:\n        .*)*)", _section(text, "Args"), re.MULTILINE):
+        words = " ".join(entry.split())
+        if of := re.match(r"As for `(\w+)`[.;,]? ?", words):
+            other = getattr(importlib.import_module("bloomdata"), of[1])
+            rest = words[of.end() :]
+            words = f"{read_docs(other).arguments.get(name, '')} {rest[:1].upper()}{rest[1:]}".strip()
+        arguments[name] = words
+    examples = [line.strip() for line in _section(text, "Command line").splitlines() if line.strip()]
+    return Docs(text.split("\n", 1)[0], arguments, tuple(examples))
+
+
+def _section(text: str, name: str) -> str:
+    found = re.search(rf"^{name}:\n((?:    .*\n|\n)+)", text + "\n", re.MULTILINE)
+    return found[1] if found else ""
+
+
+def add_verb(
+    parser: argparse.ArgumentParser,
+    function: Callable[..., Any],
+    *,
+    without: Iterable[str] = (),
+    more: Mapping[str, inspect.Parameter] | None = None,
+) -> None:
+    """Adds all options of a verb, its usage and its examples.
+
+    Args:
+        parser: Where to.
+        function: The verb.
+        without: Parameters that have no option.
+        more: Parameters of another verb, for one that takes `**options`.
+    """
+    docs = read_docs(function)
+    parameters = dict(inspect.signature(function).parameters)
+    left_out = {"on_progress", "on_step", *without}
+    taken = {
+        name: parameter
+        for name, parameter in {**parameters, **(more or {})}.items()
+        if name not in left_out and parameter.kind is not parameter.VAR_KEYWORD
+    }
+    required = []
+    for name, parameter in taken.items():
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name != "output":
+            nargs = "+" if name in _LISTS else None
+            parser.add_argument(name, nargs=nargs, metavar=name.upper(), help=plain_words(docs.arguments.get(name, "")))
+            required.append(name.upper() + ("..." if nargs else ""))
+    groups = {name: group for group, names in GROUPS.items() for name in names.split()}
+    parts: dict[str, Any] = {}
+    order = [None, *GROUPS]
+    options = [name for name in taken if name == "output" or taken[name].kind is inspect.Parameter.KEYWORD_ONLY]
+    for name in sorted(options, key=lambda name: order.index(groups.get(name))):
+        group = groups.get(name)
+        if group is not None and group not in parts:
+            parts[group] = parser.add_argument_group(group)
+        text = docs.arguments.get(name) or read_docs(_home(name)).arguments.get(name, "")
+        action = add_option(parts.get(group or "", parser), name, taken[name], text)
+        if action.required:
+            required.append(f"{action.option_strings[0]} {action.metavar or name.upper()}")
+    parser.usage = " ".join([parser.prog, *required, "[options]"])
+    parser.epilog = "examples:\n" + "\n".join(f"  {line}" for line in docs.examples)
+
+
+def _home(_: str) -> Callable[..., Any]:
+    """Whose docstring describes options that a verb passes on."""
+    from bloomdata.verbs.pack import pack
+
+    return pack
+
+
+def add_option(group: Any, name: str, parameter: inspect.Parameter, text: str) -> argparse.Action:
+    """Adds the option of one parameter."""
+    names = [f"--{name.replace('_', '-')}", *(["-o"] if name == "output" else [])]
+    settings: dict[str, Any] = {"dest": name, "help": plain_words(text)}
+    if parameter.default is parameter.empty:
+        settings["required"] = True
+    else:
+        settings["default"] = parameter.default
+    annotation = str(parameter.annotation)
+    if annotation == "bool":
+        settings["action"] = "store_true" if parameter.default is False else argparse.BooleanOptionalAction
+    elif name in _WRITTEN:
+        settings |= _WRITTEN[name]
+    elif choices := re.match(r"Literal\[(.*?)\]", annotation):
+        settings["choices"] = re.findall(r"""["']([^"']*)["']""", choices[1])
+    elif annotation.startswith(("int", "float")):
+        kind = int if annotation.startswith("int") else float
+        settings |= {"type": kind, "metavar": "SECONDS" if name.endswith("_seconds") else "N"}
+    elif "Sequence[str]" in annotation:
+        settings |= {"nargs": "+", "metavar": name.removesuffix("s").upper()}
+    else:
+        settings["metavar"] = name.upper()
+    action: argparse.Action = group.add_argument(*names, **settings)
+    return action
+
+
+def plain_words(text: str) -> str:
+    """An entry of a docstring as help: no quoting marks, no sentence that asks whether."""
+    text = re.sub(r"`{1,2}\"?([^`]*?)\"?`{1,2}", lambda quoted: quoted[1], text)
+    text = re.sub(r"^Whether to (?=\w)", "", text).strip().rstrip(".")
+    # What only Python can hand over.
+    text = re.sub(r",? or one datasets\.Dataset[^.]*", "", text)
+    return (text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text).replace("%", "%%")

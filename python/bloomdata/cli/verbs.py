@@ -1,0 +1,78 @@
+"""All verbs of the command line: where each is, and what it is for. Nothing of a verb is imported before it is used."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb.
+
+    Attributes:
+        summary: For the list of all verbs.
+        function: `module:function` of the package, where the command line calls a public function.
+        adds: `module:function` of `bloomdata.cli` that adds options of the program's own.
+        runs: `module:function` of `bloomdata.cli` that does the work; by default the function is called and its
+            report shown.
+    """
+
+    summary: str
+    function: str | None = None
+    adds: str | None = None
+    runs: str = "commands:run_verb"
+
+
+VERBS = {
+    "fetch": Verb(
+        "get files from elsewhere, whole and compared with checksums", "verbs.fetch:fetch", "own_options:add_list"
+    ),
+    "shard": Verb("copy lines into compressed shards of at most so many lines", "verbs.shard:shard"),
+    "prepare": Verb(
+        "turn records of a known source into conversations or texts", "verbs.prepare:prepare", "own_options:add_prepare"
+    ),
+    "pack": Verb("tokenize documents into Megatron or HDF5 files", "verbs.pack:pack"),
+    "count": Verb(
+        "count the tokens of each input, without writing anything",
+        "verbs.count:count",
+        "own_options:add_by",
+        "commands:run_count",
+    ),
+    "tokenize": Verb(
+        "turn texts into token ids on the standard output, or back",
+        None,
+        "own_options:add_tokenize",
+        "commands:run_tokenize",
+    ),
+    "train-tokenizer": Verb("train a BPE tokenizer on texts", "verbs.train_tokenizer:train_tokenizer"),
+    "extend-vocabulary": Verb(
+        "put the tokens of one vocabulary behind those of another", "verbs.extend_vocabulary:extend_vocabulary"
+    ),
+    "convert-sentencepiece": Verb(
+        "make a tokenizer.json of a SentencePiece model", "verbs.convert_sentencepiece:convert_sentencepiece"
+    ),
+    "plan": Verb(
+        "predict what packings would do, from the lengths of documents",
+        "verbs.plan:plan",
+        None,
+        "commands:run_plan",
+    ),
+    "merge": Verb("join finished Megatron pairs", "verbs.merge:merge"),
+    "gdp": Verb("do the work of generative_data_prep, with its flags and file names", None, "gdp:add_gdp", "gdp:main"),
+    "run": Verb(
+        "run the steps of a recipe, or resume it", "verbs.run_recipe:run", "own_options:add_run", "run:run_recipe"
+    ),
+    "verify": Verb(
+        "check every hash, size and count of a finished folder", "verbs.verify:verify", None, "commands:run_verify"
+    ),
+    "report": Verb("show the books of a finished folder again", None, "own_options:add_report", "commands:run_report"),
+    "inspect": Verb("show documents and rows as text", None, "own_options:add_inspect", "commands:run_inspect"),
+}
+
+
+def load(place: str, package: str = "bloomdata") -> Any:
+    """What `module:name` stands for."""
+    module, name = place.split(":")
+    return getattr(importlib.import_module(f"{package}.{module}"), name)
