@@ -6,6 +6,20 @@ samples -> `BlendedDataset` -> `DataLoader` -> batches. `fetch` gets files from 
 every byte of a finished folder, `run` does several steps.
 
 Imports are lazy: `import bloomdata` loads neither NumPy nor h5py.
+
+Only the names here are public, and the modules `errors`, `torch_views` and `gdp`. Packages import only from those above
+them in this list (a test holds it):
+
+- `errors`, `_core`: the errors; the extension module, in Rust.
+- `manifest`: what a finished folder says. `prepare_sources`: the sources that `prepare` knows.
+- `options`: what users give, checked and described for the core.
+- `reports`: what runs return.
+- `tokenizers`: tokenizers and chat templates. `fetching`: files from elsewhere.
+- `datasets`: packed files as documents, rows, samples and blends.
+- `loader`: batches, at any step. `torch_views`: data sets for torch and transformers.
+- `verbs`: the public functions, one file each.
+- `gdp`: generative_data_prep's commands.
+- `cli`: the program `bloomdata-cli`.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def _locked(path: Path, folder: Path) -> Iterator[None]:
 
 # What a run writes into its folder; a folder of users may hold more.
 WRITTEN = re.compile(
-    r"(train|dev)_\d+_of_\d+\.hdf5|test_files/test_[^/]*|tokenizer/[^/]*|sha256/files_metadata\.json"
+    r"(train|dev)_\d+_of_\d+\.hdf5|test_files/test_[^/]*|splits/[^/]*|tokenizer/[^/]*|sha256/files_metadata\.json"
     r"|metadata\.yaml|category_to_id\.json|logs\.log|quarantine\.jsonl|manifest\.json"
 )
 
@@ -121,7 +121,7 @@ def _clear(folder: Path, manifest: dict[str, Any] | None) -> None:
             name = path.relative_to(folder).as_posix()
             if not path.is_dir() and (name in known or WRITTEN.fullmatch(name.removesuffix(".tmp"))):
                 path.unlink()
-        if place != folder and place.name in {"test_files", "tokenizer", "sha256"} and not any(place.iterdir()):
+        if place != folder and place.name in {"test_files", "splits", "tokenizer", "sha256"} and not any(place.iterdir()):
             place.rmdir()
 
 

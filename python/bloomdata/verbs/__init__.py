@@ -1,1 +1,1 @@
-"""One module per verb, each one function: `shard`, `pack`, `merge`, `verify`; what they share is in `run`."""
+"""The verbs, one file each: options in, a report out. What they share is in `options` and `reports`."""

@@ -1,4 +1,25 @@
 //! Turns raw text into files that a language model can train on. No Python in here.
+//!
+//! ```text
+//! files ─sources→ records ─stages, templates→ texts ─tokenizers→ tokens ─packing→ rows ─formats→ files
+//!         └──────────────────────── pipeline: whole runs ────────────────────────────────┘
+//!                                                      files ─datasets→ samples
+//! ```
+//!
+//! A module imports only from those above it in this list (a test holds it).
+//!
+//! - [`error`]: the one error type.
+//! - [`token`], [`progress`], [`ordered`], [`json_escapes`]: types of tokens; counters and Ctrl-C; a pool whose results
+//!   keep their order; escapes of JSON strings.
+//! - [`hash`], [`ledger`], [`rng`], [`document`], [`conversation`]: content hashes; the books; numbers by key; records
+//!   and blocks of them; messages with roles.
+//! - [`io`]: compression, counted reading, zstd frames, atomic writing. [`json_fields`], [`json_text`]: fields of
+//!   records, and strings as Python writes them.
+//! - [`sources`]: inputs become blocks of records. [`stages`]: records of known sources become documents.
+//! - [`templates`]: conversations become text, and what of it is trained on.
+//! - [`tokenizers`]: bytes, our BPE, and the crate for all others; training of vocabularies.
+//! - [`packing`]: lengths become rows. [`formats`]: Megatron, HDF5 rows, JSONL shards.
+//! - [`pipeline`]: the verbs. [`datasets`]: packed files as samples.
 
 pub mod conversation;
 pub mod datasets;

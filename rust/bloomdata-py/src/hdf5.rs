@@ -1,4 +1,4 @@
-//! h5py, as the core needs it: an object with the methods `layout` and `compress` (see `bloomdata/hdf5.py`).
+//! h5py, as the core needs it: an object with the methods `layout` and `compress` (see `bloomdata/datasets/hdf5.py`).
 
 use std::path::Path;
 use std::sync::Mutex;

@@ -1,8 +1,8 @@
 //! Texts that Python hands over without a copy: a list of `str`, or Arrow arrays of strings by the `PyCapsule` interface
 //! (`__arrow_c_array__`).
 
-use arrow::array::{Array, ArrayRef, LargeStringArray, StringArray, StringViewArray, make_array};
-use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi};
+use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi};
+use arrow_array::{Array, ArrayRef, LargeStringArray, StringArray, StringViewArray, make_array};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;

@@ -9,7 +9,7 @@
 //! - `folder_queue`: folders that are still to be listed, each once, whatever links lead to it.
 //! - [`read`]: one input becomes pieces of decompressed bytes; zstd frames are decoded by the pool.
 //! - [`json_values`]: a JSON array (or a sequence of values) becomes one record per element.
-//! - [`tables`]: Parquet files and Arrow streams become one JSON record per row.
+//! - [`tables`]: Arrow streams become one JSON record per row; `parquet_files` likewise.
 //! - [`stream`]: pieces of all inputs become [`Block`](crate::document::Block)s, in order.
 
 pub mod expand;
@@ -17,9 +17,10 @@ mod folder_queue;
 pub mod folders;
 pub mod inputs;
 pub mod json_values;
+#[cfg(feature = "parquet")]
+mod parquet_files;
 pub mod read;
 pub mod stream;
-#[cfg(feature = "parquet")]
 pub mod tables;
 
 pub use inputs::{Format, Input};

@@ -1,61 +1,27 @@
-//! Parquet files and Arrow streams become one JSON record per row.
+//! Arrow streams become one JSON record per row.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use arrow::datatypes::{DataType, Field, SchemaRef};
-use arrow::error::ArrowError;
-use arrow::json::WriterBuilder;
-use arrow::json::writer::LineDelimited;
-use arrow::record_batch::{RecordBatch, RecordBatchReader};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow_array::{Array, RecordBatch, RecordBatchReader};
+use arrow_json::WriterBuilder;
+use arrow_json::writer::LineDelimited;
+use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
 use super::inputs::{Format, Input};
 use super::read::{Piece, PieceSender};
 use crate::document::Bound;
 use crate::error::{Error, Result};
-use crate::hash::{ContentHasher, hash_file};
+use crate::hash::ContentHasher;
 use crate::io::compression::Compression;
 use crate::progress::Progress;
 
 /// Rows that become text at once; a row may hold a long document.
-const ROWS: usize = 256;
+pub(super) const ROWS: usize = 256;
 
 /// An Arrow stream that the caller hands over; read once, from its start.
 pub type RowStream = Box<dyn RecordBatchReader + Send>;
-
-/// Reads a Parquet file from row `start` on; only `columns`, if any are named.
-///
-/// # Errors
-/// A damaged file, or one without the columns.
-pub fn read_parquet(
-    input: &Input,
-    columns: &[String],
-    start: u64,
-    out: &PieceSender,
-    progress: &Progress,
-) -> Result<()> {
-    let path = &input.path;
-    let damaged = |error: &dyn std::fmt::Display| Error::corrupt(path, 0, format!("Parquet: {error}"));
-    let (_, hasher) = hash_file(path, Some(input.size), progress)?;
-    let file = std::fs::File::open(path).map_err(Error::io(path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&error))?;
-    check_columns(path, builder.schema(), columns)?;
-    let builder = if columns.is_empty() {
-        builder
-    } else {
-        let roots = builder.schema().fields().iter().enumerate();
-        let roots = roots.filter(|(_, field)| columns.contains(field.name())).map(|(at, _)| at);
-        let mask = ProjectionMask::roots(builder.parquet_schema(), roots.collect::<Vec<_>>());
-        builder.with_projection(mask)
-    };
-    let reader = builder.with_batch_size(ROWS).build().map_err(|error| damaged(&error))?;
-    let rows = send_rows(path, caught(reader), start, out, progress, |_| ())?;
-    Progress::add(&progress.read_bytes, input.size);
-    out.send_ready(Ok(Piece::End { hash: hasher.hex(), content_bytes: rows }))
-}
 
 /// Reads an Arrow stream from row `start` on. Its hash is that of the rows as JSON lines.
 ///
@@ -124,7 +90,7 @@ fn validated(batch: RecordBatch) -> std::result::Result<RecordBatch, ArrowError>
 }
 
 /// Batches of a reader that panics on some damaged data: an error here, and the end.
-fn caught(
+pub(super) fn caught(
     mut batches: impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
 ) -> impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>> {
     let mut is_broken = false;
@@ -142,7 +108,7 @@ fn broken() -> ArrowError {
     ArrowError::InvalidArgumentError("its buffers do not fit together".into())
 }
 
-fn check_columns(path: &Path, schema: &SchemaRef, columns: &[String]) -> Result<()> {
+pub(super) fn check_columns(path: &Path, schema: &SchemaRef, columns: &[String]) -> Result<()> {
     for column in columns {
         let Ok(field) = schema.field_with_name(column) else {
             let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
@@ -179,7 +145,7 @@ fn check_binary(path: &Path, field: &Field) -> Result<()> {
     Ok(())
 }
 
-fn send_rows(
+pub(super) fn send_rows(
     path: &Path,
     batches: impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
     start: u64,
@@ -311,7 +277,7 @@ impl TableReader {
     /// Reads input number `file` if it is a table; whether it was.
     ///
     /// # Errors
-    /// As [`read_parquet`] and [`read_stream`].
+    /// As `read_parquet` and [`read_stream`].
     pub fn read(
         &self,
         file: usize,
@@ -321,7 +287,10 @@ impl TableReader {
         progress: &Progress,
     ) -> Result<bool> {
         match input.format {
-            Format::Parquet => read_parquet(input, &self.columns, start, out, progress)?,
+            #[cfg(feature = "parquet")]
+            Format::Parquet => {
+                super::parquet_files::read_parquet(input, &self.columns, start, out, progress)?
+            }
             Format::Arrow => {
                 let slot = file.checked_sub(self.first_stream).and_then(|at| self.streams.get(at));
                 let stream = slot.and_then(|slot| slot.lock().ok()?.take());

@@ -1,0 +1,42 @@
+//! Parquet files become one JSON record per row.
+
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::inputs::Input;
+use super::read::{Piece, PieceSender};
+use super::tables::{ROWS, caught, check_columns, send_rows};
+use crate::error::{Error, Result};
+use crate::hash::hash_file;
+use crate::progress::Progress;
+
+/// Reads a Parquet file from row `start` on; only `columns`, if any are named.
+///
+/// # Errors
+/// A damaged file, or one without the columns.
+pub(super) fn read_parquet(
+    input: &Input,
+    columns: &[String],
+    start: u64,
+    out: &PieceSender,
+    progress: &Progress,
+) -> Result<()> {
+    let path = &input.path;
+    let damaged = |error: &dyn std::fmt::Display| Error::corrupt(path, 0, format!("Parquet: {error}"));
+    let (_, hasher) = hash_file(path, Some(input.size), progress)?;
+    let file = std::fs::File::open(path).map_err(Error::io(path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&error))?;
+    check_columns(path, builder.schema(), columns)?;
+    let builder = if columns.is_empty() {
+        builder
+    } else {
+        let roots = builder.schema().fields().iter().enumerate();
+        let roots = roots.filter(|(_, field)| columns.contains(field.name())).map(|(at, _)| at);
+        let mask = ProjectionMask::roots(builder.parquet_schema(), roots.collect::<Vec<_>>());
+        builder.with_projection(mask)
+    };
+    let reader = builder.with_batch_size(ROWS).build().map_err(|error| damaged(&error))?;
+    let rows = send_rows(path, caught(reader), start, out, progress, |_| ())?;
+    Progress::add(&progress.read_bytes, input.size);
+    out.send_ready(Ok(Piece::End { hash: hasher.hex(), content_bytes: rows }))
+}
