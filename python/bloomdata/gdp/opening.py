@@ -121,7 +121,8 @@ def _clear(folder: Path, manifest: dict[str, Any] | None) -> None:
             name = path.relative_to(folder).as_posix()
             if not path.is_dir() and (name in known or WRITTEN.fullmatch(name.removesuffix(".tmp"))):
                 path.unlink()
-        if place != folder and place.name in {"test_files", "splits", "tokenizer", "sha256"} and not any(place.iterdir()):
+        is_ours = place.name in {"test_files", "splits", "tokenizer", "sha256"}
+        if place != folder and is_ours and not any(place.iterdir()):
             place.rmdir()
 
 
