@@ -15,9 +15,9 @@ help: ## Show this list
 	@$(UV) pip install -q -p .venv maturin numpy h5py rich zstandard
 	@touch $@
 
-# Tools and oracles of developers: the group `dev` of pyproject.toml.
+# Tools and oracles of developers: the group `development` of pyproject.toml.
 .venv/ready: .venv/base
-	@$(UV) pip install -q -p .venv --group dev
+	@$(UV) pip install -q -p .venv --group development
 	@touch $@
 
 # maturin installs what is built as editable; uv must not look for the package itself.

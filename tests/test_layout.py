@@ -15,7 +15,7 @@ PACKAGE = ROOT / "python" / "bloomdata"
 
 CORE_LEVELS = [
     {"error"},
-    {"token", "progress", "ordered", "json_escapes"},
+    {"token", "progress", "ordered", "fork", "json_escapes"},
     {"hash", "ledger", "rng", "document", "conversation"},
     {"io", "json_fields", "json_text"},
     {"sources", "stages", "templates", "tokenizers", "packing", "formats"},

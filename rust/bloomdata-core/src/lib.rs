@@ -9,8 +9,8 @@
 //! A module imports only from those above it in this list (a test holds it).
 //!
 //! - [`error`]: the one error type.
-//! - [`token`], [`progress`], [`ordered`], [`json_escapes`]: types of tokens; counters and Ctrl-C; a pool whose results
-//!   keep their order; escapes of JSON strings.
+//! - [`token`], [`progress`], [`ordered`], [`fork`], [`json_escapes`]: types of tokens; counters and Ctrl-C; a pool whose
+//!   results keep their order; locks that survive a fork; escapes of JSON strings.
 //! - [`hash`], [`ledger`], [`rng`], [`document`], [`conversation`]: content hashes; the books; numbers by key; records
 //!   and blocks of them; messages with roles.
 //! - [`io`]: compression, counted reading, zstd frames, atomic writing. [`json_fields`], [`json_text`]: fields of
@@ -25,6 +25,7 @@ pub mod conversation;
 pub mod datasets;
 pub mod document;
 pub mod error;
+pub mod fork;
 pub mod formats;
 pub mod hash;
 pub mod io;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bloomdata_core::fork::Process;
 use bloomdata_core::pipeline::encode::{EncodeOptions, Encoded, encode};
 use bloomdata_core::pipeline::feed::Reading;
 use bloomdata_core::pipeline::lengths::Counts;
@@ -28,7 +29,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) struct EncodedFiles {
     paths: Vec<String>,
     /// Whose threads encode: a child of a fork has none of them, and would wait for ever.
-    process: u32,
+    process: Process,
     progress: Arc<Progress>,
     spare: Arc<Spare>,
     running: Mutex<Option<Running>>,
@@ -67,7 +68,7 @@ impl EncodedFiles {
         };
         let thread = std::thread::Builder::new().spawn(work)?;
         let running = Mutex::new(Some(Running { batches, thread }));
-        Ok(Self { paths, process: std::process::id(), progress, spare, running })
+        Ok(Self { paths, process: Process::current(), progress, spare, running })
     }
 
     /// Waits for the next batch for a while.
@@ -90,7 +91,7 @@ impl EncodedFiles {
 impl EncodedFiles {
     /// The next batch; none at the end.
     fn next_batch<'py>(&self, py: Python<'py>) -> PyResult<Option<Batch<'py>>> {
-        if std::process::id() != self.process {
+        if Process::current() != self.process {
             let reason = "was called in the process before a fork; call it again in this one";
             return Err(to_python(Error::config("encode_files", reason)));
         }

@@ -6,7 +6,7 @@
 //! - [`mixture`]: position -> (source, epoch, row) of a mixture, with exact counts and without an index.
 //! - [`labels`]: tokens and their types -> labels, loss weights, positions, document boundaries.
 //! - [`rows`]: rows of files -> batches.
-//! - [`pair_set`]: any number of token pairs seen as one, opened when they are needed.
+//! - [`pair_set`]: any number of token pairs seen as one. [`open_files`]: files opened when they are needed.
 //! - [`split`]: split strings such as `969,30,1`.
 //! - [`mt19937`]: NumPy's legacy random numbers, which Megatron's order is made of.
 //! - [`gpt_plan`]: epochs and samples of Megatron's order, before anything is built.
@@ -24,6 +24,7 @@ pub mod labels;
 pub mod megatron_blend;
 pub mod mixture;
 pub mod mt19937;
+pub mod open_files;
 pub mod order;
 pub mod pair_set;
 pub mod rows;

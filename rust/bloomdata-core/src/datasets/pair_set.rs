@@ -1,49 +1,18 @@
 //! Any number of token pairs seen as one, in order. Headers are read at once; files are opened when they are needed, and
 //! at most a given number stays open.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, TryLockError};
+use std::sync::Arc;
 
+use crate::datasets::open_files::OpenFiles;
 use crate::error::{Error, Result};
 use crate::formats::token_pair::{PairHeader, ReadMode, TokenPair};
 use crate::hash::ContentHasher;
 use crate::progress::Progress;
 use crate::token::index;
 
-/// Tries to get at the open files before a pair is opened anew.
-const TRIES: usize = 1000;
 /// Bytes of each end of a `.bin` that identify it.
 const SAMPLED_BYTES: u64 = 4096;
-
-/// Open pairs. The one that is closed for another is the first opened that was not used since it was last looked at.
-#[derive(Debug, Default)]
-struct OpenPairs {
-    /// By number; and whether it was used.
-    slots: Vec<Option<(Arc<TokenPair>, bool)>>,
-    queue: VecDeque<usize>,
-}
-
-impl OpenPairs {
-    fn none(num_pairs: usize) -> Mutex<Self> {
-        Mutex::new(Self { slots: vec![None; num_pairs], queue: VecDeque::new() })
-    }
-
-    fn close_one(&mut self) {
-        while let Some(number) = self.queue.pop_front() {
-            match &mut self.slots[number] {
-                Some((_, used)) if *used => {
-                    *used = false;
-                    self.queue.push_back(number);
-                }
-                slot => {
-                    *slot = None;
-                    return;
-                }
-            }
-        }
-    }
-}
 
 /// The pairs.
 #[derive(Debug)]
@@ -54,12 +23,7 @@ pub struct PairSet {
     /// Tokens up to the end of each pair.
     token_ends: Vec<u64>,
     mode: ReadMode,
-    max_open: usize,
-    open: Mutex<OpenPairs>,
-    /// Who made that.
-    process: u32,
-    /// The same of a child, by its id. A lock that a fork has copied while another thread held it is never released.
-    of_child: OnceLock<(u32, Mutex<OpenPairs>)>,
+    open: OpenFiles<TokenPair>,
     /// Where there is but one pair, it stays open: no lock.
     only: Option<Arc<TokenPair>>,
 }
@@ -85,9 +49,8 @@ impl PairSet {
             [header] => Some(Arc::new(TokenPair::open(header, mode)?)),
             _ => None,
         };
-        let (open, process, of_child) = (OpenPairs::none(headers.len()), std::process::id(), OnceLock::new());
-        let max_open = max_open.max(1);
-        Ok(Self { headers, sequence_ends, token_ends, mode, max_open, open, process, of_child, only })
+        let open = OpenFiles::new(headers.len(), max_open);
+        Ok(Self { headers, sequence_ends, token_ends, mode, open, only })
     }
 
     /// Sequences of all pairs.
@@ -114,48 +77,7 @@ impl PairSet {
             return Ok(only.clone());
         }
         let header = self.headers.get(number).ok_or_else(|| Error::Internal(format!("pair {number}")))?;
-        let found = self.pair_in(&self.open, header, number, 1).or_else(|| {
-            let process = std::process::id();
-            if process == self.process {
-                return self.pair_in(&self.open, header, number, TRIES);
-            }
-            let (owner, open) = self.of_child.get_or_init(|| (process, OpenPairs::none(self.headers.len())));
-            // A child of the child has a lock again that may be lost.
-            if *owner == process { self.pair_in(open, header, number, TRIES) } else { None }
-        });
-        found.unwrap_or_else(|| TokenPair::open(header, self.mode).map(Arc::new))
-    }
-
-    /// A pair among the open ones, if so many tries get at them.
-    fn pair_in(
-        &self,
-        open: &Mutex<OpenPairs>,
-        header: &PairHeader,
-        number: usize,
-        tries: usize,
-    ) -> Option<Result<Arc<TokenPair>>> {
-        for _ in 0..tries {
-            match open.try_lock() {
-                Ok(mut open) => return Some(self.taken(&mut open, header, number)),
-                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
-                Err(TryLockError::Poisoned(_)) => break,
-            }
-        }
-        None
-    }
-
-    fn taken(&self, open: &mut OpenPairs, header: &PairHeader, number: usize) -> Result<Arc<TokenPair>> {
-        if let Some((pair, used)) = &mut open.slots[number] {
-            *used = true;
-            return Ok(pair.clone());
-        }
-        let pair = Arc::new(TokenPair::open(header, self.mode)?);
-        if open.queue.len() >= self.max_open {
-            open.close_one();
-        }
-        open.slots[number] = Some((pair.clone(), false));
-        open.queue.push_back(number);
-        Ok(pair)
+        self.open.get(number, || TokenPair::open(header, self.mode))
     }
 
     /// The pair of a sequence, and the sequence's number in it.

@@ -4,9 +4,9 @@
 //! reader of maps (see [`crate::io::map`]).
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 
 use crate::datasets::labels::{BatchBytes, LabelRules, MAX_TYPE, RowMaker, check_batch, narrow_types};
+use crate::datasets::open_files::OpenFiles;
 use crate::error::{Error, Result};
 use crate::io::map::FileBytes;
 use crate::token::{TokenDtype, index, signed};
@@ -43,23 +43,8 @@ pub struct PackedRows {
     files: Vec<RowFile>,
     /// Number of rows up to the end of each file.
     ends: Vec<u64>,
-    open: Mutex<OpenFiles>,
-}
-
-/// The files used last, each as a column of a file.
-#[derive(Debug, Default)]
-struct OpenFiles {
-    clock: u64,
-    handles: Vec<Handle>,
-    /// Where in `handles` a column is, plus 1.
-    slots: Vec<u32>,
-}
-
-#[derive(Debug)]
-struct Handle {
-    column: usize,
-    used: u64,
-    file: Arc<FileBytes>,
+    /// By column; a file with two columns is mapped twice, which costs nothing.
+    open: OpenFiles<FileBytes>,
 }
 
 impl PackedRows {
@@ -90,8 +75,8 @@ impl PackedRows {
                 .ok_or_else(|| Error::config("files", "more than 2^64 rows"))?;
             ends.push(end);
         }
-        let open = OpenFiles { slots: vec![0; 2 * files.len()], ..OpenFiles::default() };
-        Ok(Self { sequence_length: index(sequence_length), files, ends, open: Mutex::new(open) })
+        let open = OpenFiles::new(2 * files.len(), MAX_OPEN_FILES);
+        Ok(Self { sequence_length: index(sequence_length), files, ends, open })
     }
 
     /// Rows in all.
@@ -158,30 +143,12 @@ impl PackedRows {
     ) -> Result<T> {
         let size = self.sequence_length * column.dtype.itemsize();
         let offset = column.offset + row * size as u64;
-        let file = self.file(number, column)?;
+        let file = self.open.get(number, || FileBytes::map(&column.path))?;
         let start = index(offset);
         match file.get(start..start.saturating_add(size)) {
             Some(bytes) => Ok(function(bytes)),
             None => Err(Error::corrupt(&column.path, offset, format!("the file ends inside row {row}"))),
         }
-    }
-
-    /// The file of a column, mapped if need be. A file with two columns is mapped twice, which costs nothing.
-    fn file(&self, number: usize, column: &Column) -> Result<Arc<FileBytes>> {
-        let poisoned = || Error::Internal("a reader thread panicked".into());
-        let mut open = self.open.lock().map_err(|_| poisoned())?;
-        open.clock += 1;
-        let clock = open.clock;
-        let slot = index(u64::from(open.slots[number]));
-        if slot > 0 {
-            let handle = &mut open.handles[slot - 1];
-            handle.used = clock;
-            return Ok(Arc::clone(&handle.file));
-        }
-        drop(open);
-        let file = Arc::new(FileBytes::map(&column.path)?);
-        self.open.lock().map_err(|_| poisoned())?.keep(number, clock, &file);
-        Ok(file)
     }
 }
 
@@ -197,28 +164,6 @@ fn widen(bytes: &[u8], dtype: TokenDtype, out: &mut [i32]) {
             let items = bytes.as_chunks::<4>().0;
             out.iter_mut().zip(items).for_each(|(slot, &item)| *slot = i32::from_le_bytes(item));
         }
-    }
-}
-
-impl OpenFiles {
-    /// Keeps a handle in the place of the one that was not used for the longest time.
-    fn keep(&mut self, column: usize, clock: u64, file: &Arc<FileBytes>) {
-        let handle = Handle { column, used: clock, file: Arc::clone(file) };
-        if self.slots[column] > 0 {
-            return;
-        }
-        let slot = if self.handles.len() < MAX_OPEN_FILES {
-            self.handles.push(handle);
-            self.handles.len() - 1
-        } else {
-            let Some(oldest) = (0..self.handles.len()).min_by_key(|&at| self.handles[at].used) else {
-                return;
-            };
-            self.slots[self.handles[oldest].column] = 0;
-            self.handles[oldest] = handle;
-            oldest
-        };
-        self.slots[column] = crate::token::narrow(slot + 1);
     }
 }
 
@@ -260,7 +205,7 @@ mod tests {
             let expected: Vec<i32> = wanted.iter().map(|&row| i32::try_from(3 * row).unwrap()).collect();
             assert_eq!(first_tokens(&rows, &wanted), expected);
         }
-        assert!(rows.open.lock().unwrap().handles.len() <= MAX_OPEN_FILES);
+        assert!(rows.open.count() <= MAX_OPEN_FILES);
     }
 
     #[test]
