@@ -25,8 +25,8 @@ def source(tmp_path):
         ({"sampling": "tail"}, "sampling: 'tail' is none of"),
         ({"missing": "ignore"}, "missing: 'ignore' is none of"),
         ({"on_bad_record": "drop"}, "on_bad_record: 'drop' is none of"),
-        ({"repeat": {"dolli.jsonl": 2}}, 'repeat: "dolli.jsonl" is the name of no input'),
-        ({"repeat": {"in/dolly.jsonl": 2}}, "is the name of no input"),
+        ({"repeat": {"dolli.jsonl": 2}}, 'repeat: expected the name of an input, got "dolli.jsonl"'),
+        ({"repeat": {"in/dolly.jsonl": 2}}, "expected the name of an input"),
         ({"repeat": {"[": 2}}, "repeat: "),
         ({"repeat": {"*": -1}}, r"repeat of \*: -1 is not a whole number"),
         ({"repeat": {"*": 1.5}}, r"repeat of \*: 1.5 is not a whole number"),
@@ -114,7 +114,7 @@ def test_patterns_that_fit_something_are_not_missing(pattern, source, tmp_path):
 def test_a_repeat_may_name_a_missing_input_but_no_other(source, tmp_path):
     inputs = [source, str(tmp_path / "gone.jsonl")]
     bloomdata.prepare("dolly", inputs, tmp_path / "out", missing="report", repeat={"gone.jsonl": 5})
-    with pytest.raises(ConfigError, match="is the name of no input"):
+    with pytest.raises(ConfigError, match="expected the name of an input"):
         bloomdata.prepare("dolly", inputs, tmp_path / "other", missing="report", repeat={"typo.jsonl": 5})
 
 

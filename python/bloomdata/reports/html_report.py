@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata.reports.html_charts import Cell, Segment, escape, share, stacked_bar, table
 from bloomdata.reports.html_style import STYLE
-from bloomdata.reports.metrics import metrics_table
+from bloomdata.reports.metrics import metrics_table, unit_of
 from bloomdata.reports.units import format_bytes
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _metrics(manifest: dict[str, Any]) -> str:
     if not details.get("metrics"):
         return ""
     splits = details.get("metrics_by_split", {})
-    columns = [metrics_table(metrics) for metrics in (details["metrics"], *splits.values())]
+    columns = [metrics_table(metrics, unit=unit_of(manifest)) for metrics in (details["metrics"], *splits.values())]
     rows = [(row[0][0], *(value for _, value in row)) for row in zip(*columns, strict=True)]
     return table("Metrics", ("", "all" if splits else "", *splits), rows)
 

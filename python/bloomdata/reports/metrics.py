@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def metrics_table(metrics: Mapping[str, int]) -> list[tuple[str, str]]:
+def metrics_table(metrics: Mapping[str, int], *, unit: str = "Articles") -> list[tuple[str, str]]:
     """Names and values, as they are shown; `-` where there is nothing to divide by.
 
     Args:
         metrics: `manifest["details"]["metrics"]`. Tokens that end an attention unit count as completion.
+        unit: What is packed: articles are a word of generative_data_prep alone.
 
     Returns:
         Counts, averages for each article, and shares. The input is what went into rows and what was left out of
         them; rows of prompts only are counted with their whole length.
 
     Origin:
-        SYSTEMS.md 2.8: `processors/metrics.py` of sambanova/generative_data_prep.
+        `processors/metrics.py` of sambanova/generative_data_prep.
 
     Example:
         >>> counts = {"sequences": 2, "articles": 3, "prompt_tokens": 6, "completion_tokens": 8, "padding_tokens": 2}
@@ -34,7 +35,7 @@ def metrics_table(metrics: Mapping[str, int]) -> list[tuple[str, str]]:
     articles = metrics["articles"]
     return [
         ("Sequences", f"{metrics['sequences']:,}"),
-        ("Articles", f"{articles:,}"),
+        (unit, f"{articles:,}"),
         ("Dataset Tokens", f"{output:,}"),
         ("Prompt Tokens", f"{prompt:,}"),
         ("Completion Tokens", f"{completion:,}"),
@@ -51,3 +52,8 @@ def metrics_table(metrics: Mapping[str, int]) -> list[tuple[str, str]]:
 
 def _ratio(part: int, whole: int, form: str = ".2%") -> str:
     return format(part / whole, form) if whole else "-"
+
+
+def unit_of(manifest: Mapping[str, Any]) -> str:
+    """What the rows of a folder are made of, as its report calls it."""
+    return "Articles" if manifest["verb"] == "gdp" else "Documents"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.options.paths import output_path
-from bloomdata.reports.metrics import metrics_table
+from bloomdata.reports.metrics import metrics_table, unit_of
 from bloomdata.reports.units import format_bytes
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ class PackReport(Report):
     def _table(self) -> list[tuple[str, str]]:
         config = self.manifest["config"]
         is_plain = config.get("record") != "prompt_completion" and config.get("packing") == "full"
-        return [] if is_plain or not self.metrics else metrics_table(self.metrics)
+        return [] if is_plain or not self.metrics else metrics_table(self.metrics, unit=unit_of(self.manifest))
 
     def _by_input(self) -> list[str]:
         """A line for each input of conversations, if there are several."""

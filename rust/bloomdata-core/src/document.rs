@@ -55,7 +55,7 @@ pub struct Bound {
     pub end: usize,
     /// Its start in the file.
     pub offset: u64,
-    /// Where the file goes on.
+    /// Where the next record starts.
     pub next_offset: u64,
 }
 
@@ -126,7 +126,7 @@ pub enum BadRecord {
     NullField(String),
     /// The field holds something else than a string.
     NotAString(String),
-    /// The category is none of those that were named.
+    /// A category that was not named.
     UnknownCategory(String),
     /// The record has another form than its source's: what was expected, and found.
     WrongForm(String),
@@ -160,7 +160,7 @@ impl fmt::Display for BadRecord {
             Self::MissingField(field) => write!(out, "no field {field:?}"),
             Self::NullField(field) => write!(out, "field {field:?} is null"),
             Self::NotAString(field) => write!(out, "field {field:?} is not a string"),
-            Self::UnknownCategory(name) => write!(out, "category {name:?} is none of those named"),
+            Self::UnknownCategory(name) => write!(out, "category: expected one of those named, got {name:?}"),
             Self::WrongForm(reason) | Self::Template(reason) => write!(out, "{reason}"),
         }
     }

@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, OnceLock, TryLockError};
 
-/// Tries to get at a value before it is given up: nobody holds the lock for long, but a fork may have copied it while a
-/// thread held it that the child does not have.
+/// Tries to take the lock before giving up. It is never held for long, but a fork may have copied it while a thread held
+/// it that does not exist in the child.
 const TRIES: usize = 1000;
 
 /// A process.

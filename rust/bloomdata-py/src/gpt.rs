@@ -132,7 +132,7 @@ impl GptDataset {
         enter(py, None, |progress| self.inner.fingerprint(progress))
     }
 
-    /// First sequence of the split, and the one behind its last.
+    /// First sequence of the split, and the one after its last.
     #[getter]
     fn sequences(&self) -> (u64, u64) {
         let sequences = self.inner.sequences();

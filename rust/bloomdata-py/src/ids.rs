@@ -8,7 +8,7 @@ use pyo3::ffi::{Py_buffer, PyBuffer_FillInfo};
 use pyo3::prelude::*;
 use pyo3::types::PyMemoryView;
 
-/// Little-endian ids, and where their memory goes when nobody reads them any more.
+/// Little-endian ids, and where their memory goes once they are no longer referenced.
 #[pyclass(frozen, module = "bloomdata._core")]
 pub(crate) struct Ids {
     ids: Vec<u32>,

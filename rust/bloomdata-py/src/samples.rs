@@ -200,7 +200,7 @@ fn column((path, offset, dtype): PythonColumn) -> bloomdata_core::Result<Column>
 
 type Batch<'py> = (Bound<'py, PyByteArray>, Bound<'py, PyByteArray>);
 
-/// Memory of a batch, filled with the GIL released: nobody else knows of the object before it is done.
+/// Memory of a batch, filled with the GIL released: no one else holds the object before it is done.
 fn batch(
     py: Python<'_>,
     size: usize,

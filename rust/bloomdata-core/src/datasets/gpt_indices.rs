@@ -53,7 +53,7 @@ impl IndexArray {
         self.len() == 0
     }
 
-    /// An element; `None` behind the end.
+    /// An element; `None` past the end.
     pub fn get(&self, at: u64) -> Option<i64> {
         let at = index(at);
         match self {
@@ -190,7 +190,7 @@ impl Builder<'_> {
         })
     }
 
-    /// Asks for all the memory once, before hours of work on numbers that nobody meant.
+    /// Allocates all memory first: absurd sizes fail at once, not after hours.
     fn check_memory(&self) -> Result<()> {
         let bytes = self.plan.num_documents()?.saturating_mul(4);
         reserve::<u8>(index(bytes.saturating_add(self.plan.num_samples.saturating_mul(12)))).map(drop)

@@ -22,7 +22,7 @@ pub struct GptOptions {
     pub separate_threshold: f64,
     /// Samples have one more token, so that labels are a sample shifted by one.
     pub add_extra_token: bool,
-    /// Whether tokens behind the last full sample are dropped; else they become a sample that is padded.
+    /// Whether tokens after the last full sample are dropped; else they become a sample that is padded.
     pub drop_last_partial_sample: bool,
 }
 
@@ -33,7 +33,7 @@ impl GptOptions {
     }
 
     /// # Errors
-    /// A sequence length outside 1 to 2^31 - 2, or a share that is none.
+    /// A sequence length outside 1 to 2^31 - 2, or an invalid share.
     pub fn validate(&self) -> Result<()> {
         if !(1..=0x7FFF_FFFE).contains(&self.sequence_length) {
             let reason = format!("{} is outside 1 to 2147483646", self.sequence_length);

@@ -184,7 +184,8 @@ pub fn load(prefix: &Path) -> Result<GptIndices> {
                 .zip(dimensions)
                 .all(|(size, wanted)| wanted.is_none_or(|wanted| *size == wanted));
         if !fits || !dtypes.contains(&header.dtype) {
-            let reason = format!("{} of shape {:?} is no such index", header.dtype.name(), header.shape);
+            let reason =
+                format!("expected an index, got {} of shape {:?}", header.dtype.name(), header.shape);
             return Err(Error::corrupt(&path, 10, reason));
         }
         Ok(IndexArray::File(header, bytes))

@@ -212,7 +212,7 @@ const _: () =
 /// Token types as bytes.
 ///
 /// # Errors
-/// The first one that is none, as its place and its code.
+/// Index and code of the first invalid token type.
 pub fn narrow_types(
     bytes: &[u8],
     dtype: TokenDtype,
@@ -277,7 +277,7 @@ fn store(from: &[i32], wide: bool, to: &mut [u8]) {
 /// Makes a batch of rows that are in memory: `ids` and `types` are (rows, `length`). Returns `cu_seqlens`.
 ///
 /// # Errors
-/// Arrays that do not fit each other, or a token type that is none.
+/// Arrays that do not fit each other, or an invalid token type.
 pub fn make_rows(
     rules: &LabelRules,
     ids: &[i32],

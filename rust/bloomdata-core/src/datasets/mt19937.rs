@@ -16,7 +16,7 @@ const AHEAD: usize = 256;
 
 /// A generator.
 #[derive(Clone)]
-#[allow(missing_debug_implementations, reason = "624 numbers help nobody")]
+#[allow(missing_debug_implementations, reason = "624 numbers tell nothing")]
 pub struct Mt19937 {
     state: [u32; WORDS],
     /// Outputs of the state.

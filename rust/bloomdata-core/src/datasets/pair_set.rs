@@ -98,7 +98,7 @@ impl PairSet {
         Ok((self.pair(number)?, within))
     }
 
-    /// Tokens before a sequence; all, for the number behind the last one.
+    /// Tokens before a sequence; all tokens, for the number after the last sequence.
     ///
     /// # Errors
     /// As [`TokenPair::sequence`].

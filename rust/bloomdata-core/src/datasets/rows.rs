@@ -1,6 +1,6 @@
 //! Rows of files -> batches, from maps of the files: no HDF5 library, no system call per row, no state.
 //!
-//! A file that is too short when it is opened is an error. That nobody shortens it afterwards is the promise of every
+//! A file that is too short when it is opened is an error. That it is not shortened afterwards is assumed by every
 //! reader of maps (see [`crate::io::map`]).
 
 use std::path::PathBuf;
@@ -92,7 +92,7 @@ impl PackedRows {
     /// Reads `rows` into `memory`, which has [`LabelRules::batch_bytes`] for them; returns `cu_seqlens`.
     ///
     /// # Errors
-    /// No such row; a file that is missing, too short, or has a token type that is none.
+    /// No such row; a file that is missing, too short, or has an invalid token type.
     pub fn read(&self, rules: &LabelRules, rows: &[u64], memory: &mut [u8]) -> Result<Vec<i32>> {
         let length = self.sequence_length;
         let num_tokens = rows.len().saturating_mul(length);

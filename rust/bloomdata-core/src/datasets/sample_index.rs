@@ -90,7 +90,7 @@ pub fn build_sample_index<T: Entry>(
                     };
                     let is_error = result.is_err();
                     if sender.send(result).is_err() || is_error {
-                        // Nobody takes parts any more: those who wait for later ones must not.
+                        // The receiver is gone: workers that wait for later parts must stop.
                         fail(starts, known);
                         return;
                     }

@@ -71,9 +71,9 @@ pub fn split_ranges(text: &str, size: u64, rule: SplitRule) -> Result<[Range<u64
 fn shares(text: &str, numbers: &[&str]) -> Result<[f64; 3]> {
     let mut shares = [0.0_f64; 3];
     for (share, number) in shares.iter_mut().zip(numbers) {
-        *share = number.parse().map_err(|_| bad(text, &format!("{number:?} is no number")))?;
+        *share = number.parse().map_err(|_| bad(text, &format!("expected a number, got {number:?}")))?;
         if !share.is_finite() || *share < 0.0 {
-            return Err(bad(text, &format!("{number:?} is no share")));
+            return Err(bad(text, &format!("expected a share of 0 or more, got {number:?}")));
         }
     }
     let sum = shares[0] + shares[1] + shares[2];

@@ -30,7 +30,7 @@ pub const HEADER_BYTES: u64 = 34;
 /// Spooled length of a document without any sequence.
 const NO_SEQUENCE: u32 = u32::MAX;
 
-/// How far a writer has come; enough to go on after a kill.
+/// How far a writer has come; enough to resume after a kill.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MegatronState {
     /// Bytes of `.bin`.
@@ -60,7 +60,7 @@ pub fn with_suffix(prefix: &Path, suffix: &str) -> PathBuf {
 }
 
 impl MegatronWriter {
-    /// Starts the pair anew, or goes on from `state`.
+    /// Starts the pair anew, or resumes from `state`.
     ///
     /// # Errors
     /// The system's reason.
@@ -160,7 +160,7 @@ impl MegatronWriter {
         if pointer != bin.size {
             return Err(Error::Internal(format!("lengths sum up to {pointer} bytes, .bin has {}", bin.size)));
         }
-        // The spool stays until the folder is finished: a run that is killed before that goes on with it.
+        // The spool stays until the folder is finished: a run that is killed before that resumes with it.
         let idx = idx.seal()?;
         Ok(MegatronPair { bin, idx, num_documents, num_sequences })
     }

@@ -90,7 +90,7 @@ pub fn parse_header(path: &Path, bytes: &[u8]) -> Result<NpyHeader> {
     }
     let data_offset = PRELUDE + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     let text = bytes.get(PRELUDE..data_offset).and_then(|text| std::str::from_utf8(text).ok());
-    let text = text.ok_or_else(|| corrupt(8, "the header ends behind the file".into()))?;
+    let text = text.ok_or_else(|| corrupt(8, "the header ends after the file does".into()))?;
     let after = |key: &str| text.split_once(key).map(|(_, rest)| rest.trim_start());
     let dtype = after("'descr':").and_then(|rest| rest.split('\'').nth(1)).unwrap_or_default();
     let dtype = [NpyDtype::Int32, NpyDtype::Uint32, NpyDtype::Int64]

@@ -70,7 +70,7 @@ impl Packing {
     /// Reads a packing's name.
     ///
     /// # Errors
-    /// A name that is none; the message lists all.
+    /// An unknown name; the message lists all.
     pub fn parse(name: &str) -> Result<Self> {
         if let Some((_, packing)) = NAMES.iter().find(|(known, _)| *known == name) {
             return Ok(*packing);
@@ -81,7 +81,10 @@ impl Packing {
             return Ok(Self::Concat(count));
         }
         let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
-        Err(Error::config("packing", format!("{name:?} is none of {}, concat::K", names.join(", "))))
+        Err(Error::config(
+            "packing",
+            format!("expected one of {}, concat::K, got {name:?}", names.join(", ")),
+        ))
     }
 
     /// All packings that have no parameter, in the order in which they are shown.

@@ -1,6 +1,6 @@
 //! Which tokens of which article go to which row. Knows lengths only, so that files and plans share it.
 //!
-//! After every row the packer could be made anew and go on at [`Next`]: that is what a killed run does.
+//! After every row the packer could be rebuilt from [`Next`]: that is how a killed run resumes.
 
 use std::ops::Range;
 

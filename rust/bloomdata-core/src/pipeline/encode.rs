@@ -28,7 +28,7 @@ pub struct EncodeOptions {
 pub struct Encoded {
     /// Index of the input.
     pub file: usize,
-    /// The ids of all texts, one behind the other.
+    /// The ids of all texts, concatenated.
     pub ids: Vec<u32>,
     /// Ids of each text.
     pub lengths: Vec<u64>,

@@ -30,7 +30,7 @@ pub enum Item<Work> {
 /// Hands everything that `source` yields to `sender`. An error of the source is delivered in its place.
 ///
 /// # Errors
-/// Nobody reads the results any more.
+/// The receiver of the results is gone.
 pub fn feed<Work>(source: Source, sender: &Sender<Block, Item<Work>>) -> Result<()> {
     for event in source {
         match event {

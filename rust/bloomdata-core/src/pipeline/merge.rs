@@ -133,7 +133,7 @@ fn collect(sources: &[String], name: &str) -> Result<(Groups, Vec<Option<Manifes
             None if path.is_dir() => {
                 return Err(Error::config(
                     "inputs",
-                    format!("{source} is no finished folder of pack or merge"),
+                    format!("expected a finished folder of pack or merge, got {source}"),
                 ));
             }
             None => {

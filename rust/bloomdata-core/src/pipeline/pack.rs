@@ -38,7 +38,7 @@ const MAX_WRITERS: usize = 4;
 ///
 /// # Errors
 /// Options that cannot work, inputs that are damaged, bad records unless they are quarantined, a full disk, an
-/// interruption. Whatever happens, the same call goes on where this one stopped.
+/// interruption. Whatever happens, the same call resumes from the last step.
 pub fn pack(
     config: &PackConfig,
     options: &RunOptions,

@@ -165,7 +165,10 @@ impl PackConfig {
             return Err(Error::config("compression", reason));
         }
         if self.prefix.is_empty() || self.prefix.contains('/') {
-            return Err(Error::config("prefix", format!("{:?} is no part of a file name", self.prefix)));
+            return Err(Error::config(
+                "prefix",
+                format!("expected the start of a file name, got {:?}", self.prefix),
+            ));
         }
         self.records.fields()
     }

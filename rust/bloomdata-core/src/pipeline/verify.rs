@@ -190,7 +190,7 @@ fn check_output(folder: &Path, manifest: &Manifest, output: &OutputEntry, progre
                 _ => None,
             };
             if offset + bytes > size {
-                return Err(Error::corrupt(&path, offset, format!("{dataset} ends behind the file")));
+                return Err(Error::corrupt(&path, offset, format!("{dataset} ends after the file does")));
             }
             check_tokens(&path, offset, bytes, TokenDtype::Int32, limit, progress)?;
         }

@@ -55,7 +55,7 @@ pub struct InputList {
     /// For each input that was expanded, the index of the pattern that it came from.
     pub patterns: Vec<usize>,
     /// What a folder or a pattern holds and is not read: hidden files, unknown formats, what was set aside earlier.
-    /// Named in reports, so that nobody misses it.
+    /// Named in reports.
     pub ignored: Vec<PathBuf>,
 }
 

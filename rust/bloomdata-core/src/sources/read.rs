@@ -26,7 +26,7 @@ pub enum Piece {
     },
     /// Whole records.
     Records {
-        /// Their bytes, one behind the other.
+        /// Their bytes, concatenated.
         bytes: Vec<u8>,
         /// Where each is.
         bounds: Vec<Bound>,
@@ -46,7 +46,7 @@ pub type PieceSender = Sender<FrameJob, Piece>;
 /// Reads `input` from offset `start` of its content to its end.
 ///
 /// # Errors
-/// Everything that can be wrong with a file; a queue that nobody reads any more.
+/// Everything that can be wrong with a file; a queue whose receiver is gone.
 pub fn read_input(input: &Input, start: u64, out: &PieceSender, progress: &Progress) -> Result<()> {
     let mut reader = InputReader::open_sized(&input.path, input.size, progress)?;
     check_magic(input)?;

@@ -51,7 +51,7 @@ pub struct Source {
     current: Option<(usize, Results<Piece>)>,
     pending: VecDeque<Event>,
     start: Position,
-    /// Bytes of a line that the next piece goes on with, and its offset.
+    /// Bytes of a line that the next piece continues, and its offset.
     carry: Vec<u8>,
     offset: u64,
 }
@@ -132,7 +132,7 @@ impl Source {
             match pieces.next() {
                 Some(Ok(piece)) => self.take(file, piece)?,
                 Some(Err(error)) => return Err(error),
-                None => return Err(Error::Internal("an input ended without a word".into())),
+                None => return Err(Error::Internal("an input ended without its last piece".into())),
             }
         }
     }
@@ -169,7 +169,7 @@ impl Source {
 }
 
 impl Source {
-    /// Cuts `bytes` behind its last newline; the line that goes on is kept for the next piece.
+    /// Cuts `bytes` after its last newline; the rest is kept for the next piece.
     fn take_bytes(&mut self, file: usize, mut offset: u64, mut bytes: Vec<u8>) -> Result<()> {
         if self.offset == 0 && (1..BYTE_ORDER_MARK.len()).contains(&self.carry.len()) {
             // So little of the file that it may be a part of a byte order mark.
@@ -254,7 +254,7 @@ pub fn read_lines(path: &Path, first: u64, count: usize, progress: &Progress) ->
 }
 
 impl Drop for Source {
-    /// Lets readers go that wait for room in queues which nobody will read. A bounded channel keeps what is in it
+    /// Releases readers that wait for room in queues without a receiver. A bounded channel keeps what is in it
     /// when its receiver is dropped, so it must be emptied; what comes later is noticed by the one who sends it.
     fn drop(&mut self) {
         self.closed.store(true, SeqCst);
@@ -270,7 +270,7 @@ struct Next {
     frames: Pool<FrameJob, Piece>,
     /// Where opened inputs are announced, in order.
     opened: Channel<(usize, Results<Piece>)>,
-    /// Set when nobody reads any more.
+    /// Set when the receiver is gone.
     closed: Arc<AtomicBool>,
 }
 

@@ -134,7 +134,7 @@ fn check_type(path: &Path, field: &Field) -> Result<()> {
     Ok(())
 }
 
-/// JSON has no bytes: they would become hexadecimal digits without a word.
+/// JSON has no bytes: they would silently become hexadecimal digits.
 fn check_binary(path: &Path, field: &Field) -> Result<()> {
     use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
     if matches!(field.data_type(), Binary | LargeBinary | BinaryView | FixedSizeBinary(_)) {
@@ -253,7 +253,7 @@ impl TableReader {
         Ok(Self { columns, first_stream, streams })
     }
 
-    /// Compares what was read when a run finished with streams that nobody has read since. `hashes` are those of all
+    /// Compares what was read when a run finished with streams that were not read since. `hashes` are those of all
     /// inputs of that run.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The joint data of `BLOOMChat`: messages of OASST1 and records of Dolly (BC-04).
 //!
 //! What has a `message_id` is a message. Documents keep the order of the inputs, a tree at its root's place: with
-//! OASST1 first and Dolly behind it, that is the order of the script.
+//! OASST1 first, then Dolly: the order of the script.
 
 use crate::json_fields::FieldPath;
 use crate::stages::dolly::DollyReader;

@@ -29,7 +29,7 @@ pub fn conversation(text: &str) -> Result<Conversation, BadRecord> {
     Ok(Conversation { messages, strip: true })
 }
 
-/// The role of the tag that the text starts with, and what is behind it.
+/// The role of the tag that the text starts with, and what follows it.
 fn tag(text: &str) -> Option<(Role, &str)> {
     TAGS.iter().find_map(|(tag, role)| Some((*role, text.strip_prefix(tag)?)))
 }

@@ -1,6 +1,6 @@
 //! Trees of messages (OASST1): one path from each root (BC-01).
 //!
-//! At each message the path goes on with the preferred reply, the first of equals; it ends where nobody replied. All is
+//! At each message the path follows the preferred reply, the first of equals; it ends where there is no reply. All is
 //! done with loops over the nodes, each walked over once: chains may be as long as memory holds, and parents may stand
 //! behind their children.
 
@@ -17,7 +17,7 @@ pub const NOT_BEST: &str = "not on the best path";
 pub const LANGUAGE: &str = "language left out";
 /// The message is marked as deleted.
 pub const DELETED: &str = "deleted";
-/// A question at the end that nobody answered.
+/// A question at the end without an answer.
 pub const UNANSWERED: &str = "question without an answer";
 /// No root is above it, since a message above it is bad.
 pub const BELOW_BAD: &str = "below a bad message";
@@ -134,7 +134,7 @@ fn link(nodes: &[TreeNode]) -> Vec<Link> {
         None => Link::Root,
         Some(parent) => match named.get(&**parent) {
             Some(&parent) => Link::Reply(parent),
-            None => wrong(format!("parent_id {parent:?} is no message of the inputs")),
+            None => wrong(format!("parent_id: expected a message of the inputs, got {parent:?}")),
         },
     };
     nodes.iter().enumerate().map(link).collect()
@@ -281,7 +281,7 @@ mod tests {
             })
             .collect();
         let expected = [
-            "parent_id \"9\" is no message of the inputs",
+            "parent_id: expected a message of the inputs, got \"9\"",
             "Dropped(\"below a bad message\")",
             "message \"2\" is above itself",
             "message \"3\" is above itself",

@@ -68,7 +68,7 @@ impl RecordConfig {
     /// The fields that hold text.
     ///
     /// # Errors
-    /// A name that is none.
+    /// A name that is not a field path.
     pub fn fields(&self) -> Result<Vec<FieldPath>> {
         self.text_field.iter().map(|field| FieldPath::parse(field)).collect()
     }
@@ -76,7 +76,7 @@ impl RecordConfig {
     /// The columns of tables that hold them; none for all.
     ///
     /// # Errors
-    /// A name that is none.
+    /// A name that is not a field path.
     pub fn columns(&self) -> Result<Vec<String>> {
         match self.record {
             RecordKind::Text if self.source.is_none() => {

@@ -60,7 +60,7 @@ const BLANK: &str = "blank line";
 pub struct Outcome {
     /// How many records.
     pub records: u64,
-    /// Offset behind the record.
+    /// Offset after the record.
     pub next_offset: u64,
     /// What becomes of it.
     pub fate: Fate,
@@ -251,7 +251,7 @@ impl<'run> Books<'run> {
     /// Closes an input. Every byte of it must have been a record's, its line end's, or a byte order mark's.
     ///
     /// # Errors
-    /// Bytes that nobody accounted for: a defect.
+    /// Bytes that are not accounted for: a defect.
     pub fn end_input(&mut self, file: usize, hash: String, content_bytes: u64) -> Result<()> {
         let input = &self.inputs[file];
         let seen = self.state.position.offset;

@@ -26,7 +26,7 @@ pub struct ChatCounts {
     /// Tokens that are trained on.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tokens_trained: u64,
-    /// Tokens behind the last answer, on which nothing is trained; they are left out.
+    /// Tokens after the last answer, which are not trained on; they are left out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tokens_after_last_answer: u64,
 }

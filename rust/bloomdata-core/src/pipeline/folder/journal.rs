@@ -101,7 +101,7 @@ impl Journal {
         let compared = text.len().min(JOURNAL_START.len());
         if text[..compared] != JOURNAL_START[..compared] {
             let reason =
-                format!("{} is not its journal: the folder is no output of bloomdata", path.display());
+                format!("expected an output of bloomdata: {} is not a journal of it", path.display());
             return Err(Error::config("output", reason));
         }
         let (mut entries, mut good) = (Vec::new(), 0);

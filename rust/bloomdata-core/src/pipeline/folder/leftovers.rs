@@ -69,7 +69,7 @@ impl Known {
         for inner in self.sub_folders() {
             if !inner.is_empty() && folder.join(inner).is_symlink() {
                 let reason = format!(
-                    "{} is a link: what is behind it would be deleted; remove the link first",
+                    "{} is a link: its target would be emptied; remove the link first",
                     folder.join(inner).display()
                 );
                 return Err(Error::config("output", reason));

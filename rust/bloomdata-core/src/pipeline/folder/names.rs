@@ -24,7 +24,7 @@ pub struct OutputNames {
 pub struct NumberedName {
     /// What stands before the digits, with the sub-folder if there is one.
     pub before: String,
-    /// What stands behind them.
+    /// What stands after them.
     pub after: String,
 }
 

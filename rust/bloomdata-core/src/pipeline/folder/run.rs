@@ -44,7 +44,7 @@ pub struct RunResult {
     pub manifest: Manifest,
     /// Whether the folder was finished before, so that nothing was done.
     pub was_finished: bool,
-    /// Whether an earlier attempt was gone on with.
+    /// Whether an earlier attempt was resumed.
     pub was_resumed: bool,
 }
 
@@ -115,7 +115,10 @@ impl<'run> Run<'run> {
             return Ok(Opened::Finished(RunResult::finished(manifest)));
         }
         if !has_journal && !folder.join(MANIFEST_NAME).exists() && !is_empty(folder)? {
-            let reason = format!("{} is not empty, and no output of bloomdata", folder.display());
+            let reason = format!(
+                "expected a new or empty folder, or an output of bloomdata, got {}",
+                folder.display()
+            );
             return Err(Error::config("output", reason));
         }
         let (mut journal, entries) = claim.lock()?;

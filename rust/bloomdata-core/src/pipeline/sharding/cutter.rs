@@ -144,7 +144,7 @@ pub struct Cutter<Out> {
     seed: u64,
     series: Vec<Series>,
     split_lines: Vec<u64>,
-    /// The same where the record begins whose lines come now: a run goes on at a record.
+    /// The same at the start of the current record: a run resumes at a record.
     record_lines: Vec<u64>,
     frame_bytes: usize,
     inputs: IndexedInputs,
@@ -187,7 +187,7 @@ impl<Out> Cutter<Out> {
     /// Takes a line without its newline; `before` are the books before its record.
     ///
     /// # Errors
-    /// Nobody takes frames any more.
+    /// The receiver of the frames is gone.
     pub fn push(&mut self, line: &[u8], before: &Snapshot) -> Result<()> {
         let number = self.split_lines.iter().sum();
         let split = self.splits.as_ref().map_or(0, |splits| splits.of_line(self.seed, number));
@@ -237,7 +237,7 @@ impl<Out> Cutter<Out> {
     /// Ends every shard that is full now that the books stand at `after`.
     ///
     /// # Errors
-    /// Nobody takes frames any more.
+    /// The receiver of the frames is gone.
     pub fn settle(&mut self, after: &Snapshot) -> Result<()> {
         self.begin();
         for split in 0..self.series.len() {
@@ -252,7 +252,7 @@ impl<Out> Cutter<Out> {
     /// were, of those before the checkpoint, too.
     ///
     /// # Errors
-    /// Nobody takes frames any more.
+    /// The receiver of the frames is gone.
     pub fn finish(mut self, after: &Snapshot) -> Result<(IndexedInputs, u64)> {
         self.begin();
         for split in 0..self.series.len() {

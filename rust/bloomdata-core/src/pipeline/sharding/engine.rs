@@ -31,7 +31,7 @@ use crate::sources::{Format, Source, SourceOptions};
 ///
 /// # Errors
 /// Options that cannot work, inputs that are damaged, bad records unless they are quarantined, a full disk, an
-/// interruption. Whatever happens, the same call goes on where this one stopped.
+/// interruption. Whatever happens, the same call resumes from the last step.
 pub fn shard(
     config: &ShardConfig,
     options: &RunOptions,
@@ -142,7 +142,7 @@ fn compress(
     frame: Frame,
     progress: &Progress,
 ) -> Result<Compressed> {
-    // At high levels a frame takes a second: do not begin one that nobody waits for.
+    // At high levels a frame takes a second: do not begin one after an interruption.
     progress.check()?;
     let encoder = match encoder {
         Some(encoder) => encoder,

@@ -34,7 +34,7 @@ pub(in crate::pipeline) fn lines_of(
     }
 }
 
-/// Lines of a block: the kept ones one behind the other, and every record's fate.
+/// Lines of a block: the kept ones, concatenated, and every record's fate.
 #[derive(Default)]
 pub(in crate::pipeline) struct Lines {
     pub(in crate::pipeline) file: usize,

@@ -147,7 +147,7 @@ impl PrepareConfig {
     /// How often the lines of each input are written.
     ///
     /// # Errors
-    /// A pattern that is none, or that fits no input.
+    /// An invalid pattern, or one that fits no input.
     pub fn repeats(&self, inputs: &[Input]) -> Result<Vec<u64>> {
         let mut times = vec![1; inputs.len()];
         for (pattern, &count) in &self.repeat {
@@ -162,7 +162,10 @@ impl PrepareConfig {
             let names = self.missing_inputs.iter().filter_map(|path| Path::new(path).file_name());
             fits |= names.into_iter().any(|name| matcher.is_match(name));
             if !fits {
-                return Err(Error::config("repeat", format!("{pattern:?} is the name of no input")));
+                return Err(Error::config(
+                    "repeat",
+                    format!("expected the name of an input, got {pattern:?}"),
+                ));
             }
         }
         Ok(times)

@@ -30,7 +30,7 @@ pub struct MegatronSink {
 }
 
 impl MegatronSink {
-    /// Starts the pairs anew, or goes on with them.
+    /// Starts the pairs anew, or resumes them.
     ///
     /// # Errors
     /// The system's reason, or an interval that is no time.
