@@ -1,6 +1,7 @@
 //! Text becomes token ids: one trait, and the backends behind it.
 //!
 //! - [`batch`]: many texts at once.
+//! - `byte_alphabet`: the letter that stands for each byte in names of tokens.
 //! - `byte_lengths`, `offsets`: where in a text each token ends, by lengths alone or along the tokens' bytes.
 //! - [`bytes`]: one id per byte, built in, for tests and for measuring the rest of the pipeline.
 //! - [`bpe`]: byte pair encoding of the families that we do ourselves, many times faster.
@@ -13,6 +14,7 @@
 
 pub mod batch;
 pub mod bpe;
+mod byte_alphabet;
 mod byte_lengths;
 pub mod bytes;
 mod memory;

@@ -2,7 +2,7 @@
 //! add a space or change the text, and where [`super::byte_lengths`] do not come to the text.
 
 use super::Tokenizer;
-use super::bpe::Letters;
+use super::byte_alphabet::Letters;
 
 /// How the names of tokens spell their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

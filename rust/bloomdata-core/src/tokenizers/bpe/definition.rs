@@ -9,12 +9,12 @@ use tokenizers::{
 };
 
 use super::added::Finder;
-use super::around::around;
 use super::file::read;
 use super::model::Model;
 use super::normalize::Normalizer;
+use super::post_processor::around;
+use super::pre_tokenizer::Words;
 use super::vocabulary::{Listed, Vocabulary};
-use super::words::Words;
 use crate::tokenizers::byte_lengths::ByteLengths;
 
 /// A definition that can be done exactly.

@@ -4,14 +4,14 @@
 //!
 //! Symbols are numbers of our own: bytes are 0 to 255, other characters follow, and then what merges make in the order of
 //! their rank, so that looking up a pair is all there is to a merge. Short words scan an array of ranks for every merge
-//! ([`lanes`]); long ones use a heap, so that time stays near linear for any input.
+//! ([`interleaved`]); long ones use a heap, so that time stays near linear for any input.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::chars::Chars;
-use super::lanes::{self, Lane, MAX_LANES, SCANNED};
+use super::interleaved::{self, Lane, MAX_LANES, SCANNED};
 use super::pairs::{NONE, Pairs};
+use super::split_points::Chars;
 use super::starts::Starts;
 use crate::token::narrow;
 
@@ -181,7 +181,7 @@ impl Merger {
             self.start(word, &mut space.lanes[count]);
             count += 1;
         }
-        lanes::merge(self, &mut space.lanes[..count]);
+        interleaved::merge(self, &mut space.lanes[..count]);
         for (at, lane) in space.lanes[..count].iter().enumerate() {
             space.ids.clear();
             space.ids.extend(lane.symbols().map(|symbol| self.ids[symbol as usize]));

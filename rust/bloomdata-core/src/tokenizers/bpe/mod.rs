@@ -7,51 +7,50 @@
 //!
 //! - [`definition`]: what of a `tokenizer.json` it can do exactly; anything else is left to the `tokenizers` crate.
 //! - [`added`], [`normalize`]: what happens before words are cut.
-//! - [`marks`], [`pieces`]: words and model of SentencePiece-like tokenizers.
-//! - [`words`], [`stages`]: pre-tokenizers in a row.
+//! - [`metaspace`], [`pieces`]: words and model of SentencePiece-like tokenizers.
+//! - [`pre_tokenizer`], [`pre_tokenizers`]: pre-tokenizers in a row.
 //! - [`split`]: words, as the pattern of a family cuts them.
-//! - [`pattern`], [`charsets`]: the same for patterns of sets of characters.
-//! - [`classes`], `class_ranges`: letters, numbers and spaces, as the crate's regex engine has them.
-//! - [`around`]: what is put in front of texts and behind them.
-//! - [`vocabulary`], [`letters`]: names of tokens, and text of ids.
+//! - [`pattern`], [`char_sets`]: the same for patterns of sets of characters.
+//! - [`char_classes`], `char_class_ranges`: letters, numbers and spaces, as the crate's regex engine has them.
+//! - [`post_processor`]: what is put in front of texts and behind them.
+//! - [`vocabulary`]: names of tokens, and text of ids.
 //! - [`file`], [`model`]: a word becomes ids.
-//! - [`new_words`]: words that were not seen before.
+//! - [`new_pre_tokens`]: words that were not seen before.
 //! - [`cache`], [`table`]: those that were; [`scratch`]: which threads keep, and hand on.
 //! - [`merges`], [`pairs`]: a word's bytes become ids, one merge at a time.
-//! - [`lanes`]: several words at the same time.
+//! - [`interleaved`]: several words at the same time.
 //! - [`starts`]: merges that may be done first, all at once.
-//! - [`tokens`]: words that are one token.
-//! - [`chars`]: where words may be cut, and which characters may be merged first.
+//! - [`whole_word_tokens`]: words that are one token.
+//! - [`split_points`]: where words may be cut, and which characters may be merged first.
 
 mod added;
-mod around;
 mod cache;
-mod chars;
-mod charsets;
-mod class_ranges;
-mod classes;
+mod char_class_ranges;
+mod char_classes;
+mod char_sets;
 mod definition;
 mod file;
-mod lanes;
-mod letters;
-mod marks;
+mod interleaved;
 mod merges;
+mod metaspace;
 mod model;
-mod new_words;
+mod new_pre_tokens;
 mod normalize;
 mod pairs;
 mod pattern;
 mod pieces;
+mod post_processor;
+mod pre_tokenizer;
+mod pre_tokenizers;
 mod scratch;
 mod split;
-mod stages;
+mod split_points;
 mod starts;
 mod table;
 #[cfg(test)]
 mod tests;
-mod tokens;
 mod vocabulary;
-mod words;
+mod whole_word_tokens;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
@@ -64,12 +63,11 @@ use super::{MAX_ID, SpecialIds, Tokenizer};
 use crate::error::{Error, Result};
 use added::Finder;
 use definition::Definition;
-pub(super) use letters::{Letters, byte_letters};
 use model::{BATCH, Memory, Model};
 pub(super) use normalize::Normalizer;
+pub(super) use pre_tokenizer::Words;
 use scratch::{Pool, Scratch};
 use vocabulary::Vocabulary;
-pub(super) use words::Words;
 
 /// A BPE tokenizer.
 #[derive(Debug)]

@@ -1,12 +1,12 @@
 //! The model of a byte-level BPE tokenizer: words become ids.
 
+use super::super::byte_alphabet::{Letters, byte_letters};
 use super::cache::{Cache, NO_WORD, SHORT_IDS, ShortKey};
 use super::file::{File, byte_ids};
-use super::letters::{Letters, byte_letters};
 use super::merges::{Merge, MergeSpace, Merger, NO_ID};
-use super::new_words::{Left, New, Part};
+use super::new_pre_tokens::{Left, New, Part};
 use super::pairs::{MAX_SYMBOLS, NONE};
-use super::tokens::Tokens;
+use super::whole_word_tokens::Tokens;
 use crate::tokenizers::byte_lengths::ByteLengths;
 
 /// Words whose memory is asked for before the first of them is looked up.

@@ -5,7 +5,7 @@
 
 use tokenizers::utils::SysRegex;
 
-use super::charsets::Charsets;
+use super::char_sets::Charsets;
 
 /// The one group with letters of any case that occurs: English endings.
 const ENDINGS: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";

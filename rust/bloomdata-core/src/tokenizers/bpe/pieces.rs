@@ -1,10 +1,10 @@
 //! The model of a SentencePiece-like BPE tokenizer: symbols are characters, and bytes of those that it does not have.
 
-use super::chars::Chars;
 use super::file::File;
 use super::merges::{Merge, Merger, NO_ID};
 use super::model::Model;
 use super::pairs::{MAX_SYMBOLS, NONE};
+use super::split_points::Chars;
 use crate::token::narrow;
 
 impl Model {

@@ -6,7 +6,7 @@
 //! than theirs, as merge lists in a strange order would have it: that merge would come too early. So they are all done at
 //! once, without a search for the lowest rank, and they are many of the merges of an English word.
 
-use super::lanes::SCANNED;
+use super::interleaved::SCANNED;
 use super::merges::Merge;
 use super::pairs::NONE;
 

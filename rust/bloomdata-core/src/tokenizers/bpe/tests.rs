@@ -9,8 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use super::super::byte_alphabet::byte_letters;
 use super::file;
-use super::letters::byte_letters;
 use super::model::{Memory, Model};
 
 /// Of one, two, three and four bytes; `é` and `è`, `字` and `孔` share their first bytes.

@@ -17,7 +17,7 @@ use super::alphabet::alphabet;
 use super::table::PairTable;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::tokenizers::bpe::byte_letters;
+use crate::tokenizers::byte_alphabet::byte_letters;
 
 /// What a vocabulary shall be.
 #[derive(Debug, Clone, Deserialize)]

@@ -1,6 +1,6 @@
 //! What the bytes of a block belong to, one bit a byte.
 
-use super::super::classes::{Classes, LETTER, NUMBER, SPACE};
+use super::super::char_classes::{Classes, LETTER, NUMBER, SPACE};
 
 /// 64 bytes of a text; bits behind its end are those of [`Block::end`].
 #[derive(Debug, Clone, Copy, Default)]

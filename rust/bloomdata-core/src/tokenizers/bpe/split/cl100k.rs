@@ -137,7 +137,7 @@ impl Rule for Cl100k {
 /// Whether a line ends in the white space that a text starts with.
 #[cold]
 fn line_follows(text: &str) -> bool {
-    let classes = super::super::classes::Classes::get();
+    let classes = super::super::char_classes::Classes::get();
     let mut spaces = text.chars().take_while(|&letter| classes.is_space(letter));
     spaces.any(|letter| matches!(letter, '\n' | '\r'))
 }

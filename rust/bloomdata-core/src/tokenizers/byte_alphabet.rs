@@ -1,7 +1,7 @@
 //! GPT-2's alphabet: a letter for each byte, in which byte-level tokenizers spell their tokens.
 
 /// The letters of all bytes: printable ones stand for themselves, the others follow from U+0100 on.
-pub(in super::super) fn byte_letters() -> Vec<char> {
+pub(super) fn byte_letters() -> Vec<char> {
     let mut next = 0x100;
     (0..=u8::MAX)
         .map(|byte| {
@@ -18,10 +18,10 @@ pub(in super::super) fn byte_letters() -> Vec<char> {
 
 /// The bytes of letters.
 #[derive(Debug)]
-pub(in super::super) struct Letters(Vec<Option<u8>>);
+pub(super) struct Letters(Vec<Option<u8>>);
 
 impl Letters {
-    pub(in super::super) fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut bytes = vec![None; 0x200];
         for (byte, letter) in (0..=u8::MAX).zip(byte_letters()) {
             if let Some(slot) = bytes.get_mut(letter as usize) {
@@ -32,7 +32,7 @@ impl Letters {
     }
 
     /// The byte that a letter stands for.
-    pub(in super::super) fn byte(&self, letter: char) -> Option<u8> {
+    pub(super) fn byte(&self, letter: char) -> Option<u8> {
         self.0.get(letter as usize).copied().flatten()
     }
 

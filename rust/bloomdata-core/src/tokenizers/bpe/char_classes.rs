@@ -1,11 +1,11 @@
 //! Letters, numbers and white space, exactly as the regex engine of the `tokenizers` crate has them.
 //!
 //! Another Unicode version would differ for a few thousand characters. To ask the engine itself takes 80 ms, so its answers
-//! are kept in [`class_ranges`](super::class_ranges); a test compares them with the engine's.
+//! are kept in [`char_class_ranges`](super::char_class_ranges); a test compares them with the engine's.
 
 use std::sync::OnceLock;
 
-use super::class_ranges::RANGES;
+use super::char_class_ranges::RANGES;
 
 /// What a character is for the patterns of GPT-2 and its successors.
 pub(super) const OTHER: u8 = 0;
@@ -144,7 +144,7 @@ mod tests {
             format!("    {},", each.collect::<Vec<_>>().join(", "))
         };
         let lines: Vec<_> = expected.chunks(5).map(line).collect();
-        assert!(expected == RANGES, "class_ranges.rs should hold\n{}", lines.join("\n"));
+        assert!(expected == RANGES, "char_class_ranges.rs should hold\n{}", lines.join("\n"));
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use serde_json::Value;
 use tokenizers::utils::SysRegex;
 
-use super::letters::byte_letters;
-use super::marks::Marks;
+use super::super::byte_alphabet::byte_letters;
+use super::metaspace::Marks;
 use super::pattern::Pattern;
+use super::pre_tokenizers::{ByteStage, Stage, Stages};
 use super::split::Splitter;
-use super::stages::{ByteStage, Stage, Stages};
 
 /// How words are cut.
 #[derive(Debug)]

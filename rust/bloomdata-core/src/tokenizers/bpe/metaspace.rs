@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::normalize::replace_spaces;
-use super::stages::split_by;
+use super::pre_tokenizers::split_by;
 
 /// When a mark is put in front of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
