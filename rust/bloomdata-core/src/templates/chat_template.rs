@@ -9,7 +9,7 @@ use super::builtin;
 use super::chat::Chat;
 use super::jinja::{JinjaInput, JinjaTemplate, Variable};
 use super::plan::Rendered;
-use super::plans::Plans;
+use super::planner::Plans;
 use super::prefixes::{Real, first};
 use super::spans::{Question, TrainOn, asked};
 use crate::document::BadRecord;

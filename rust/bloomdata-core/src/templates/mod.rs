@@ -4,7 +4,7 @@
 //! - [`gdp_chat`]: chat templates around such pairs.
 //! - [`chat_template`]: conversations become text, of which it is known what is trained on:
 //!   [`chat`] (what goes in), [`builtin`] (templates with names), [`jinja`] (all others), `spans` (what is trained
-//!   on), `plan` (the text of all conversations of the same roles), `proof` (that it is), `plans`
+//!   on), `plan` (the text of all conversations of the same roles), `proof` (that it is), `planner`
 //!   (those that are kept), `prefixes` (how a conversation begins).
 
 pub mod builtin;
@@ -13,7 +13,7 @@ pub mod chat_template;
 pub mod gdp_chat;
 pub mod jinja;
 mod plan;
-mod plans;
+mod planner;
 mod prefixes;
 pub mod prompt_completion;
 mod proof;

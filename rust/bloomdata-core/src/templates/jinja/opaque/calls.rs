@@ -2,9 +2,9 @@
 
 use minijinja::machinery::ast::{Call, CallArg, Expr, Filter, Test};
 
-use super::class::{Class, Outcome, is_type_test};
 use super::expressions::Seen;
 use super::facts::Facts;
+use super::lattice::{Class, Outcome, is_type_test};
 use super::{Analysis, MacroKnown};
 use crate::conversation::is_python_space;
 

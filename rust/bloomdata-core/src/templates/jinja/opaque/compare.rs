@@ -4,8 +4,8 @@ use minijinja::machinery::ast::{Compare, CompareOpKind, Expr};
 use minijinja::value::{Value, ValueKind};
 
 use super::Analysis;
-use super::class::{Class, Outcome};
 use super::facts::Facts;
+use super::lattice::{Class, Outcome};
 
 impl<'source> Analysis<'_, 'source> {
     pub(super) fn compare(&mut self, compare: &Compare<'source>, facts: &Facts) -> Outcome {

@@ -2,8 +2,8 @@
 
 use minijinja::machinery::ast::{BinOp, BinOpKind, CallArg, CompareOpKind, Expr, IfExpr, UnaryOpKind};
 
-use super::class::{Class, Outcome, is_type_test};
 use super::facts::{Facts, path, root};
+use super::lattice::{Class, Outcome, is_type_test};
 use super::{Analysis, Around};
 
 /// An expression: what it is, and what it may come out as where that is known beyond its class.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::machinery::ast::Expr;
 
-use super::class::Class;
+use super::lattice::Class;
 
 /// Stands between the parts of a path; no name holds it.
 const DOT: char = '\0';

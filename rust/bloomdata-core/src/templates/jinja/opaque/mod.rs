@@ -6,16 +6,16 @@
 //! must come out alike, so both runs do the same steps; what is written must be made of fixed texts and of contents as
 //! they are. All that is not known to keep this is refused, and the template is run as ever.
 //!
-//! - [`class`]: the classes. [`facts`]: what is known of names at one place.
+//! - [`lattice`]: the classes. [`facts`]: what is known of names at one place.
 //! - [`statements`]: what is written. [`expressions`], [`compare`], [`calls`]: what values are.
 //! - [`conditions`]: what messages must not say, such as a text that the template looks for.
 
 mod calls;
-mod class;
 mod compare;
 mod conditions;
 mod expressions;
 mod facts;
+mod lattice;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -26,10 +26,10 @@ use minijinja::machinery::ast::{Expr, Macro, Stmt};
 use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
 
-use class::Class;
 use conditions::Asked;
 pub(in crate::templates) use conditions::Conditions;
 use facts::Facts;
+use lattice::Class;
 
 /// Nodes that are looked at before a template is given up: stock ones take some ten thousand.
 const MAX_STEPS: usize = 1_000_000;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use minijinja::machinery::ast::{Expr, ForLoop, IfCond, Macro, Stmt};
 
-use super::class::Class;
 use super::facts::Facts;
+use super::lattice::Class;
 use super::{Analysis, Around};
 
 impl<'source> Analysis<'_, 'source> {

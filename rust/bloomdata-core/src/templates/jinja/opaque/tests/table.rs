@@ -1,6 +1,6 @@
 //! What is known of kinds of values is what the interpreter says of such values.
 
-use super::super::class::Class;
+use super::super::lattice::Class;
 use super::random::made;
 use crate::templates::chat::Chat;
 
