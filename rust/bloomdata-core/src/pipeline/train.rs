@@ -9,7 +9,7 @@ use super::pack_options::PackConfig;
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
-use crate::tokenizers::training::counter::WordCounter;
+use crate::tokenizers::training::counter::PreTokenCounter;
 use crate::tokenizers::training::trainer::{TrainOptions, train};
 
 /// What to train.
@@ -49,7 +49,7 @@ pub fn train_tokenizer(
     custom: &CustomReader<'_>,
     progress: &Progress,
 ) -> Result<Vocabulary> {
-    let counter = WordCounter::new(&config.definition)?;
+    let counter = PreTokenCounter::new(&config.definition)?;
     let has_bytes = counter.has_bytes();
     let lengths = lengths_by(&config.texts, &counter, num_threads, inputs, custom, progress)?;
     let words = counter.into_counts();

@@ -1,7 +1,7 @@
 //! GPT-2's alphabet: a letter for each byte, in which byte-level tokenizers spell their tokens.
 
 /// The letters of all bytes: printable ones stand for themselves, the others follow from U+0100 on.
-pub(super) fn byte_letters() -> Vec<char> {
+pub(super) fn bytes_to_chars() -> Vec<char> {
     let mut next = 0x100;
     (0..=u8::MAX)
         .map(|byte| {
@@ -18,12 +18,12 @@ pub(super) fn byte_letters() -> Vec<char> {
 
 /// The bytes of letters.
 #[derive(Debug)]
-pub(super) struct Letters(Vec<Option<u8>>);
+pub(super) struct ByteAlphabet(Vec<Option<u8>>);
 
-impl Letters {
+impl ByteAlphabet {
     pub(super) fn new() -> Self {
         let mut bytes = vec![None; 0x200];
-        for (byte, letter) in (0..=u8::MAX).zip(byte_letters()) {
+        for (byte, letter) in (0..=u8::MAX).zip(bytes_to_chars()) {
             if let Some(slot) = bytes.get_mut(letter as usize) {
                 *slot = Some(byte);
             }
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn every_byte_has_a_letter() {
-        let letters = Letters::new();
+        let letters = ByteAlphabet::new();
         let mut bytes: Vec<u8> = (0..0x400).filter_map(|code| letters.byte(char::from_u32(code)?)).collect();
         bytes.sort_unstable();
         assert!(bytes.into_iter().eq(0..=255));

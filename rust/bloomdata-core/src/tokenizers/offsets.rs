@@ -2,7 +2,7 @@
 //! add a space or change the text, and where [`super::byte_lengths`] do not come to the text.
 
 use super::Tokenizer;
-use super::byte_alphabet::Letters;
+use super::byte_alphabet::ByteAlphabet;
 
 /// How the names of tokens spell their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub(super) enum Spelling {
     /// One letter a byte, as GPT-2 does.
     ByteLevel,
     /// `▁` is a space, `<0x0A>` a byte.
-    Marks,
+    Metaspace,
 }
 
 /// Bytes of a token that are compared at once.
@@ -59,12 +59,12 @@ impl Surfaces {
         let size = crate::token::index(tokenizer.vocab_size());
         let mut surfaces =
             Self { bytes: Vec::new(), ends: Vec::with_capacity(size), short: Vec::with_capacity(size) };
-        let letters = Letters::new();
+        let letters = ByteAlphabet::new();
         for id in 0..u32::try_from(size).unwrap_or(u32::MAX) {
             let name = tokenizer.token(id).unwrap_or_default();
             if added.binary_search(&id).is_ok() {
                 surfaces.bytes.extend_from_slice(name.as_bytes());
-            } else if spelling == Spelling::Marks {
+            } else if spelling == Spelling::Metaspace {
                 match byte_of(&name) {
                     Some(byte) => surfaces.bytes.push(byte),
                     None => surfaces.bytes.extend_from_slice(name.replace('\u{2581}', " ").as_bytes()),

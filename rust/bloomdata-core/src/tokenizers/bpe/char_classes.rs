@@ -18,9 +18,9 @@ pub(super) const SPACE: u8 = 3;
 
 /// Of characters that begin with the same two bytes and are of several classes.
 const MIXED: u8 = u8::MAX;
-/// Classes by code point.
+/// CharClasses by code point.
 #[derive(Debug)]
-pub(super) struct Classes {
+pub(super) struct CharClasses {
     /// Up to the last that is of a class.
     all: Vec<u8>,
     /// By the first two bytes, six bits of each; all that there is to know for nearly every character.
@@ -32,10 +32,10 @@ pub(super) struct Classes {
     letters_by_first: [u8; 2],
 }
 
-impl Classes {
+impl CharClasses {
     /// The table; made at the first call.
     pub(super) fn get() -> &'static Self {
-        static TABLE: OnceLock<Classes> = OnceLock::new();
+        static TABLE: OnceLock<CharClasses> = OnceLock::new();
         TABLE.get_or_init(|| Self::new(RANGES))
     }
 
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_begins_with_two_bytes_is_of_their_class() {
-        let classes = Classes::get();
+        let classes = CharClasses::get();
         let mut seen = vec![Vec::new(); 1 << 12];
         for letter in (0x80..=u32::from(char::MAX)).filter_map(char::from_u32) {
             let mut bytes = [0; 4];

@@ -10,14 +10,14 @@ const MAX: usize = 32;
 
 /// For each character a word: bits of its sets, above them bits of the alternatives that may start with it.
 #[derive(Debug)]
-pub(super) struct Charsets {
+pub(super) struct CharSets {
     ascii: [u64; 128],
     /// The block of each 256 characters; most blocks are like others.
     pages: Vec<u16>,
     blocks: Vec<[u64; 256]>,
 }
 
-impl Charsets {
+impl CharSets {
     /// Asks the crate's regex engine about every character.
     ///
     /// # Errors
@@ -27,21 +27,21 @@ impl Charsets {
             return Err(format!("it has more than {MAX} different sets of characters"));
         }
         let all = every_character();
-        let mut words = vec![0_u64; char::MAX as usize + 1];
+        let mut bits = vec![0_u64; char::MAX as usize + 1];
         for (bit, set) in sets.iter().enumerate() {
             let regex = SysRegex::new(&format!("(?:{set})+")).map_err(|error| error.to_string())?;
             for (start, end) in regex.find_iter(all) {
                 for letter in all[start..end].chars() {
-                    words[letter as usize] |= 1 << bit;
+                    bits[letter as usize] |= 1 << bit;
                 }
             }
         }
-        Ok(Self::packed(&words))
+        Ok(Self::packed(&bits))
     }
 
-    fn packed(words: &[u64]) -> Self {
+    fn packed(bits: &[u64]) -> Self {
         let (mut pages, mut blocks, mut known) = (Vec::new(), Vec::new(), HashMap::new());
-        for block in words.as_chunks::<256>().0 {
+        for block in bits.as_chunks::<256>().0 {
             let next = u16::try_from(blocks.len()).unwrap_or(u16::MAX);
             let page = *known.entry(*block).or_insert_with(|| {
                 blocks.push(*block);
@@ -49,7 +49,7 @@ impl Charsets {
             });
             pages.push(page);
         }
-        let ascii = std::array::from_fn(|at| words[at]);
+        let ascii = std::array::from_fn(|at| bits[at]);
         Self { ascii, pages, blocks }
     }
 

@@ -12,8 +12,8 @@ use super::added::Finder;
 use super::file::read;
 use super::model::Model;
 use super::normalize::Normalizer;
-use super::post_processor::around;
-use super::pre_tokenizer::Words;
+use super::post_processor::affixes;
+use super::pre_tokenizer::PreTokenizer;
 use super::vocabulary::{Listed, Vocabulary};
 use crate::tokenizers::byte_lengths::ByteLengths;
 
@@ -22,11 +22,11 @@ pub(super) struct Definition {
     pub(super) vocabulary: Vocabulary,
     pub(super) model: Model,
     pub(super) normalizer: Normalizer,
-    pub(super) words: Words,
+    pub(super) pre_tokenizer: PreTokenizer,
     /// Added tokens of raw text, and those of normalized text.
     pub(super) added: [Option<Finder>; 2],
     /// Ids in front of every text and behind it.
-    pub(super) around: (Vec<u32>, Vec<u32>),
+    pub(super) affixes: (Vec<u32>, Vec<u32>),
     /// How many bytes each token stands for, where nothing is put in front of texts that is not in them.
     pub(super) lengths: Option<ByteLengths>,
 }
@@ -92,8 +92,8 @@ impl Definition {
             return Err(format!("its model is {:?}", kind.name));
         }
         let normalizer = Normalizer::parse(&understood(&file.normalizer)?)?;
-        let words = Words::parse(&understood(&file.pre_tokenizer)?)?;
-        let around = file.post_processor.as_ref().map(around).transpose()?.unwrap_or_default();
+        let pre_tokenizer = PreTokenizer::parse(&understood(&file.pre_tokenizer)?)?;
+        let affixes = file.post_processor.as_ref().map(affixes).transpose()?.unwrap_or_default();
         let model = read(file.model.get())?;
         let vocabulary = Vocabulary::new(&model, file.added_tokens, &normalizer, file.decoder)?;
         // A token that is found inside what one letter became leaves a rest that starts where the letter started.
@@ -102,12 +102,12 @@ impl Definition {
             Normalizer::Other(_) => true,
             _ => vocabulary.added().any(|(_, token)| token.normalized),
         };
-        if words.ask_for_start() && may_move {
+        if pre_tokenizer.ask_for_start() && may_move {
             return Err("its normalizer may move what its Metaspace asks for: the start of the text".into());
         }
-        let mut model = match words {
-            Words::Stages(_) => Model::of_bytes(&model)?,
-            Words::Marks(_) => Model::of_pieces(&model)?,
+        let mut model = match pre_tokenizer {
+            PreTokenizer::Sequence(_) => Model::of_bytes(&model)?,
+            PreTokenizer::Metaspace(_) => Model::of_pieces(&model)?,
         };
         let mut added = [Vec::new(), Vec::new()];
         for (id, token) in vocabulary.patterns() {
@@ -119,7 +119,7 @@ impl Definition {
         for (id, length) in added.iter().flatten().flat_map(Finder::lengths) {
             lengths.set(id, length);
         }
-        let lengths = words.adds_nothing().then_some(lengths);
-        Ok(Self { vocabulary, model, normalizer, words, added, around, lengths })
+        let lengths = pre_tokenizer.adds_nothing().then_some(lengths);
+        Ok(Self { vocabulary, model, normalizer, pre_tokenizer, added, affixes, lengths })
     }
 }

@@ -1,7 +1,7 @@
-//! Several short words that are merged at the same time.
+//! Several short pre-tokens that are merged at the same time.
 //!
 //! A merge waits for memory: the table of pairs is larger than the nearest caches, and which pair comes next is known only
-//! when the last one has been looked up. So words take turns: each asks for the memory of its next pairs, and by the time it
+//! when the last one has been looked up. So pre-tokens take turns: each asks for the memory of its next pairs, and by the time it
 //! is its turn again, they are there.
 
 use super::merges::Merger;
@@ -11,7 +11,7 @@ use crate::token::{low_byte, narrow};
 /// Symbols up to which scanning beats a heap.
 pub(super) const SCANNED: usize = 1 << PLACE_BITS;
 const PLACE_BITS: u32 = 6;
-/// Words that take turns, at most.
+/// Pre-tokens that take turns, at most.
 pub(super) const MAX_LANES: usize = 32;
 /// Keys compared at once.
 const WIDTH: usize = 8;
@@ -20,7 +20,7 @@ const NO_KEY: i32 = i32::MAX;
 /// Instead of a place.
 const NO_PLACE: u8 = u8::MAX;
 
-/// A word. Keys are a rank and the place of the left symbol, so that the least key is the next merge.
+/// A pre-token. Keys are a rank and the place of the left symbol, so that the least key is the next merge.
 #[derive(Debug, Clone)]
 pub(super) struct Lane {
     symbols: [u32; SCANNED],
@@ -46,7 +46,7 @@ impl Default for Lane {
 }
 
 impl Lane {
-    /// Begins another word; `fill` writes its symbols and returns how many.
+    /// Begins another pre-token; `fill` writes its symbols and returns how many.
     pub(super) fn start(&mut self, fill: impl FnOnce(&mut [u32; SCANNED]) -> usize) {
         self.count = fill(&mut self.symbols);
         for at in 0..self.count {
@@ -55,7 +55,7 @@ impl Lane {
         }
     }
 
-    /// What is left of the word's symbols.
+    /// What is left of the pre-token's symbols.
     pub(super) fn symbols(&self) -> impl Iterator<Item = u32> {
         let mut at = 0;
         std::iter::from_fn(move || {
@@ -125,7 +125,7 @@ impl Lane {
     }
 }
 
-/// Merges all words to their ends.
+/// Merges all pre-tokens to their ends.
 pub(super) fn merge(merger: &Merger, lanes: &mut [Lane]) {
     lanes.chunks_mut(MAX_LANES).for_each(|lanes| merge_some(merger, lanes));
 }

@@ -1,9 +1,9 @@
-//! Byte pair encoding of one word: the pair with the lowest rank is merged first, of equals the leftmost.
+//! Byte pair encoding of one pre-token: the pair with the lowest rank is merged first, of equals the leftmost.
 //!
-//! Origin: R. Sennrich et al., arXiv 1508.07909; the order is that of `tokenizers`' `Word::merge_all`.
+//! Origin: R. Sennrich et al., arXiv 1508.07909; the order is that of `tokenizers`' `Word::merge_interleaved`.
 //!
 //! Symbols are numbers of our own: bytes are 0 to 255, other characters follow, and then what merges make in the order of
-//! their rank, so that looking up a pair is all there is to a merge. Short words scan an array of ranks for every merge
+//! their rank, so that looking up a pair is all there is to a merge. Short pre-tokens scan an array of ranks for every merge
 //! ([`interleaved`]); long ones use a heap, so that time stays near linear for any input.
 
 use std::cmp::Reverse;
@@ -11,13 +11,13 @@ use std::collections::BinaryHeap;
 
 use super::interleaved::{self, Lane, MAX_LANES, SCANNED};
 use super::pairs::{NONE, Pairs};
-use super::split_points::Chars;
+use super::split_points::SplitPoints;
 use super::starts::Starts;
 use crate::token::narrow;
 
 /// Of bytes that are not in the vocabulary.
 pub(super) const NO_ID: u32 = u32::MAX;
-/// Symbols that a thread keeps room for; more are given back after the word.
+/// Symbols that a thread keeps room for; more are given back after the pre-token.
 const KEPT: usize = 1 << 16;
 
 /// A merge: symbols left and right, and the symbol that it makes; its rank is its place.
@@ -45,7 +45,7 @@ pub(super) struct Merger {
     made: Option<Vec<u32>>,
     /// Ids of symbols.
     ids: Vec<u32>,
-    chars: Chars,
+    split_points: SplitPoints,
     starts: Option<Starts>,
     /// What each character of up to three bytes becomes where no token reaches beyond it; empty if that is not known.
     alone: Vec<Alone>,
@@ -54,7 +54,7 @@ pub(super) struct Merger {
 /// Up to three ids, and how many.
 type Alone = [u32; 4];
 
-/// Memory that is used again for every word.
+/// Memory that is used again for every pre-token.
 #[derive(Debug, Default)]
 pub(super) struct MergeSpace {
     symbols: Vec<u32>,
@@ -68,7 +68,7 @@ pub(super) struct MergeSpace {
 impl Merger {
     /// From the ids of all symbols, first those that are not made, and merges in the order of their rank; `None` holds
     /// the place of one that can never be.
-    pub(super) fn new(ids: Vec<u32>, first: usize, merges: &[Merge], chars: Chars) -> Self {
+    pub(super) fn new(ids: Vec<u32>, first: usize, merges: &[Merge], split_points: SplitPoints) -> Self {
         let first = narrow(first);
         let pairs: Vec<_> = (0_u32..)
             .zip(merges)
@@ -77,7 +77,7 @@ impl Merger {
         let is_next = |(rank, merge): (u32, &Merge)| merge.is_none_or(|(_, _, made)| made == first + rank);
         let made = (!(0..).zip(merges).all(is_next))
             .then(|| merges.iter().map(|merge| merge.map_or(NONE, |(_, _, made)| made)).collect());
-        Self { pairs: Pairs::new(&pairs), first, made, ids, chars, starts: None, alone: Vec::new() }
+        Self { pairs: Pairs::new(&pairs), first, made, ids, split_points, starts: None, alone: Vec::new() }
     }
 
     /// The same where symbols are bytes, with what is found out about characters from the bytes of all tokens.
@@ -86,9 +86,9 @@ impl Merger {
         let has_id = |(byte, &id): (u8, &u32)| id != NO_ID || matches!(byte, 0xc0 | 0xc1 | 0xf5..);
         let has_bytes = (0..=u8::MAX).zip(&ids).all(has_id);
         let first_use = first_use(ids.len(), merges);
-        let mut merger = Self::new(ids, 256, merges, Chars::none());
+        let mut merger = Self::new(ids, 256, merges, SplitPoints::none());
         if has_bytes {
-            merger.chars = Chars::new(texts, |bytes| merger.symbol_of(bytes, &first_use));
+            merger.split_points = SplitPoints::new(texts, |bytes| merger.symbol_of(bytes, &first_use));
             merger.starts = Some(Starts::new(merges, texts, &first_use));
             merger.alone = merger.all_alone();
         }
@@ -105,7 +105,7 @@ impl Merger {
             .collect();
         let starts = std::iter::once(&0).chain(&ends);
         let mut all = Vec::with_capacity(ends.len());
-        self.each(starts.zip(&ends).map(|(&start, &end)| &text.as_bytes()[start..end]), |ids| {
+        self.merge_each(starts.zip(&ends).map(|(&start, &end)| &text.as_bytes()[start..end]), |ids| {
             let id = |at: usize| ids.get(at).copied().unwrap_or_default();
             all.push([id(0), id(1), id(2), narrow(ids.len())]);
         });
@@ -116,16 +116,16 @@ impl Merger {
     #[inline]
     pub(super) fn may_cut(&self, text: &[u8], at: usize, is_any: bool) -> bool {
         if is_any {
-            self.chars.is_closed(text, at)
+            self.split_points.is_closed(text, at)
         } else {
-            self.chars.is_closed_ascii(text[at - 1], text[at])
+            self.split_points.is_closed_ascii(text[at - 1], text[at])
         }
     }
 
-    /// Visits the parts of a word that no token leaves, in order, with the codes of those for which [`Self::alone`]
+    /// Visits the parts of a pre-token that no token leaves, in order, with the codes of those for which [`Self::alone`]
     /// knows the ids.
-    pub(super) fn parts(&self, word: &[u8], mut visit: impl FnMut(usize, usize, Option<u32>)) {
-        self.chars.parts(word, |from, end, code| {
+    pub(super) fn parts(&self, pre_token: &[u8], mut visit: impl FnMut(usize, usize, Option<u32>)) {
+        self.split_points.parts(pre_token, |from, end, code| {
             visit(from, end, code.filter(|&code| (code as usize) < self.alone.len()));
         });
     }
@@ -136,13 +136,14 @@ impl Merger {
         &ids[..*count as usize]
     }
 
-    /// Appends the ids of a word.
-    pub(super) fn merge(&self, word: &[u8], space: &mut MergeSpace, out: &mut Vec<u32>) {
-        if word.len() <= SCANNED {
-            return self.merge_all(std::iter::once(word), space, |_, ids| out.extend_from_slice(ids));
+    /// Appends the ids of a pre-token.
+    pub(super) fn merge(&self, pre_token: &[u8], space: &mut MergeSpace, out: &mut Vec<u32>) {
+        if pre_token.len() <= SCANNED {
+            return self
+                .merge_interleaved(std::iter::once(pre_token), space, |_, ids| out.extend_from_slice(ids));
         }
         space.symbols.clear();
-        self.chars.start(word, &self.ids, |symbol| space.symbols.push(symbol));
+        self.split_points.start(pre_token, &self.ids, |symbol| space.symbols.push(symbol));
         self.heap(space);
         out.extend(space.symbols.iter().map(|&symbol| self.ids[symbol as usize]));
         if space.symbols.capacity() > KEPT {
@@ -150,14 +151,14 @@ impl Merger {
         }
     }
 
-    /// Begins a word of up to [`SCANNED`] bytes.
-    fn start(&self, word: &[u8], lane: &mut Lane) {
-        if let Some(starts) = self.starts.as_ref().filter(|_| word.is_ascii()) {
-            lane.start(|symbols| starts.start(word, symbols));
+    /// Begins a pre-token of up to [`SCANNED`] bytes.
+    fn start(&self, pre_token: &[u8], lane: &mut Lane) {
+        if let Some(starts) = self.starts.as_ref().filter(|_| pre_token.is_ascii()) {
+            lane.start(|symbols| starts.start(pre_token, symbols));
         } else {
             lane.start(|symbols| {
                 let mut count = 0;
-                self.chars.start(word, &self.ids, |symbol| {
+                self.split_points.start(pre_token, &self.ids, |symbol| {
                     symbols[count] = symbol;
                     count += 1;
                 });
@@ -166,19 +167,19 @@ impl Merger {
         }
     }
 
-    /// Ids of several words of up to [`SCANNED`] bytes, which wait for memory at the same time.
-    pub(super) fn merge_all<'word>(
+    /// Ids of several pre-tokens of up to [`SCANNED`] bytes, which wait for memory at the same time.
+    pub(super) fn merge_interleaved<'text>(
         &self,
-        words: impl Iterator<Item = &'word [u8]>,
+        pre_tokens: impl Iterator<Item = &'text [u8]>,
         space: &mut MergeSpace,
         mut visit: impl FnMut(usize, &[u32]),
     ) {
         let mut count = 0;
-        for word in words {
+        for pre_token in pre_tokens {
             if space.lanes.len() == count {
                 space.lanes.push(Lane::default());
             }
-            self.start(word, &mut space.lanes[count]);
+            self.start(pre_token, &mut space.lanes[count]);
             count += 1;
         }
         interleaved::merge(self, &mut space.lanes[..count]);
@@ -189,23 +190,23 @@ impl Merger {
         }
     }
 
-    /// Ids of many words in their order, several at the same time.
-    pub(super) fn each<'word>(
+    /// Ids of many pre-tokens in their order, several at the same time.
+    pub(super) fn merge_each<'text>(
         &self,
-        words: impl Iterator<Item = &'word [u8]>,
+        pre_tokens: impl Iterator<Item = &'text [u8]>,
         mut visit: impl FnMut(&[u32]),
     ) {
         let (mut space, mut ids) = (MergeSpace::default(), Vec::new());
-        let mut words = words.peekable();
-        while let Some(first) = words.peek() {
+        let mut pre_tokens = pre_tokens.peekable();
+        while let Some(first) = pre_tokens.peek() {
             if first.len() > SCANNED {
                 ids.clear();
                 self.merge(first, &mut space, &mut ids);
                 visit(&ids);
-                words.next();
+                pre_tokens.next();
             } else {
-                let short = std::iter::from_fn(|| words.next_if(|word| word.len() <= SCANNED));
-                self.merge_all(short.take(MAX_LANES), &mut space, |_, ids| visit(ids));
+                let short = std::iter::from_fn(|| pre_tokens.next_if(|pre_token| pre_token.len() <= SCANNED));
+                self.merge_interleaved(short.take(MAX_LANES), &mut space, |_, ids| visit(ids));
             }
         }
     }

@@ -1,6 +1,6 @@
-//! Words of SentencePiece-like tokenizers, in which `▁` stands for a space.
+//! Pre-tokens of SentencePiece-like tokenizers, in which `▁` stands for a space.
 //!
-//! Where the tokenizer does not cut at marks, the whole text is one word; it may be cut at marks all the same if no
+//! Where the tokenizer does not cut at marks, the whole text is one pre-token; it may be cut at marks all the same if no
 //! token lies across.
 
 use std::borrow::Cow;
@@ -20,17 +20,17 @@ enum Prepend {
 
 /// What is done with marks.
 #[derive(Debug)]
-pub(in super::super) struct Marks {
-    mark: String,
+pub(in super::super) struct Metaspace {
+    replacement: String,
     /// Whether spaces become marks here, as `Metaspace` does, and when one is put in front.
-    metaspace: Option<Prepend>,
-    /// Whether every mark starts a word.
+    prepend: Option<Prepend>,
+    /// Whether every mark starts a pre-token.
     splits: bool,
     /// Whether numbers stand apart, and if so, whether each digit does.
     digits: Option<bool>,
 }
 
-impl Marks {
+impl Metaspace {
     /// From pre-tokenizers that are nothing, or `Metaspace`, or `Metaspace` and `Digits`.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl Marks {
         let unknown = || "its pre-tokenizers are of a form that is not known".to_owned();
         let json = list.first().ok_or_else(unknown)?;
         if json.is_null() {
-            return Ok(Self { mark: "\u{2581}".into(), metaspace: None, splits: false, digits: None });
+            return Ok(Self { replacement: "\u{2581}".into(), prepend: None, splits: false, digits: None });
         }
         let digits = match list {
             [_] => None,
@@ -49,7 +49,8 @@ impl Marks {
             _ => return Err(unknown()),
         };
         let text = |key: &str| json.get(key).and_then(Value::as_str);
-        let mark = text("replacement").filter(|mark| !mark.is_empty() && *mark != " ");
+        let replacement =
+            text("replacement").filter(|replacement| !replacement.is_empty() && *replacement != " ");
         let prepend = match text("prepend_scheme") {
             Some("always") => Prepend::Always,
             Some("first") => Prepend::First,
@@ -57,9 +58,9 @@ impl Marks {
             _ => return Err("its Metaspace is of a form that is not known".into()),
         };
         let splits = json.get("split").and_then(Value::as_bool).unwrap_or(true);
-        match (text("type"), mark) {
-            (Some("Metaspace"), Some(mark)) => {
-                Ok(Self { mark: mark.into(), metaspace: Some(prepend), splits, digits })
+        match (text("type"), replacement) {
+            (Some("Metaspace"), Some(replacement)) => {
+                Ok(Self { replacement: replacement.into(), prepend: Some(prepend), splits, digits })
             }
             (kind, _) => Err(format!("its pre-tokenizer is {}", kind.unwrap_or("unknown"))),
         }
@@ -67,31 +68,31 @@ impl Marks {
 
     /// Whether it counts if a text is the start of what was given.
     pub(super) fn ask_for_start(&self) -> bool {
-        self.metaspace == Some(Prepend::First)
+        self.prepend == Some(Prepend::First)
     }
 
     /// The text with marks; `is_first` tells whether it is the start of what was given.
     pub(super) fn apply<'text>(&self, text: &'text str, is_first: bool) -> Cow<'text, str> {
-        let Some(prepend) = self.metaspace else { return text.into() };
-        let mut marked = String::with_capacity(text.len() + text.len() / 2 + self.mark.len());
-        let has_mark = text.starts_with(' ') || text.starts_with(&self.mark);
-        if !has_mark && (prepend == Prepend::Always || (prepend == Prepend::First && is_first)) {
-            marked.push_str(&self.mark);
+        let Some(prepend) = self.prepend else { return text.into() };
+        let mut replaced = String::with_capacity(text.len() + text.len() / 2 + self.replacement.len());
+        let has_metaspace = text.starts_with(' ') || text.starts_with(&self.replacement);
+        if !has_metaspace && (prepend == Prepend::Always || (prepend == Prepend::First && is_first)) {
+            replaced.push_str(&self.replacement);
         }
-        replace_spaces(text, &self.mark, &mut marked);
-        marked.into()
+        replace_spaces(text, &self.replacement, &mut replaced);
+        replaced.into()
     }
 
-    /// Visits where all words of a text with marks start and end.
+    /// Visits where all pre-tokens of a text with marks start and end.
     pub(super) fn split(
         &self,
         text: &str,
         may_cut: impl Fn(&[u8], usize, bool) -> bool,
         mut visit: impl FnMut(usize, usize),
     ) {
-        let Some(individual) = self.digits else { return self.split_marks(text, may_cut, visit) };
+        let Some(individual) = self.digits else { return self.split_at_metaspaces(text, may_cut, visit) };
         // Where a number ends, a piece ends: nothing may be cut before that is known.
-        self.split_marks(
+        self.split_at_metaspaces(
             text,
             |_, _, _| false,
             |start, end| {
@@ -102,23 +103,23 @@ impl Marks {
         );
     }
 
-    fn split_marks(
+    fn split_at_metaspaces(
         &self,
         text: &str,
         may_cut: impl Fn(&[u8], usize, bool) -> bool,
         mut visit: impl FnMut(usize, usize),
     ) {
         let bytes = text.as_bytes();
-        let mark = self.mark.as_bytes();
+        let replacement = self.replacement.as_bytes();
         let (mut from, mut at) = (0, 1);
         while at < bytes.len() {
-            let is_mark = bytes[at] == mark[0] && bytes[at..].starts_with(mark);
+            let is_metaspace = bytes[at] == replacement[0] && bytes[at..].starts_with(replacement);
             // No token lies across, which is as good as a mark.
-            if at > from && ((is_mark && self.splits) || may_cut(bytes, at, is_mark)) {
+            if at > from && ((is_metaspace && self.splits) || may_cut(bytes, at, is_metaspace)) {
                 visit(from, at);
                 from = at;
             }
-            at += if is_mark { mark.len() } else { 1 };
+            at += if is_metaspace { replacement.len() } else { 1 };
         }
         if from < bytes.len() {
             visit(from, bytes.len());

@@ -2,26 +2,26 @@
 //! way), and SentencePiece-like with bytes to fall back to (Llama-2, Mistral).
 //!
 //! ```text
-//! text ─added tokens, normalizer→ segments ─splitter→ words ─cache, else merges→ ids
+//! text ─added tokens, normalizer→ segments ─splitter→ pre-tokens ─cache, else merges→ ids
 //! ```
 //!
 //! - [`definition`]: what of a `tokenizer.json` it can do exactly; anything else is left to the `tokenizers` crate.
-//! - [`added`], [`normalize`]: what happens before words are cut.
-//! - [`metaspace`], [`pieces`]: words and model of SentencePiece-like tokenizers.
+//! - [`added`], [`normalize`]: what happens before pre-tokens are cut.
+//! - [`metaspace`], [`pieces`]: pre-tokens and model of SentencePiece-like tokenizers.
 //! - [`pre_tokenizer`], [`pre_tokenizers`]: pre-tokenizers in a row.
-//! - [`split`]: words, as the pattern of a family cuts them.
+//! - [`split`]: pre-tokens, as the pattern of a family cuts them.
 //! - [`pattern`], [`char_sets`]: the same for patterns of sets of characters.
 //! - [`char_classes`], `char_class_ranges`: letters, numbers and spaces, as the crate's regex engine has them.
 //! - [`post_processor`]: what is put in front of texts and behind them.
 //! - [`vocabulary`]: names of tokens, and text of ids.
-//! - [`file`], [`model`]: a word becomes ids.
-//! - [`new_pre_tokens`]: words that were not seen before.
+//! - [`file`], [`model`]: a pre-token becomes ids.
+//! - [`new_pre_tokens`]: pre-tokens that were not seen before.
 //! - [`cache`], [`table`]: those that were; [`scratch`]: which threads keep, and hand on.
-//! - [`merges`], [`pairs`]: a word's bytes become ids, one merge at a time.
-//! - [`interleaved`]: several words at the same time.
+//! - [`merges`], [`pairs`]: a pre-token's bytes become ids, one merge at a time.
+//! - [`interleaved`]: several pre-tokens at the same time.
 //! - [`starts`]: merges that may be done first, all at once.
-//! - [`whole_word_tokens`]: words that are one token.
-//! - [`split_points`]: where words may be cut, and which characters may be merged first.
+//! - [`whole_word_tokens`]: pre-tokens that are one token.
+//! - [`split_points`]: where pre-tokens may be cut, and which characters may be merged first.
 
 mod added;
 mod cache;
@@ -65,7 +65,7 @@ use added::Finder;
 use definition::Definition;
 use model::{BATCH, Memory, Model};
 pub(super) use normalize::Normalizer;
-pub(super) use pre_tokenizer::Words;
+pub(super) use pre_tokenizer::PreTokenizer;
 use scratch::{Pool, Scratch};
 use vocabulary::Vocabulary;
 
@@ -84,7 +84,7 @@ pub struct BpeTokenizer {
     special: std::result::Result<SpecialIds, String>,
     model: Model,
     normalizer: Normalizer,
-    words: Words,
+    pre_tokenizer: PreTokenizer,
     /// Added tokens of raw text, and those of normalized text.
     added: [Option<Finder>; 2],
     prefix: Vec<u32>,
@@ -100,13 +100,13 @@ impl BpeTokenizer {
         // The crate panics on some parts of broken files.
         let definition = catch_unwind(|| Definition::parse(&source.definition))
             .map_err(|_| "the tokenizers crate panicked on a part of it")??;
-        let Definition { vocabulary, model, normalizer, words, added, around, lengths } = definition;
+        let Definition { vocabulary, model, normalizer, pre_tokenizer, added, affixes, lengths } = definition;
         if vocabulary.size() > MAX_ID + 1 {
             return Err("its ids do not fit 31 bits".into());
         }
         // The crate comes to the same error, and says so.
         let special = source.special(|token| vocabulary.id(token)).map_err(|error| error.to_string())?;
-        let (prefix, suffix) = if source.adds_special_tokens() { around } else { Default::default() };
+        let (prefix, suffix) = if source.adds_special_tokens() { affixes } else { Default::default() };
         Ok(Self {
             source: Arc::clone(source),
             reference: OnceLock::new(),
@@ -117,7 +117,7 @@ impl BpeTokenizer {
             special,
             model,
             normalizer,
-            words,
+            pre_tokenizer,
             added,
             prefix,
             suffix,
@@ -152,7 +152,7 @@ impl BpeTokenizer {
                 Err(reason) => result = Err(reason),
                 Ok(text) => split(normalized.as_ref(), &text, |start, end, token| match token {
                     Some(id) => ids.push(id),
-                    None => self.encode_words(&text[start..end], is_first && start == 0, memory, ids),
+                    None => self.encode_pre_tokens(&text[start..end], is_first && start == 0, memory, ids),
                 }),
             }
         });
@@ -160,27 +160,27 @@ impl BpeTokenizer {
     }
 
     /// Encodes text between added tokens.
-    fn encode_words(&self, text: &str, is_first: bool, memory: &mut Memory, ids: &mut Vec<u32>) {
-        let text = self.words.apply(text, is_first);
+    fn encode_pre_tokens(&self, text: &str, is_first: bool, memory: &mut Memory, ids: &mut Vec<u32>) {
+        let text = self.pre_tokenizer.apply(text, is_first);
         let bytes = text.as_bytes();
         let (mut ends, mut count, mut from) = ([0; BATCH], 0, 0);
         let visit = |_, end| {
             ends[count] = end;
             count += 1;
             if count == BATCH {
-                self.model.words(bytes, from, &ends, memory, ids);
+                self.model.encode(bytes, from, &ends, memory, ids);
                 (count, from) = (0, end);
             }
         };
-        self.words.split(&text, |text, at, is_any| self.model.may_cut(text, at, is_any), visit);
-        self.model.words(bytes, from, &ends[..count], memory, ids);
+        self.pre_tokenizer.split(&text, |text, at, is_any| self.model.may_cut(text, at, is_any), visit);
+        self.model.encode(bytes, from, &ends[..count], memory, ids);
     }
 
     fn surfaces(&self) -> &Surfaces {
         self.surfaces.get_or_init(|| {
-            let spelling = match self.words {
-                Words::Stages(_) => Spelling::ByteLevel,
-                Words::Marks(_) => Spelling::Marks,
+            let spelling = match self.pre_tokenizer {
+                PreTokenizer::Sequence(_) => Spelling::ByteLevel,
+                PreTokenizer::Metaspace(_) => Spelling::Metaspace,
             };
             let added: Vec<u32> = self.vocabulary.added().map(|(id, _)| id).collect();
             Surfaces::new(self, spelling, &added)
@@ -188,12 +188,12 @@ impl BpeTokenizer {
     }
 
     /// The last id that is put around a text.
-    fn last_around(&self) -> Option<u32> {
+    fn last_affix(&self) -> Option<u32> {
         self.suffix.last().or(self.prefix.last()).copied()
     }
 
     fn may_fail(&self) -> bool {
-        matches!(&self.words, Words::Stages(stages) if stages.may_fail())
+        matches!(&self.pre_tokenizer, PreTokenizer::Sequence(sequence) if sequence.may_fail())
     }
 }
 
@@ -276,7 +276,7 @@ impl Tokenizer for BpeTokenizer {
     }
 
     fn adds_eos(&self) -> bool {
-        self.special.as_ref().is_ok_and(|special| self.last_around() == Some(special.eos))
+        self.special.as_ref().is_ok_and(|special| self.last_affix() == Some(special.eos))
     }
 
     fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
@@ -288,9 +288,9 @@ impl Tokenizer for BpeTokenizer {
     }
 
     fn backend(&self) -> &'static str {
-        match self.words {
-            Words::Stages(_) => "byte-level BPE",
-            Words::Marks(_) => "byte-fallback BPE",
+        match self.pre_tokenizer {
+            PreTokenizer::Sequence(_) => "byte-level BPE",
+            PreTokenizer::Metaspace(_) => "byte-fallback BPE",
         }
     }
 

@@ -1,27 +1,27 @@
-//! The model of a byte-level BPE tokenizer: words become ids.
+//! The model of a byte-level BPE tokenizer: pre-tokens become ids.
 
-use super::super::byte_alphabet::{Letters, byte_letters};
-use super::cache::{Cache, NO_WORD, SHORT_IDS, ShortKey};
+use super::super::byte_alphabet::{ByteAlphabet, bytes_to_chars};
+use super::cache::{Cache, NO_PRE_TOKEN, SHORT_IDS, ShortKey};
 use super::file::{File, byte_ids};
 use super::merges::{Merge, MergeSpace, Merger, NO_ID};
 use super::new_pre_tokens::{Left, New, Part};
 use super::pairs::{MAX_SYMBOLS, NONE};
-use super::whole_word_tokens::Tokens;
+use super::whole_word_tokens::WholeWordTokens;
 use crate::tokenizers::byte_lengths::ByteLengths;
 
-/// Words whose memory is asked for before the first of them is looked up.
+/// Pre-tokens whose memory is asked for before the first of them is looked up.
 pub(super) const BATCH: usize = 128;
-/// Ids of words that are not written out yet, at most.
+/// Ids of pre-tokens that are not written out yet, at most.
 const READY: usize = SHORT_IDS * BATCH;
 
-/// Merges, and words that are tokens although merges do not make them.
+/// Merges, and pre-tokens that are tokens although merges do not make them.
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) merger: Merger,
     /// With `ignore_merges`, tokens that their own merges would not give.
-    pub(super) whole: Tokens,
-    /// Words that are one token.
-    pub(super) tokens: Tokens,
+    pub(super) unmade: WholeWordTokens,
+    /// Pre-tokens that are one token.
+    pub(super) whole_words: WholeWordTokens,
     /// How many bytes every token of bytes stands for.
     pub(super) lengths: ByteLengths,
 }
@@ -29,7 +29,12 @@ pub(super) struct Model {
 impl Model {
     /// A model of merges alone.
     pub(super) fn new(merger: Merger) -> Self {
-        Self { merger, whole: Tokens::default(), tokens: Tokens::default(), lengths: ByteLengths::default() }
+        Self {
+            merger,
+            unmade: WholeWordTokens::default(),
+            whole_words: WholeWordTokens::default(),
+            lengths: ByteLengths::default(),
+        }
     }
 
     /// Whether no token lies across the boundary at `at`, if that is one of ASCII, or of any characters.
@@ -49,10 +54,10 @@ impl Model {
         if file.merges.len() + 256 > MAX_SYMBOLS {
             return Err(format!("it has more than {} merges", MAX_SYMBOLS - 256));
         }
-        let mut ids = byte_ids(file, &byte_letters())?;
+        let mut ids = byte_ids(file, &bytes_to_chars())?;
         let names = file.names();
         // A token that is no bytes cannot be in a text of bytes.
-        let letters = Letters::new();
+        let letters = ByteAlphabet::new();
         let bytes: Vec<_> = names.iter().map(|name| letters.bytes((*name)?)).collect();
 
         // The symbols of all tokens that are a byte or made by a merge, wherever the merge stands in the list.
@@ -98,27 +103,29 @@ impl Model {
         Ok(model)
     }
 
-    /// Finds out which tokens, given by their ids, a word of their bytes becomes.
+    /// Finds out which tokens, given by their ids, a pre-token of their bytes becomes.
     fn take_tokens(&mut self, tokens: &[Option<Vec<u8>>], ignore_merges: bool) {
-        let words = || (0..).zip(tokens).filter_map(|(id, bytes)| Some((id, bytes.as_deref()?)));
+        let spelled = || (0..).zip(tokens).filter_map(|(id, bytes)| Some((id, bytes.as_deref()?)));
         let mut is_made = Vec::with_capacity(tokens.len());
-        let mut expected = words().map(|(id, _)| id);
-        self.merger
-            .each(words().map(|(_, word)| word), |ids| is_made.push(expected.next().as_slice() == ids));
-        let all = || words().zip(&is_made);
-        self.tokens =
-            Tokens::new(all().filter(|&(_, &is_made)| is_made || ignore_merges).map(|(token, _)| token));
+        let mut expected = spelled().map(|(id, _)| id);
+        self.merger.merge_each(spelled().map(|(_, pre_token)| pre_token), |ids| {
+            is_made.push(expected.next().as_slice() == ids)
+        });
+        let all = || spelled().zip(&is_made);
+        self.whole_words = WholeWordTokens::new(
+            all().filter(|&(_, &is_made)| is_made || ignore_merges).map(|(token, _)| token),
+        );
         if ignore_merges {
-            let whole = || all().filter(|&(_, &is_made)| !is_made).map(|(token, _)| token);
-            self.whole = Tokens::new(whole());
-            for (id, bytes) in whole() {
+            let unmade = || all().filter(|&(_, &is_made)| !is_made).map(|(token, _)| token);
+            self.unmade = WholeWordTokens::new(unmade());
+            for (id, bytes) in unmade() {
                 self.lengths.set(id, bytes.len());
             }
         }
     }
 
-    /// Appends the ids of words of a text that stand one behind the other: where the first starts, and where each ends.
-    pub(super) fn words(
+    /// Appends the ids of pre-tokens of a text that stand one behind the other: where the first starts, and where each ends.
+    pub(super) fn encode(
         &self,
         text: &[u8],
         from: usize,
@@ -130,20 +137,20 @@ impl Model {
         if super::has_avx2() {
             #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
             // SAFETY: the machine was just asked.
-            return unsafe { self.words_avx2(text, from, ends, memory, out) };
+            return unsafe { self.encode_avx2(text, from, ends, memory, out) };
         }
-        self.words_of(text, from, ends, memory, out);
+        self.encode_inline(text, from, ends, memory, out);
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2")]
-    fn words_avx2(&self, text: &[u8], from: usize, ends: &[usize], memory: &mut Memory, out: &mut Vec<u32>) {
-        self.words_of(text, from, ends, memory, out);
+    fn encode_avx2(&self, text: &[u8], from: usize, ends: &[usize], memory: &mut Memory, out: &mut Vec<u32>) {
+        self.encode_inline(text, from, ends, memory, out);
     }
 
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
-    fn words_of(
+    fn encode_inline(
         &self,
         text: &[u8],
         mut from: usize,
@@ -153,7 +160,7 @@ impl Model {
     ) {
         let (mut keys, mut ready) = (std::mem::take(&mut memory.keys), std::mem::take(&mut memory.ready));
         let mut left = std::mem::take(&mut memory.left);
-        keys.resize(BATCH, NO_WORD);
+        keys.resize(BATCH, NO_PRE_TOKEN);
         ready.resize(READY, 0);
         for ends in ends.chunks(BATCH) {
             memory.cache.prepare_all(text, from, ends, &mut keys);
@@ -170,7 +177,7 @@ impl Model {
     }
 }
 
-/// What a thread keeps between words.
+/// What a thread keeps between pre-tokens.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub(super) cache: Cache,

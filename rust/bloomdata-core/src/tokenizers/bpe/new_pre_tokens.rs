@@ -1,9 +1,9 @@
-//! Words whose ids are not ready at the first look: those that are new, longer, or of many ids.
+//! Pre-tokens whose ids are not ready at the first look: those that are new, longer, or of many ids.
 //!
-//! New words are cut into parts that no token leaves; of a batch of words all parts that are new are merged together, since
+//! New pre-tokens are cut into parts that no token leaves; of a batch of pre-tokens all parts that are new are merged together, since
 //! together they wait for memory once, where each by itself would wait as long.
 
-use super::cache::{Cache, NO_WORD, ShortKey, is_run};
+use super::cache::{Cache, NO_PRE_TOKEN, ShortKey, is_cjk_run};
 use super::model::{Memory, Model};
 
 /// New parts that are taken up together.
@@ -11,7 +11,7 @@ const TOGETHER: usize = 64;
 /// Parts that a thread keeps room for.
 const KEPT: usize = 1 << 14;
 
-/// A word whose ids are not ready.
+/// A pre-token whose ids are not ready.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Left {
     from: usize,
@@ -25,7 +25,7 @@ pub(super) struct Left {
     parts: (usize, usize),
 }
 
-/// A part of a new word, or all of it.
+/// A part of a new pre-token, or all of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part {
     from: usize,
@@ -33,8 +33,8 @@ pub(super) struct Part {
     key: ShortKey,
     /// The code of the character that it is, if what that becomes is known.
     code: Option<u32>,
-    /// Whether it is all of its word.
-    is_word: bool,
+    /// Whether it is all of its pre-token.
+    is_whole: bool,
 }
 
 /// A part that is taken up.
@@ -55,7 +55,7 @@ impl Left {
 }
 
 impl Model {
-    /// Appends the ids of such words, and those of the words between them, which are ready. Returns how many of these were
+    /// Appends the ids of such pre-tokens, and those of the pre-tokens between them, which are ready. Returns how many of these were
     /// written.
     #[cold]
     #[inline(never)]
@@ -69,35 +69,35 @@ impl Model {
     ) -> usize {
         let mut parts = std::mem::take(&mut memory.parts);
         parts.clear();
-        for word in &mut *left {
+        for pre_token in &mut *left {
             let first = parts.len();
-            let bytes = &text[word.from..word.end];
-            let is_longer = bytes.len() >= 16 && !is_run(bytes);
-            let is_known = word.is_known || (is_longer && memory.cache.has(word.key, bytes));
+            let bytes = &text[pre_token.from..pre_token.end];
+            let is_longer = bytes.len() >= 16 && !is_cjk_run(bytes);
+            let is_known = pre_token.is_known || (is_longer && memory.cache.has(pre_token.key, bytes));
             if !is_known {
-                self.cut(text, word, &memory.cache, &mut parts);
+                self.cut(text, pre_token, &memory.cache, &mut parts);
             }
-            word.parts = (first, parts.len());
+            pre_token.parts = (first, parts.len());
         }
         if !parts.is_empty() {
             self.fill(text, &parts, memory);
         }
         let mut written = 0;
-        for word in &*left {
-            out.extend_from_slice(&ready[written..word.before]);
-            written = word.before;
-            match &parts[word.parts.0..word.parts.1] {
-                [] => self.take(&text[word.from..word.end], word.key, memory, out),
+        for pre_token in &*left {
+            out.extend_from_slice(&ready[written..pre_token.before]);
+            written = pre_token.before;
+            match &parts[pre_token.parts.0..pre_token.parts.1] {
+                [] => self.take(&text[pre_token.from..pre_token.end], pre_token.key, memory, out),
                 [whole] => self.take(&text[whole.from..whole.end], whole.key, memory, out),
                 parts => {
                     let before = out.len();
                     for part in parts {
                         self.part(text, part, memory, out);
                     }
-                    // Longer words that have parts are put together again about as fast as they are looked up.
-                    if word.end - word.from < 16 {
-                        let missing = Cache::missing(word.key, &text[word.from..word.end]);
-                        memory.cache.keep(missing, &text[word.from..word.end], &out[before..]);
+                    // Longer pre-tokens that have parts are put together again about as fast as they are looked up.
+                    if pre_token.end - pre_token.from < 16 {
+                        let missing = Cache::missing(pre_token.key, &text[pre_token.from..pre_token.end]);
+                        memory.cache.keep(missing, &text[pre_token.from..pre_token.end], &out[before..]);
                     }
                 }
             }
@@ -108,22 +108,25 @@ impl Model {
         written
     }
 
-    /// Appends the parts of a new word.
-    fn cut(&self, text: &[u8], word: &Left, cache: &Cache, parts: &mut Vec<Part>) {
-        let &Left { from, end, key, .. } = word;
+    /// Appends the parts of a new pre-token.
+    fn cut(&self, text: &[u8], pre_token: &Left, cache: &Cache, parts: &mut Vec<Part>) {
+        let &Left { from, end, key, .. } = pre_token;
         let bytes = &text[from..end];
         let first = parts.len();
-        if (bytes.len() >= 32 || !bytes.is_ascii()) && self.whole.find(bytes).is_none() {
+        if (bytes.len() >= 32 || !bytes.is_ascii()) && self.unmade.find(bytes).is_none() {
             self.merger.parts(bytes, |start, stop, code| {
-                let key =
-                    if code.is_some() { NO_WORD } else { cache.prepare(text, from + start, from + stop) };
-                parts.push(Part { from: from + start, end: from + stop, key, code, is_word: false });
+                let key = if code.is_some() {
+                    NO_PRE_TOKEN
+                } else {
+                    cache.prepare(text, from + start, from + stop)
+                };
+                parts.push(Part { from: from + start, end: from + stop, key, code, is_whole: false });
             });
         }
         if parts.len() <= first + 1 {
             parts.truncate(first);
-            let key = if is_run(bytes) { cache.prepare(text, from, end) } else { key };
-            parts.push(Part { from, end, key, code: None, is_word: true });
+            let key = if is_cjk_run(bytes) { cache.prepare(text, from, end) } else { key };
+            parts.push(Part { from, end, key, code: None, is_whole: true });
         }
     }
 
@@ -138,11 +141,17 @@ impl Model {
                     && bytes.len() < 32
                     && !memory.cache.has(part.key, bytes)
                     && memory.new.iter().all(|other| other.key != part.key)
-                    // What a word of these bytes would be is not what a part is.
-                    && (part.is_word || self.whole.find(bytes).is_none())
+                    // What a pre-token of these bytes would be is not what a part is.
+                    && (part.is_whole || self.unmade.find(bytes).is_none())
                 {
                     let &Part { from, end, key, .. } = part;
-                    memory.new.push(New { from, end, key, hash: self.tokens.prepare(bytes), place: None });
+                    memory.new.push(New {
+                        from,
+                        end,
+                        key,
+                        hash: self.whole_words.prepare(bytes),
+                        place: None,
+                    });
                     if memory.new.len() == TOGETHER {
                         break;
                     }
@@ -155,33 +164,33 @@ impl Model {
     fn fill_some(&self, text: &[u8], memory: &mut Memory) {
         let Memory { cache, space, new, .. } = memory;
         for part in &mut *new {
-            part.place = self.tokens.place(part.hash);
+            part.place = self.whole_words.place(part.hash);
         }
         new.retain(|&New { from, end, key, hash, place }| {
             let bytes = &text[from..end];
-            let Some(id) = self.tokens.get(place, hash, bytes) else { return true };
+            let Some(id) = self.whole_words.get(place, hash, bytes) else { return true };
             cache.keep(Cache::missing(key, bytes), bytes, &[id]);
             false
         });
-        self.merger.merge_all(new.iter().map(|part| &text[part.from..part.end]), space, |at, ids| {
+        self.merger.merge_interleaved(new.iter().map(|part| &text[part.from..part.end]), space, |at, ids| {
             let New { from, end, key, .. } = new[at];
             let bytes = &text[from..end];
             cache.keep(Cache::missing(key, bytes), bytes, ids);
         });
     }
 
-    /// Appends the ids of a word that is not cut, or of a part; mostly they are in the cache now.
-    fn take(&self, word: &[u8], key: ShortKey, memory: &mut Memory, out: &mut Vec<u32>) {
-        let Err(missing) = memory.cache.find(key, word, out) else { return };
+    /// Appends the ids of a pre-token that is not cut, or of a part; mostly they are in the cache now.
+    fn take(&self, pre_token: &[u8], key: ShortKey, memory: &mut Memory, out: &mut Vec<u32>) {
+        let Err(missing) = memory.cache.find(key, pre_token, out) else { return };
         let before = out.len();
-        match self.whole.find(word) {
+        match self.unmade.find(pre_token) {
             Some(id) => out.push(id),
-            None => self.merger.merge(word, &mut memory.space, out),
+            None => self.merger.merge(pre_token, &mut memory.space, out),
         }
-        memory.cache.keep(missing, word, &out[before..]);
+        memory.cache.keep(missing, pre_token, &out[before..]);
     }
 
-    /// Appends the ids of a part of a word.
+    /// Appends the ids of a part of a pre-token.
     fn part(&self, text: &[u8], part: &Part, memory: &mut Memory, out: &mut Vec<u32>) {
         let bytes = &text[part.from..part.end];
         match part.code {
@@ -191,8 +200,8 @@ impl Model {
                 [first, second] => out.extend_from_slice(&[first, second]),
                 ref ids => out.extend_from_slice(ids),
             },
-            // What a word of these bytes would be is not what a part is.
-            None if self.whole.find(bytes).is_some() => self.merger.merge(bytes, &mut memory.space, out),
+            // What a pre-token of these bytes would be is not what a part is.
+            None if self.unmade.find(bytes).is_some() => self.merger.merge(bytes, &mut memory.space, out),
             None => self.take(bytes, part.key, memory, out),
         }
     }

@@ -47,7 +47,7 @@ impl Normalizer {
     pub(super) fn leaves(&self, text: &str) -> bool {
         match self {
             Self::None => true,
-            Self::Nfc => is_simple(text) || is_nfc_quick(marks(text)) == IsNormalized::Yes,
+            Self::Nfc => is_simple(text) || is_nfc_quick(without_cjk(text)) == IsNormalized::Yes,
             Self::Nfkc => text.is_ascii() || is_nfkc_quick(text.chars()) == IsNormalized::Yes,
             Self::Spaces { .. } | Self::Other(_) => false,
         }
@@ -65,10 +65,10 @@ impl Normalizer {
             Self::Nfkc => text.nfkc().map(|(letter, _)| letter).collect(),
             Self::Spaces { .. } if text.is_empty() => text.into(),
             Self::Spaces { prepend, space } => {
-                let mut marked = String::with_capacity(text.len() + text.len() / 2 + prepend.len());
-                marked.push_str(prepend);
-                replace_spaces(text, space, &mut marked);
-                marked.into()
+                let mut replaced = String::with_capacity(text.len() + text.len() / 2 + prepend.len());
+                replaced.push_str(prepend);
+                replace_spaces(text, space, &mut replaced);
+                replaced.into()
             }
             Self::Other(normalizer) => {
                 let mut normalized = NormalizedString::from(text);
@@ -126,7 +126,7 @@ fn is_simple(text: &str) -> bool {
 
 /// Without ideographs and syllables, which are most of their texts and are never changed; what is left may only look less
 /// normalized than it is.
-fn marks(text: &str) -> impl Iterator<Item = char> {
+fn without_cjk(text: &str) -> impl Iterator<Item = char> {
     let is_plain = |letter: &char| matches!(letter, '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}');
     text.chars().filter(move |letter| !is_plain(letter))
 }

@@ -5,7 +5,7 @@
 
 use tokenizers::utils::SysRegex;
 
-use super::char_sets::Charsets;
+use super::char_sets::CharSets;
 
 /// The one group with letters of any case that occurs: English endings.
 const ENDINGS: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
@@ -13,7 +13,7 @@ const ENDINGS: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 /// A pattern that can be matched here.
 #[derive(Debug)]
 pub(super) struct Pattern {
-    charsets: Charsets,
+    char_sets: CharSets,
     alternatives: Vec<Vec<Item>>,
 }
 
@@ -53,24 +53,24 @@ impl Pattern {
         if !reader.rest.is_empty() {
             return Err(format!("{:?} is not read here", reader.rest));
         }
-        let charsets = Charsets::new(&reader.sets)?;
+        let char_sets = CharSets::new(&reader.sets)?;
         for sequence in &mut alternatives {
             if least(sequence) == 0 {
                 return Err("it matches nothing at all, too".into());
             }
-            settle(sequence, &charsets);
+            settle(sequence, &char_sets);
         }
         let first: Vec<u64> = alternatives.iter().map(|sequence| first_sets(sequence).0).collect();
-        Ok(Self { charsets: charsets.with_alternatives(&first)?, alternatives })
+        Ok(Self { char_sets: char_sets.with_alternatives(&first)?, alternatives })
     }
 
-    /// Visits where all words of a text start and end: matches, and what is between them.
+    /// Visits where all pre-tokens of a text start and end: matches, and what is between them.
     pub(super) fn split(&self, text: &str, mut visit: impl FnMut(usize, usize)) {
         let bytes = text.as_bytes();
         let (mut from, mut at) = (0, 0);
         while at < bytes.len() {
-            let (code, size) = self.charsets.at(bytes, at);
-            let mut possible = Charsets::alternatives_of(code);
+            let (code, size) = self.char_sets.at(bytes, at);
+            let mut possible = CharSets::alternatives_of(code);
             let mut end = None;
             while possible != 0 && end.is_none() {
                 end = self.end_of(&self.alternatives[possible.trailing_zeros() as usize], bytes, at);
@@ -96,7 +96,7 @@ impl Pattern {
         let Some((item, rest)) = sequence.split_first() else { return Some(at) };
         match item {
             Item::NotAhead { set } => {
-                let is_there = at < bytes.len() && self.charsets.at(bytes, at).0 & set != 0;
+                let is_there = at < bytes.len() && self.char_sets.at(bytes, at).0 & set != 0;
                 if is_there { None } else { self.end_of(rest, bytes, at) }
             }
             Item::Group { sequences, is_optional } => {
@@ -109,7 +109,7 @@ impl Pattern {
             Item::Run { set, min, max, is_final } => {
                 let (mut end, mut count) = (at, 0);
                 while count < *max && end < bytes.len() {
-                    let (code, size) = self.charsets.at(bytes, end);
+                    let (code, size) = self.char_sets.at(bytes, end);
                     if code & set == 0 {
                         break;
                     }
@@ -304,11 +304,11 @@ fn first_sets(sequence: &[Item]) -> (u64, bool) {
 }
 
 /// Finds runs that need not be tried shorter: the next character would have to be of a set that has none of theirs.
-fn settle(sequence: &mut [Item], charsets: &Charsets) {
+fn settle(sequence: &mut [Item], char_sets: &CharSets) {
     for at in 0..sequence.len() {
         let (next, may_be_empty) = first_sets(&sequence[at + 1..]);
         if let Item::Run { set, is_final, .. } = &mut sequence[at] {
-            *is_final |= !may_be_empty && charsets.are_apart(*set, next);
+            *is_final |= !may_be_empty && char_sets.are_apart(*set, next);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::file::File;
 use super::merges::{Merge, Merger, NO_ID};
 use super::model::Model;
 use super::pairs::{MAX_SYMBOLS, NONE};
-use super::split_points::Chars;
+use super::split_points::SplitPoints;
 use crate::token::narrow;
 
 impl Model {
@@ -71,7 +71,7 @@ impl Model {
             })
             .collect();
         let tokens = names.iter().zip(&symbols).filter(|&(_, &symbol)| symbol != NONE);
-        let chars = Chars::of_letters(&known, tokens.filter_map(|(name, _)| *name));
-        Ok(Self::new(Merger::new(ids, first, &merges, chars)))
+        let split_points = SplitPoints::of_letters(&known, tokens.filter_map(|(name, _)| *name));
+        Ok(Self::new(Merger::new(ids, first, &merges, split_points)))
     }
 }

@@ -6,7 +6,7 @@ use tokenizers::{Encoding, PostProcessor as _, PostProcessorWrapper, Token};
 ///
 /// # Errors
 /// It does something else, too, or fails.
-pub(super) fn around(processor: &PostProcessorWrapper) -> Result<(Vec<u32>, Vec<u32>), String> {
+pub(super) fn affixes(processor: &PostProcessorWrapper) -> Result<(Vec<u32>, Vec<u32>), String> {
     let others = || "its post-processor does more than add tokens at both ends".to_owned();
     let mut found = None;
     // Any ids of texts will do, as long as no token that is added has one of them.
@@ -28,8 +28,8 @@ pub(super) fn around(processor: &PostProcessorWrapper) -> Result<(Vec<u32>, Vec<
         }
         let fits = |at: &usize| with[*at..*at + bare.len()] == *bare;
         let at = (0..=extra).find(fits).ok_or_else(others)?;
-        let around = (with[..at].to_vec(), with[at + bare.len()..].to_vec());
-        if found.get_or_insert_with(|| around.clone()) != &around {
+        let affixes = (with[..at].to_vec(), with[at + bare.len()..].to_vec());
+        if found.get_or_insert_with(|| affixes.clone()) != &affixes {
             return Err(others());
         }
     }

@@ -1,26 +1,26 @@
-//! How a tokenizer cuts words: its pre-tokenizers.
+//! How a tokenizer cuts pre-tokens: its pre-tokenizers.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 use tokenizers::utils::SysRegex;
 
-use super::super::byte_alphabet::byte_letters;
-use super::metaspace::Marks;
+use super::super::byte_alphabet::bytes_to_chars;
+use super::metaspace::Metaspace;
 use super::pattern::Pattern;
-use super::pre_tokenizers::{ByteStage, Stage, Stages};
+use super::pre_tokenizers::{ByteStep, Sequence, TextStep};
 use super::split::Splitter;
 
-/// How words are cut.
+/// How pre-tokens are cut.
 #[derive(Debug)]
-pub(in super::super) enum Words {
+pub(in super::super) enum PreTokenizer {
     /// By pre-tokenizers that end in bytes.
-    Stages(Stages),
+    Sequence(Sequence),
     /// At the marks of `SentencePiece`.
-    Marks(Marks),
+    Metaspace(Metaspace),
 }
 
-impl Words {
+impl PreTokenizer {
     /// From the `pre_tokenizer` of a `tokenizer.json`.
     ///
     /// # Errors
@@ -33,36 +33,36 @@ impl Words {
         };
         let first = list.first().and_then(kind);
         Ok(if matches!(first.as_deref(), None | Some("Metaspace")) {
-            Self::Marks(Marks::parse(list)?)
+            Self::Metaspace(Metaspace::parse(list)?)
         } else {
-            Self::Stages(stages(list)?)
+            Self::Sequence(sequence(list)?)
         })
     }
 
-    /// Whether words are bytes, not characters.
+    /// Whether pre-tokens are bytes, not characters.
     pub(in super::super) fn are_bytes(&self) -> bool {
-        matches!(self, Self::Stages(_))
+        matches!(self, Self::Sequence(_))
     }
 
-    /// Whether words are the bytes of the text, with nothing in front of it.
+    /// Whether pre-tokens are the bytes of the text, with nothing in front of it.
     pub(super) fn adds_nothing(&self) -> bool {
-        matches!(self, Self::Stages(stages) if !stages.adds_space)
+        matches!(self, Self::Sequence(sequence) if !sequence.adds_space)
     }
 
     /// Whether it counts if a text is the start of what was given.
     pub(super) fn ask_for_start(&self) -> bool {
-        matches!(self, Self::Marks(marks) if marks.ask_for_start())
+        matches!(self, Self::Metaspace(metaspace) if metaspace.ask_for_start())
     }
 
     /// The text as it is cut; `is_first` tells whether it is the start of what was given.
     pub(in super::super) fn apply<'text>(&self, text: &'text str, is_first: bool) -> Cow<'text, str> {
         match self {
-            Self::Stages(stages) => stages.apply(text),
-            Self::Marks(marks) => marks.apply(text, is_first),
+            Self::Sequence(sequence) => sequence.apply(text),
+            Self::Metaspace(metaspace) => metaspace.apply(text, is_first),
         }
     }
 
-    /// Visits where all words start and end, in order; together they are the text. `may_cut` tells whether nothing
+    /// Visits where all pre-tokens start and end, in order; together they are the text. `may_cut` tells whether nothing
     /// is ever merged across a place, if that is one between two ASCII characters or, with the flag, any place.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "`visit` is the hottest call of all")]
@@ -73,16 +73,16 @@ impl Words {
         visit: impl FnMut(usize, usize),
     ) {
         match self {
-            Self::Stages(stages) => stages.split(text, visit),
-            Self::Marks(marks) => marks.split(text, may_cut, visit),
+            Self::Sequence(sequence) => sequence.split(text, visit),
+            Self::Metaspace(metaspace) => metaspace.split(text, may_cut, visit),
         }
     }
 }
 
 /// Pre-tokenizers that end in bytes, in their order.
-fn stages(list: &[Value]) -> Result<Stages, String> {
-    let is_number = byte_letters().into_iter().map(char::is_numeric).collect();
-    let mut stages = Stages { text: Vec::new(), bytes: Vec::new(), is_number, adds_space: false };
+fn sequence(list: &[Value]) -> Result<Sequence, String> {
+    let is_number = bytes_to_chars().into_iter().map(char::is_numeric).collect();
+    let mut sequence = Sequence { text: Vec::new(), bytes: Vec::new(), is_number, adds_space: false };
     let mut is_bytes = false;
     for json in list {
         let kind = json.get("type").and_then(Value::as_str).unwrap_or("none");
@@ -90,19 +90,19 @@ fn stages(list: &[Value]) -> Result<Stages, String> {
         let flag = |key: &str, default| json.get(key).and_then(Value::as_bool).unwrap_or(default);
         match kind {
             // A space in front of every text; in front of every piece of a text is not done here.
-            "ByteLevel" if !is_bytes && (stages.text.is_empty() || !flag("add_prefix_space", true)) => {
+            "ByteLevel" if !is_bytes && (sequence.text.is_empty() || !flag("add_prefix_space", true)) => {
                 is_bytes = true;
-                stages.adds_space = flag("add_prefix_space", true);
+                sequence.adds_space = flag("add_prefix_space", true);
                 if flag("use_regex", true) {
-                    stages.text.push(Stage::Known(Splitter::Gpt2));
+                    sequence.text.push(TextStep::Known(Splitter::Gpt2));
                 }
             }
             "Digits" if is_bytes => {
-                stages.bytes.push(ByteStage::Digits { individual: flag("individual_digits", false) });
+                sequence.bytes.push(ByteStep::Digits { individual: flag("individual_digits", false) });
             }
-            "Digits" => stages.text.push(Stage::Digits { individual: flag("individual_digits", false) }),
+            "Digits" => sequence.text.push(TextStep::Digits { individual: flag("individual_digits", false) }),
             "Punctuation" if !is_bytes && json.get("behavior").is_some_and(|name| name == "Contiguous") => {
-                stages.text.push(Stage::Punctuation);
+                sequence.text.push(TextStep::Punctuation);
             }
             "Split"
                 if json.get("behavior").is_some_and(|name| name == "Isolated") && !flag("invert", false) =>
@@ -113,18 +113,18 @@ fn stages(list: &[Value]) -> Result<Stages, String> {
                     if pattern != "[0-9][0-9][0-9]" {
                         return Err(unknown());
                     }
-                    stages.bytes.push(ByteStage::ThreeDigits);
+                    sequence.bytes.push(ByteStep::ThreeDigits);
                 } else if let Some(splitter) = Splitter::of_pattern(pattern) {
-                    stages.text.push(Stage::Known(splitter));
+                    sequence.text.push(TextStep::Known(splitter));
                 } else if let Ok(pattern) = Pattern::new(pattern) {
-                    stages.text.push(Stage::Pattern(Box::new(pattern)));
+                    sequence.text.push(TextStep::Pattern(Box::new(pattern)));
                 } else {
                     let regex = SysRegex::new(pattern).map_err(|error| error.to_string())?;
-                    stages.text.push(Stage::Regex(regex));
+                    sequence.text.push(TextStep::Regex(regex));
                 }
             }
             _ => return Err(unknown()),
         }
     }
-    if is_bytes { Ok(stages) } else { Err("its pre-tokenizer does not make bytes".into()) }
+    if is_bytes { Ok(sequence) } else { Err("its pre-tokenizer does not make bytes".into()) }
 }

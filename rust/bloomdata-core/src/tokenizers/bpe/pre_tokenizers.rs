@@ -1,7 +1,7 @@
-//! Pre-tokenizers in a row: each cuts the pieces of the one before. Words come out as bytes.
+//! Pre-tokenizers in a row: each cuts the pieces of the one before. Pre-tokens come out as bytes.
 //!
 //! Families that are common have a splitter of their own, most other patterns are matched by [`super::pattern`]; the
-//! rest is run by the regex engine of the `tokenizers` crate, so that merging and remembering words are still ours.
+//! rest is run by the regex engine of the `tokenizers` crate, so that merging and remembering pre-tokens are still ours.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use super::split::Splitter;
 
 /// A pre-tokenizer before text becomes bytes.
 #[derive(Debug)]
-pub(super) enum Stage {
+pub(super) enum TextStep {
     /// A family's pattern.
     Known(Splitter),
     /// A pattern of sets of characters.
@@ -31,7 +31,7 @@ pub(super) enum Stage {
 
 /// A pre-tokenizer behind `ByteLevel`, which sees letters that stand for bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum ByteStage {
+pub(super) enum ByteStep {
     /// Numbers apart. Some letters that stand for bytes of other characters are numbers, too (`²` is byte B2).
     Digits {
         /// Whether each digit stands alone.
@@ -43,26 +43,26 @@ pub(super) enum ByteStage {
 
 /// All pre-tokenizers of a definition.
 #[derive(Debug)]
-pub(in super::super) struct Stages {
-    pub(super) text: Vec<Stage>,
-    pub(super) bytes: Vec<ByteStage>,
+pub(in super::super) struct Sequence {
+    pub(super) text: Vec<TextStep>,
+    pub(super) bytes: Vec<ByteStep>,
     /// Whether the letter that stands for each byte is a number.
     pub(super) is_number: Vec<bool>,
     /// Whether a space is put in front of every text that has none.
     pub(super) adds_space: bool,
 }
 
-impl Stages {
+impl Sequence {
     /// The text with the space that may be put in front.
     pub(super) fn apply<'text>(&self, text: &'text str) -> Cow<'text, str> {
         if self.adds_space && !text.starts_with(' ') { format!(" {text}").into() } else { text.into() }
     }
 
-    /// Visits where all words of a text start and end, in order; together they are the text.
+    /// Visits where all pre-tokens of a text start and end, in order; together they are the text.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "`visit` is the hottest call of all")]
     pub(super) fn split(&self, text: &str, mut visit: impl FnMut(usize, usize)) {
-        if let ([Stage::Known(splitter)], []) = (&self.text[..], &self.bytes[..]) {
+        if let ([TextStep::Known(splitter)], []) = (&self.text[..], &self.bytes[..]) {
             splitter.split(text, visit);
         } else if !text.is_empty() {
             self.split_text(&self.text, text, 0, &mut visit);
@@ -71,12 +71,12 @@ impl Stages {
 
     /// Whether a pattern is left to a regex engine, which may give up on a text.
     pub(super) fn may_fail(&self) -> bool {
-        self.text.iter().any(|stage| matches!(stage, Stage::Regex(_)))
+        self.text.iter().any(|step| matches!(step, TextStep::Regex(_)))
     }
 
     /// `start` is where the piece `text` stands.
-    fn split_text(&self, stages: &[Stage], text: &str, start: usize, visit: &mut dyn FnMut(usize, usize)) {
-        let Some((stage, rest)) = stages.split_first() else {
+    fn split_text(&self, steps: &[TextStep], text: &str, start: usize, visit: &mut dyn FnMut(usize, usize)) {
+        let Some((step, rest)) = steps.split_first() else {
             return self.split_bytes(&self.bytes, text.as_bytes(), start, visit);
         };
         let mut next = |from: usize, end: usize| {
@@ -84,10 +84,10 @@ impl Stages {
                 self.split_text(rest, &text[from..end], start + from, visit);
             }
         };
-        match stage {
-            Stage::Known(splitter) => splitter.split(text, next),
-            Stage::Pattern(pattern) => pattern.split(text, next),
-            Stage::Regex(regex) => {
+        match step {
+            TextStep::Known(splitter) => splitter.split(text, next),
+            TextStep::Pattern(pattern) => pattern.split(text, next),
+            TextStep::Regex(regex) => {
                 let mut from = 0;
                 for (start, end) in regex.find_iter(text) {
                     next(from, start);
@@ -96,8 +96,8 @@ impl Stages {
                 }
                 next(from, text.len());
             }
-            Stage::Digits { individual } => split_by(text, char::is_numeric, *individual, next),
-            Stage::Punctuation => {
+            TextStep::Digits { individual } => split_by(text, char::is_numeric, *individual, next),
+            TextStep::Punctuation => {
                 let is_punctuation = |letter: char| letter.is_ascii_punctuation() || letter.is_punctuation();
                 split_by(text, is_punctuation, false, next);
             }
@@ -106,16 +106,16 @@ impl Stages {
 
     fn split_bytes(
         &self,
-        stages: &[ByteStage],
+        steps: &[ByteStep],
         bytes: &[u8],
         start: usize,
         visit: &mut dyn FnMut(usize, usize),
     ) {
-        let Some((stage, rest)) = stages.split_first() else { return visit(start, start + bytes.len()) };
+        let Some((step, rest)) = steps.split_first() else { return visit(start, start + bytes.len()) };
         let mut from = 0;
         while from < bytes.len() {
-            let end = match stage {
-                ByteStage::Digits { individual } => {
+            let end = match step {
+                ByteStep::Digits { individual } => {
                     let is_number = |at: usize| self.is_number[usize::from(bytes[at])];
                     if *individual && is_number(from) {
                         from + 1
@@ -125,7 +125,7 @@ impl Stages {
                             .unwrap_or(bytes.len())
                     }
                 }
-                ByteStage::ThreeDigits => {
+                ByteStep::ThreeDigits => {
                     let is_match = |at: usize| {
                         bytes.get(at..at + 3).is_some_and(|three| three.iter().all(u8::is_ascii_digit))
                     };

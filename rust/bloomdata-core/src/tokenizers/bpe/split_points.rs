@@ -1,8 +1,8 @@
-//! Where words may be cut, and which characters may be merged before all else.
+//! Where pre-tokens may be cut, and which characters may be merged before all else.
 //!
 //! Both follow from which tokens lie across the boundary of two neighbours `a|b`, found when a tokenizer is loaded:
 //!
-//! - No token at all: nothing is ever merged across, so the word may be cut there. A long run of Chinese falls into
+//! - No token at all: nothing is ever merged across, so the pre-token may be cut there. A long run of Chinese falls into
 //!   parts of two characters, and parts are in the cache far more often than runs.
 //! - Only tokens with the whole of `a` and the whole of `b`: then `a` and `b` become whole by themselves, so their own
 //!   merges may be done first, once for all. That leaves a fourth of the merges.
@@ -38,7 +38,7 @@ enum Boundary {
 
 /// What is known about characters; nothing for a tokenizer that may not use it.
 #[derive(Debug)]
-pub(super) struct Chars {
+pub(super) struct SplitPoints {
     table: Vec<Known>,
     /// Longer characters, where symbols are characters.
     longer: Option<BTreeMap<u32, u32>>,
@@ -57,7 +57,7 @@ struct Known {
     heads: u16,
 }
 
-/// A character in a word, or a byte that belongs to none.
+/// A character in a pre-token, or a byte that belongs to none.
 #[derive(Clone, Copy)]
 struct Letter {
     code: u32,
@@ -65,8 +65,8 @@ struct Letter {
     known: Option<Known>,
 }
 
-impl Chars {
-    /// Nothing: words start as bytes and are not cut.
+impl SplitPoints {
+    /// Nothing: pre-tokens start as bytes and are not cut.
     pub(super) fn none() -> Self {
         Self {
             table: Vec::new(),
@@ -190,20 +190,20 @@ impl Chars {
         left < 0x80 && right < 0x80 && !self.ascii[usize::from(left) << 7 | usize::from(right)]
     }
 
-    /// Visits the symbols that a word starts with; `ids` tells which bytes have one.
-    pub(super) fn start(&self, word: &[u8], ids: &[u32], mut visit: impl FnMut(u32)) {
+    /// Visits the symbols that a pre-token starts with; `ids` tells which bytes have one.
+    pub(super) fn start(&self, pre_token: &[u8], ids: &[u32], mut visit: impl FnMut(u32)) {
         if self.table.is_empty() {
-            let known = word.iter().filter(|&&byte| ids[usize::from(byte)] != NO_ID);
+            let known = pre_token.iter().filter(|&&byte| ids[usize::from(byte)] != NO_ID);
             return known.for_each(|&byte| visit(byte.into()));
         }
-        if word.is_ascii() {
-            return word.iter().for_each(|&byte| visit(byte.into()));
+        if pre_token.is_ascii() {
+            return pre_token.iter().for_each(|&byte| visit(byte.into()));
         }
         let (mut at, mut before) = (0, Boundary::Closed);
-        let mut letter = self.letter(word, 0);
-        while at < word.len() {
+        let mut letter = self.letter(pre_token, 0);
+        while at < pre_token.len() {
             let end = at + letter.size;
-            let next = if end < word.len() { Some(self.letter(word, end)) } else { None };
+            let next = if end < pre_token.len() { Some(self.letter(pre_token, end)) } else { None };
             let after = next.map_or(Boundary::Closed, |next| self.boundary(letter, next));
             match letter.known {
                 Some(Known { symbol, .. })
@@ -211,22 +211,22 @@ impl Chars {
                 {
                     visit(symbol);
                 }
-                _ => word[at..end].iter().for_each(|&byte| visit(byte.into())),
+                _ => pre_token[at..end].iter().for_each(|&byte| visit(byte.into())),
             }
             (at, before, letter) = (end, after, next.unwrap_or(letter));
         }
     }
 
-    /// Visits the parts of a word that no token leaves, in order; together they are the word. A part that is one
+    /// Visits the parts of a pre-token that no token leaves, in order; together they are the pre-token. A part that is one
     /// character comes with its code.
-    pub(super) fn parts(&self, word: &[u8], mut visit: impl FnMut(usize, usize, Option<u32>)) {
-        if self.table.is_empty() || word.is_empty() {
-            return visit(0, word.len(), None);
+    pub(super) fn parts(&self, pre_token: &[u8], mut visit: impl FnMut(usize, usize, Option<u32>)) {
+        if self.table.is_empty() || pre_token.is_empty() {
+            return visit(0, pre_token.len(), None);
         }
-        let mut letter = self.letter(word, 0);
+        let mut letter = self.letter(pre_token, 0);
         let (mut from, mut at, mut code) = (0, letter.size, Some(letter.code));
-        while at < word.len() {
-            let next = self.letter(word, at);
+        while at < pre_token.len() {
+            let next = self.letter(pre_token, at);
             if self.boundary(letter, next) == Boundary::Closed {
                 visit(from, at, code);
                 (from, code) = (at, Some(next.code));
@@ -236,7 +236,7 @@ impl Chars {
             at += next.size;
             letter = next;
         }
-        visit(from, word.len(), code);
+        visit(from, pre_token.len(), code);
     }
 
     #[inline(always)]
@@ -266,12 +266,12 @@ impl Chars {
         }
     }
 
-    /// The character at `at`. Words may begin and end inside one: stages behind `ByteLevel` cut bytes.
+    /// The character at `at`. Pre-tokens may begin and end inside one: stages behind `ByteLevel` cut bytes.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "for each character of Chinese, where a call is a tenth of all")]
-    fn letter(&self, word: &[u8], at: usize) -> Letter {
+    fn letter(&self, pre_token: &[u8], at: usize) -> Letter {
         let low = |byte: u8| u32::from(byte & 0x3f);
-        let (code, size) = match word[at..] {
+        let (code, size) = match pre_token[at..] {
             [first @ ..0x80, ..] => (u32::from(first), 1),
             [first @ 0xc2..=0xdf, second, ..] if is_continuation(second) => {
                 (u32::from(first & 0x1f) << 6 | low(second), 2)
@@ -367,13 +367,13 @@ impl BitSet {
     }
 
     fn insert(&mut self, left: u32, right: u32) {
-        let (word, bit) = Self::bit(left, right);
-        self.0[word] |= 1 << bit;
+        let (at, bit) = Self::bit(left, right);
+        self.0[at] |= 1 << bit;
     }
 
     fn contains(&self, left: u32, right: u32) -> bool {
-        let (word, bit) = Self::bit(left, right);
-        self.0[word] >> bit & 1 == 1
+        let (at, bit) = Self::bit(left, right);
+        self.0[at] >> bit & 1 == 1
     }
 }
 

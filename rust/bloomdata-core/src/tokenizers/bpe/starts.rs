@@ -2,9 +2,9 @@
 //!
 //! In `…xaby…`, `a` and `b` are merged with each other before anything else happens to them if no merge of a lower rank can
 //! take one of them away: none of what ends with `x` with `a` alone, and none of `b` alone with what starts with `y`.
-//! Whatever becomes of the rest of the word, only such merges could. And what they make must not be merged by a lower rank
+//! Whatever becomes of the rest of the pre-token, only such merges could. And what they make must not be merged by a lower rank
 //! than theirs, as merge lists in a strange order would have it: that merge would come too early. So they are all done at
-//! once, without a search for the lowest rank, and they are many of the merges of an English word.
+//! once, without a search for the lowest rank, and they are many of the merges of an English pre-token.
 
 use super::interleaved::SCANNED;
 use super::merges::Merge;
@@ -64,17 +64,17 @@ impl Starts {
         &mut self.0[usize::from(left) << 8 | usize::from(right)]
     }
 
-    /// The symbols that a word starts with, and how many.
-    pub(super) fn start(&self, word: &[u8], symbols: &mut [u32; SCANNED]) -> usize {
-        let of = |at: usize| match word.get(at..at + 2) {
+    /// The symbols that a pre-token starts with, and how many.
+    pub(super) fn start(&self, pre_token: &[u8], symbols: &mut [u32; SCANNED]) -> usize {
+        let of = |at: usize| match pre_token.get(at..at + 2) {
             Some(two) => self.0[usize::from(two[0]) << 8 | usize::from(two[1])],
             None => NO_START,
         };
         let (mut at, mut count, mut before) = (0, 0, NO_START);
-        while at < word.len() {
+        while at < pre_token.len() {
             let (here, behind) = (of(at), of(at + 1));
             let is_first = here.rank < before.takes_second && here.rank < behind.takes_first;
-            symbols[count] = if is_first { here.made } else { u32::from(word[at]) };
+            symbols[count] = if is_first { here.made } else { u32::from(pre_token[at]) };
             count += 1;
             (at, before) = if is_first { (at + 2, behind) } else { (at + 1, here) };
         }
@@ -110,9 +110,9 @@ mod tests {
         all.iter().filter_map(pair).collect()
     }
 
-    fn started(starts: &Starts, word: &str) -> Vec<u32> {
+    fn started(starts: &Starts, pre_token: &str) -> Vec<u32> {
         let mut symbols = [0; SCANNED];
-        let count = starts.start(word.as_bytes(), &mut symbols);
+        let count = starts.start(pre_token.as_bytes(), &mut symbols);
         symbols[..count].to_vec()
     }
 
@@ -176,7 +176,7 @@ mod tests {
         fn early_merges_change_nothing(
             parts in vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..12),
             order in vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..4),
-            words in vec("[a-d]{1,12}", 16),
+            pre_tokens in vec("[a-d]{1,12}", 16),
         ) {
             let mut tokens: Vec<String> = ["a", "b", "c", "d"].map(String::from).to_vec();
             let mut pairs = Vec::new();
@@ -190,9 +190,9 @@ mod tests {
                 pairs.swap(left.index(size), right.index(size));
             }
             let (starts, merges) = made(&pairs);
-            for word in words {
-                let expected = merged(word.bytes().map(u32::from).collect(), &merges);
-                prop_assert_eq!(merged(started(&starts, &word), &merges), expected, "{} by {:?}", word, pairs);
+            for pre_token in pre_tokens {
+                let expected = merged(pre_token.bytes().map(u32::from).collect(), &merges);
+                prop_assert_eq!(merged(started(&starts, &pre_token), &merges), expected, "{} by {:?}", pre_token, pairs);
             }
         }
     }

@@ -1,8 +1,8 @@
-//! Tables of words and their ids.
+//! Tables of pre-tokens and their ids.
 //!
-//! Keys are compared whole: a hash alone would not be exact. A word stands in one line of memory, that of its hash, or, if
+//! Keys are compared whole: a hash alone would not be exact. A pre-token stands in one line of memory, that of its hash, or, if
 //! there was no room for it, in the line's neighbour. Tables start small enough for the nearest cache and double as long as
-//! new words keep coming, up to their bound; then a new word takes the place of the oldest of both lines.
+//! new pre-tokens keep coming, up to their bound; then a new pre-token takes the place of the oldest of both lines.
 
 use super::super::memory::{filled, prefetch};
 
@@ -17,22 +17,22 @@ pub(super) fn push(arena: &mut Vec<u32>, ids: &[u32]) -> (u32, u32) {
     (start, u32::try_from(ids.len()).unwrap_or(0))
 }
 
-/// The highest byte of a key: the word's size in its lower bits, above them how many ids a slot has, in three bits.
+/// The highest byte of a key: the pre-token's size in its lower bits, above them how many ids a slot has, in three bits.
 const COUNT_SHIFT: [u32; 2] = [60, 61];
 const COUNT_BITS: u64 = 7;
 /// The count that stands for "in the arena": the first two ids are its start and its number.
 const ELSEWHERE: u64 = COUNT_BITS;
-/// In the first slot of a line of several: its neighbour may have words of this line, or it words of the neighbour.
+/// In the first slot of a line of several: its neighbour may have pre-tokens of this line, or it pre-tokens of the neighbour.
 const OVERFLOWS: u64 = 1 << 63;
 
-/// The key of a word, and its hash. All zero but for the hash for a word that is too long.
+/// The key of a pre-token, and its hash. All zero but for the hash for a pre-token that is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key<const K: usize> {
     pub(super) key: [u64; K],
     pub(super) hash: usize,
 }
 
-/// Lines of `N` slots for words of `8 * K - 1` bytes and up to `I` ids.
+/// Lines of `N` slots for pre-tokens of `8 * K - 1` bytes and up to `I` ids.
 #[derive(Debug)]
 pub(super) struct Table<const K: usize, const I: usize, const N: usize> {
     lines: Vec<Line<K, I, N>>,
@@ -54,7 +54,7 @@ impl<const K: usize, const I: usize> Slot<K, I> {
     const SHIFT: u32 = COUNT_SHIFT[K / 4];
 
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+    #[allow(clippy::inline_always, reason = "the hottest call of all: one per pre-token")]
     fn is_of(&self, key: [u64; K]) -> bool {
         let mut differing = (self.key[K - 1] ^ key[K - 1]) << (64 - Self::SHIFT);
         for (found, wanted) in self.key[..K - 1].iter().zip(&key) {
@@ -63,8 +63,8 @@ impl<const K: usize, const I: usize> Slot<K, I> {
         differing == 0
     }
 
-    /// The key of its word.
-    fn word(&self) -> [u64; K] {
+    /// The key of its pre-token.
+    fn pre_token_key(&self) -> [u64; K] {
         let mut key = self.key;
         key[K - 1] = key[K - 1] << (64 - Self::SHIFT) >> (64 - Self::SHIFT);
         key
@@ -79,14 +79,14 @@ impl<const K: usize, const I: usize, const N: usize> Line<K, I, N> {
     const EMPTY: Self = Self([Slot { key: [0; K], ids: [0; I] }; N]);
 
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+    #[allow(clippy::inline_always, reason = "the hottest call of all: one per pre-token")]
     fn find(&self, key: [u64; K]) -> Option<&Slot<K, I>> {
         self.0.iter().find(|slot| slot.is_of(key))
     }
 
     /// Whether the neighbour has to be asked, too. Lines of one slot do not know.
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+    #[allow(clippy::inline_always, reason = "the hottest call of all: one per pre-token")]
     fn overflows(&self) -> bool {
         N == 1 || self.0[0].key[K - 1] & OVERFLOWS != 0
     }
@@ -128,7 +128,7 @@ impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
     }
 
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+    #[allow(clippy::inline_always, reason = "the hottest call of all: one per pre-token")]
     fn slot(&self, key: [u64; K], hash: usize) -> Option<&Slot<K, I>> {
         let at = self.home(hash);
         let line = &self.lines[at];
@@ -138,21 +138,21 @@ impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
         }
     }
 
-    /// Takes the ids of all words that are known and have their ids here; returns how many ids that are. `ready` must have
-    /// room for `I` ids a word. Of the other words `left` is told the place, how many ids come before theirs, and whether
+    /// Takes the ids of all pre-tokens that are known and have their ids here; returns how many ids that are. `ready` must have
+    /// room for `I` ids a pre-token. Of the other pre-tokens `left` is told the place, how many ids come before theirs, and whether
     /// they are known: then their ids are in the arena, and on their way from memory.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     pub(super) fn take(
         &self,
-        words: &[Key<K>],
+        keys: &[Key<K>],
         arena: &[u32],
         ready: &mut [u32],
         mut left: impl FnMut(usize, usize, bool),
     ) -> usize {
         let mut count = 0;
-        for (at, word) in words.iter().enumerate() {
-            let slot = if word.key[K - 1] == 0 { None } else { self.slot(word.key, word.hash) };
+        for (at, wanted) in keys.iter().enumerate() {
+            let slot = if wanted.key[K - 1] == 0 { None } else { self.slot(wanted.key, wanted.hash) };
             let number = slot.map_or(ELSEWHERE, |slot| slot.key[K - 1] >> Self::SHIFT & COUNT_BITS);
             // All at once, of which some may not count: cheaper than a copy of unknown size.
             match (ready.get_mut(count..).and_then(<[u32]>::first_chunk_mut), slot) {
@@ -171,7 +171,7 @@ impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
         count
     }
 
-    /// The ids of a word, wherever they are.
+    /// The ids of a pre-token, wherever they are.
     pub(super) fn find<'a>(&'a self, key: [u64; K], hash: usize, arena: &'a [u32]) -> Option<&'a [u32]> {
         let slot = self.slot(key, hash)?;
         let count = slot.key[K - 1] >> Self::SHIFT & COUNT_BITS;
@@ -205,7 +205,7 @@ impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
 
     /// Asks for the memory of a hash.
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "one of the two hottest calls: one a word")]
+    #[allow(clippy::inline_always, reason = "one of the two hottest calls: one per pre-token")]
     pub(super) fn prefetch(&self, hash: usize) {
         let at = self.home(hash);
         prefetch(&self.lines[at]);
@@ -216,7 +216,7 @@ impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
 
     /// The line of a hash.
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+    #[allow(clippy::inline_always, reason = "the hottest call of all: one per pre-token")]
     fn home(&self, hash: usize) -> usize {
         hash & (self.lines.len() - 1)
     }
@@ -239,12 +239,12 @@ impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
         self.used = 0;
         for line in old {
             for mut slot in line.0 {
-                let word = slot.word();
-                if word[K - 1] != 0 {
+                let key = slot.pre_token_key();
+                if key[K - 1] != 0 {
                     if N > 1 {
                         slot.key[K - 1] &= !OVERFLOWS;
                     }
-                    self.put(slot, hash(word));
+                    self.put(slot, hash(key));
                 }
             }
         }
@@ -268,28 +268,28 @@ const MASKS: [[u64; 4]; 32] = {
 
 /// Up to `8 * K - 1` bytes and their number.
 #[inline(always)]
-#[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+#[allow(clippy::inline_always, reason = "the hottest call of all: one per pre-token")]
 pub(super) fn key<const K: usize>(text: &[u8], from: usize, size: usize) -> [u64; K] {
-    let words = |bytes: &[u8]| {
-        let words = bytes.as_chunks::<8>().0;
-        std::array::from_fn(|at| u64::from_le_bytes(words[at]))
+    let load = |bytes: &[u8]| {
+        let chunks = bytes.as_chunks::<8>().0;
+        std::array::from_fn(|at| u64::from_le_bytes(chunks[at]))
     };
     let mut key: [u64; K] = if let Some(bytes) = text.get(from..from + 8 * K) {
-        words(bytes)
+        load(bytes)
     } else {
         let mut bytes = [0; 32];
         bytes[..size].copy_from_slice(&text[from..from + size]);
-        words(&bytes)
+        load(&bytes)
     };
-    for (word, mask) in key.iter_mut().zip(&MASKS[size % 32]) {
-        *word &= mask;
+    for (part, mask) in key.iter_mut().zip(&MASKS[size % 32]) {
+        *part &= mask;
     }
     key[K - 1] |= (size as u64) << 56;
     key
 }
 
 #[inline(always)]
-#[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+#[allow(clippy::inline_always, reason = "the hottest call of all: one per pre-token")]
 pub(super) fn hash<const K: usize>(key: [u64; K]) -> usize {
     let mut all = 0;
     for pair in key.chunks_exact(2) {
@@ -300,7 +300,7 @@ pub(super) fn hash<const K: usize>(key: [u64; K]) -> usize {
 
 /// Both halves of a product as one.
 #[inline(always)]
-#[allow(clippy::inline_always, reason = "the hottest call of all: one a word")]
+#[allow(clippy::inline_always, reason = "the hottest call of all: one per pre-token")]
 pub(super) fn folded(left: u64, right: u64) -> u64 {
     let bytes = (u128::from(left) * u128::from(right)).to_le_bytes();
     let [low, high] = [0, 8].map(|from| u64::from_le_bytes(std::array::from_fn(|at| bytes[from + at])));
@@ -311,17 +311,17 @@ pub(super) fn folded(left: u64, right: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// Ids of a word: one to six of them, so that some are in the arena.
+    /// Ids of a pre-token: one to six of them, so that some are in the arena.
     fn ids(number: u32) -> Vec<u32> {
         (0..=number % 6).map(|at| 1000 * number + at).collect()
     }
 
-    /// Keeps so many words, and returns how many of them are found at the end; none is ever found with other ids.
+    /// Keeps so many pre-tokens, and returns how many of them are found at the end; none is ever found with other ids.
     fn found<const K: usize, const I: usize, const N: usize>(max_bytes: usize, count: u32) -> usize {
         let (mut table, mut arena) = (Table::<K, I, N>::new(max_bytes), Vec::new());
         let key = |number: u32| {
-            let word = format!("{number:07}");
-            key::<K>(word.as_bytes(), 0, word.len())
+            let text = format!("{number:07}");
+            key::<K>(text.as_bytes(), 0, text.len())
         };
         let mut found = 0;
         for last in 0..count {
@@ -338,9 +338,9 @@ mod tests {
 
             let mut ready = vec![0; 2 * I];
             let mut left = None;
-            let word = Key { key: place.0, hash: place.1 };
-            let taken =
-                table.take(&[word], &arena, &mut ready, |at, before, known| left = Some((at, before, known)));
+            let wanted = Key { key: place.0, hash: place.1 };
+            let taken = table
+                .take(&[wanted], &arena, &mut ready, |at, before, known| left = Some((at, before, known)));
             match left {
                 None => assert_eq!(at, Some(&ready[..taken])),
                 Some(left) => assert_eq!((left, taken), ((0, 0, at.is_some()), 0)),
@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn words_that_are_found_have_their_own_ids_in_a_full_table() {
-        // 32 slots of short words, 16 of longer ones, nearly all of them taken.
+        // 32 slots of short pre-tokens, 16 of longer ones, nearly all of them taken.
         assert!((28..33).contains(&found::<2, 4, 2>(1 << 10, 4000)));
         assert!((14..17).contains(&found::<4, 8, 1>(1 << 10, 4000)));
     }

@@ -1,6 +1,6 @@
-//! Random small models: a batch of words must become what a slow and obvious reference makes of each word.
+//! Random small models: a batch of pre-tokens must become what a slow and obvious reference makes of each pre-token.
 //!
-//! Merges are mostly pairs that do stand next to each other in some word, so that they have something to do; then lists
+//! Merges are mostly pairs that do stand next to each other in some pre-token, so that they have something to do; then lists
 //! are put out of order, pairs repeated and merges dropped, as no trainer would, but as a file may.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::super::byte_alphabet::byte_letters;
+use super::super::byte_alphabet::bytes_to_chars;
 use super::file;
 use super::model::{Memory, Model};
 
@@ -30,7 +30,7 @@ struct Small {
 /// What becomes of a model and its list of merges next.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// A pair that is left in a word is merged.
+    /// A pair that is left in a pre-token is merged.
     Merge,
     /// Any two tokens are merged.
     MergeAny,
@@ -42,7 +42,7 @@ enum Step {
     Repeat,
     /// A merge is dropped, but what it makes is still in the vocabulary.
     Drop,
-    /// A part of a word is a token, but no merge makes it.
+    /// A part of a pre-token is a token, but no merge makes it.
     Token,
 }
 
@@ -53,11 +53,11 @@ impl Small {
         Self { vocab, merges: Vec::new(), ignore_merges }
     }
 
-    fn step(&mut self, words: &[Vec<u8>], step: Step, [first, second]: [Index; 2]) {
-        let word = first.get(words);
+    fn step(&mut self, pre_tokens: &[Vec<u8>], step: Step, [first, second]: [Index; 2]) {
+        let pre_token = first.get(pre_tokens);
         match step {
             Step::Merge => {
-                let parts = self.parts(word);
+                let parts = self.parts(pre_token);
                 if parts.len() > 1 {
                     let at = second.index(parts.len() - 1);
                     self.merge(&parts[at], &parts[at + 1]);
@@ -75,8 +75,8 @@ impl Small {
                 }
             }
             Step::Token => {
-                let end = 1 + second.index(word.len());
-                self.take(word[..end].to_vec());
+                let end = 1 + second.index(pre_token.len());
+                self.take(pre_token[..end].to_vec());
             }
             _ if self.merges.is_empty() => {}
             Step::Swap => {
@@ -106,7 +106,7 @@ impl Small {
     }
 
     fn json(&self) -> String {
-        let letters = byte_letters();
+        let letters = bytes_to_chars();
         let name = |token: &[u8]| token.iter().map(|&byte| letters[usize::from(byte)]).collect::<String>();
         let vocab: BTreeMap<String, u32> =
             self.ids().into_iter().map(|(token, id)| (name(token), id)).collect();
@@ -114,11 +114,11 @@ impl Small {
         serde_json::json!({"vocab": vocab, "merges": merges, "ignore_merges": self.ignore_merges}).to_string()
     }
 
-    /// What merges leave of a word: the pair of the lowest rank first, of these the leftmost; of equal pairs in the list
+    /// What merges leave of a pre-token: the pair of the lowest rank first, of these the leftmost; of equal pairs in the list
     /// the last counts.
-    fn parts(&self, word: &[u8]) -> Vec<Vec<u8>> {
+    fn parts(&self, pre_token: &[u8]) -> Vec<Vec<u8>> {
         let ranks: BTreeMap<_, _> = self.merges.iter().zip(0..).collect();
-        let bytes = word.iter().map(|&byte| vec![byte]);
+        let bytes = pre_token.iter().map(|&byte| vec![byte]);
         let mut parts: Vec<_> = bytes.filter(|byte| self.vocab.contains(byte)).collect();
         loop {
             let pairs = parts.windows(2).map(|two| (two[0].clone(), two[1].clone()));
@@ -129,33 +129,34 @@ impl Small {
         }
     }
 
-    /// The ids of a word: its own, if it is a token and merges are ignored, else those of its parts.
-    fn expected(&self, word: &[u8]) -> Vec<u32> {
+    /// The ids of a pre-token: its own, if it is a token and merges are ignored, else those of its parts.
+    fn expected(&self, pre_token: &[u8]) -> Vec<u32> {
         let ids = self.ids();
-        match ids.get(word) {
+        match ids.get(pre_token) {
             Some(&id) if self.ignore_merges => vec![id],
-            _ => self.parts(word).iter().map(|part| ids[part.as_slice()]).collect(),
+            _ => self.parts(pre_token).iter().map(|part| ids[part.as_slice()]).collect(),
         }
     }
 
-    /// Takes all words at once, twice: the second time the cache has many of them.
-    fn check(&self, words: &[&[u8]]) {
+    /// Takes all pre-tokens at once, twice: the second time the cache has many of them.
+    fn check(&self, pre_tokens: &[&[u8]]) {
         let json = self.json();
         let model = Model::of_bytes(&file::read(&json).unwrap()).unwrap();
-        let (text, mut memory) = (words.concat(), Memory::default());
+        let (text, mut memory) = (pre_tokens.concat(), Memory::default());
         let mut end = 0;
-        let ends: Vec<_> = words
+        let ends: Vec<_> = pre_tokens
             .iter()
-            .map(|word| {
-                end += word.len();
+            .map(|pre_token| {
+                end += pre_token.len();
                 end
             })
             .collect();
-        let known: BTreeMap<_, _> = words.iter().map(|&word| (word, self.expected(word))).collect();
-        let expected: Vec<u32> = words.iter().flat_map(|word| &known[word]).copied().collect();
+        let known: BTreeMap<_, _> =
+            pre_tokens.iter().map(|&pre_token| (pre_token, self.expected(pre_token))).collect();
+        let expected: Vec<u32> = pre_tokens.iter().flat_map(|pre_token| &known[pre_token]).copied().collect();
         for turn in ["at first", "from the cache"] {
             let mut found = Vec::new();
-            model.words(&text, 0, &ends, &mut memory, &mut found);
+            model.encode(&text, 0, &ends, &mut memory, &mut found);
             if found != expected {
                 self.show_first(&model, &known, turn);
             }
@@ -163,10 +164,10 @@ impl Small {
     }
 
     fn show_first(&self, model: &Model, known: &BTreeMap<&[u8], Vec<u32>>, turn: &str) {
-        for (&word, expected) in known {
+        for (&pre_token, expected) in known {
             let mut found = Vec::new();
-            model.words(word, 0, &[word.len()], &mut Memory::default(), &mut found);
-            assert_eq!(&found, expected, "{turn}, and alone: {word:x?} by {:x?}", self.merges);
+            model.encode(pre_token, 0, &[pre_token.len()], &mut Memory::default(), &mut found);
+            assert_eq!(&found, expected, "{turn}, and alone: {pre_token:x?} by {:x?}", self.merges);
         }
         panic!("{turn}, but not alone: by {:x?}", self.merges);
     }
@@ -185,18 +186,18 @@ fn steps() -> impl Strategy<Value = Vec<(Step, [Index; 2])>> {
     vec((step, any::<[Index; 2]>()), 0..40)
 }
 
-/// Words of 1 to 80 bytes, mostly of a few different characters: these meet their merges.
-fn word() -> impl Strategy<Value = Vec<u8>> {
+/// Pre-tokens of 1 to 80 bytes, mostly of a few different characters: these meet their merges.
+fn pre_token() -> impl Strategy<Value = Vec<u8>> {
     let few = vec(select(&ATOMS), 1..4);
     (few, prop_oneof![3 => 1..8_usize, 2 => 8..24_usize, 1 => 24..81_usize], any::<[Index; 8]>()).prop_map(
         |(few, size, order)| {
             let letters = order.iter().cycle().enumerate();
-            let mut word: String =
+            let mut pre_token: String =
                 letters.map(|(at, index)| few[(index.index(97) + at / 8) % few.len()]).take(size).collect();
-            while word.len() > 80 {
-                word.pop();
+            while pre_token.len() > 80 {
+                pre_token.pop();
             }
-            word.into_bytes()
+            pre_token.into_bytes()
         },
     )
 }
@@ -205,7 +206,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
     fn words_become_what_the_reference_makes_of_them(
-        pool in vec(word(), 1..40),
+        pool in vec(pre_token(), 1..40),
         steps in steps(),
         order in vec(any::<[Index; 2]>(), 1..300),
         lacks in proptest::bool::weighted(0.1),
@@ -215,19 +216,19 @@ proptest! {
         for (step, indices) in steps {
             small.step(&pool, step, indices);
         }
-        let mut words = Vec::new();
+        let mut pre_tokens = Vec::new();
         for [which, at] in order {
-            // Stages behind `ByteLevel` may cut a word anywhere, in the middle of a character, too.
-            let word = which.get(&pool).as_slice();
-            let at = at.index(4 * word.len());
-            let (left, right) = word.split_at(if at < word.len() { at } else { 0 });
-            words.extend([left, right].into_iter().filter(|word| !word.is_empty()));
+            // Stages behind `ByteLevel` may cut a pre-token anywhere, in the middle of a character, too.
+            let pre_token = which.get(&pool).as_slice();
+            let at = at.index(4 * pre_token.len());
+            let (left, right) = pre_token.split_at(if at < pre_token.len() { at } else { 0 });
+            pre_tokens.extend([left, right].into_iter().filter(|pre_token| !pre_token.is_empty()));
         }
-        small.check(&words);
+        small.check(&pre_tokens);
     }
 }
 
-/// What its merges make of `aba` counts where it is part of a word, its own id where it is the word.
+/// What its merges make of `aba` counts where it is part of a pre-token, its own id where it is the pre-token.
 #[test]
 fn a_part_of_a_word_is_no_word() {
     let mut small = Small::new(false, true);
@@ -235,9 +236,9 @@ fn a_part_of_a_word_is_no_word() {
     // Else `b|a` would be cut.
     small.merge(b"b", b"a");
     small.take(b"aba".to_vec());
-    let words = ["aba", "字aba", "aba", "aba字ab字aba", "cabac"].map(str::as_bytes);
-    small.check(&words);
-    small.check(&[words[3], words[0], words[1]]);
+    let pre_tokens = ["aba", "字aba", "aba", "aba字ab字aba", "cabac"].map(str::as_bytes);
+    small.check(&pre_tokens);
+    small.check(&[pre_tokens[3], pre_tokens[0], pre_tokens[1]]);
 }
 
 /// `abc` is made by two pairs; whichever it was, it is merged with `d`, and with `x`.
@@ -249,10 +250,10 @@ fn a_token_that_two_pairs_make_is_one_token() {
         small.merge(left.as_bytes(), right.as_bytes());
     }
     small.merges.swap(0, 1);
-    let words = ["abcd", "xabc", "xabcd", "yabcd", "abc", "bcd"].map(str::as_bytes);
-    small.check(&words);
+    let pre_tokens = ["abcd", "xabc", "xabcd", "yabcd", "abc", "bcd"].map(str::as_bytes);
+    small.check(&pre_tokens);
     small.merges.swap(0, 1);
-    small.check(&words);
+    small.check(&pre_tokens);
 }
 
 /// The second `ab+c` comes behind `c+d`.
@@ -265,27 +266,27 @@ fn of_equal_pairs_the_last_counts() {
     small.check(&["abcd", "abc", "abcdabc"].map(str::as_bytes));
 }
 
-/// Enough for the tables of the cache to grow twice, and for words to displace each other.
+/// Enough for the tables of the cache to grow twice, and for pre-tokens to displace each other.
 #[test]
 fn ids_are_the_same_when_tables_grow() {
-    let words: Vec<Vec<u8>> = (0..12_000_usize)
+    let pre_tokens: Vec<Vec<u8>> = (0..12_000_usize)
         .map(|number| {
             let mut rest = number;
-            let mut word = if number % 3 == 0 { " cab".repeat(4).into_bytes() } else { Vec::new() };
+            let mut pre_token = if number % 3 == 0 { " cab".repeat(4).into_bytes() } else { Vec::new() };
             while rest > 0 {
-                word.extend_from_slice(ATOMS[rest % 10].as_bytes());
+                pre_token.extend_from_slice(ATOMS[rest % 10].as_bytes());
                 rest /= 10;
             }
-            word.push(b'b');
-            word
+            pre_token.push(b'b');
+            pre_token
         })
         .collect();
     let mut small = Small::new(false, true);
     for at in 0..30 {
-        let word = &words[at * 397];
-        let parts = small.parts(word);
+        let pre_token = &pre_tokens[at * 397];
+        let parts = small.parts(pre_token);
         small.merge(&parts[parts.len() - 2].clone(), &parts[parts.len() - 1].clone());
     }
-    let twice: Vec<&[u8]> = words.iter().chain(&words).map(Vec::as_slice).collect();
+    let twice: Vec<&[u8]> = pre_tokens.iter().chain(&pre_tokens).map(Vec::as_slice).collect();
     small.check(&twice);
 }

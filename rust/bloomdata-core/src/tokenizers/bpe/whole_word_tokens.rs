@@ -1,12 +1,12 @@
-//! Words that are one token, for those that are seen for the first time: a fourth of them, and no merge is needed.
+//! Pre-tokens that are one token, for those that are seen for the first time: a fourth of them, and no merge is needed.
 
 use super::super::memory::{filled, prefetch};
 use super::table::folded;
 use crate::token::{index, narrow};
 
-/// Tokens by their bytes: a table with open addressing, at most half full.
+/// WholeWordTokens by their bytes: a table with open addressing, at most half full.
 #[derive(Debug, Default)]
-pub(super) struct Tokens {
+pub(super) struct WholeWordTokens {
     /// The upper half of a hash, and where the token stands, plus one; 0 for none.
     slots: Vec<u64>,
     /// Of each token its id and its size, as little-endian uint32, and its bytes: all of it in one place of memory.
@@ -17,7 +17,7 @@ pub(super) struct Tokens {
 /// Bytes in front of a token's own.
 const HEAD: usize = 8;
 
-impl Tokens {
+impl WholeWordTokens {
     /// From ids and bytes. No two have the same bytes.
     pub(super) fn new<'a>(all: impl Iterator<Item = (u32, &'a [u8])> + Clone) -> Self {
         let slots = filled((2 * all.clone().count() + 2).next_power_of_two(), 0);
@@ -37,16 +37,16 @@ impl Tokens {
         tokens
     }
 
-    /// The hash of a word, by which it is looked up; what [`Self::place`] needs is on its way from memory then.
-    pub(super) fn prepare(&self, word: &[u8]) -> u64 {
-        let hash = hash(word);
+    /// The hash of a pre-token, by which it is looked up; what [`Self::place`] needs is on its way from memory then.
+    pub(super) fn prepare(&self, pre_token: &[u8]) -> u64 {
+        let hash = hash(pre_token);
         if let Some(slot) = self.slots.get(self.first(hash)) {
             prefetch(slot);
         }
         hash
     }
 
-    /// Where to look a word up; what [`Self::get`] needs is on its way from memory then.
+    /// Where to look a pre-token up; what [`Self::get`] needs is on its way from memory then.
     pub(super) fn place(&self, hash: u64) -> Option<usize> {
         let mut at = self.first(hash);
         loop {
@@ -62,10 +62,10 @@ impl Tokens {
         }
     }
 
-    /// The token that a word is; `place` is what [`Self::place`] gave.
-    pub(super) fn get(&self, place: Option<usize>, hash: u64, word: &[u8]) -> Option<u32> {
+    /// The token that a pre-token is; `place` is what [`Self::place`] gave.
+    pub(super) fn get(&self, place: Option<usize>, hash: u64, pre_token: &[u8]) -> Option<u32> {
         let mut at = place?;
-        if word.len() > self.longest {
+        if pre_token.len() > self.longest {
             return None;
         }
         loop {
@@ -76,7 +76,7 @@ impl Tokens {
             if slot >> 32 == hash >> 32 {
                 let (head, rest) = self.entries[entry(slot)..].split_at(HEAD);
                 let (id, size) = head.split_at(4);
-                if rest.starts_with(word) && size == narrow(word.len()).to_le_bytes() {
+                if rest.starts_with(pre_token) && size == narrow(pre_token.len()).to_le_bytes() {
                     return Some(u32::from_le_bytes([id[0], id[1], id[2], id[3]]));
                 }
             }
@@ -84,13 +84,13 @@ impl Tokens {
         }
     }
 
-    /// The token that a word is, looked up at once.
-    pub(super) fn find(&self, word: &[u8]) -> Option<u32> {
-        if word.len() > self.longest {
+    /// The token that a pre-token is, looked up at once.
+    pub(super) fn find(&self, pre_token: &[u8]) -> Option<u32> {
+        if pre_token.len() > self.longest {
             return None;
         }
-        let hash = self.prepare(word);
-        self.get(self.place(hash), hash, word)
+        let hash = self.prepare(pre_token);
+        self.get(self.place(hash), hash, pre_token)
     }
 
     fn first(&self, hash: u64) -> usize {
@@ -110,9 +110,9 @@ fn entry(slot: u64) -> usize {
 fn hash(bytes: &[u8]) -> u64 {
     let mut hash = bytes.len() as u64;
     for part in bytes.chunks(8) {
-        let mut word = [0; 8];
-        word[..part.len()].copy_from_slice(part);
-        hash = folded(hash ^ u64::from_le_bytes(word), 0x9E37_79B9_7F4A_7C15);
+        let mut chunk = [0; 8];
+        chunk[..part.len()].copy_from_slice(part);
+        hash = folded(hash ^ u64::from_le_bytes(chunk), 0x9E37_79B9_7F4A_7C15);
     }
     hash
 }
@@ -123,14 +123,14 @@ mod tests {
 
     use super::*;
 
-    /// Two words of different bytes whose hashes begin alike and lead to the same slot of a table of two tokens.
+    /// Two pre-tokens of different bytes whose hashes begin alike and lead to the same slot of a table of two tokens.
     fn alike() -> (Vec<u8>, Vec<u8>) {
         let mut seen = BTreeMap::new();
         (0..2_000_000_u32)
             .map(|number| number.to_string().into_bytes())
-            .find_map(|word| {
-                let hash = hash(&word);
-                Some((seen.insert((hash >> 32, hash & 7), word.clone())?, word))
+            .find_map(|pre_token| {
+                let hash = hash(&pre_token);
+                Some((seen.insert((hash >> 32, hash & 7), pre_token.clone())?, pre_token))
             })
             .unwrap()
     }
@@ -138,20 +138,20 @@ mod tests {
     #[test]
     fn tokens_whose_hashes_are_alike_are_told_apart() {
         let (first, second) = alike();
-        let both = Tokens::new([(5, &first[..]), (6, &second)].into_iter());
+        let both = WholeWordTokens::new([(5, &first[..]), (6, &second)].into_iter());
         assert_eq!((both.find(&first), both.find(&second)), (Some(5), Some(6)));
         // Of one more, for a table of as many slots.
-        let one = Tokens::new([(5, &first[..]), (6, b"other")].into_iter());
+        let one = WholeWordTokens::new([(5, &first[..]), (6, b"other")].into_iter());
         assert_eq!((one.find(&first), one.find(&second)), (Some(5), None));
     }
 
     #[test]
     fn only_whole_tokens_are_found() {
         let all: [(u32, &[u8]); 4] = [(1, b"abc"), (2, b"ab"), (3, b"\0"), (4, b"\0\0")];
-        let tokens = Tokens::new(all.into_iter());
-        let find = |word: &[u8]| tokens.find(word);
+        let tokens = WholeWordTokens::new(all.into_iter());
+        let find = |bytes: &[u8]| tokens.find(bytes);
         assert_eq!([b"abc" as &[u8], b"ab", b"\0", b"\0\0"].map(find), [Some(1), Some(2), Some(3), Some(4)]);
         assert_eq!([b"" as &[u8], b"a", b"bc", b"abcd", b"\0\0\0"].map(find), [None; 5]);
-        assert_eq!(Tokens::default().find(b"a"), None);
+        assert_eq!(WholeWordTokens::default().find(b"a"), None);
     }
 }

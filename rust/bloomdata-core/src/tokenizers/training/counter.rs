@@ -1,4 +1,4 @@
-//! Counts words of texts. It stands where a tokenizer stands, so that everything that reads texts can count them.
+//! Counts pre-tokens of texts. It stands where a tokenizer stands, so that everything that reads texts can count them.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,27 +6,27 @@ use hashbrown::HashMap;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::tokenizers::bpe::{Normalizer, Words};
+use crate::tokenizers::bpe::{Normalizer, PreTokenizer};
 use crate::tokenizers::{SpecialIds, Tokenizer};
 
-/// Words that a thread counts by itself before it adds them to all.
-const OWN_WORDS: usize = 1 << 18;
+/// Pre-tokens that a thread counts by itself before it adds them to all.
+const OWN_PRE_TOKENS: usize = 1 << 18;
 /// Parts of the common counts, each with a lock of its own.
 const PARTS: usize = 64;
 
 type Counts = HashMap<Box<[u8]>, u64>;
 
-/// Counts the words of all texts that it is asked to encode.
+/// Counts the pre-tokens of all texts that it is asked to encode.
 #[derive(Debug)]
-pub struct WordCounter {
+pub struct PreTokenCounter {
     normalizer: Normalizer,
-    words: Words,
+    pre_tokenizer: PreTokenizer,
     /// Counts that no thread is using right now.
     own: Mutex<Vec<Counts>>,
     all: Vec<Mutex<Counts>>,
 }
 
-impl WordCounter {
+impl PreTokenCounter {
     /// With the normalizer and the pre-tokenizer of a definition.
     ///
     /// # Errors
@@ -36,18 +36,18 @@ impl WordCounter {
         let part = |name: &str| definition.get(name).unwrap_or(&Value::Null);
         Ok(Self {
             normalizer: Normalizer::parse(part("normalizer")).map_err(refused)?,
-            words: Words::parse(part("pre_tokenizer")).map_err(refused)?,
+            pre_tokenizer: PreTokenizer::parse(part("pre_tokenizer")).map_err(refused)?,
             own: Mutex::default(),
             all: (0..PARTS).map(|_| Mutex::default()).collect(),
         })
     }
 
-    /// Whether letters of words are bytes.
+    /// Whether letters of pre-tokens are bytes.
     pub fn has_bytes(&self) -> bool {
-        self.words.are_bytes()
+        self.pre_tokenizer.are_bytes()
     }
 
-    /// All words and their counts.
+    /// All pre-tokens and their counts.
     pub fn into_counts(self) -> Vec<(Box<[u8]>, u64)> {
         let own = std::mem::take(&mut *lock(&self.own));
         for counts in own {
@@ -61,10 +61,10 @@ impl WordCounter {
 
     fn count(&self, text: &str, own: &mut Counts) -> std::result::Result<(), String> {
         let text = self.normalizer.apply(text)?;
-        let text = self.words.apply(&text, true);
+        let text = self.pre_tokenizer.apply(&text, true);
         let bytes = text.as_bytes();
         let never = |_: &[u8], _: usize, _: bool| false;
-        self.words.split(&text, never, |from, end| match own.get_mut(&bytes[from..end]) {
+        self.pre_tokenizer.split(&text, never, |from, end| match own.get_mut(&bytes[from..end]) {
             Some(count) => *count += 1,
             None => drop(own.insert(bytes[from..end].into(), 1)),
         });
@@ -73,15 +73,16 @@ impl WordCounter {
 
     fn add(&self, counts: Counts) {
         let mut parts: Vec<Vec<(Box<[u8]>, u64)>> = (0..PARTS).map(|_| Vec::new()).collect();
-        for (word, count) in counts {
-            let place =
-                word.iter().fold(word.len(), |hash, &byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-            parts[place % PARTS].push((word, count));
+        for (pre_token, count) in counts {
+            let place = pre_token
+                .iter()
+                .fold(pre_token.len(), |hash, &byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+            parts[place % PARTS].push((pre_token, count));
         }
-        for (part, words) in self.all.iter().zip(parts) {
+        for (part, pre_tokens) in self.all.iter().zip(parts) {
             let mut part = lock(part);
-            for (word, count) in words {
-                *part.entry(word).or_insert(0) += count;
+            for (pre_token, count) in pre_tokens {
+                *part.entry(pre_token).or_insert(0) += count;
             }
         }
     }
@@ -92,11 +93,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Tokenizer for WordCounter {
+impl Tokenizer for PreTokenCounter {
     fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         let mut own = lock(&self.own).pop().unwrap_or_default();
         let counted = self.count(text, &mut own);
-        if own.len() > OWN_WORDS {
+        if own.len() > OWN_PRE_TOKENS {
             self.add(std::mem::take(&mut own));
         }
         lock(&self.own).push(own);

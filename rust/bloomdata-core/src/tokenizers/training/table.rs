@@ -1,4 +1,4 @@
-//! Pairs of symbols, how often each occurs, and in which words.
+//! Pairs of symbols, how often each occurs, and in which pre-tokens.
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -8,10 +8,10 @@ use hashbrown::hash_map::Entry;
 pub(super) struct Pair {
     pub(super) left: u32,
     pub(super) right: u32,
-    /// Occurrences, each times the count of its word. Below zero only while a step is under way.
+    /// Occurrences, each times the count of its pre-token. Below zero only while a step is under way.
     pub(super) count: i64,
-    /// Words that have had it; it may be gone from some.
-    pub(super) words: Vec<u32>,
+    /// Pre-tokens that have had it; it may be gone from some.
+    pub(super) pre_tokens: Vec<u32>,
 }
 
 /// All pairs.
@@ -24,20 +24,20 @@ pub(super) struct PairTable {
 }
 
 impl PairTable {
-    /// Adds occurrences of a pair in a word; the pair's place, if it is new.
-    pub(super) fn add(&mut self, left: u32, right: u32, count: i64, word: u32) -> Option<u32> {
+    /// Adds occurrences of a pair in a pre-token; the pair's place, if it is new.
+    pub(super) fn add(&mut self, left: u32, right: u32, count: i64, pre_token: u32) -> Option<u32> {
         let entry = match self.places.entry(key(left, right)) {
             Entry::Vacant(entry) => entry,
             Entry::Occupied(entry) => {
                 let pair = &mut self.pairs[*entry.get() as usize];
                 pair.count += count;
-                if pair.words.last() != Some(&word) {
-                    pair.words.push(word);
+                if pair.pre_tokens.last() != Some(&pre_token) {
+                    pair.pre_tokens.push(pre_token);
                 }
                 return None;
             }
         };
-        let pair = Pair { left, right, count, words: vec![word] };
+        let pair = Pair { left, right, count, pre_tokens: vec![pre_token] };
         let place = if let Some(place) = self.free.pop() {
             self.pairs[place as usize] = pair;
             place
@@ -51,7 +51,7 @@ impl PairTable {
     /// Forgets a pair.
     pub(super) fn remove(&mut self, place: u32) {
         let pair = &mut self.pairs[place as usize];
-        pair.words = Vec::new();
+        pair.pre_tokens = Vec::new();
         self.places.remove(&key(pair.left, pair.right));
         self.free.push(place);
     }

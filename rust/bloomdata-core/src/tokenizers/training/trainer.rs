@@ -17,7 +17,7 @@ use super::alphabet::alphabet;
 use super::table::PairTable;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::tokenizers::byte_alphabet::byte_letters;
+use crate::tokenizers::byte_alphabet::bytes_to_chars;
 
 /// What a vocabulary shall be.
 #[derive(Debug, Clone, Deserialize)]
@@ -30,7 +30,7 @@ pub struct TrainOptions {
     pub special_tokens: Vec<String>,
     /// Letters that are there even if no text has them.
     pub initial_alphabet: Vec<char>,
-    /// Letters, at most; others vanish from words.
+    /// Letters, at most; others vanish from pre-tokens.
     pub limit_alphabet: Option<usize>,
     /// A token has fewer letters than this, or two.
     pub max_token_length: Option<usize>,
@@ -45,11 +45,11 @@ pub struct Trained {
     pub merges: Vec<(u32, u32)>,
 }
 
-/// Words as symbols, one behind the other; a word keeps its place and gets shorter.
+/// Pre-tokens as symbols, one behind the other; a pre-token keeps its place and gets shorter.
 struct Texts {
     symbols: Vec<u32>,
-    /// Start, length and count of each word.
-    words: Vec<(usize, u32, i64)>,
+    /// Start, length and count of each pre-token.
+    pre_tokens: Vec<(usize, u32, i64)>,
 }
 
 struct Trainer<'run> {
@@ -64,51 +64,51 @@ struct Trainer<'run> {
 /// A pair in the queue: the highest count first, then the lowest ids.
 type Entry = (i64, Reverse<(u32, u32)>, u32);
 
-/// Trains on words and their counts. `has_bytes`: letters of words are bytes, which tokens write as GPT-2 does.
+/// Trains on pre-tokens and their counts. `has_bytes`: letters of pre-tokens are bytes, which tokens write as GPT-2 does.
 ///
 /// # Errors
-/// More words or tokens than 32 bits number; a stop that was asked for.
+/// More pre-tokens or tokens than 32 bits number; a stop that was asked for.
 pub fn train(
-    mut words: Vec<(Box<[u8]>, u64)>,
+    mut pre_tokens: Vec<(Box<[u8]>, u64)>,
     has_bytes: bool,
     options: &TrainOptions,
     progress: &Progress,
 ) -> Result<Trained> {
     let mut trainer = Trainer {
         options,
-        texts: Texts { symbols: Vec::new(), words: Vec::new() },
+        texts: Texts { symbols: Vec::new(), pre_tokens: Vec::new() },
         table: PairTable::default(),
         trained: Trained::default(),
         lengths: Vec::new(),
     };
-    // Words that are alike stand together: they are merged together.
-    words.sort_unstable();
-    let ids = trainer.start(&words, has_bytes);
-    trainer.spell(&words, has_bytes, &ids)?;
-    drop(words);
+    // Pre-tokens that are alike stand together: they are merged together.
+    pre_tokens.sort_unstable();
+    let ids = trainer.start(&pre_tokens, has_bytes);
+    trainer.spell(&pre_tokens, has_bytes, &ids)?;
+    drop(pre_tokens);
     trainer.merge(progress)?;
     Ok(trainer.trained)
 }
 
 impl Trainer<'_> {
     /// Special tokens and letters; ids of letters.
-    fn start(&mut self, words: &[(Box<[u8]>, u64)], has_bytes: bool) -> HashMap<char, u32> {
+    fn start(&mut self, pre_tokens: &[(Box<[u8]>, u64)], has_bytes: bool) -> HashMap<char, u32> {
         let mut frequencies = BTreeMap::new();
         let mut buffer = Vec::new();
         let mut dense = vec![0; if has_bytes { 256 } else { 0 }];
-        for (word, count) in words {
+        for (pre_token, count) in pre_tokens {
             if has_bytes {
-                for &byte in word {
+                for &byte in pre_token {
                     dense[usize::from(byte)] += count;
                 }
             } else {
-                letters_of(word, &mut buffer);
+                letters_of(pre_token, &mut buffer);
                 for &letter in &buffer {
                     *frequencies.entry(letter).or_insert(0) += count;
                 }
             }
         }
-        let seen = byte_letters().into_iter().zip(dense).filter(|&(_, count)| count > 0);
+        let seen = bytes_to_chars().into_iter().zip(dense).filter(|&(_, count)| count > 0);
         frequencies.extend(seen);
         let letters = alphabet(&frequencies, &self.options.initial_alphabet, self.options.limit_alphabet);
         let mut known: HashMap<String, u32> = HashMap::new();
@@ -128,17 +128,23 @@ impl Trainer<'_> {
         known.iter().filter_map(|(token, &id)| Some((letter(token)?, id))).collect()
     }
 
-    /// Words as symbols, and all pairs.
-    fn spell(&mut self, words: &[(Box<[u8]>, u64)], has_bytes: bool, ids: &HashMap<char, u32>) -> Result<()> {
-        let bytes: Vec<Option<u32>> = byte_letters().iter().map(|letter| ids.get(letter).copied()).collect();
+    /// Pre-tokens as symbols, and all pairs.
+    fn spell(
+        &mut self,
+        pre_tokens: &[(Box<[u8]>, u64)],
+        has_bytes: bool,
+        ids: &HashMap<char, u32>,
+    ) -> Result<()> {
+        let bytes: Vec<Option<u32>> =
+            bytes_to_chars().iter().map(|letter| ids.get(letter).copied()).collect();
         let mut buffer = Vec::new();
-        self.texts.symbols.reserve_exact(words.iter().map(|(word, _)| word.len()).sum());
-        for (word, count) in words {
+        self.texts.symbols.reserve_exact(pre_tokens.iter().map(|(pre_token, _)| pre_token.len()).sum());
+        for (pre_token, count) in pre_tokens {
             let start = self.texts.symbols.len();
             if has_bytes {
-                self.texts.symbols.extend(word.iter().filter_map(|&byte| bytes[usize::from(byte)]));
+                self.texts.symbols.extend(pre_token.iter().filter_map(|&byte| bytes[usize::from(byte)]));
             } else {
-                letters_of(word, &mut buffer);
+                letters_of(pre_token, &mut buffer);
                 self.texts.symbols.extend(buffer.iter().filter_map(|letter| ids.get(letter)));
             }
             let size = self.texts.symbols.len() - start;
@@ -147,9 +153,9 @@ impl Trainer<'_> {
                 continue;
             }
             let too_many = || Error::config("inputs", "more words, or longer ones, than training can number");
-            let number = u32::try_from(self.texts.words.len()).map_err(|_| too_many())?;
+            let number = u32::try_from(self.texts.pre_tokens.len()).map_err(|_| too_many())?;
             let count = i64::try_from(*count).map_err(|_| too_many())?;
-            self.texts.words.push((start, u32::try_from(size).map_err(|_| too_many())?, count));
+            self.texts.pre_tokens.push((start, u32::try_from(size).map_err(|_| too_many())?, count));
             for pair in self.texts.symbols[start..].windows(2) {
                 if is_allowed(&self.lengths, self.options, pair[0], pair[1]) {
                     self.table.add(pair[0], pair[1], count, number);
@@ -177,7 +183,7 @@ impl Trainer<'_> {
             }
             progress.check()?;
             let (left, right) = (pair.left, pair.right);
-            let words = std::mem::take(&mut pair.words);
+            let pre_tokens = std::mem::take(&mut pair.pre_tokens);
             let token = [left, right].map(|id| self.trained.tokens[id as usize].as_str()).concat();
             self.trained.merges.push((left, right));
             let id = specials.get(&token).copied().unwrap_or_else(|| {
@@ -186,8 +192,8 @@ impl Trainer<'_> {
                 crate::token::narrow(self.trained.tokens.len() - 1)
             });
             made.clear();
-            for word in words {
-                self.merge_in(word, (left, right), id, &mut made);
+            for pre_token in pre_tokens {
+                self.merge_in(pre_token, (left, right), id, &mut made);
             }
             self.table.remove(place);
             for &place in &made {
@@ -207,9 +213,9 @@ impl Trainer<'_> {
         Some((pair.count, Reverse((pair.left, pair.right)), place))
     }
 
-    /// Merges a pair in one word, from the left; `made` gets the places of pairs that are new.
+    /// Merges a pair in one pre-token, from the left; `made` gets the places of pairs that are new.
     fn merge_in(&mut self, number: u32, (left, right): (u32, u32), id: u32, made: &mut Vec<u32>) {
-        let (start, size, count) = self.texts.words[number as usize];
+        let (start, size, count) = self.texts.pre_tokens[number as usize];
         let symbols = &mut self.texts.symbols[start..start + size as usize];
         let (mut at, mut end) = (0, 0);
         while at < symbols.len() {
@@ -234,7 +240,7 @@ impl Trainer<'_> {
             symbols[end] = id;
             (at, end) = (at + 2, end + 1);
         }
-        self.texts.words[number as usize].1 = crate::token::narrow(end);
+        self.texts.pre_tokens[number as usize].1 = crate::token::narrow(end);
     }
 }
 
@@ -243,8 +249,8 @@ fn is_allowed(lengths: &[usize], options: &TrainOptions, left: u32, right: u32) 
     options.max_token_length.is_none_or(|max| length < max || length == 2)
 }
 
-/// Characters of a word.
-fn letters_of(word: &[u8], letters: &mut Vec<char>) {
+/// Characters of a pre-token.
+fn letters_of(pre_token: &[u8], letters: &mut Vec<char>) {
     letters.clear();
-    letters.extend(std::str::from_utf8(word).unwrap_or_default().chars());
+    letters.extend(std::str::from_utf8(pre_token).unwrap_or_default().chars());
 }

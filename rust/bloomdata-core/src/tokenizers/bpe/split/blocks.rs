@@ -1,6 +1,6 @@
 //! What the bytes of a block belong to, one bit a byte.
 
-use super::super::char_classes::{Classes, LETTER, NUMBER, SPACE};
+use super::super::char_classes::{CharClasses, LETTER, NUMBER, SPACE};
 
 /// 64 bytes of a text; bits behind its end are those of [`Block::end`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,8 +18,8 @@ pub(super) struct Block {
     /// First bytes of characters of several, and their other bytes.
     pub(super) lead: u64,
     pub(super) inside: u64,
-    /// BLOOM's marks.
-    pub(super) mark: u64,
+    /// BLOOM's delimiters.
+    pub(super) delimiter: u64,
     /// Behind the end of the text.
     pub(super) end: u64,
 }
@@ -27,7 +27,7 @@ pub(super) struct Block {
 /// Makes the blocks of a text, one after the other.
 pub(super) struct Blocks<'text> {
     pub(super) text: &'text [u8],
-    classes: &'static Classes,
+    classes: &'static CharClasses,
     /// Bytes of the last block's last character that are in the next block, and its class.
     pub(super) rest: usize,
     pub(super) rest_class: u8,
@@ -35,7 +35,7 @@ pub(super) struct Blocks<'text> {
 
 impl<'text> Blocks<'text> {
     pub(super) fn new(text: &'text [u8]) -> Self {
-        Self { text, classes: Classes::get(), rest: 0, rest_class: 0 }
+        Self { text, classes: CharClasses::get(), rest: 0, rest_class: 0 }
     }
 
     /// The bytes at `at`, and bits of those behind the end.

@@ -1,4 +1,4 @@
-//! BLOOM's words: everything between its 39 marks, with one space in front; and everything between such words.
+//! BLOOM's pre-tokens: everything between its 39 delimiters, with one space in front; and everything between such pre-tokens.
 
 use super::Rule;
 use super::blocks::{Block, Blocks, before, behind, bits, run_starts};
@@ -11,7 +11,7 @@ impl Rule for Bloom {
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     fn block(blocks: &mut Blocks<'_>, at: usize) -> Block {
         let (bytes, end) = blocks.bytes(at);
-        let is_mark = |byte: u8| {
+        let is_delimiter = |byte: u8| {
             byte.wrapping_sub(9) < 5
                 || byte.wrapping_sub(b' ') < 2
                 || byte.wrapping_sub(b'(') < 2
@@ -19,21 +19,21 @@ impl Rule for Bloom {
         };
         let mut block = Block {
             at,
-            mark: bits(&bytes, is_mark),
+            delimiter: bits(&bytes, is_delimiter),
             blank: bits(&bytes, |byte| byte == b' '),
             end,
             ..Block::default()
         };
         if blocks.rest > 0 {
-            block.mark |= (1 << blocks.rest) - 1;
+            block.delimiter |= (1 << blocks.rest) - 1;
             blocks.rest = 0;
         }
         let mut leads = bits(&bytes, |byte| matches!(byte, 0xc2 | 0xd8 | 0xdb | 0xe0..=0xe3 | 0xef));
         while leads != 0 {
             let place = leads.trailing_zeros() as usize;
             leads &= leads - 1;
-            let size = mark_size(&blocks.text[at + place..]);
-            block.mark |= ((1 << size) - 1) << place;
+            let size = delimiter_size(&blocks.text[at + place..]);
+            block.delimiter |= ((1 << size) - 1) << place;
             blocks.rest = (place + size).saturating_sub(64);
         }
         block
@@ -42,19 +42,21 @@ impl Rule for Bloom {
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     fn starts(&mut self, _: &str, last: &Block, block: &Block, next: &Block) -> u64 {
-        let words = |last: u64, block: &Block| run_starts(last, !(block.mark | block.end));
-        let last_word = if block.at == 0 { 0 } else { !last.mark };
-        let starts = words(last_word, block);
-        let next_starts = words(!(block.mark | block.end), next);
-        // A space in front of a word belongs to it.
+        let run_starts_of = |last: u64, block: &Block| run_starts(last, !(block.delimiter | block.end));
+        let last_inside = if block.at == 0 { 0 } else { !last.delimiter };
+        let starts = run_starts_of(last_inside, block);
+        let next_starts = run_starts_of(!(block.delimiter | block.end), next);
+        // A space in front of a pre-token belongs to it.
         let takes_space = starts & before(last.blank, block.blank);
         let next_takes_space = next_starts & before(block.blank, next.blank);
-        (starts & !takes_space) | behind(takes_space, next_takes_space) | run_starts(last.mark, block.mark)
+        (starts & !takes_space)
+            | behind(takes_space, next_takes_space)
+            | run_starts(last.delimiter, block.delimiter)
     }
 }
 
-/// Bytes of the mark that a text starts with, if it is one of several bytes.
-fn mark_size(text: &[u8]) -> usize {
+/// Bytes of the delimiter that a text starts with, if it is one of several bytes.
+fn delimiter_size(text: &[u8]) -> usize {
     match text {
         [0xc2, 0x85 | 0xa0, ..] | [0xd8, 0x8c, ..] | [0xdb, 0x94, ..] => 2,
         [0xe0, 0xa5, 0xa4, ..]

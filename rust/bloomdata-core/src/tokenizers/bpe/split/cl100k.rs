@@ -1,4 +1,4 @@
-//! Words of cl100k and its like (Llama-3, Qwen2): letters with any one character in front, so many digits, runs of
+//! Pre-tokens of cl100k and its like (Llama-3, Qwen2): letters with any one character in front, so many digits, runs of
 //! anything else with a space in front and line ends behind, lines' ends with the white space before them, white space
 //! without its last character.
 
@@ -9,9 +9,9 @@ use super::gpt2::last_spaces;
 /// What a block leaves to the next.
 pub(super) struct Cl100k {
     digits: usize,
-    /// Digits of the word that the block ended in.
+    /// Digits of the pre-token that the block ended in.
     count: usize,
-    /// Whether line ends at the start of the block belong to the word before.
+    /// Whether line ends at the start of the block belong to the pre-token before.
     takes_newlines: bool,
     /// Whether the first white space of the block goes on with that of the block before.
     in_spaces: bool,
@@ -137,7 +137,7 @@ impl Rule for Cl100k {
 /// Whether a line ends in the white space that a text starts with.
 #[cold]
 fn line_follows(text: &str) -> bool {
-    let classes = super::super::char_classes::Classes::get();
+    let classes = super::super::char_classes::CharClasses::get();
     let mut spaces = text.chars().take_while(|&letter| classes.is_space(letter));
     spaces.any(|letter| matches!(letter, '\n' | '\r'))
 }

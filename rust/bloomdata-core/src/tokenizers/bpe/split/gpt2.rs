@@ -1,4 +1,4 @@
-//! GPT-2's words: runs of letters, of numbers or of anything else, each with one space in front; English endings; white
+//! GPT-2's pre-tokens: runs of letters, of numbers or of anything else, each with one space in front; English endings; white
 //! space without its last character.
 
 use super::Rule;
@@ -18,8 +18,8 @@ impl Rule for Gpt2 {
         let after_blank = before(last.blank, block.blank);
         let last_other = if block.at == 0 { 0 } else { last.other() };
         let others = run_starts(last_other, block.other());
-        let words = run_starts(last.letter, block.letter) | run_starts(last.number, block.number) | others;
-        let mut starts = (words & !after_blank)
+        let runs = run_starts(last.letter, block.letter) | run_starts(last.number, block.number) | others;
+        let mut starts = (runs & !after_blank)
             | run_starts(last.space, block.space)
             | last_spaces(text, block, next)
             | std::mem::take(&mut self.made);

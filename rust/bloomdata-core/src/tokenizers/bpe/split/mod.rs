@@ -1,10 +1,10 @@
-//! Words of a text, as the pattern of a tokenizer family cuts them, without a regex engine.
+//! Pre-tokens of a text, as the pattern of a tokenizer family cuts them, without a regex engine.
 //!
 //! Text is taken in blocks of 64 bytes. For each block one bit a byte says what the byte belongs to (a letter, white
-//! space, …), and where words start follows from these bits by a few operations on 64 bytes at once.
+//! space, …), and where pre-tokens start follows from these bits by a few operations on 64 bytes at once.
 //!
 //! - [`blocks`]: the bits of a block.
-//! - [`bloom`], [`gpt2`], [`cl100k`]: where words start.
+//! - [`bloom`], [`gpt2`], [`cl100k`]: where pre-tokens start.
 
 mod blocks;
 mod bloom;
@@ -20,21 +20,21 @@ const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// How a family cuts words.
+/// How a family cuts pre-tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Splitter {
-    /// BLOOM: words between a few punctuation marks.
+    /// BLOOM: pre-tokens between a few punctuation marks.
     Bloom,
     /// GPT-2, and `ByteLevel` by itself.
     Gpt2,
-    /// Llama-3 and cl100k (three digits a word), Qwen2 (one).
+    /// Llama-3 and cl100k (three digits a pre-token), Qwen2 (one).
     Cl100k {
-        /// Digits in a word, at most.
+        /// Digits in a pre-token, at most.
         digits: usize,
     },
 }
 
-/// Where words start in one block after the other.
+/// Where pre-tokens start in one block after the other.
 trait Rule {
     /// The block at `at`, with the bits that the rule needs.
     #[inline(always)]
@@ -43,7 +43,7 @@ trait Rule {
         blocks.class_block(at)
     }
 
-    /// One bit for each byte of `block` that starts a word. `last` is the block before, `next` the one behind.
+    /// One bit for each byte of `block` that starts a pre-token. `last` is the block before, `next` the one behind.
     fn starts(&mut self, text: &str, last: &Block, block: &Block, next: &Block) -> u64;
 }
 
@@ -59,39 +59,39 @@ impl Splitter {
         }
     }
 
-    /// Visits where all words of a text start and end, in order; together they are the text.
+    /// Visits where all pre-tokens of a text start and end, in order; together they are the text.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "`visit` is the hottest call of all")]
     pub(super) fn split(self, text: &str, visit: impl FnMut(usize, usize)) {
         match self {
-            Self::Bloom => each_word(text, bloom::Bloom, visit),
-            Self::Gpt2 => each_word(text, gpt2::Gpt2::default(), visit),
-            Self::Cl100k { digits } => each_word(text, cl100k::Cl100k::new(digits), visit),
+            Self::Bloom => each_pre_token(text, bloom::Bloom, visit),
+            Self::Gpt2 => each_pre_token(text, gpt2::Gpt2::default(), visit),
+            Self::Cl100k { digits } => each_pre_token(text, cl100k::Cl100k::new(digits), visit),
         }
     }
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "`visit` is the hottest call of all")]
-fn each_word<R: Rule>(text: &str, rule: R, visit: impl FnMut(usize, usize)) {
+fn each_pre_token<R: Rule>(text: &str, rule: R, visit: impl FnMut(usize, usize)) {
     #[cfg(target_arch = "x86_64")]
     if super::has_avx2() {
         #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
         // SAFETY: the machine was just asked.
-        return unsafe { each_word_avx2(text, rule, visit) };
+        return unsafe { each_pre_token_avx2(text, rule, visit) };
     }
-    each_word_of(text, rule, visit);
+    each_pre_token_of(text, rule, visit);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,bmi2")]
-fn each_word_avx2<R: Rule>(text: &str, rule: R, visit: impl FnMut(usize, usize)) {
-    each_word_of(text, rule, visit);
+fn each_pre_token_avx2<R: Rule>(text: &str, rule: R, visit: impl FnMut(usize, usize)) {
+    each_pre_token_of(text, rule, visit);
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
-fn each_word_of<R: Rule>(text: &str, mut rule: R, mut visit: impl FnMut(usize, usize)) {
+fn each_pre_token_of<R: Rule>(text: &str, mut rule: R, mut visit: impl FnMut(usize, usize)) {
     let bytes = text.as_bytes();
     let mut blocks = Blocks::new(bytes);
     let (mut last, mut block, mut from) = (Block::default(), R::block(&mut blocks, 0), 0);
@@ -99,7 +99,7 @@ fn each_word_of<R: Rule>(text: &str, mut rule: R, mut visit: impl FnMut(usize, u
         let next = R::block(&mut blocks, start + 64);
         let mut starts = rule.starts(text, &last, &block, &next) & !block.end;
         if start == 0 {
-            // The first word's is no boundary.
+            // The first pre-token's is no boundary.
             starts &= !1;
         }
         while starts != 0 {
@@ -121,26 +121,26 @@ mod tests {
     use proptest::prelude::*;
     use tokenizers::utils::SysRegex;
 
-    /// What the crate's regex engine cuts, with what is between two matches as a word of its own.
+    /// What the crate's regex engine cuts, with what is between two matches as a pre-token of its own.
     fn by_regex(regex: &SysRegex, text: &str) -> Vec<String> {
-        let (mut words, mut from) = (Vec::new(), 0);
+        let (mut pre_tokens, mut from) = (Vec::new(), 0);
         for (start, end) in regex.find_iter(text) {
             if from < start {
-                words.push(text[from..start].to_owned());
+                pre_tokens.push(text[from..start].to_owned());
             }
-            words.push(text[start..end].to_owned());
+            pre_tokens.push(text[start..end].to_owned());
             from = end;
         }
         if from < text.len() {
-            words.push(text[from..].to_owned());
+            pre_tokens.push(text[from..].to_owned());
         }
-        words
+        pre_tokens
     }
 
     fn by_us(splitter: Splitter, text: &str) -> Vec<String> {
-        let mut words = Vec::new();
-        splitter.split(text, |from, end| words.push(text[from..end].to_owned()));
-        words
+        let mut pre_tokens = Vec::new();
+        splitter.split(text, |from, end| pre_tokens.push(text[from..end].to_owned()));
+        pre_tokens
     }
 
     fn check(text: &str) {
