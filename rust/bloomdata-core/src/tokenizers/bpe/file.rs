@@ -8,7 +8,8 @@ use hashbrown::HashMap;
 use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::merges::NO_ID;
+/// Instead of an id: the byte is not in the vocabulary.
+pub(super) const NO_ID: u32 = u32::MAX;
 
 /// Ids of tokens by their names.
 pub(super) type Vocab<'json> = HashMap<Name<'json>, u32>;

@@ -4,8 +4,8 @@
 //! when the last one has been looked up. So pre-tokens take turns: each asks for the memory of its next pairs, and by the time it
 //! is its turn again, they are there.
 
-use super::merges::Merger;
 use super::pairs::NONE;
+use super::ranks::Ranks;
 use crate::token::{low_byte, narrow};
 
 /// Symbols up to which scanning beats a heap.
@@ -65,8 +65,8 @@ impl Lane {
         })
     }
 
-    fn key(&self, merger: &Merger, at: usize, right: usize) -> i32 {
-        match merger.rank(self.symbols[at], self.symbols[right]) {
+    fn key(&self, ranks: &Ranks, at: usize, right: usize) -> i32 {
+        match ranks.of(self.symbols[at], self.symbols[right]) {
             NONE => NO_KEY,
             rank => (rank << PLACE_BITS | narrow(at)).cast_signed(),
         }
@@ -74,10 +74,10 @@ impl Lane {
 
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
-    fn first_keys(&mut self, merger: &Merger) {
+    fn first_keys(&mut self, ranks: &Ranks) {
         self.keys[..self.count.next_multiple_of(WIDTH).min(SCANNED)].fill(NO_KEY);
         for right in 1..self.count {
-            self.keys[right - 1] = self.key(merger, right - 1, right);
+            self.keys[right - 1] = self.key(ranks, right - 1, right);
         }
         self.waiting = [NO_PLACE; 2];
     }
@@ -85,11 +85,11 @@ impl Lane {
     /// Does the next merge, and asks for the memory of the pairs that it makes; whether there was one.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
-    fn step(&mut self, merger: &Merger) -> bool {
+    fn step(&mut self, ranks: &Ranks) -> bool {
         for place in std::mem::replace(&mut self.waiting, [NO_PLACE; 2]) {
             if let Some(&right) = self.next.get(usize::from(place)) {
                 self.keys[usize::from(place)] =
-                    self.key(merger, usize::from(place), usize::from(right) % SCANNED);
+                    self.key(ranks, usize::from(place), usize::from(right) % SCANNED);
             }
         }
         let mut least = [NO_KEY; WIDTH];
@@ -104,7 +104,7 @@ impl Lane {
         }
         let best = best.cast_unsigned();
         let (rank, at) = (best >> PLACE_BITS, best as usize % SCANNED);
-        let made = merger.made(rank);
+        let made = ranks.made(rank);
         self.symbols[at] = made;
         let right = usize::from(self.next[at]) % SCANNED;
         self.keys[right] = NO_KEY;
@@ -113,12 +113,12 @@ impl Lane {
         let after = usize::from(self.next[at]);
         if after < self.count {
             self.previous[after] = low_byte(at);
-            merger.prefetch(made, self.symbols[after]);
+            ranks.prefetch(made, self.symbols[after]);
             self.waiting[0] = low_byte(at);
         }
         let before = usize::from(self.previous[at]);
         if before < SCANNED {
-            merger.prefetch(self.symbols[before], made);
+            ranks.prefetch(self.symbols[before], made);
             self.waiting[1] = low_byte(before);
         }
         true
@@ -126,37 +126,37 @@ impl Lane {
 }
 
 /// Merges all pre-tokens to their ends.
-pub(super) fn merge(merger: &Merger, lanes: &mut [Lane]) {
-    lanes.chunks_mut(MAX_LANES).for_each(|lanes| merge_some(merger, lanes));
+pub(super) fn merge(ranks: &Ranks, lanes: &mut [Lane]) {
+    lanes.chunks_mut(MAX_LANES).for_each(|lanes| merge_some(ranks, lanes));
 }
 
-fn merge_some(merger: &Merger, lanes: &mut [Lane]) {
+fn merge_some(ranks: &Ranks, lanes: &mut [Lane]) {
     #[cfg(target_arch = "x86_64")]
     if super::has_avx2() {
         #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
         // SAFETY: the machine was just asked.
-        return unsafe { merge_avx2(merger, lanes) };
+        return unsafe { merge_avx2(ranks, lanes) };
     }
-    merge_by_turns(merger, lanes);
+    merge_by_turns(ranks, lanes);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,bmi2")]
-fn merge_avx2(merger: &Merger, lanes: &mut [Lane]) {
-    merge_by_turns(merger, lanes);
+fn merge_avx2(ranks: &Ranks, lanes: &mut [Lane]) {
+    merge_by_turns(ranks, lanes);
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
-fn merge_by_turns(merger: &Merger, lanes: &mut [Lane]) {
+fn merge_by_turns(ranks: &Ranks, lanes: &mut [Lane]) {
     for lane in &*lanes {
         for two in lane.symbols[..lane.count].windows(2) {
-            merger.prefetch(two[0], two[1]);
+            ranks.prefetch(two[0], two[1]);
         }
     }
     let mut turns: [u8; MAX_LANES] = std::array::from_fn(low_byte);
     for lane in &mut *lanes {
-        lane.first_keys(merger);
+        lane.first_keys(ranks);
     }
     let mut count = lanes.len();
     while count > 0 {
@@ -164,7 +164,7 @@ fn merge_by_turns(merger: &Merger, lanes: &mut [Lane]) {
         for turn in 0..count {
             let at = turns[turn];
             turns[left] = at;
-            left += usize::from(lanes[usize::from(at)].step(merger));
+            left += usize::from(lanes[usize::from(at)].step(ranks));
         }
         count = left;
     }

@@ -9,40 +9,21 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::file::NO_ID;
 use super::interleaved::{self, Lane, MAX_LANES, SCANNED};
-use super::pairs::{NONE, Pairs};
+use super::pairs::NONE;
+use super::ranks::{Merge, Ranks, first_use};
 use super::split_points::SplitPoints;
 use super::starts::Starts;
 use crate::token::narrow;
 
-/// Of bytes that are not in the vocabulary.
-pub(super) const NO_ID: u32 = u32::MAX;
 /// Symbols that a thread keeps room for; more are given back after the pre-token.
 const KEPT: usize = 1 << 16;
-
-/// A merge: symbols left and right, and the symbol that it makes; its rank is its place.
-pub(super) type Merge = Option<(u32, u32, u32)>;
-
-/// The first rank that each symbol is a part of, or [`NONE`].
-pub(super) fn first_use(num_symbols: usize, merges: &[Merge]) -> Vec<u32> {
-    let mut first_use = vec![NONE; num_symbols];
-    for (rank, merge) in (0_u32..).zip(merges) {
-        for part in merge.iter().flat_map(|&(left, right, _)| [left, right]) {
-            let first = &mut first_use[part as usize];
-            *first = rank.min(*first);
-        }
-    }
-    first_use
-}
 
 /// Merge tables of a tokenizer.
 #[derive(Debug)]
 pub(super) struct Merger {
-    pairs: Pairs,
-    /// What the first merge makes.
-    first: u32,
-    /// What each rank makes, where that is not simply the next symbol.
-    made: Option<Vec<u32>>,
+    ranks: Ranks,
     /// Ids of symbols.
     ids: Vec<u32>,
     split_points: SplitPoints,
@@ -69,15 +50,8 @@ impl Merger {
     /// From the ids of all symbols, first those that are not made, and merges in the order of their rank; `None` holds
     /// the place of one that can never be.
     pub(super) fn new(ids: Vec<u32>, first: usize, merges: &[Merge], split_points: SplitPoints) -> Self {
-        let first = narrow(first);
-        let pairs: Vec<_> = (0_u32..)
-            .zip(merges)
-            .filter_map(|(rank, merge)| merge.map(|(left, right, _)| (left, right, rank)))
-            .collect();
-        let is_next = |(rank, merge): (u32, &Merge)| merge.is_none_or(|(_, _, made)| made == first + rank);
-        let made = (!(0..).zip(merges).all(is_next))
-            .then(|| merges.iter().map(|merge| merge.map_or(NONE, |(_, _, made)| made)).collect());
-        Self { pairs: Pairs::new(&pairs), first, made, ids, split_points, starts: None, alone: Vec::new() }
+        let ranks = Ranks::new(first, merges);
+        Self { ranks, ids, split_points, starts: None, alone: Vec::new() }
     }
 
     /// The same where symbols are bytes, with what is found out about characters from the bytes of all tokens.
@@ -88,7 +62,7 @@ impl Merger {
         let first_use = first_use(ids.len(), merges);
         let mut merger = Self::new(ids, 256, merges, SplitPoints::none());
         if has_bytes {
-            merger.split_points = SplitPoints::new(texts, |bytes| merger.symbol_of(bytes, &first_use));
+            merger.split_points = SplitPoints::new(texts, |bytes| merger.ranks.symbol_of(bytes, &first_use));
             merger.starts = Some(Starts::new(merges, texts, &first_use));
             merger.alone = merger.all_alone();
         }
@@ -182,7 +156,7 @@ impl Merger {
             self.start(pre_token, &mut space.lanes[count]);
             count += 1;
         }
-        interleaved::merge(self, &mut space.lanes[..count]);
+        interleaved::merge(&self.ranks, &mut space.lanes[..count]);
         for (at, lane) in space.lanes[..count].iter().enumerate() {
             space.ids.clear();
             space.ids.extend(lane.symbols().map(|symbol| self.ids[symbol as usize]));
@@ -211,37 +185,6 @@ impl Merger {
         }
     }
 
-    /// The symbol that a character becomes by itself, if it becomes one, and all its merges come before any merge with
-    /// a neighbour.
-    fn symbol_of(&self, bytes: &[u8], first_use: &[u32]) -> Option<u32> {
-        let mut symbols: Vec<u32> = bytes.iter().map(|&byte| u32::from(byte)).collect();
-        let mut last = None;
-        while symbols.len() > 1 {
-            let pairs = symbols.windows(2).map(|pair| self.pairs.get(pair[0], pair[1]));
-            let (rank, at) = pairs.zip(0..).min().filter(|&(rank, _)| rank != NONE)?;
-            symbols[at] = self.made(rank);
-            symbols.remove(at + 1);
-            last = last.max(Some(rank));
-        }
-        let symbol = symbols[0];
-        last.is_none_or(|last| last < first_use[symbol as usize]).then_some(symbol)
-    }
-
-    /// The rank of a pair of symbols, or [`NONE`].
-    pub(super) fn rank(&self, left: u32, right: u32) -> u32 {
-        self.pairs.get(left, right)
-    }
-
-    /// Asks for the memory that tells the rank of a pair.
-    pub(super) fn prefetch(&self, left: u32, right: u32) {
-        self.pairs.prefetch(left, right);
-    }
-
-    /// The symbol that the merge of a rank makes.
-    pub(super) fn made(&self, rank: u32) -> u32 {
-        self.made.as_ref().map_or(self.first + rank, |made| made[rank as usize])
-    }
-
     /// The same with a heap over a linked list; entries whose pair is gone are skipped.
     fn heap(&self, space: &mut MergeSpace) {
         let MergeSpace { symbols, next, previous, heap, .. } = space;
@@ -252,7 +195,7 @@ impl Merger {
         previous.extend([NONE].into_iter().chain(0..count.saturating_sub(1)));
         let entry = |symbols: &[u32], left: u32, right: u32| {
             let pair = (symbols[left as usize], symbols[right as usize]);
-            let rank = self.pairs.get(pair.0, pair.1);
+            let rank = self.ranks.of(pair.0, pair.1);
             (rank != NONE).then_some(Reverse((rank, left, pair.0, pair.1)))
         };
         // Made from a list: linear, where one push after the other is not.
@@ -265,7 +208,7 @@ impl Merger {
             if right == NONE || symbols[left as usize] != first || symbols[right as usize] != second {
                 continue;
             }
-            symbols[left as usize] = self.made(rank);
+            symbols[left as usize] = self.ranks.made(rank);
             symbols[right as usize] = NONE;
             let after = next[right as usize];
             next[left as usize] = after;

@@ -42,6 +42,7 @@ mod pieces;
 mod post_processor;
 mod pre_tokenizer;
 mod pre_tokenizers;
+mod ranks;
 mod scratch;
 mod split;
 mod split_points;

@@ -2,10 +2,11 @@
 
 use super::super::byte_alphabet::{ByteAlphabet, bytes_to_chars};
 use super::cache::{Cache, NO_PRE_TOKEN, SHORT_IDS, ShortKey};
-use super::file::{File, byte_ids};
-use super::merges::{Merge, MergeSpace, Merger, NO_ID};
+use super::file::{File, NO_ID, byte_ids};
+use super::merges::{MergeSpace, Merger};
 use super::new_pre_tokens::{Left, New, Part};
 use super::pairs::{MAX_SYMBOLS, NONE};
+use super::ranks::Merge;
 use super::whole_word_tokens::WholeWordTokens;
 use crate::tokenizers::byte_lengths::ByteLengths;
 

@@ -1,9 +1,10 @@
 //! The model of a SentencePiece-like BPE tokenizer: symbols are characters, and bytes of those that it does not have.
 
-use super::file::File;
-use super::merges::{Merge, Merger, NO_ID};
+use super::file::{File, NO_ID};
+use super::merges::Merger;
 use super::model::Model;
 use super::pairs::{MAX_SYMBOLS, NONE};
+use super::ranks::Merge;
 use super::split_points::SplitPoints;
 use crate::token::narrow;
 

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::merges::NO_ID;
+use super::file::NO_ID;
 
 /// Bits of a set of boundaries. Two boundaries may share a bit; then one is taken for less free than it is, and
 /// nothing else happens.

@@ -7,8 +7,8 @@
 //! once, without a search for the lowest rank, and they are many of the merges of an English pre-token.
 
 use super::interleaved::SCANNED;
-use super::merges::Merge;
 use super::pairs::NONE;
+use super::ranks::Merge;
 
 /// Of two bytes that stand next to each other.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +89,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::merges::first_use;
+    use super::super::ranks::first_use;
     use super::*;
 
     /// Starts, and merges in symbols, of merges in letters.
