@@ -12,6 +12,7 @@ use super::added::Finder;
 use super::file::read;
 use super::model::Model;
 use super::normalize::Normalizer;
+use super::pieces;
 use super::post_processor::affixes;
 use super::pre_tokenizer::PreTokenizer;
 use super::vocabulary::{Listed, Vocabulary};
@@ -107,7 +108,7 @@ impl Definition {
         }
         let mut model = match pre_tokenizer {
             PreTokenizer::Sequence(_) => Model::of_bytes(&model)?,
-            PreTokenizer::Metaspace(_) => Model::of_pieces(&model)?,
+            PreTokenizer::Metaspace(_) => Model::new(pieces::merger(&model)?),
         };
         let mut added = [Vec::new(), Vec::new()];
         for (id, token) in vocabulary.patterns() {

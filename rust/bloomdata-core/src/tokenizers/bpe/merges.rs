@@ -1,6 +1,6 @@
 //! Byte pair encoding of one pre-token: the pair with the lowest rank is merged first, of equals the leftmost.
 //!
-//! Origin: R. Sennrich et al., arXiv 1508.07909; the order is that of `tokenizers`' `Word::merge_interleaved`.
+//! Origin: R. Sennrich et al., arXiv 1508.07909; the order is that of `tokenizers`' `Word::merge_all`.
 //!
 //! Symbols are numbers of our own: bytes are 0 to 255, other characters follow, and then what merges make in the order of
 //! their rank, so that looking up a pair is all there is to a merge. Short pre-tokens scan an array of ranks for every merge

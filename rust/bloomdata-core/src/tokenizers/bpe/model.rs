@@ -1,10 +1,10 @@
 //! The model of a byte-level BPE tokenizer: pre-tokens become ids.
 
 use super::super::byte_alphabet::{ByteAlphabet, bytes_to_chars};
-use super::cache::{Cache, NO_PRE_TOKEN, SHORT_IDS, ShortKey};
+use super::cache::{NO_PRE_TOKEN, SHORT_IDS, ShortKey};
 use super::file::{File, NO_ID, byte_ids};
-use super::merges::{MergeSpace, Merger};
-use super::new_pre_tokens::{Left, New, Part};
+use super::merges::Merger;
+use super::new_pre_tokens::{Resolver, Unresolved, Workspace};
 use super::pairs::{MAX_SYMBOLS, NONE};
 use super::ranks::Merge;
 use super::whole_word_tokens::WholeWordTokens;
@@ -18,11 +18,7 @@ const READY: usize = SHORT_IDS * BATCH;
 /// Merges, and pre-tokens that are tokens although merges do not make them.
 #[derive(Debug)]
 pub(super) struct Model {
-    pub(super) merger: Merger,
-    /// With `ignore_merges`, tokens that their own merges would not give.
-    pub(super) unmade: WholeWordTokens,
-    /// Pre-tokens that are one token.
-    pub(super) whole_words: WholeWordTokens,
+    resolver: Resolver,
     /// How many bytes every token of bytes stands for.
     pub(super) lengths: ByteLengths,
 }
@@ -30,18 +26,13 @@ pub(super) struct Model {
 impl Model {
     /// A model of merges alone.
     pub(super) fn new(merger: Merger) -> Self {
-        Self {
-            merger,
-            unmade: WholeWordTokens::default(),
-            whole_words: WholeWordTokens::default(),
-            lengths: ByteLengths::default(),
-        }
+        Self { resolver: Resolver::new(merger), lengths: ByteLengths::default() }
     }
 
     /// Whether no token lies across the boundary at `at`, if that is one of ASCII, or of any characters.
     #[inline]
     pub(super) fn may_cut(&self, text: &[u8], at: usize, is_any: bool) -> bool {
-        self.merger.may_cut(text, at, is_any)
+        self.resolver.merger.may_cut(text, at, is_any)
     }
 
     /// From the `model` of a `tokenizer.json` whose tokens are bytes.
@@ -109,16 +100,16 @@ impl Model {
         let spelled = || (0..).zip(tokens).filter_map(|(id, bytes)| Some((id, bytes.as_deref()?)));
         let mut is_made = Vec::with_capacity(tokens.len());
         let mut expected = spelled().map(|(id, _)| id);
-        self.merger.merge_each(spelled().map(|(_, pre_token)| pre_token), |ids| {
+        self.resolver.merger.merge_each(spelled().map(|(_, pre_token)| pre_token), |ids| {
             is_made.push(expected.next().as_slice() == ids)
         });
         let all = || spelled().zip(&is_made);
-        self.whole_words = WholeWordTokens::new(
+        self.resolver.whole_words = WholeWordTokens::new(
             all().filter(|&(_, &is_made)| is_made || ignore_merges).map(|(token, _)| token),
         );
         if ignore_merges {
             let unmade = || all().filter(|&(_, &is_made)| !is_made).map(|(token, _)| token);
-            self.unmade = WholeWordTokens::new(unmade());
+            self.resolver.unmade = WholeWordTokens::new(unmade());
             for (id, bytes) in unmade() {
                 self.lengths.set(id, bytes.len());
             }
@@ -160,32 +151,33 @@ impl Model {
         out: &mut Vec<u32>,
     ) {
         let (mut keys, mut ready) = (std::mem::take(&mut memory.keys), std::mem::take(&mut memory.ready));
-        let mut left = std::mem::take(&mut memory.left);
+        let mut unresolved = std::mem::take(&mut memory.unresolved);
         keys.resize(BATCH, NO_PRE_TOKEN);
         ready.resize(READY, 0);
         for ends in ends.chunks(BATCH) {
-            memory.cache.prepare_all(text, from, ends, &mut keys);
-            left.clear();
-            let count = memory.cache.take(&keys[..ends.len()], &mut ready, |at, before, is_known| {
+            memory.work.cache.prepare_all(text, from, ends, &mut keys);
+            unresolved.clear();
+            let count = memory.work.cache.take(&keys[..ends.len()], &mut ready, |at, before, is_known| {
                 let start = if at == 0 { from } else { ends[at - 1] };
-                left.push(Left::new(start, ends[at], keys[at], before, is_known));
+                unresolved.push(Unresolved::new(start, ends[at], keys[at], before, is_known));
             });
-            let before = if left.is_empty() { 0 } else { self.left(text, &mut left, &ready, memory, out) };
+            let before = if unresolved.is_empty() {
+                0
+            } else {
+                self.resolver.resolve(text, &mut unresolved, &ready, &mut memory.work, out)
+            };
             out.extend_from_slice(&ready[before..count]);
             from = ends.last().copied().unwrap_or(from);
         }
-        (memory.keys, memory.ready, memory.left) = (keys, ready, left);
+        (memory.keys, memory.ready, memory.unresolved) = (keys, ready, unresolved);
     }
 }
 
 /// What a thread keeps between pre-tokens.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    pub(super) cache: Cache,
-    pub(super) space: MergeSpace,
-    pub(super) new: Vec<New>,
-    pub(super) parts: Vec<Part>,
+    work: Workspace,
     keys: Vec<ShortKey>,
     ready: Vec<u32>,
-    left: Vec<Left>,
+    unresolved: Vec<Unresolved>,
 }

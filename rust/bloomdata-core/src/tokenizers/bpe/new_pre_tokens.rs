@@ -4,7 +4,8 @@
 //! together they wait for memory once, where each by itself would wait as long.
 
 use super::cache::{Cache, NO_PRE_TOKEN, ShortKey, is_cjk_run};
-use super::model::{Memory, Model};
+use super::merges::{MergeSpace, Merger};
+use super::whole_word_tokens::WholeWordTokens;
 
 /// New parts that are taken up together.
 const TOGETHER: usize = 64;
@@ -13,7 +14,7 @@ const KEPT: usize = 1 << 14;
 
 /// A pre-token whose ids are not ready.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Left {
+pub(super) struct Unresolved {
     from: usize,
     end: usize,
     key: ShortKey,
@@ -27,7 +28,7 @@ pub(super) struct Left {
 
 /// A part of a new pre-token, or all of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Part {
+struct Part {
     from: usize,
     end: usize,
     key: ShortKey,
@@ -39,7 +40,7 @@ pub(super) struct Part {
 
 /// A part that is taken up.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct New {
+struct New {
     from: usize,
     end: usize,
     /// Longer parts of one hash are taken for one; then one of them is not taken up here.
@@ -48,69 +49,93 @@ pub(super) struct New {
     place: Option<usize>,
 }
 
-impl Left {
+impl Unresolved {
     pub(super) fn new(from: usize, end: usize, key: ShortKey, before: usize, is_known: bool) -> Self {
         Self { from, end, key, before, is_known, parts: (0, 0) }
     }
 }
 
-impl Model {
+/// Encodes pre-tokens that are not in the cache, and puts them there.
+#[derive(Debug)]
+pub(super) struct Resolver {
+    pub(super) merger: Merger,
+    /// With `ignore_merges`, tokens that their own merges would not give.
+    pub(super) unmade: WholeWordTokens,
+    /// Pre-tokens that are one token.
+    pub(super) whole_words: WholeWordTokens,
+}
+
+/// What a thread keeps between pre-tokens.
+#[derive(Debug, Default)]
+pub(super) struct Workspace {
+    pub(super) cache: Cache,
+    space: MergeSpace,
+    new: Vec<New>,
+    parts: Vec<Part>,
+}
+
+impl Resolver {
+    /// A resolver of merges alone.
+    pub(super) fn new(merger: Merger) -> Self {
+        Self { merger, unmade: WholeWordTokens::default(), whole_words: WholeWordTokens::default() }
+    }
+
     /// Appends the ids of such pre-tokens, and those of the pre-tokens between them, which are ready. Returns how many of these were
     /// written.
     #[cold]
     #[inline(never)]
-    pub(super) fn left(
+    pub(super) fn resolve(
         &self,
         text: &[u8],
-        left: &mut [Left],
+        unresolved: &mut [Unresolved],
         ready: &[u32],
-        memory: &mut Memory,
+        work: &mut Workspace,
         out: &mut Vec<u32>,
     ) -> usize {
-        let mut parts = std::mem::take(&mut memory.parts);
+        let mut parts = std::mem::take(&mut work.parts);
         parts.clear();
-        for pre_token in &mut *left {
+        for pre_token in &mut *unresolved {
             let first = parts.len();
             let bytes = &text[pre_token.from..pre_token.end];
             let is_longer = bytes.len() >= 16 && !is_cjk_run(bytes);
-            let is_known = pre_token.is_known || (is_longer && memory.cache.has(pre_token.key, bytes));
+            let is_known = pre_token.is_known || (is_longer && work.cache.has(pre_token.key, bytes));
             if !is_known {
-                self.cut(text, pre_token, &memory.cache, &mut parts);
+                self.cut(text, pre_token, &work.cache, &mut parts);
             }
             pre_token.parts = (first, parts.len());
         }
         if !parts.is_empty() {
-            self.fill(text, &parts, memory);
+            self.fill(text, &parts, work);
         }
         let mut written = 0;
-        for pre_token in &*left {
+        for pre_token in &*unresolved {
             out.extend_from_slice(&ready[written..pre_token.before]);
             written = pre_token.before;
             match &parts[pre_token.parts.0..pre_token.parts.1] {
-                [] => self.take(&text[pre_token.from..pre_token.end], pre_token.key, memory, out),
-                [whole] => self.take(&text[whole.from..whole.end], whole.key, memory, out),
+                [] => self.take(&text[pre_token.from..pre_token.end], pre_token.key, work, out),
+                [whole] => self.take(&text[whole.from..whole.end], whole.key, work, out),
                 parts => {
                     let before = out.len();
                     for part in parts {
-                        self.part(text, part, memory, out);
+                        self.part(text, part, work, out);
                     }
                     // Longer pre-tokens that have parts are put together again about as fast as they are looked up.
                     if pre_token.end - pre_token.from < 16 {
                         let missing = Cache::missing(pre_token.key, &text[pre_token.from..pre_token.end]);
-                        memory.cache.keep(missing, &text[pre_token.from..pre_token.end], &out[before..]);
+                        work.cache.keep(missing, &text[pre_token.from..pre_token.end], &out[before..]);
                     }
                 }
             }
         }
         if parts.capacity() <= KEPT {
-            memory.parts = parts;
+            work.parts = parts;
         }
         written
     }
 
     /// Appends the parts of a new pre-token.
-    fn cut(&self, text: &[u8], pre_token: &Left, cache: &Cache, parts: &mut Vec<Part>) {
-        let &Left { from, end, key, .. } = pre_token;
+    fn cut(&self, text: &[u8], pre_token: &Unresolved, cache: &Cache, parts: &mut Vec<Part>) {
+        let &Unresolved { from, end, key, .. } = pre_token;
         let bytes = &text[from..end];
         let first = parts.len();
         if (bytes.len() >= 32 || !bytes.is_ascii()) && self.unmade.find(bytes).is_none() {
@@ -131,38 +156,32 @@ impl Model {
     }
 
     /// Takes up all parts that the cache does not have, but for the longest.
-    fn fill(&self, text: &[u8], parts: &[Part], memory: &mut Memory) {
+    fn fill(&self, text: &[u8], parts: &[Part], work: &mut Workspace) {
         let mut parts = parts.iter();
         while !parts.as_slice().is_empty() {
-            memory.new.clear();
+            work.new.clear();
             for part in &mut parts {
                 let bytes = &text[part.from..part.end];
                 if part.code.is_none()
                     && bytes.len() < 32
-                    && !memory.cache.has(part.key, bytes)
-                    && memory.new.iter().all(|other| other.key != part.key)
+                    && !work.cache.has(part.key, bytes)
+                    && work.new.iter().all(|other| other.key != part.key)
                     // What a pre-token of these bytes would be is not what a part is.
                     && (part.is_whole || self.unmade.find(bytes).is_none())
                 {
                     let &Part { from, end, key, .. } = part;
-                    memory.new.push(New {
-                        from,
-                        end,
-                        key,
-                        hash: self.whole_words.prepare(bytes),
-                        place: None,
-                    });
-                    if memory.new.len() == TOGETHER {
+                    work.new.push(New { from, end, key, hash: self.whole_words.prepare(bytes), place: None });
+                    if work.new.len() == TOGETHER {
                         break;
                     }
                 }
             }
-            self.fill_some(text, memory);
+            self.fill_some(text, work);
         }
     }
 
-    fn fill_some(&self, text: &[u8], memory: &mut Memory) {
-        let Memory { cache, space, new, .. } = memory;
+    fn fill_some(&self, text: &[u8], work: &mut Workspace) {
+        let Workspace { cache, space, new, .. } = work;
         for part in &mut *new {
             part.place = self.whole_words.place(part.hash);
         }
@@ -180,18 +199,18 @@ impl Model {
     }
 
     /// Appends the ids of a pre-token that is not cut, or of a part; mostly they are in the cache now.
-    fn take(&self, pre_token: &[u8], key: ShortKey, memory: &mut Memory, out: &mut Vec<u32>) {
-        let Err(missing) = memory.cache.find(key, pre_token, out) else { return };
+    fn take(&self, pre_token: &[u8], key: ShortKey, work: &mut Workspace, out: &mut Vec<u32>) {
+        let Err(missing) = work.cache.find(key, pre_token, out) else { return };
         let before = out.len();
         match self.unmade.find(pre_token) {
             Some(id) => out.push(id),
-            None => self.merger.merge(pre_token, &mut memory.space, out),
+            None => self.merger.merge(pre_token, &mut work.space, out),
         }
-        memory.cache.keep(missing, pre_token, &out[before..]);
+        work.cache.keep(missing, pre_token, &out[before..]);
     }
 
     /// Appends the ids of a part of a pre-token.
-    fn part(&self, text: &[u8], part: &Part, memory: &mut Memory, out: &mut Vec<u32>) {
+    fn part(&self, text: &[u8], part: &Part, work: &mut Workspace, out: &mut Vec<u32>) {
         let bytes = &text[part.from..part.end];
         match part.code {
             Some(code) => match *self.merger.alone(code) {
@@ -201,8 +220,8 @@ impl Model {
                 ref ids => out.extend_from_slice(ids),
             },
             // What a pre-token of these bytes would be is not what a part is.
-            None if self.unmade.find(bytes).is_some() => self.merger.merge(bytes, &mut memory.space, out),
-            None => self.take(bytes, part.key, memory, out),
+            None if self.unmade.find(bytes).is_some() => self.merger.merge(bytes, &mut work.space, out),
+            None => self.take(bytes, part.key, work, out),
         }
     }
 }
