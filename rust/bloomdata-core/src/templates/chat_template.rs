@@ -9,7 +9,7 @@ use super::builtin;
 use super::chat::Chat;
 use super::jinja::{JinjaInput, JinjaTemplate, Variable};
 use super::plan::Rendered;
-use super::planner::Plans;
+use super::planner::Planner;
 use super::prefixes::{Real, first};
 use super::spans::{Question, TrainOn, asked};
 use crate::document::BadRecord;
@@ -59,13 +59,9 @@ impl TemplateOptions {
 /// A template, ready for use by all threads.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    pub(super) jinja: JinjaTemplate,
-    pub(super) is_builtin: bool,
-    pub(super) end_tokens: Vec<String>,
+    pub(super) planner: Planner,
     /// The token that begins texts, if it is another one than the one that ends them.
     bos_token: Option<String>,
-    pub(super) train_on: TrainOn,
-    pub(super) plans: Plans,
 }
 
 impl ChatTemplate {
@@ -82,8 +78,7 @@ impl ChatTemplate {
         let (bos, eos) = (variable("bos_token"), variable("eos_token"));
         end_tokens.extend(eos.map(str::to_owned));
         let bos_token = bos.filter(|bos| !bos.is_empty() && Some(*bos) != eos).map(str::to_owned);
-        let (is_builtin, plans) = (builtin.is_some(), Plans::default());
-        Ok(Self { jinja, is_builtin, end_tokens, bos_token, train_on: options.train_on, plans })
+        Ok(Self { planner: Planner::new(jinja, builtin.is_some(), end_tokens, options.train_on), bos_token })
     }
 
     /// The text of a conversation, with the prompt for an answer if asked.
@@ -97,11 +92,11 @@ impl ChatTemplate {
     ) -> std::result::Result<String, BadRecord> {
         if !add_generation_prompt
             && !chat.holds_marks()
-            && let Some(text) = self.filled_text(chat)
+            && let Some(text) = self.planner.filled_text(chat)
         {
             return Ok(text);
         }
-        self.jinja.render(&chat.input()?, add_generation_prompt).map_err(BadRecord::Template)
+        self.planner.jinja.render(&chat.input()?, add_generation_prompt).map_err(BadRecord::Template)
     }
 
     /// The text of a conversation, and what of it is trained on: the answers, and the tokens that end them.
@@ -141,18 +136,18 @@ impl ChatTemplate {
 
     /// Whether a text ends with a token that ends answers.
     pub fn is_ended(&self, text: &str) -> bool {
-        self.end_tokens.iter().any(|token| !token.is_empty() && text.ends_with(token.as_str()))
+        self.planner.end_tokens.iter().any(|token| !token.is_empty() && text.ends_with(token.as_str()))
     }
 
     fn spans(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
-        if self.jinja.has_generation() {
+        if self.planner.jinja.has_generation() {
             return self.marked(chat);
         }
-        if let Some(filled) = self.filled(chat) {
+        if let Some(filled) = self.planner.filled(chat) {
             return Ok(filled);
         }
-        if let (true, Some(texts)) = (self.is_builtin, &chat.texts()) {
-            return match &self.plan(chat).plan {
+        if let (true, Some(texts)) = (self.planner.is_builtin, &chat.texts()) {
+            return match &self.planner.plan(chat).plan {
                 Ok(plan) => Ok(plan.fill(texts)),
                 Err(reason) => Err(BadRecord::Template(reason.clone())),
             };
@@ -163,18 +158,18 @@ impl ChatTemplate {
     /// The same for any template and conversation, by running it.
     pub(super) fn run(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
         let input = chat.input()?;
-        let text = self.jinja.render(&input, false).map_err(BadRecord::Template)?;
+        let text = self.planner.jinja.render(&input, false).map_err(BadRecord::Template)?;
         if chat.is_plain
-            && let (Ok(plan), Some(texts)) = (&self.plan(chat).plan, &chat.texts())
+            && let (Ok(plan), Some(texts)) = (&self.planner.plan(chat).plan, &chat.texts())
         {
             let filled = plan.fill(texts);
             if filled.text == text {
                 return Ok(filled);
             }
         }
-        let prefixes = Real::new(&self.jinja, chat, &input).map_err(BadRecord::Template)?;
+        let prefixes = Real::new(&self.planner.jinja, chat, &input).map_err(BadRecord::Template)?;
         let roles: Vec<&str> = chat.roles.iter().map(AsRef::as_ref).collect();
-        let (end_tokens, train_on) = (&self.end_tokens[..], self.train_on);
+        let (end_tokens, train_on) = (&self.planner.end_tokens[..], self.planner.train_on);
         let question = Question { roles: &roles, text: &text, prefixes: &prefixes, end_tokens, train_on };
         Ok(Rendered { trained: question.spans().map_err(BadRecord::Template)?, text })
     }
@@ -182,9 +177,11 @@ impl ChatTemplate {
     /// What the template's own blocks say.
     fn marked(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
         let input = chat.input()?;
-        let render = |input: &JinjaInput| self.jinja.render_marked(input).map_err(BadRecord::Template);
+        let render =
+            |input: &JinjaInput| self.planner.jinja.render_marked(input).map_err(BadRecord::Template);
         let (text, mut trained) = render(&input)?;
-        if let (TrainOn::Last, Some(&last)) = (self.train_on, asked(&chat.roles, TrainOn::Last).first())
+        if let (TrainOn::Last, Some(&last)) =
+            (self.planner.train_on, asked(&chat.roles, TrainOn::Last).first())
             && last > 0
         {
             // Blocks of the messages before are those of the conversation that ends there.

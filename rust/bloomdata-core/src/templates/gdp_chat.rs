@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::chat::messages_of;
 use super::jinja::{JinjaInput, JinjaTemplate};
-use super::plan::mark;
+use super::markers::marker;
 
 /// Text with marks, cut: what is said in message `n` is `Said(n)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl GdpChat {
     }
 
     fn cut(&self, count: usize) -> Result<Vec<Turn>, String> {
-        let marks: Vec<String> = (0..2 * count).map(mark).collect();
+        let marks: Vec<String> = (0..2 * count).map(marker).collect();
         let roles = ["user", "assistant"].into_iter().cycle();
         let messages = messages_of(roles.zip(marks.iter().map(String::as_str)));
         let text = self.template.render(&JinjaInput { messages, tools: None, documents: None }, false)?;

@@ -12,6 +12,7 @@ pub mod chat;
 pub mod chat_template;
 pub mod gdp_chat;
 pub mod jinja;
+mod markers;
 mod plan;
 mod planner;
 mod prefixes;

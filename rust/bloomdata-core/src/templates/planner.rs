@@ -5,11 +5,11 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::chat::{Chat, messages_of};
-use super::chat_template::ChatTemplate;
-use super::jinja::JinjaInput;
 use super::jinja::opaque::{Conditions, Given};
+use super::jinja::{JinjaInput, JinjaTemplate};
 use super::plan::{Plan, Rendered};
 use super::proof::Proof;
+use super::spans::TrainOn;
 
 /// Plans that are kept: most conversations have roles that many others have.
 const MAX_PLANS: usize = 4096;
@@ -18,9 +18,13 @@ const MAX_PLANNED: usize = 256;
 /// Sets of roles of which it is known whether the template treats all texts alike.
 const MAX_PROOFS: usize = 256;
 
-/// What is known of conversations that were met.
-#[derive(Debug, Default)]
-pub(super) struct Plans {
+/// A template, with the plans of conversations that were met.
+#[derive(Debug)]
+pub(super) struct Planner {
+    pub(super) jinja: JinjaTemplate,
+    pub(super) is_builtin: bool,
+    pub(super) end_tokens: Vec<String>,
+    pub(super) train_on: TrainOn,
     kept: Mutex<BTreeMap<Vec<u8>, Arc<Planned>>>,
     /// Conversations that were met once, as hashes of their roles and of what stands beside them.
     met: Mutex<BTreeSet<u64>>,
@@ -44,25 +48,18 @@ impl Planned {
     }
 }
 
-impl Plans {
-    fn kept(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Arc<Planned>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+impl Planner {
+    /// Without any plans yet.
+    pub(super) fn new(
+        jinja: JinjaTemplate,
+        is_builtin: bool,
+        end_tokens: Vec<String>,
+        train_on: TrainOn,
+    ) -> Self {
+        let (kept, met, proofs) = Default::default();
+        Self { jinja, is_builtin, end_tokens, train_on, kept, met, proofs }
     }
 
-    fn proofs(&self) -> MutexGuard<'_, BTreeMap<Given, Option<Arc<Conditions>>>> {
-        self.proofs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a conversation of this key was met before.
-    fn was_met(&self, key: &[u8]) -> bool {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        met.contains(&hasher.finish()) || (met.len() < MAX_PLANS && !met.insert(hasher.finish()))
-    }
-}
-
-impl ChatTemplate {
     /// The plan of a conversation, filled in, if that is known to be all that the template does.
     pub(super) fn filled(&self, chat: &Chat<'_>) -> Option<Rendered> {
         self.filled_with(chat, |planned| planned.plan.as_ref().ok())
@@ -91,24 +88,24 @@ impl ChatTemplate {
     fn known_plan(&self, chat: &Chat<'_>) -> Option<Arc<Planned>> {
         let key = self.key(chat);
         let is_full = {
-            let plans = self.plans.kept();
+            let plans = self.kept();
             if let Some(planned) = plans.get(&key) {
                 return Some(Arc::clone(planned));
             }
             plans.len() >= MAX_PLANS
         };
-        let is_worth_it = self.is_builtin || (!is_full && self.plans.was_met(&key));
+        let is_worth_it = self.is_builtin || (!is_full && self.was_met(&key));
         is_worth_it.then(|| self.plan(chat))
     }
 
     /// The plan of a conversation.
     pub(super) fn plan(&self, chat: &Chat<'_>) -> Arc<Planned> {
         let key = self.key(chat);
-        if let Some(planned) = self.plans.kept().get(&key) {
+        if let Some(planned) = self.kept().get(&key) {
             return Arc::clone(planned);
         }
         let planned = Arc::new(self.make_plan(chat));
-        let mut plans = self.plans.kept();
+        let mut plans = self.kept();
         if plans.len() < MAX_PLANS && chat.roles.len() <= MAX_PLANNED {
             plans.insert(key, Arc::clone(&planned));
         }
@@ -152,7 +149,7 @@ impl ChatTemplate {
         let roles = chat.roles.iter().map(|role| role.clone().into_owned()).collect();
         let given = Given { roles, tools: tools.is_some(), documents: documents.is_some() };
         let num_known = {
-            let proofs = self.plans.proofs();
+            let proofs = self.proofs();
             if let Some(known) = proofs.get(&given) {
                 return known.clone();
             }
@@ -160,7 +157,7 @@ impl ChatTemplate {
         };
         let known = if num_known < MAX_PROOFS { self.jinja.prove(&given).ok().map(Arc::new) } else { None };
         if num_known < MAX_PROOFS {
-            self.plans.proofs().insert(given, known.clone());
+            self.proofs().insert(given, known.clone());
         }
         known
     }
@@ -184,5 +181,21 @@ impl ChatTemplate {
             }
         }
         key
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Arc<Planned>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn proofs(&self) -> MutexGuard<'_, BTreeMap<Given, Option<Arc<Conditions>>>> {
+        self.proofs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a conversation of this key was met before.
+    fn was_met(&self, key: &[u8]) -> bool {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        met.contains(&hasher.finish()) || (met.len() < MAX_PLANS && !met.insert(hasher.finish()))
     }
 }

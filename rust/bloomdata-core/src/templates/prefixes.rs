@@ -4,7 +4,7 @@ use minijinja::Value;
 
 use super::chat::{Chat, messages_of};
 use super::jinja::{JinjaInput, JinjaTemplate};
-use super::plan::padded;
+use super::markers::padded;
 use super::spans::Prefixes;
 
 /// A conversation as it is.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::chat::messages_of;
 use super::jinja::opaque::Conditions;
 use super::jinja::{FUEL, JinjaInput, JinjaTemplate};
-use super::plan::{Plan, padded};
+use super::markers::padded;
+use super::plan::Plan;
 
 /// Characters of the second kind of marks. No template holds these either; if one does, nothing is proven.
 const SECOND: [char; 2] = ['\u{fdd5}', '\u{fdd6}'];

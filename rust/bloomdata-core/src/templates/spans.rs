@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{OPEN, find_mark};
+use super::markers::{OPEN, find_marker};
 
 /// Which answers are trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ impl Question<'_> {
             |asking| if message == 0 { Ok(String::new()) } else { self.prefixes.render(message, asking) };
         let (before, asking) = (render(false)?, render(true)?);
         let probe = self.prefixes.probe(message)?;
-        let Some(mark) = find_mark(&probe, message) else {
+        let Some(mark) = find_marker(&probe, message) else {
             return Err(format!("message {message} is not in the text as it was given"));
         };
         let start = if asking == before {

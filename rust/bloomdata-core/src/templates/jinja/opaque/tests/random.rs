@@ -259,14 +259,18 @@ pub(super) fn check(source: &str, roles: &[usize], chats: &[Vec<usize>]) -> (usi
     for said in chats {
         let messages = roles.iter().zip(said).map(|(&role, &text)| (ROLES[role], SAID[text]));
         let chat = Chat::plain(messages.collect(), None, None).unwrap();
-        template.plan(&chat);
-        let Some(text) = template.filled_text(&chat) else {
+        template.planner.plan(&chat);
+        let Some(text) = template.planner.filled_text(&chat) else {
             others += 1;
             continue;
         };
         used += 1;
-        assert_eq!(template.jinja.render(&chat.input().unwrap(), false), Ok(text), "{source}: {chat:?}");
-        if let Some(filled) = template.filled(&chat) {
+        assert_eq!(
+            template.planner.jinja.render(&chat.input().unwrap(), false),
+            Ok(text),
+            "{source}: {chat:?}"
+        );
+        if let Some(filled) = template.planner.filled(&chat) {
             assert_eq!(template.run(&chat), Ok(filled), "{source}: {chat:?}");
         }
     }

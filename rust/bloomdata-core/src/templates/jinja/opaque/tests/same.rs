@@ -133,7 +133,7 @@ fn tools_are_part_of_a_plan_at_the_second_time() {
         for time in 0..4 {
             let record = record(tool, ["a", "b", " ", ""][time]);
             let chat = Chat::parse(&record, &keys).unwrap();
-            let filled = template.filled(&chat);
+            let filled = template.planner.filled(&chat);
             assert_eq!(filled.is_some(), time > 0, "{record}");
             if let Some(filled) = filled {
                 assert_eq!(template.run(&chat), Ok(filled), "{record}");
@@ -151,8 +151,8 @@ fn texts_that_need_more_than_all_fuel_are_run() {
     let (short, long) = ("a".repeat(1_000), "a".repeat(1_000_000));
     for (text, is_filled) in [(&short, true), (&long, false)] {
         let chat = Chat::plain(vec![("user", text)], None, None).unwrap();
-        template.plan(&chat);
-        assert_eq!(template.filled(&chat).is_some(), is_filled);
+        template.planner.plan(&chat);
+        assert_eq!(template.planner.filled(&chat).is_some(), is_filled);
     }
     let chat = Chat::plain(vec![("user", &long)], None, None).unwrap();
     assert!(template.render(&chat, false).is_err());
