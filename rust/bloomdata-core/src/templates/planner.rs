@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::chat::{Chat, messages_of};
-use super::jinja::opaque::{Conditions, Given};
+use super::jinja::opaque::{Assumptions, Conditions};
 use super::jinja::{JinjaInput, JinjaTemplate};
 use super::plan::{Plan, Rendered};
 use super::proof::Proof;
@@ -28,7 +28,7 @@ pub(super) struct Planner {
     kept: Mutex<BTreeMap<Vec<u8>, Arc<Planned>>>,
     /// Conversations that were met once, as hashes of their roles and of what stands beside them.
     met: Mutex<BTreeSet<u64>>,
-    proofs: Mutex<BTreeMap<Given, Option<Arc<Conditions>>>>,
+    proofs: Mutex<BTreeMap<Assumptions, Option<Arc<Conditions>>>>,
 }
 
 /// What is known of all conversations of the same roles, with the same things beside them.
@@ -147,17 +147,18 @@ impl Planner {
     fn conditions(&self, chat: &Chat<'_>) -> Option<Arc<Conditions>> {
         let (tools, documents) = chat.raw_beside();
         let roles = chat.roles.iter().map(|role| role.clone().into_owned()).collect();
-        let given = Given { roles, tools: tools.is_some(), documents: documents.is_some() };
+        let assumptions = Assumptions { roles, tools: tools.is_some(), documents: documents.is_some() };
         let num_known = {
             let proofs = self.proofs();
-            if let Some(known) = proofs.get(&given) {
+            if let Some(known) = proofs.get(&assumptions) {
                 return known.clone();
             }
             proofs.len()
         };
-        let known = if num_known < MAX_PROOFS { self.jinja.prove(&given).ok().map(Arc::new) } else { None };
+        let known =
+            if num_known < MAX_PROOFS { self.jinja.prove(&assumptions).ok().map(Arc::new) } else { None };
         if num_known < MAX_PROOFS {
-            self.proofs().insert(given, known.clone());
+            self.proofs().insert(assumptions, known.clone());
         }
         known
     }
@@ -187,7 +188,7 @@ impl Planner {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn proofs(&self) -> MutexGuard<'_, BTreeMap<Given, Option<Arc<Conditions>>>> {
+    fn proofs(&self) -> MutexGuard<'_, BTreeMap<Assumptions, Option<Arc<Conditions>>>> {
         self.proofs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -25,7 +25,7 @@ use minijinja::value::Value;
 use minijinja::{Environment, context};
 
 use generation::{BEGIN, END};
-use opaque::{Conditions, Given};
+use opaque::{Assumptions, Conditions};
 
 pub use minijinja::Value as Variable;
 pub use values::value_of;
@@ -112,8 +112,8 @@ impl JinjaTemplate {
     ///
     /// # Errors
     /// What it does that depends on them, or may.
-    pub(super) fn prove(&self, given: &Given) -> Result<Conditions, String> {
-        deep(|| opaque::prove(&self.source, syntax()?, given))
+    pub(super) fn prove(&self, assumptions: &Assumptions) -> Result<Conditions, String> {
+        deep(|| opaque::prove(&self.source, syntax()?, assumptions))
     }
 
     /// Renders messages.
@@ -156,14 +156,14 @@ impl JinjaTemplate {
     /// As [`JinjaTemplate::render`].
     pub(super) fn render_measured(&self, input: &JinjaInput) -> Result<(String, u64), String> {
         let template = self.environment.get_template("template").map_err(|error| explain(&error))?;
-        let rendered = safely(|| template.render_captured(given(input, false)))?;
+        let rendered = safely(|| template.render_captured(context_of(input, false)))?;
         let used = rendered.state().fuel_levels().map_or(FUEL, |(used, _)| used);
         Ok((rendered.into_output(), used))
     }
 
     fn run(&self, name: &str, input: &JinjaInput, add_generation_prompt: bool) -> Result<String, String> {
         let template = self.environment.get_template(name).map_err(|error| explain(&error))?;
-        safely(|| template.render(given(input, add_generation_prompt)))
+        safely(|| template.render(context_of(input, add_generation_prompt)))
     }
 }
 
@@ -178,7 +178,7 @@ fn safely<T>(work: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, St
 }
 
 /// The names that a template is given.
-fn given(input: &JinjaInput, add_generation_prompt: bool) -> Value {
+fn context_of(input: &JinjaInput, add_generation_prompt: bool) -> Value {
     let JinjaInput { messages, tools, documents } = input;
     context! {
         messages, add_generation_prompt, tools => tools.clone().unwrap_or(Value::from(())),

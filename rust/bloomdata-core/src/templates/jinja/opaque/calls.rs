@@ -2,10 +2,10 @@
 
 use minijinja::machinery::ast::{Call, CallArg, Expr, Filter, Test};
 
-use super::expressions::Seen;
+use super::expressions::Evaluated;
 use super::facts::Facts;
 use super::lattice::{Class, Outcome, is_type_test};
-use super::{Analysis, MacroKnown};
+use super::{Analysis, MacroSummary};
 use crate::conversation::is_python_space;
 
 impl<'source> Analysis<'_, 'source> {
@@ -24,7 +24,7 @@ impl<'source> Analysis<'_, 'source> {
             return self.default(filter, class, facts);
         }
         self.free_arguments(&filter.args, facts, "a filter is told what is said");
-        let mut made = Class::NEVER;
+        let mut made = Class::BOTTOM;
         for kind in class.kinds() {
             made |= self.filter_of(filter, kind);
         }
@@ -72,25 +72,25 @@ impl<'source> Analysis<'_, 'source> {
             self.free_arguments(&filter.args, facts, "a filter is told what is said");
             return if class.is_within(Class::FREE) { class } else { self.refuse("a default by name") };
         };
-        let other = self.look(other, facts).class;
+        let other = self.evaluate(other, facts).class;
         self.free_arguments(more, facts, "a filter is told what is said");
         if more.is_empty() {
             // Anything plain may be undefined.
             let is_there = class.without(Class::UNDEFINED);
             return if class.has(Class::UNDEFINED | Class::PLAIN) { is_there | other } else { is_there };
         }
-        self.asked.truth |= class.has(Class::WORDS);
+        self.queries.truth |= class.has(Class::MESSAGE_TEXT);
         class | other
     }
 
-    pub(super) fn test(&mut self, test: &Test<'source>, facts: &Facts) -> Seen {
+    pub(super) fn test(&mut self, test: &Test<'source>, facts: &Facts) -> Evaluated {
         if let Expr::Var(name) = &test.expr
             && matches!(test.name, "defined" | "undefined")
-            && (matches!(name.id, "loop" | "namespace") || self.known.macros.contains_key(name.id))
+            && (matches!(name.id, "loop" | "namespace") || self.globals.macros.contains_key(name.id))
         {
             return Outcome::EITHER.into();
         }
-        let class = self.look(&test.expr, facts).class;
+        let class = self.evaluate(&test.expr, facts).class;
         if test.args.is_empty() && is_type_test(test.name) {
             return class.test(test.name).into();
         }
@@ -106,7 +106,7 @@ impl<'source> Analysis<'_, 'source> {
             Expr::Var(name) => self.function(name.id, &call.args, facts),
             Expr::GetAttr(get) => {
                 let is_loop = matches!(&get.expr, Expr::Var(name) if name.id == "loop");
-                let class = if is_loop { Class::FREE } else { self.look(&get.expr, facts).class };
+                let class = if is_loop { Class::FREE } else { self.evaluate(&get.expr, facts).class };
                 self.method(class, get.name, &call.args, facts)
             }
             expr => {
@@ -117,8 +117,8 @@ impl<'source> Analysis<'_, 'source> {
     }
 
     fn function(&mut self, name: &'source str, args: &[CallArg<'source>], facts: &Facts) -> Class {
-        if let Some(known) = self.known.macros.get(name).cloned() {
-            return self.call_macro(name, &known, args, facts);
+        if let Some(summary) = self.globals.macros.get(name).cloned() {
+            return self.call_macro(name, &summary, args, facts);
         }
         match name {
             "raise_exception" if self.is_own(name) => {
@@ -126,14 +126,14 @@ impl<'source> Analysis<'_, 'source> {
                 let refused = self.refused.clone();
                 self.free_arguments(args, facts, "");
                 self.refused = refused;
-                Class::NEVER
+                Class::BOTTOM
             }
             "namespace" if self.is_own(name) => {
                 for argument in args {
                     match argument {
                         CallArg::Kwarg(name, expr) => {
-                            let class = self.look(expr, facts).class;
-                            *self.known.attributes.entry(name).or_default() |= class;
+                            let class = self.evaluate(expr, facts).class;
+                            *self.globals.attributes.entry(name).or_default() |= class;
                         }
                         _ => {
                             return self.refuse("a namespace of something");
@@ -150,38 +150,38 @@ impl<'source> Analysis<'_, 'source> {
     fn call_macro(
         &mut self,
         name: &'source str,
-        known: &MacroKnown<'source>,
+        summary: &MacroSummary<'source>,
         args: &[CallArg<'source>],
         facts: &Facts,
     ) -> Class {
-        let mut is_given = vec![false; known.parameters.len()];
+        let mut is_given = vec![false; summary.parameters.len()];
         for (number, argument) in args.iter().enumerate() {
             let (place, expr) = match argument {
                 CallArg::Pos(expr) => (Some(number), expr),
                 CallArg::Kwarg(key, expr) => {
-                    (known.parameters.iter().position(|(parameter, _)| parameter == key), expr)
+                    (summary.parameters.iter().position(|(parameter, _)| parameter == key), expr)
                 }
                 CallArg::PosSplat(_) | CallArg::KwargSplat(_) => return self.refuse("a list of arguments"),
             };
             let Some(place) = place.filter(|&place| place < is_given.len()) else {
                 return self.refuse("a macro is given more than it takes");
             };
-            let class = self.look(expr, facts).class;
-            self.give(name, place, class);
+            let class = self.evaluate(expr, facts).class;
+            self.pass_argument(name, place, class);
             is_given[place] = true;
         }
         for (place, _) in is_given.iter().enumerate().filter(|(_, is_given)| !**is_given) {
-            self.give(name, place, Class::UNDEFINED);
+            self.pass_argument(name, place, Class::UNDEFINED);
         }
-        known.written.captured()
+        summary.written.captured()
     }
 
     /// Hands a macro an argument.
-    pub(super) fn give(&mut self, name: &str, place: usize, class: Class) {
-        if let Some((_, known)) =
-            self.known.macros.get_mut(name).and_then(|known| known.parameters.get_mut(place))
+    pub(super) fn pass_argument(&mut self, name: &str, place: usize, class: Class) {
+        if let Some((_, summary)) =
+            self.globals.macros.get_mut(name).and_then(|summary| summary.parameters.get_mut(place))
         {
-            *known |= class;
+            *summary |= class;
         }
     }
 
@@ -195,7 +195,7 @@ impl<'source> Analysis<'_, 'source> {
             return self.get(class, key, other, facts);
         }
         self.free_arguments(args, facts, "a method is told what is said");
-        let mut made = Class::NEVER;
+        let mut made = Class::BOTTOM;
         for kind in class.kinds() {
             made |= self.method_of(kind, name, args);
         }
@@ -206,7 +206,7 @@ impl<'source> Analysis<'_, 'source> {
     fn get(&mut self, class: Class, key: &str, other: &[CallArg<'source>], facts: &Facts) -> Class {
         let other = match other {
             [] => Class::NONE,
-            [CallArg::Pos(other)] => self.look(other, facts).class,
+            [CallArg::Pos(other)] => self.evaluate(other, facts).class,
             _ => return self.refuse("a default by name"),
         };
         let of_message = match key {
@@ -215,7 +215,7 @@ impl<'source> Analysis<'_, 'source> {
             _ => other,
         };
         match class.without(Class::MESSAGE) {
-            Class::NEVER => of_message,
+            Class::BOTTOM => of_message,
             rest if rest.is_within(Class::FREE) => of_message | other | Class::FREE,
             _ => self.refuse("get of what may be no message"),
         }
@@ -243,7 +243,7 @@ impl<'source> Analysis<'_, 'source> {
     /// Stripping of white space, which leaves the marks what they are; of some of it, where texts have none to strip.
     fn strip(&mut self, kind: Class, args: &[CallArg<'source>]) -> Class {
         // Blank texts at the ends of others would have more than themselves stripped.
-        self.asked.truth |= kind == Class::TEXT;
+        self.queries.truth |= kind == Class::TEXT;
         let letters = match (args, texts(args).first().copied().flatten()) {
             ([], _) => return kind,
             ([_], Some(letters)) if kind == Class::CONTENT => letters,
@@ -252,7 +252,7 @@ impl<'source> Analysis<'_, 'source> {
         if !letters.chars().all(|letter| is_python_space(letter) && !matches!(letter, '\u{b}' | '\u{c}')) {
             return self.refuse("stripping of letters");
         }
-        self.asked.edges.extend(letters.chars());
+        self.queries.edges.extend(letters.chars());
         kind
     }
 

@@ -30,7 +30,7 @@ impl<'source> Analysis<'_, 'source> {
         if let Some(outcome) = self.length(op, left, right, facts) {
             return outcome;
         }
-        let classes = (self.look(left, facts).class, self.look(right, facts).class);
+        let classes = (self.evaluate(left, facts).class, self.evaluate(right, facts).class);
         let constants = (left.as_const(), right.as_const());
         match op {
             CompareOpKind::Eq | CompareOpKind::Ne => {
@@ -71,11 +71,11 @@ impl<'source> Analysis<'_, 'source> {
             CompareOpKind::Eq => false,
             _ => return None,
         };
-        let class = self.look(filter.expr.as_ref()?, facts).class;
-        if !class.has(Class::WORDS) || !class.is_within(Class::FREE | Class::WORDS) {
+        let class = self.evaluate(filter.expr.as_ref()?, facts).class;
+        if !class.has(Class::MESSAGE_TEXT) || !class.is_within(Class::FREE | Class::MESSAGE_TEXT) {
             return None;
         }
-        self.asked.truth = true;
+        self.queries.truth = true;
         if class.has(Class::FREE) {
             return Some(Outcome::EITHER);
         }
@@ -105,7 +105,7 @@ impl<'source> Analysis<'_, 'source> {
             (Some(text), _) => text,
             // Nothing of another type is a text.
             (None, ValueKind::None | ValueKind::Bool | ValueKind::Number)
-                if class.is_within(Class::WORDS) =>
+                if class.is_within(Class::MESSAGE_TEXT) =>
             {
                 return Outcome::NO;
             }
@@ -114,8 +114,8 @@ impl<'source> Analysis<'_, 'source> {
         };
         let is_known = match text {
             "" => {
-                self.asked.truth = true;
-                class.is_within(Class::FREE | Class::WORDS)
+                self.queries.truth = true;
+                class.is_within(Class::FREE | Class::MESSAGE_TEXT)
             }
             text => class.is_within(Class::FREE | Class::CONTENT) && self.look_for(text),
         };
@@ -129,7 +129,7 @@ impl<'source> Analysis<'_, 'source> {
     fn same(&mut self, (left, right): (Class, Class)) -> Outcome {
         let messages = Class::MESSAGE | Class::UNDEFINED | Class::NONE;
         if left.is_within(messages) && right.is_within(messages) {
-            self.asked.same = true;
+            self.queries.same = true;
             return Outcome::EITHER;
         }
         self.both_free((left, right))
@@ -169,7 +169,7 @@ impl<'source> Analysis<'_, 'source> {
 
     /// What a question about a role may come out as, of the roles that there are.
     fn role(&self, is_so: impl Fn(&str) -> bool) -> Outcome {
-        let answers: Vec<bool> = self.given.roles.iter().map(|role| is_so(role)).collect();
+        let answers: Vec<bool> = self.assumptions.roles.iter().map(|role| is_so(role)).collect();
         Outcome { yes: answers.contains(&true), no: answers.contains(&false) }
     }
 }

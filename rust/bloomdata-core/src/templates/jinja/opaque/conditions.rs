@@ -8,7 +8,7 @@ use crate::conversation::is_python_space;
 
 /// What a template asks of texts, collected while it is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct Queries {
     /// Whether they are true: that they are empty.
     pub(super) truth: bool,
     /// Whether two messages are the same.
@@ -22,29 +22,30 @@ pub(super) struct Asked {
 /// What must hold of all texts of a conversation so that its answers to what a template asks are those of all others.
 #[derive(Debug)]
 pub(in crate::templates) struct Conditions {
-    asked: Asked,
+    queries: Queries,
     holds: Option<AhoCorasick>,
 }
 
 impl Conditions {
-    pub(super) fn new(asked: Asked) -> Result<Self, String> {
-        let holds = if asked.holds.is_empty() {
+    pub(super) fn new(queries: Queries) -> Result<Self, String> {
+        let holds = if queries.holds.is_empty() {
             None
         } else {
-            Some(AhoCorasick::new(&asked.holds).map_err(|error| error.to_string())?)
+            Some(AhoCorasick::new(&queries.holds).map_err(|error| error.to_string())?)
         };
-        Ok(Self { asked, holds })
+        Ok(Self { queries, holds })
     }
 
     /// Whether they hold of these texts.
     pub(in crate::templates) fn hold(&self, texts: &[&str]) -> bool {
-        texts.iter().all(|text| self.hold_of(text)) && !(self.asked.same && has_twice(texts))
+        texts.iter().all(|text| self.hold_of(text)) && !(self.queries.same && has_twice(texts))
     }
 
     fn hold_of(&self, text: &str) -> bool {
-        let is_edge = |letter: Option<char>| letter.is_some_and(|letter| self.asked.edges.contains(&letter));
-        !(self.asked.truth && text.chars().all(is_python_space))
-            && (self.asked.edges.is_empty()
+        let is_edge =
+            |letter: Option<char>| letter.is_some_and(|letter| self.queries.edges.contains(&letter));
+        !(self.queries.truth && text.chars().all(is_python_space))
+            && (self.queries.edges.is_empty()
                 || !is_edge(text.chars().next()) && !is_edge(text.chars().next_back()))
             && !self.holds.as_ref().is_some_and(|holds| holds.is_match(text))
     }

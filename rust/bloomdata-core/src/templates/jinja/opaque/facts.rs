@@ -35,7 +35,7 @@ impl Facts {
     pub(super) fn join(mut self, other: &Self) -> Self {
         self.0.retain(|path, class| {
             let class_there = other.0.get(path);
-            *class |= class_there.copied().unwrap_or(Class::NEVER);
+            *class |= class_there.copied().unwrap_or(Class::BOTTOM);
             class_there.is_some()
         });
         self

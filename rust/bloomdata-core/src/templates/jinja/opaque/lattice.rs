@@ -8,7 +8,7 @@ pub(super) struct Class(u16);
 
 impl Class {
     /// No value at all: nothing that ends up here is ever run.
-    pub(super) const NEVER: Self = Self(0);
+    pub(super) const BOTTOM: Self = Self(0);
     /// Not there.
     pub(super) const UNDEFINED: Self = Self(1);
     /// `none`.
@@ -35,7 +35,7 @@ impl Class {
     /// All that is the same whatever messages say.
     pub(super) const FREE: Self = Self(Self::UNDEFINED.0 | Self::NONE.0 | Self::ROLE.0 | Self::PLAIN.0);
     /// Text of messages.
-    pub(super) const WORDS: Self = Self(Self::CONTENT.0 | Self::TEXT.0);
+    pub(super) const MESSAGE_TEXT: Self = Self(Self::CONTENT.0 | Self::TEXT.0);
 
     pub(super) const KINDS: [Self; 10] = [
         Self::UNDEFINED,
@@ -69,7 +69,7 @@ impl Class {
     /// This text and then the other one, of what is written.
     pub(super) fn then(self, other: Self) -> Self {
         let (left, right) = (self.without(Self::NOTHING), other.without(Self::NOTHING));
-        let mut both = Self::NEVER;
+        let mut both = Self::BOTTOM;
         if self.has(Self::NOTHING) {
             both |= other;
         }
@@ -79,7 +79,7 @@ impl Class {
         if left.has(Self::PLAIN) && right.has(Self::PLAIN) {
             both |= Self::PLAIN;
         }
-        if left != Self::NEVER && right != Self::NEVER && (left | right).has(Self::WORDS) {
+        if left != Self::BOTTOM && right != Self::BOTTOM && (left | right).has(Self::MESSAGE_TEXT) {
             both |= Self::TEXT;
         }
         both
@@ -136,12 +136,12 @@ impl Class {
 
     /// Without the kinds for which a test of the type would have another result.
     pub(super) fn passing(self, name: &str, result: bool) -> Self {
-        self.kinds().filter(|kind| kind.passes(name) != Some(!result)).fold(Self::NEVER, BitOr::bitor)
+        self.kinds().filter(|kind| kind.passes(name) != Some(!result)).fold(Self::BOTTOM, BitOr::bitor)
     }
 
     /// Without the kinds that would not be as true.
     pub(super) fn as_true(self, result: bool) -> Self {
-        self.kinds().filter(|kind| kind.is_true() != Some(!result)).fold(Self::NEVER, BitOr::bitor)
+        self.kinds().filter(|kind| kind.is_true() != Some(!result)).fold(Self::BOTTOM, BitOr::bitor)
     }
 
     fn outcome(self, of: impl Fn(Self) -> Option<bool>) -> Outcome {

@@ -26,8 +26,8 @@ use minijinja::machinery::ast::{Expr, Macro, Stmt};
 use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
 
-use conditions::Asked;
 pub(in crate::templates) use conditions::Conditions;
+use conditions::Queries;
 use facts::Facts;
 use lattice::Class;
 
@@ -38,7 +38,7 @@ const MAX_ROUNDS: usize = 64;
 
 /// What is known of all conversations that a proof is of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::templates) struct Given {
+pub(in crate::templates) struct Assumptions {
     /// The roles that messages have.
     pub(in crate::templates) roles: BTreeSet<String>,
     /// Whether there are tools; the same ones in both runs.
@@ -51,22 +51,26 @@ pub(in crate::templates) struct Given {
 ///
 /// # Errors
 /// What it does that depends on them, or may.
-pub(super) fn prove(source: &str, syntax: SyntaxConfig, given: &Given) -> Result<Conditions, String> {
+pub(super) fn prove(
+    source: &str,
+    syntax: SyntaxConfig,
+    assumptions: &Assumptions,
+) -> Result<Conditions, String> {
     let template = parse(source, "template", syntax).map_err(|error| error.to_string())?;
     let Stmt::Template(template) = &template else { return Err("no template".into()) };
-    let mut analysis = Analysis::new(given, &template.children)?;
+    let mut analysis = Analysis::new(assumptions, &template.children)?;
     for _ in 0..MAX_ROUNDS {
-        let before = analysis.known.clone();
-        (analysis.asked, analysis.refused) = (Asked::default(), None);
+        let before = analysis.globals.clone();
+        (analysis.queries, analysis.refused) = (Queries::default(), None);
         let written = analysis.block(&template.children, &mut Facts::default());
         if analysis.steps > MAX_STEPS {
             return Err("too long to tell".into());
         }
-        if analysis.known == before {
+        if analysis.globals == before {
             return match analysis.refused {
                 Some(reason) => Err(reason),
-                None if written.has(Class::NOTHING | Class::PLAIN | Class::WORDS) => {
-                    Conditions::new(analysis.asked)
+                None if written.has(Class::NOTHING | Class::PLAIN | Class::MESSAGE_TEXT) => {
+                    Conditions::new(analysis.queries)
                 }
                 None => Err("it never ends well".into()),
             };
@@ -77,7 +81,7 @@ pub(super) fn prove(source: &str, syntax: SyntaxConfig, given: &Given) -> Result
 
 /// A macro: its parameters, and what it writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct MacroKnown<'source> {
+struct MacroSummary<'source> {
     parameters: Vec<(&'source str, Class)>,
     written: Class,
 }
@@ -85,61 +89,61 @@ struct MacroKnown<'source> {
 /// What holds of names wherever they stand. It only grows while a template is gone through, again and again, until
 /// nothing is added to it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Known<'source> {
+struct Globals<'source> {
     names: BTreeMap<&'source str, Class>,
     /// Attributes of any namespace.
     attributes: BTreeMap<&'source str, Class>,
-    macros: BTreeMap<&'source str, MacroKnown<'source>>,
+    macros: BTreeMap<&'source str, MacroSummary<'source>>,
 }
 
 /// A loop that one is in.
 #[derive(Debug, Clone, Copy)]
-enum Around {
+enum Enclosing {
     /// Its items.
     Loop(Class),
     /// Whatever stands around the place where a macro is made.
     Macro,
 }
 
-struct Analysis<'given, 'source> {
-    given: &'given Given,
-    known: Known<'source>,
-    loops: Vec<Around>,
+struct Analysis<'run, 'source> {
+    assumptions: &'run Assumptions,
+    globals: Globals<'source>,
+    loops: Vec<Enclosing>,
     /// Whether a loop is left in its middle.
     is_cut: bool,
-    asked: Asked,
+    queries: Queries,
     refused: Option<String>,
     steps: usize,
 }
 
-impl<'given, 'source> Analysis<'given, 'source> {
-    fn new(given: &'given Given, template: &[Stmt<'source>]) -> Result<Self, String> {
-        let mut known = Known::default();
+impl<'run, 'source> Analysis<'run, 'source> {
+    fn new(assumptions: &'run Assumptions, template: &[Stmt<'source>]) -> Result<Self, String> {
+        let mut globals = Globals::default();
         let mut found = Vec::new();
         macros(template, &mut found);
         for (one, is_inside) in found {
-            if is_inside || known.macros.contains_key(one.name) {
+            if is_inside || globals.macros.contains_key(one.name) {
                 return Err(format!("the macro {} is made twice, or in another one", one.name));
             }
             let names = one.args.iter().filter_map(|name| match name {
-                Expr::Var(name) => Some((name.id, Class::NEVER)),
+                Expr::Var(name) => Some((name.id, Class::BOTTOM)),
                 _ => None,
             });
             let parameters: Vec<_> = names.collect();
-            known.macros.insert(one.name, MacroKnown { parameters, written: Class::NEVER });
+            globals.macros.insert(one.name, MacroSummary { parameters, written: Class::BOTTOM });
         }
-        let mut parameters = known.macros.values().flat_map(|one| &one.parameters);
-        if parameters.any(|(name, _)| *name == "loop" || known.macros.contains_key(name)) {
+        let mut parameters = globals.macros.values().flat_map(|one| &one.parameters);
+        if parameters.any(|(name, _)| *name == "loop" || globals.macros.contains_key(name)) {
             return Err("a parameter that means two things".into());
         }
-        let (asked, refused) = (Asked::default(), None);
-        Ok(Self { given, known, loops: Vec::new(), is_cut: false, asked, refused, steps: 0 })
+        let (queries, refused) = (Queries::default(), None);
+        Ok(Self { assumptions, globals, loops: Vec::new(), is_cut: false, queries, refused, steps: 0 })
     }
 
     /// Gives the template up, in this round. What is returned is no value, so that nothing else is said about it.
     fn refuse(&mut self, what: &str) -> Class {
         self.refused.get_or_insert_with(|| what.to_owned());
-        Class::NEVER
+        Class::BOTTOM
     }
 
     /// Counts a step; `false` if there were too many.
@@ -153,17 +157,17 @@ impl<'given, 'source> Analysis<'given, 'source> {
         let list = |is_given| if is_given { Class::PLAIN } else { Class::NONE };
         let given = match name {
             "messages" => Class::MESSAGES,
-            "tools" => list(self.given.tools),
-            "documents" => list(self.given.documents),
+            "tools" => list(self.assumptions.tools),
+            "documents" => list(self.assumptions.documents),
             "add_generation_prompt" => Class::PLAIN,
             _ => Class::FREE,
         };
-        given | self.known.names.get(name).copied().unwrap_or_default()
+        given | self.globals.names.get(name).copied().unwrap_or_default()
     }
 
     /// Whether a function is the one of this name that all templates have.
     fn is_own(&self, name: &str) -> bool {
-        !self.known.names.contains_key(name) && !self.known.macros.contains_key(name)
+        !self.globals.names.contains_key(name) && !self.globals.macros.contains_key(name)
     }
 
     /// A text that is looked for in what messages say. It must be none of those that stand in for them.
@@ -173,7 +177,7 @@ impl<'given, 'source> Analysis<'given, 'source> {
         };
         let is_other = !text.chars().all(is_of_marks);
         if is_other {
-            self.asked.holds.insert(text.to_owned());
+            self.queries.holds.insert(text.to_owned());
         }
         is_other
     }

@@ -6,7 +6,7 @@ use minijinja::machinery::ast::{Expr, ForLoop, IfCond, Macro, Stmt};
 
 use super::facts::Facts;
 use super::lattice::Class;
-use super::{Analysis, Around};
+use super::{Analysis, Enclosing};
 
 impl<'source> Analysis<'_, 'source> {
     /// What a list of statements writes.
@@ -31,22 +31,22 @@ impl<'source> Analysis<'_, 'source> {
                 }
             }
             Stmt::EmitExpr(emit) => {
-                let class = self.look(&emit.expr, facts).class;
+                let class = self.evaluate(&emit.expr, facts).class;
                 self.written(class)
             }
             Stmt::IfCond(branch) => self.branch(branch, facts),
-            Stmt::ForLoop(each) => self.each(each, facts),
+            Stmt::ForLoop(each) => self.for_loop(each, facts),
             Stmt::Set(set) => {
                 if let (Expr::List(targets), Expr::Tuple(values)) = (&set.target, &set.expr)
                     && targets.items.len() == values.items.len()
                 {
                     let classes: Vec<Class> =
-                        values.items.iter().map(|value| self.look(value, facts).class).collect();
+                        values.items.iter().map(|value| self.evaluate(value, facts).class).collect();
                     for (target, class) in targets.items.iter().zip(classes) {
                         self.assign(target, class, facts);
                     }
                 } else {
-                    let class = self.look(&set.expr, facts).class;
+                    let class = self.evaluate(&set.expr, facts).class;
                     self.assign(&set.target, class, facts);
                 }
                 Class::NOTHING
@@ -67,7 +67,7 @@ impl<'source> Analysis<'_, 'source> {
             Stmt::WithBlock(with) => {
                 let mut inside = facts.clone();
                 for (target, expr) in &with.assignments {
-                    let class = self.look(expr, &inside).class;
+                    let class = self.evaluate(expr, &inside).class;
                     self.assign(target, class, &mut inside);
                 }
                 let written = self.block(&with.body, &mut inside);
@@ -75,7 +75,7 @@ impl<'source> Analysis<'_, 'source> {
                 written
             }
             Stmt::Macro(one) => {
-                self.make(one);
+                self.define_macro(one);
                 Class::NOTHING
             }
             Stmt::Do(call) => {
@@ -105,22 +105,22 @@ impl<'source> Analysis<'_, 'source> {
     /// A value, written.
     fn written(&mut self, class: Class) -> Class {
         let text = class.without(Class::FREE);
-        if !text.is_within(Class::WORDS) {
+        if !text.is_within(Class::MESSAGE_TEXT) {
             return self.refuse("a message is written as a whole");
         }
         if class.has(Class::FREE) { text | Class::PLAIN } else { text }
     }
 
     fn branch(&mut self, branch: &IfCond<'source>, facts: &mut Facts) -> Class {
-        let seen = self.look(&branch.expr, facts);
+        let seen = self.evaluate(&branch.expr, facts);
         let outcome = self.outcome(seen);
-        let (mut written, mut after) = (Class::NEVER, None::<Facts>);
+        let (mut written, mut after) = (Class::BOTTOM, None::<Facts>);
         for (is_taken, result, body) in
             [(outcome.yes, true, &branch.true_body), (outcome.no, false, &branch.false_body)]
         {
             if is_taken {
                 let mut inside = facts.clone();
-                self.narrow(&branch.expr, result, &mut inside);
+                self.assume(&branch.expr, result, &mut inside);
                 written |= self.block(body, &mut inside);
                 after = Some(match after {
                     Some(other) => inside.join(&other),
@@ -134,8 +134,8 @@ impl<'source> Analysis<'_, 'source> {
         written
     }
 
-    fn each(&mut self, each: &ForLoop<'source>, facts: &mut Facts) -> Class {
-        let list = self.look(&each.iter, facts).class;
+    fn for_loop(&mut self, each: &ForLoop<'source>, facts: &mut Facts) -> Class {
+        let list = self.evaluate(&each.iter, facts).class;
         if each.recursive {
             return self.refuse("a loop that calls itself");
         }
@@ -144,16 +144,16 @@ impl<'source> Analysis<'_, 'source> {
         targets(&each.target, &mut names);
         facts.forget_all(&names);
         let mut written = Class::NOTHING;
-        if item != Class::NEVER {
+        if item != Class::BOTTOM {
             let mut inside = facts.clone();
             self.assign(&each.target, item, &mut inside);
             if let Some(filter) = &each.filter_expr {
-                let seen = self.look(filter, &inside);
+                let seen = self.evaluate(filter, &inside);
                 self.outcome(seen);
-                self.narrow(filter, true, &mut inside);
+                self.assume(filter, true, &mut inside);
             }
             let was_cut = std::mem::replace(&mut self.is_cut, false);
-            self.loops.push(Around::Loop(item));
+            self.loops.push(Enclosing::Loop(item));
             let once = self.block(&each.body, &mut inside);
             self.loops.pop();
             self.is_cut = was_cut;
@@ -168,10 +168,10 @@ impl<'source> Analysis<'_, 'source> {
 
     /// What one gets of a list, one by one; nothing if it is none or empty.
     fn items(&mut self, list: Class) -> Class {
-        let mut item = Class::NEVER;
+        let mut item = Class::BOTTOM;
         for kind in list.kinds() {
             item |= match kind {
-                Class::UNDEFINED | Class::NONE => Class::NEVER,
+                Class::UNDEFINED | Class::NONE => Class::BOTTOM,
                 Class::MESSAGES => Class::MESSAGE,
                 Class::PIECES => Class::CONTENT,
                 kind if kind.is_within(Class::FREE) => Class::FREE,
@@ -181,37 +181,37 @@ impl<'source> Analysis<'_, 'source> {
         item
     }
 
-    fn make(&mut self, one: &Macro<'source>) {
+    fn define_macro(&mut self, one: &Macro<'source>) {
         let mut facts = Facts::default();
-        let around = std::mem::replace(&mut self.loops, vec![Around::Macro]);
+        let around = std::mem::replace(&mut self.loops, vec![Enclosing::Macro]);
         let was_cut = std::mem::replace(&mut self.is_cut, false);
         let defaults_from = one.args.len() - one.defaults.len();
         for (at, default) in one.defaults.iter().enumerate() {
             // Made when the macro is called, of names that it sees, with its parameters among them.
-            let class = self.look(default, &facts).class;
-            self.give(one.name, defaults_from + at, class);
+            let class = self.evaluate(default, &facts).class;
+            self.pass_argument(one.name, defaults_from + at, class);
         }
-        let parameters = self.known.macros.get(one.name).map(|known| known.parameters.clone());
+        let parameters = self.globals.macros.get(one.name).map(|summary| summary.parameters.clone());
         for (at, (name, class)) in parameters.unwrap_or_default().into_iter().enumerate() {
             let is_there = at >= defaults_from && !one_may_be_undefined(&one.defaults[at - defaults_from]);
             let class = if is_there { class.without(Class::UNDEFINED) } else { class };
-            *self.known.names.entry(name).or_default() |= class;
+            *self.globals.names.entry(name).or_default() |= class;
             facts.insert(name.to_owned(), class);
         }
         let written = self.block(&one.body, &mut facts);
         (self.loops, self.is_cut) = (around, was_cut);
-        if let Some(known) = self.known.macros.get_mut(one.name) {
-            known.written |= written;
+        if let Some(summary) = self.globals.macros.get_mut(one.name) {
+            summary.written |= written;
         }
     }
 
     fn assign(&mut self, target: &Expr<'source>, class: Class, facts: &mut Facts) {
         match target {
-            Expr::Var(name) if name.id == "loop" || self.known.macros.contains_key(name.id) => {
+            Expr::Var(name) if name.id == "loop" || self.globals.macros.contains_key(name.id) => {
                 self.refuse("a name that means two things");
             }
             Expr::Var(name) => {
-                *self.known.names.entry(name.id).or_default() |= class;
+                *self.globals.names.entry(name.id).or_default() |= class;
                 facts.forget(name.id);
                 facts.insert(name.id.to_owned(), class);
             }
@@ -225,10 +225,10 @@ impl<'source> Analysis<'_, 'source> {
             }
             Expr::GetAttr(get) => {
                 // Of all that is free it is an error: namespaces are made by a call, which is seen.
-                if !self.look(&get.expr, facts).class.is_within(Class::NAMESPACE | Class::FREE) {
+                if !self.evaluate(&get.expr, facts).class.is_within(Class::NAMESPACE | Class::FREE) {
                     self.refuse("an attribute is set of a message");
                 }
-                *self.known.attributes.entry(get.name).or_default() |= class;
+                *self.globals.attributes.entry(get.name).or_default() |= class;
             }
             _ => {
                 self.refuse("something else than a name is set");

@@ -6,11 +6,11 @@ mod same;
 mod table;
 
 use super::super::JinjaTemplate;
-use super::{Conditions, Given};
+use super::{Assumptions, Conditions};
 
 /// Under which conditions a template is proven for users, assistants and a system.
 fn prove(source: &str) -> Result<Conditions, String> {
     let roles = ["system", "user", "assistant"].map(str::to_owned).into();
-    let given = Given { roles, tools: false, documents: false };
+    let given = Assumptions { roles, tools: false, documents: false };
     JinjaTemplate::new(source, Vec::new(), None)?.prove(&given)
 }

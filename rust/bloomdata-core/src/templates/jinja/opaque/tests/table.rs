@@ -53,7 +53,7 @@ fn tests_and_truth_of_kinds_are_those_of_values() {
         if [Class::UNDEFINED, Class::NONE].contains(&kind) {
             assert!(!says(&format!("{value} == ''")) && !says(&format!("{value} == 'a'")), "{value}");
         }
-        if Class::WORDS.has(kind) {
+        if Class::MESSAGE_TEXT.has(kind) {
             let others = ["none", "1", "true", "false", "0"];
             assert!(!others.iter().any(|other| says(&format!("{value} == {other}"))), "{value}");
         }
