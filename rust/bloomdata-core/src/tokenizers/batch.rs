@@ -1,4 +1,4 @@
-//! Many texts at once, on several threads.
+//! Encodes a batch of texts on several threads.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -12,56 +12,56 @@ use crate::progress::Progress;
 /// Bytes of text that a thread takes at a time.
 const PART_BYTES: usize = 1 << 18;
 
-/// Ids of texts.
+/// Token ids of a batch of texts.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The ids of all texts, one behind the other.
+    /// The ids of all texts, concatenated.
     pub ids: Vec<u32>,
-    /// Ids of each text.
+    /// Number of ids of each text.
     pub lengths: Vec<u64>,
 }
 
 impl Batch {
-    /// Makes room for the ids of all bytes, where those of some are there.
+    /// Reserves room for the ids of `all` bytes, estimated from the ids that `some` bytes gave.
     fn reserve(&mut self, some: usize, all: usize) {
         let left = all.saturating_sub(some) as u128 * self.ids.len() as u128 / some.max(1) as u128;
-        // An eighth more, for other texts. Room that is not used, or not to be had, costs nothing.
+        // An eighth more, as texts differ. Unused room costs nothing, and a failed reservation is no error.
         let left = usize::try_from(left + left / 8).unwrap_or(usize::MAX);
         self.ids.try_reserve_exact(left).unwrap_or_default();
     }
 }
 
-/// What is wanted of texts.
+/// What to compute for each text.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
-    /// What the tokenizer puts around texts, too.
+    /// Whether to add the tokens of the post-processor.
     pub special: bool,
-    /// The ids themselves, not only how many there are.
+    /// Whether to keep the ids; otherwise only their number.
     pub ids: bool,
 }
 
-/// Bytes of texts.
+/// Total bytes of texts.
 fn size(texts: &[&str]) -> usize {
     texts.iter().map(|text| text.len()).sum()
 }
 
-/// The parts that are done.
+/// Finished parts, put in order.
 #[derive(Debug, Default)]
 struct Done {
     batch: Batch,
-    /// Bytes of the first part, and of all.
+    /// Bytes of the first part, and of all parts.
     first_bytes: usize,
     all_bytes: usize,
-    /// The part that comes next.
+    /// Index of the next part to append.
     next: usize,
-    /// Parts that wait for one before them.
+    /// Parts that finished before one in front of them.
     waiting: BTreeMap<usize, Batch>,
-    /// The first part that failed, and why.
+    /// The first part that failed, and its error.
     failed: Option<(usize, Error)>,
 }
 
 impl Done {
-    /// Takes a part; what is left in it may be used again.
+    /// Takes a finished part and leaves it empty for reuse.
     fn push(&mut self, number: usize, part: &mut Batch) {
         if number != self.next {
             self.waiting.insert(number, std::mem::take(part));
@@ -89,10 +89,10 @@ impl Done {
     }
 }
 
-/// Encodes all texts; `spare` is a list whose memory the ids may have.
+/// Encodes all texts. The ids reuse the memory of `spare`.
 ///
 /// # Errors
-/// What the backend reports, of the first text that fails; a stop that was asked for.
+/// The backend's error for the first text that fails; cancellation.
 pub fn encode_batch(
     tokenizer: &dyn Tokenizer,
     texts: &[&str],
@@ -142,7 +142,7 @@ pub fn encode_batch(
     failed.map_or(Ok(batch), |(_, error)| Err(error))
 }
 
-/// The same on this thread: nothing is written twice.
+/// The single-threaded case: ids are written in place, without a copy.
 fn encode_in_order(
     tokenizer: &dyn Tokenizer,
     texts: &[&str],
@@ -161,7 +161,7 @@ fn encode_in_order(
     Ok(batch)
 }
 
-/// Ranges of texts, each of about as many bytes as a thread takes.
+/// Ranges of texts, each of about [`PART_BYTES`].
 fn parts(texts: &[&str]) -> Vec<(usize, usize)> {
     let (mut parts, mut from, mut size) = (Vec::new(), 0, 0);
     for (at, text) in texts.iter().enumerate() {
@@ -177,7 +177,7 @@ fn parts(texts: &[&str]) -> Vec<(usize, usize)> {
     parts
 }
 
-/// Appends the ids of texts, or only how many there are.
+/// Appends the ids of texts, or only their number.
 fn encode_part(tokenizer: &dyn Tokenizer, texts: &[&str], wanted: Wanted, part: &mut Batch) -> Result<()> {
     let Batch { ids, lengths } = part;
     for text in texts {

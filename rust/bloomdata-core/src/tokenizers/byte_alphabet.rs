@@ -1,6 +1,7 @@
-//! GPT-2's alphabet: a letter for each byte, in which byte-level tokenizers spell their tokens.
+//! The byte alphabet of GPT-2: one character for each byte, in which byte-level tokenizers spell their
+//! tokens.
 
-/// The letters of all bytes: printable ones stand for themselves, the others follow from U+0100 on.
+/// GPT-2's `bytes_to_unicode`: printable bytes stand for themselves, the others follow from U+0100 on.
 pub(super) fn bytes_to_chars() -> Vec<char> {
     let mut next = 0x100;
     (0..=u8::MAX)
@@ -16,7 +17,7 @@ pub(super) fn bytes_to_chars() -> Vec<char> {
         .collect()
 }
 
-/// The bytes of letters.
+/// The inverse: characters to bytes.
 #[derive(Debug)]
 pub(super) struct ByteAlphabet(Vec<Option<u8>>);
 
@@ -31,12 +32,12 @@ impl ByteAlphabet {
         Self(bytes)
     }
 
-    /// The byte that a letter stands for.
+    /// The byte that a character stands for.
     pub(super) fn byte(&self, letter: char) -> Option<u8> {
         self.0.get(letter as usize).copied().flatten()
     }
 
-    /// The bytes that a token stands for; `None` if it has letters for which there are none.
+    /// The bytes that a token stands for; `None` if one of its characters stands for no byte.
     pub(super) fn bytes(&self, token: &str) -> Option<Vec<u8>> {
         token.chars().map(|letter| self.byte(letter)).collect()
     }

@@ -1,24 +1,24 @@
-//! Where in a text each token ends, by the tokens' lengths alone: a byte for each, where a walk along all their bytes
-//! reads 24 of a table that no cache holds.
+//! Where each token ends in a text, from token lengths alone: a prefix sum over one byte per token. Walking
+//! along the bytes of the tokens would read 24 bytes per token, from a table larger than any cache.
 //!
-//! Why that is exact. Let a tokenizer cut a text into parts, each of which becomes one token or is left out, and let no
-//! token's length here be more than that of its part. Then the lengths of all tokens come to no more than the text does,
-//! and if they come to just that, every one of them is its part's, and nothing was left out. Whatever takes more of a
-//! text than is known here is thus found by the sum: an added token that takes white space with it, a byte without an
-//! id, a token that is too long to be kept.
+//! Why this is exact: a tokenizer cuts a text into parts, and each part becomes one token or is dropped. As
+//! long as no length stored here exceeds the part that the token stands for, the lengths sum to at most the
+//! size of the text. If they sum to exactly that, every length is right and nothing was dropped. The sum
+//! therefore reveals every token that takes more of the text than its stored length: an added token that
+//! takes white space with it, a byte without an id, a token too long to be stored.
 //!
-//! It is for whoever fills it in to see that no length is too much, and to ask only where the text was cut as it is: not
-//! where a normalizer changed it, and not where a space was put in front of it.
+//! The caller ensures that no stored length is too large, and that the text was encoded as it is: not
+//! changed by a normalizer, and without a space put in front.
 
-/// Ids up to which lengths are kept.
+/// Highest id, plus one, whose length is stored.
 const MAX_IDS: usize = 1 << 22;
 
-/// The length of every token in bytes; zero where it is not known.
+/// The length of every token in bytes; zero if unknown.
 #[derive(Debug, Default)]
 pub(super) struct ByteLengths(Vec<u8>);
 
 impl ByteLengths {
-    /// Says how many bytes of a text an id takes. Of two lengths that an id may have, the smaller one is kept.
+    /// Records the length of an id in bytes. If an id has two possible lengths, the smaller one is kept.
     pub(super) fn set(&mut self, id: u32, length: usize) {
         let at = crate::token::index(id.into());
         if at >= MAX_IDS {
@@ -35,8 +35,8 @@ impl ByteLengths {
         }
     }
 
-    /// Appends where in a text of so many bytes each id ends; whether the ids come to that many. If not, what is
-    /// appended means nothing.
+    /// Appends the end of each id in a text of `text_bytes` bytes. Returns whether the ids sum to that
+    /// size; if not, the appended ends are meaningless.
     pub(super) fn ends(&self, ids: &[u32], text_bytes: usize, ends: &mut Vec<usize>) -> bool {
         let mut at = 0;
         ends.extend(ids.iter().map(|&id| {
@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(ends(&[], 0), Some(vec![7]));
         assert_eq!(ends(&[1, 0, 4], 259), Some(vec![7, 3, 4, 259]));
         assert_eq!(ends(&[1, 0], 5), None);
-        // Too long to be kept, never named, beyond all that are kept.
+        // Too long to be stored, never set, beyond the highest stored id.
         assert!([2, 3, 5, u32::MAX].into_iter().all(|id| ends(&[1, id], 4).is_none()));
     }
 

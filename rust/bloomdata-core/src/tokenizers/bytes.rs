@@ -1,4 +1,4 @@
-//! One id per byte of UTF-8, plus a few special tokens: needs no file, loses nothing.
+//! One id per byte of UTF-8, plus a few special tokens. Needs no file and is lossless.
 
 use super::{SpecialIds, Tokenizer};
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ pub struct BytesTokenizer {
 }
 
 impl BytesTokenizer {
-    /// The one there is.
+    /// Creates the tokenizer, which has no options.
     pub fn new() -> Self {
         Self { fingerprint: hash_bytes(format!("bytes {SPECIAL:?}").as_bytes()) }
     }

@@ -1,11 +1,11 @@
-//! What processor and system are told about memory. Nothing of it changes what is in it.
+//! Hints about memory to the processor and the kernel. They never change contents.
 
-/// Tables from this size on are asked to be of large pages: one for 512 small ones.
+/// Tables of at least this size are put on huge pages: one replaces 512 small pages.
 const LARGE_PAGE: usize = 1 << 21;
 
-/// A table with the same value everywhere.
+/// A table filled with one value.
 ///
-/// It is read all over: each small page would be another entry of the processor's table of pages.
+/// Access is random, so that with small pages nearly every access would miss the TLB.
 pub(super) fn filled<T: Copy>(size: usize, value: T) -> Vec<T> {
     let mut table = Vec::with_capacity(size);
     advise(&table);
@@ -23,7 +23,8 @@ fn advise<T>(table: &Vec<T>) {
     let end = (table.as_ptr().addr() + size) / LARGE_PAGE * LARGE_PAGE;
     if start < end {
         #[allow(unsafe_code, reason = "the standard library cannot say it")]
-        // SAFETY: the range lies in memory that the table owns, and the advice changes nothing but the size of pages.
+        // SAFETY: the range lies within memory that the table owns, and the advice only changes the page
+        // size.
         unsafe {
             libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_HUGEPAGE);
         }
@@ -33,13 +34,13 @@ fn advise<T>(table: &Vec<T>) {
 #[cfg(not(target_os = "linux"))]
 fn advise<T>(_: &Vec<T>) {}
 
-/// Asks for memory that is needed soon.
+/// Prefetches the cache line of a value.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "one instruction")]
 pub(super) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     #[allow(unsafe_code, reason = "there is no safe way to say it")]
-    // SAFETY: a prefetch reads nothing, and the address is that of a reference.
+    // SAFETY: a prefetch reads nothing, and the address comes from a reference.
     unsafe {
         std::arch::x86_64::_mm_prefetch(std::ptr::from_ref(value).cast(), std::arch::x86_64::_MM_HINT_T0);
     }

@@ -1,16 +1,18 @@
-//! Text becomes token ids: one trait, and the backends behind it.
+//! Text to token ids: one trait and its backends.
 //!
-//! - [`batch`]: many texts at once.
-//! - `byte_alphabet`: the letter that stands for each byte in names of tokens.
-//! - `byte_lengths`, `offsets`: where in a text each token ends, by lengths alone or along the tokens' bytes.
-//! - [`bytes`]: one id per byte, built in, for tests and for measuring the rest of the pipeline.
-//! - [`bpe`]: byte pair encoding of the families that we do ourselves, many times faster.
-//! - `memory`: large pages, and memory that is asked for early.
+//! - [`batch`]: encodes many texts at once.
+//! - `byte_alphabet`: GPT-2's character for each byte, as in the names of byte-level tokens.
+//! - `byte_lengths`: where each token ends in a text, from token lengths alone.
+//! - [`bytes`]: the built-in tokenizer with one id per byte, for tests and to measure the rest of the
+//!   pipeline.
+//! - [`bpe`]: our own byte pair encoding, many times faster, for the common families.
+//! - `memory`: huge pages and prefetches.
+//! - `offsets`: where each token ends in a text, by walking along the bytes of the tokens.
 //! - [`reference`]: the `tokenizers` crate, exact for every `tokenizer.json`.
-//! - `source`: the file that both of these read.
-//! - [`spare`]: memory of ids that is used again.
+//! - `source`: the `tokenizer.json`, as both `bpe` and `reference` read it.
+//! - [`spare`]: lists of ids whose memory is reused.
 //! - [`special`]: which ids end and pad a document.
-//! - [`training`]: a vocabulary from texts.
+//! - [`training`]: trains a vocabulary.
 
 pub mod batch;
 pub mod bpe;
@@ -33,37 +35,37 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 pub use special::SpecialIds;
 
-/// The highest id that a tokenizer may have: ids are signed in the files of others.
+/// The highest id that a tokenizer may have: other programs read ids as signed 32-bit integers.
 const MAX_ID: u64 = i32::MAX as u64;
 
-/// Turns text into ids. Implementations are shared by all threads.
+/// Turns text into ids. Threads share one instance.
 pub trait Tokenizer: Send + Sync {
     /// One more than the highest id.
     fn vocab_size(&self) -> u64;
 
-    /// Ids that mark documents.
+    /// The ids that mark documents.
     ///
     /// # Errors
-    /// The tokenizer's files do not say which; never after [`TokenizerOptions::build`].
+    /// The tokenizer's files do not name them; never after [`TokenizerOptions::build`].
     fn special(&self) -> Result<SpecialIds>;
 
-    /// Name of an id in the vocabulary.
+    /// The name of an id in the vocabulary.
     fn token(&self, id: u32) -> Option<String>;
 
-    /// Appends the ids of `text`, with what the tokenizer itself puts around texts.
+    /// Appends the ids of `text`, including those that the post-processor adds.
     ///
     /// # Errors
     /// What the backend reports.
     fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<()>;
 
-    /// The same without what the tokenizer puts around texts.
+    /// Appends the ids of `text` without those that the post-processor adds.
     ///
     /// # Errors
     /// What the backend reports.
     fn encode_bare(&self, text: &str, ids: &mut Vec<u32>) -> Result<()>;
 
-    /// As [`Tokenizer::encode_bare`], and appends where in `text` each id ends, in bytes. Never decreasing; ids that
-    /// stand for parts of one character may end together.
+    /// As [`Tokenizer::encode_bare`], and appends the byte offset in `text` at which each id ends. Offsets
+    /// never decrease; ids that stand for parts of one character may end at the same offset.
     ///
     /// # Errors
     /// What the backend reports.
@@ -71,20 +73,20 @@ pub trait Tokenizer: Send + Sync {
         Err(Error::config("tokenizer", format!("{} cannot tell where tokens end", self.backend())))
     }
 
-    /// The thread encodes no more: what it remembers is for the next. Else that gets it once the system has cleaned up
-    /// behind the thread, which may be after the next has begun, with nothing.
+    /// Releases the cache of this thread for reuse by another one. Without this call it is released by the
+    /// thread-local destructor, which may run only after the next thread has started with an empty cache.
     fn leave(&self) {}
 
-    /// Names of the tokens that were added to the vocabulary and are found whole in texts.
+    /// The added tokens, which are matched as a whole in texts.
     fn added_tokens(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Whether the tokenizer itself ends every text with the end-of-document token.
+    /// Whether the post-processor ends every text with the end-of-document token.
     fn adds_eos(&self) -> bool;
 
-    /// Appends the ids of `text`, without the end token that the tokenizer adds: whoever ends documents must not end
-    /// them twice.
+    /// Appends the ids of `text` without the end-of-document token that the post-processor adds, for
+    /// callers that end documents themselves.
     ///
     /// # Errors
     /// What the backend reports.
@@ -97,28 +99,28 @@ pub trait Tokenizer: Send + Sync {
         Ok(())
     }
 
-    /// Text of ids; bytes that are not UTF-8 become U+FFFD.
+    /// Decodes ids to text; bytes that are not valid UTF-8 become U+FFFD.
     ///
     /// # Errors
     /// An id outside the vocabulary.
     fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String>;
 
-    /// Which code runs: `bytes`, `byte-level BPE`, `byte-fallback BPE`, or `tokenizers 0.23`.
+    /// Name of the backend: `bytes`, `byte-level BPE`, `byte-fallback BPE`, or `tokenizers 0.23`.
     fn backend(&self) -> &'static str;
 
-    /// Why no faster backend runs; nothing when one does.
+    /// Why a faster backend could not be used; `None` if it is used.
     fn backend_reason(&self) -> Option<&str> {
         None
     }
 
-    /// BLAKE3 of the definition: equal fingerprints mean equal ids.
+    /// BLAKE3 hash of the definition: equal fingerprints mean equal ids.
     fn fingerprint(&self) -> &str;
 
-    /// The definition, as the `tokenizer.json` that can be kept beside the data; none for built-in ones.
+    /// The definition as a `tokenizer.json`, to be stored beside the data; `None` for built-in tokenizers.
     fn definition(&self) -> Option<&[u8]>;
 }
 
-/// Leaves a tokenizer when dropped: the state of a thread that encodes.
+/// Calls [`Tokenizer::leave`] for this thread when dropped.
 pub struct Leaving<'run>(pub &'run dyn Tokenizer);
 
 impl Drop for Leaving<'_> {
@@ -132,18 +134,20 @@ impl Drop for Leaving<'_> {
 pub struct TokenizerOptions {
     /// `bytes`, a `tokenizer.json`, or a folder that holds one.
     pub tokenizer: String,
-    /// The token that ends a document; found in the tokenizer's own files when not given.
+    /// The token that ends a document; by default the one that the tokenizer's files name.
     pub eos_token: Option<String>,
-    /// The token that pads; else the tokenizer's own, else the end-of-document token.
+    /// The padding token; by default the one that the tokenizer's files name, else the end-of-document
+    /// token.
     pub pad_token: Option<String>,
-    /// Whether the post-processor's tokens (a leading `<s>`, …) are added, as `transformers` does by default.
+    /// Whether to add the tokens of the post-processor, such as a leading `<s>`; `transformers` adds them
+    /// by default.
     pub add_special_tokens: bool,
-    /// Tokens to add to the vocabulary, each found whole in texts.
+    /// Tokens to add to the vocabulary; each is matched as a whole in texts.
     pub special_tokens: Vec<String>,
 }
 
 impl TokenizerOptions {
-    /// Loads the tokenizer for documents, which need an end.
+    /// Loads a tokenizer for documents, which need an end-of-document token.
     ///
     /// # Errors
     /// A file that cannot be read or used, or special tokens that cannot be determined.
@@ -153,10 +157,10 @@ impl TokenizerOptions {
         Ok(tokenizer)
     }
 
-    /// Loads the tokenizer; its special tokens may stay unknown.
+    /// Loads a tokenizer, whose special tokens may be unknown.
     ///
     /// # Errors
-    /// A file that cannot be read or used, or a special token that it does not have.
+    /// A file that cannot be read or used, or a given special token that is not in the vocabulary.
     pub fn open(&self) -> Result<Box<dyn Tokenizer>> {
         if self.tokenizer == "bytes" {
             if self.eos_token.is_some() || self.pad_token.is_some() || !self.special_tokens.is_empty() {

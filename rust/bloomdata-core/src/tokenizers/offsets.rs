@@ -1,13 +1,14 @@
-//! Where in a text each token ends: found by walking along the text with the tokens' own bytes, for tokenizers that may
-//! add a space or change the text, and where [`super::byte_lengths`] do not come to the text.
+//! Where each token ends in a text, by walking along the text with the bytes of the tokens. Used for
+//! tokenizers that may add a space or change the text, and whenever [`super::byte_lengths`] do not sum to
+//! the text.
 
 use super::Tokenizer;
 use super::byte_alphabet::ByteAlphabet;
 
-/// How the names of tokens spell their bytes.
+/// How token names spell bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spelling {
-    /// One letter a byte, as GPT-2 does.
+    /// One character per byte: GPT-2's byte alphabet.
     ByteLevel,
     /// `▁` is a space, `<0x0A>` a byte.
     Metaspace,
@@ -16,20 +17,20 @@ pub(super) enum Spelling {
 /// Bytes of a token that are compared at once.
 const WORD: usize = 8;
 
-/// The bytes of every token, one behind the other.
+/// The bytes of every token, concatenated.
 #[derive(Debug)]
 pub(super) struct Surfaces {
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// Nearly all tokens are short, and a call to compare each would cost more than all else here.
+    /// Nearly all tokens are short; a call to `memcmp` for each would dominate.
     short: Vec<Short>,
 }
 
-/// A token of a word's size at most.
+/// A token of at most [`WORD`] bytes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Short {
     bytes: u64,
-    /// Ones where `bytes` counts; zero for longer tokens, and for those without bytes.
+    /// All ones where `bytes` is significant; zero for longer tokens and for those without bytes.
     mask: u64,
     size: usize,
 }
@@ -46,7 +47,7 @@ impl Short {
         Self { bytes: u64::from_le_bytes(bytes), mask: u64::from_le_bytes(mask), size }
     }
 
-    /// Whether a text begins with it; `false` also where that is not known here.
+    /// Whether a text starts with the token; `false` also if this cannot be decided here.
     fn begins(self, text: &[u8]) -> bool {
         let Some(&word) = text.first_chunk::<WORD>() else { return false };
         self.mask != 0 && u64::from_le_bytes(word) & self.mask == self.bytes
@@ -54,7 +55,7 @@ impl Short {
 }
 
 impl Surfaces {
-    /// Of all tokens. `added` are ids whose names are their texts.
+    /// The bytes of all tokens. `added` are ids whose names are literal text.
     pub(super) fn new(tokenizer: &dyn Tokenizer, spelling: Spelling, added: &[u32]) -> Self {
         let size = crate::token::index(tokenizer.vocab_size());
         let mut surfaces =
@@ -86,7 +87,8 @@ impl Surfaces {
         &self.bytes[start..end]
     }
 
-    /// Appends where in `text` each id ends; whether they spell it, but for spaces that the tokenizer put in.
+    /// Appends the end of each id in `text`. Returns whether the ids spell the text, apart from spaces that
+    /// the tokenizer added.
     pub(super) fn walk(&self, text: &str, ids: &[u32], ends: &mut Vec<usize>) -> bool {
         let text = text.as_bytes();
         let mut at = 0;
@@ -103,9 +105,9 @@ impl Surfaces {
             at += if text[at..].starts_with(surface) {
                 surface.len()
             } else {
-                // A space that is not in the text stands in front of words that begin it.
+                // A token may start with a space that the tokenizer put in front of the text.
                 match surface.strip_prefix(b" ") {
-                    // Alone it belongs to what it stands in front of.
+                    // A lone added space ends with the character after it.
                     Some([]) => {
                         ends.push((at + 1).min(text.len()));
                         continue;
@@ -120,7 +122,7 @@ impl Surfaces {
     }
 }
 
-/// The byte that `<0x0A>` is.
+/// The byte that a name of the form `<0x0A>` stands for.
 fn byte_of(name: &str) -> Option<u8> {
     let digits = name.strip_prefix("<0x")?.strip_suffix('>')?;
     if digits.len() == 2 { u8::from_str_radix(digits, 16).ok() } else { None }
@@ -135,7 +137,7 @@ mod tests {
         let begins = |token: &str, text: &str| Short::new(token.as_bytes()).begins(text.as_bytes());
         assert!(begins("a", "abcdefgh") && begins("abcdefgh", "abcdefgh"));
         assert!(!begins("b", "abcdefgh") && !begins("abcdefgx", "abcdefgh"));
-        // Compared otherwise: too near the end, too long, no bytes.
+        // Left to the slow comparison: too near the end, too long, no bytes.
         assert!(!begins("a", "abcdefg") && !begins("abcdefghi", "abcdefghi") && !begins("", "abcdefgh"));
     }
 }

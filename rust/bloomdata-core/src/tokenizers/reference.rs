@@ -1,4 +1,4 @@
-//! The `tokenizers` crate: exact for every `tokenizer.json`, since it is what `transformers` runs.
+//! The `tokenizers` crate: exact for every `tokenizer.json`, as it is what `transformers` runs.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,21 +13,21 @@ use crate::error::{Error, Result};
 pub struct ReferenceTokenizer {
     inner: tokenizers::Tokenizer,
     source: Arc<Source>,
-    /// Or why they are not known.
+    /// The error message if they are unknown.
     special: std::result::Result<SpecialIds, String>,
     vocab_size: u64,
     add_special_tokens: bool,
     /// Whether the post-processor ends every text with the end-of-document token.
     adds_eos: bool,
-    /// Why it is used.
+    /// Why no faster backend could be used.
     reason: String,
 }
 
 impl ReferenceTokenizer {
-    /// Loads a definition, for the given reason.
+    /// Loads a definition; `reason` says why no faster backend could be used.
     ///
     /// # Errors
-    /// A file that is not a tokenizer, or special tokens that cannot be determined.
+    /// A file that is not a tokenizer, or a special token that is not in the vocabulary.
     pub(super) fn new(source: Arc<Source>, reason: String) -> Result<Self> {
         let inner = source.load()?;
         let special = source.special(|token| inner.token_to_id(token))?;
@@ -45,7 +45,7 @@ impl ReferenceTokenizer {
             source,
         };
         if tokenizer.add_special_tokens {
-            // What the post-processor adds to nothing.
+            // The ids that the post-processor adds to the empty text.
             let added = tokenizer.run(|inner| inner.encode_fast("", true));
             let added = added.map_err(|error| tokenizer.source.refused(&error))?;
             let last = added.get_ids().last();
@@ -54,7 +54,7 @@ impl ReferenceTokenizer {
         Ok(tokenizer)
     }
 
-    /// Calls the crate. Its errors and panics are about the tokenizer that it was given.
+    /// Calls the crate and reports its errors and panics as errors of the tokenizer.
     fn run<T>(&self, call: impl FnOnce(&tokenizers::Tokenizer) -> tokenizers::Result<T>) -> Result<T> {
         let refused =
             |reason: &str| Error::config("tokenizer", format!("{} cannot go on: {reason}", self.backend()));

@@ -1,4 +1,4 @@
-//! A `tokenizer.json` as it was read, for whichever backend runs it.
+//! A `tokenizer.json` as it was read, shared by the backends.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use super::{SpecialIds, TokenizerOptions, special};
 use crate::error::{Error, Result};
 use crate::hash::hash_bytes;
 
-/// A definition, and how it is to be used.
+/// A definition and the options it was loaded with.
 #[derive(Debug)]
 pub(super) struct Source {
     file: PathBuf,
     options: TokenizerOptions,
-    /// The `tokenizer.json`, with the special tokens of the options.
+    /// The `tokenizer.json`, including the special tokens of the options.
     pub(super) definition: Vec<u8>,
     pub(super) fingerprint: String,
 }
@@ -24,7 +24,7 @@ impl Source {
     /// Reads `file`.
     ///
     /// # Errors
-    /// A file that cannot be read, or one that is no tokenizer where tokens are to be added to it.
+    /// A file that cannot be read, or that is not a tokenizer although tokens are to be added to it.
     pub(super) fn read(file: &Path, options: &TokenizerOptions) -> Result<Self> {
         let definition = std::fs::read(file).map_err(Error::io(file))?;
         let (file, options) = (file.to_owned(), options.clone());
@@ -34,17 +34,17 @@ impl Source {
             let tokens =
                 source.options.special_tokens.iter().map(|token| AddedToken::from(token.as_str(), true));
             inner.add_special_tokens(tokens).map_err(|error| source.refused(&error))?;
-            // Kept beside the data as it was used.
+            // Stored beside the data as it was used, with the added tokens.
             source.definition = inner.to_string(false).map_err(|error| source.refused(&error))?.into_bytes();
         }
         source.fingerprint = hash_bytes(&source.definition);
         Ok(source)
     }
 
-    /// The crate's own tokenizer. Truncation and padding that the file asks for are switched off: they would lose text.
+    /// Loads the crate's tokenizer, with the file's truncation and padding disabled: they would lose text.
     ///
     /// # Errors
-    /// A file that is no tokenizer.
+    /// A file that is not a tokenizer.
     pub(super) fn load(&self) -> Result<tokenizers::Tokenizer> {
         // The crate panics on some broken files.
         let mut inner =
@@ -56,7 +56,7 @@ impl Source {
                 .map_err(|error| self.refused(&error))?;
         let added = inner.get_added_tokens_decoder();
         if added.into_keys().any(|id| inner.id_to_token(id).is_some_and(|name| name.is_empty())) {
-            // The crate would look for it in texts without end.
+            // The crate would match it endlessly.
             return Err(self.refused(&"an added token is empty once it is normalized"));
         }
         inner.with_padding(None);
@@ -66,15 +66,16 @@ impl Source {
         Ok(inner)
     }
 
-    /// The error of a file that is no tokenizer.
+    /// The error for a file that is not a tokenizer.
     pub(super) fn refused(&self, reason: &dyn std::fmt::Display) -> Error {
-        // The crate's may be torn within a character: it cuts `continuing_subword_prefix` off by its bytes.
+        // The crate slices `continuing_subword_prefix` by bytes, so that its message may not be valid
+        // UTF-8.
         let reason = reason.to_string().into_bytes();
         let reason = String::from_utf8_lossy(&reason);
         Error::corrupt(&self.file, 0, format!("not a tokenizer that can be loaded: {reason}"))
     }
 
-    /// The ids that mark documents, or why they are not known.
+    /// The ids that mark documents, or why they are unknown.
     ///
     /// # Errors
     /// A token that is not in the vocabulary.
@@ -86,7 +87,7 @@ impl Source {
         special::resolve(&self.file, eos_token.as_deref(), pad_token.as_deref(), id_of)
     }
 
-    /// Whether the post-processor's tokens are added.
+    /// Whether the tokens of the post-processor are added.
     pub(super) fn adds_special_tokens(&self) -> bool {
         self.options.add_special_tokens
     }

@@ -1,12 +1,12 @@
-//! Memory of ids that is used again: to get it anew, page by page, can take as long as to fill it.
+//! Lists of ids whose memory is reused: allocating it page by page can take as long as filling it.
 
 use std::sync::Mutex;
 
-/// Ids of a list that is kept, at most: 16 MiB.
+/// Capacity of a list that is kept, at most: 16 MiB.
 const MAX_IDS: usize = 1 << 22;
 
-/// Lists of ids that nobody reads any more, a few of them. Nobody waits for them: a fork may have copied the lock while a
-/// thread held it.
+/// A few lists of ids that are no longer referenced. Callers never block: after a fork, the child may
+/// inherit a lock that no thread will ever release.
 #[derive(Debug)]
 pub struct Spare {
     lists: Mutex<Vec<Vec<u32>>>,
@@ -14,12 +14,12 @@ pub struct Spare {
 }
 
 impl Spare {
-    /// Keeps so many lists at most.
+    /// Keeps at most `max_lists` lists.
     pub fn new(max_lists: usize) -> Self {
         Self { lists: Mutex::default(), max_lists }
     }
 
-    /// Keeps the memory of a list.
+    /// Takes a list to reuse its memory.
     pub fn give(&self, mut list: Vec<u32>) {
         if list.capacity() > MAX_IDS {
             return;
@@ -32,7 +32,7 @@ impl Spare {
         }
     }
 
-    /// An empty list, with memory if there is any.
+    /// An empty list, with spare memory if there is any.
     pub fn take(&self) -> Vec<u32> {
         self.lists.try_lock().ok().and_then(|mut lists| lists.pop()).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Which ids end and pad a document, from the files that stand beside a `tokenizer.json`.
+//! Which ids end and pad a document, from the files beside a `tokenizer.json`.
 
 use std::path::Path;
 
@@ -6,18 +6,18 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// Ids that mark documents.
+/// The ids that mark documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpecialIds {
     /// Ends every document.
     pub eos: u32,
-    /// Fills up sequences.
+    /// Pads sequences.
     pub pad: u32,
-    /// Starts a text, where the tokenizer's files name such a token.
+    /// Starts a text, if the tokenizer's files name such a token.
     pub bos: Option<u32>,
 }
 
-/// End-of-document tokens of the families that we know; used only when exactly one of them is in the vocabulary.
+/// End-of-document tokens of known families; used only if exactly one of them is in the vocabulary.
 const KNOWN_EOS: [&str; 8] = [
     "</s>",
     "<|endoftext|>",
@@ -30,9 +30,9 @@ const KNOWN_EOS: [&str; 8] = [
 ];
 const FILES: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
 
-/// Finds the ids: from the caller's names, else the files beside the tokenizer, else by known names.
+/// Finds the ids from the caller's names, else the files beside the tokenizer, else the known names.
 ///
-/// Ids, or why it cannot be known which token ends a document: guessing would end documents wrongly.
+/// Returns the ids, or why the end-of-document token is unknown: a guess would end documents wrongly.
 ///
 /// # Errors
 /// A token that is not in the vocabulary.

@@ -1,14 +1,14 @@
-//! Added tokens in texts, found as the `tokenizers` crate finds them.
+//! Finds added tokens in texts exactly as the `tokenizers` crate does.
 //!
-//! Of tokens that start at one place the longest is taken. A token may ask to stand alone as a word, and to take the
-//! white space on its left or right with it.
+//! Of tokens that start at the same place, the longest wins. A token may require to stand alone as a word,
+//! and may absorb the white space on its left or right.
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-/// A token and its id, which is the crate's own: it does not believe the file.
+/// A token and the id that the crate gives it: the crate ignores the id in the file.
 pub(super) type AddedToken = (u32, tokenizers::AddedToken);
 
-/// Finds tokens of one kind: those of raw text, or those of normalized text.
+/// Finds the added tokens of either raw or normalized text.
 #[derive(Debug)]
 pub(super) struct Finder {
     automaton: AhoCorasick,
@@ -16,10 +16,10 @@ pub(super) struct Finder {
 }
 
 impl Finder {
-    /// None when there is nothing to find.
+    /// Builds the automaton; `None` if there are no tokens.
     ///
     /// # Errors
-    /// More than the automaton takes, two tokens of one text, or one of none.
+    /// More tokens than the automaton supports, two tokens with the same text, or an empty one.
     pub(super) fn new(tokens: Vec<AddedToken>) -> Result<Option<Self>, String> {
         if tokens.is_empty() {
             return Ok(None);
@@ -39,14 +39,15 @@ impl Finder {
         Ok(Some(Self { automaton, tokens }))
     }
 
-    /// The tokens' ids, and how many bytes of a text each takes, but for white space.
+    /// The id of each token and the bytes of text that it takes, without absorbed white space.
     pub(super) fn lengths(&self) -> impl Iterator<Item = (u32, usize)> {
         self.tokens.iter().map(|(id, token)| (*id, token.content.len()))
     }
 
-    /// Visits pieces of a text in order: where each starts and ends, and its id if it is a token.
+    /// Visits the pieces of a text in order: start, end, and the id if the piece is an added token.
     ///
-    /// White space that a token took is looked through again, as the crate does: a token in it counts, too.
+    /// White space that a token absorbed is searched again, as the crate does, so that a token inside it
+    /// counts.
     pub(super) fn split(&self, text: &str, mut visit: impl FnMut(usize, usize, Option<u32>)) {
         let mut from = 0;
         for found in self.automaton.find_iter(text) {
@@ -68,7 +69,7 @@ impl Finder {
             if from < start {
                 visit(from, start, None);
             }
-            // Where the token before took it all, nothing is left.
+            // Empty if the token before absorbed all of it.
             if start < end {
                 visit(start, end, Some(*id));
             }

@@ -1,7 +1,7 @@
-//! Ids of pre-tokens that were seen before, in bounded memory, one cache a thread: no locks.
+//! A bounded cache of the ids of pre-tokens. Each thread has its own, so there are no locks.
 //!
-//! Pre-tokens of up to 15 bytes have slots of 32 bytes, up to 31 bytes slots of 64, longer ones are in a hash map; longer runs
-//! of Chinese or Japanese are not kept.
+//! Pre-tokens of up to 15 bytes have slots of 32 bytes, those of up to 31 bytes slots of 64, longer ones
+//! are in a hash map. Long runs of Chinese or Japanese are not cached.
 
 #![allow(clippy::disallowed_types, reason = "maps are looked up, their order is never seen")]
 
@@ -9,26 +9,26 @@ use std::collections::HashMap;
 
 use super::table::{Key, Table, hash, key, push};
 
-/// Bytes of short pre-tokens, and of medium ones, at most.
+/// Maximum bytes of the table of short pre-tokens, and of that of medium ones.
 const MAX_SHORT_BYTES: usize = 1 << 26;
 const MAX_MEDIUM_BYTES: usize = 1 << 24;
-/// Ids in the arena, at most, before everything is forgotten: 32 MiB.
+/// Maximum number of ids in the arena; beyond that the whole cache is cleared. 32 MiB.
 const MAX_ARENA_IDS: usize = 1 << 23;
-/// Bytes of a pre-token that is kept, at most, and bytes of all long ones.
+/// Maximum bytes of a cached pre-token, and of all long ones together.
 const MAX_PRE_TOKEN_BYTES: usize = 256;
 const MAX_LONG_BYTES: usize = 8 << 20;
 
-/// Ids that stand where a short pre-token does.
+/// Maximum number of ids in the slot of a short pre-token.
 pub(super) const SHORT_IDS: usize = 4;
 
-/// Pre-tokens and their ids.
+/// The cache.
 #[derive(Debug)]
 pub(super) struct Cache {
     short: Table<2, SHORT_IDS, 2>,
     medium: Table<4, 8, 1>,
     long: HashMap<Box<[u8]>, (u32, u32)>,
     long_bytes: usize,
-    /// Ids of pre-tokens that have more than a slot takes.
+    /// Ids of pre-tokens that have more ids than fit their slot.
     arena: Vec<u32>,
 }
 
@@ -44,18 +44,18 @@ impl Default for Cache {
     }
 }
 
-/// A pre-token that the cache does not have, and where it belongs.
+/// Where a pre-token that is not cached belongs.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Missing {
     Short(ShortKey),
     Medium([u64; 4]),
     Long,
-    /// Too long to be kept, or not worth it.
+    /// Too long, or not worth caching.
     Never,
 }
 
 impl Cache {
-    /// The key of the pre-token at `from..end` of a text, if it is short; what it needs is on its way from memory then.
+    /// The key of the pre-token at `from..end` of a text, if it is short. Prefetches its line of the table.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "one of the two hottest calls: one per pre-token")]
     pub(super) fn prepare(&self, text: &[u8], from: usize, end: usize) -> ShortKey {
@@ -68,7 +68,7 @@ impl Cache {
         ShortKey { key, hash }
     }
 
-    /// The keys of pre-tokens that stand one behind the other: where the first starts, and where each ends.
+    /// The keys of consecutive pre-tokens, given the start of the first and the end of each.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     pub(super) fn prepare_all(&self, text: &[u8], mut from: usize, ends: &[usize], keys: &mut [ShortKey]) {
@@ -82,9 +82,9 @@ impl Cache {
         }
     }
 
-    /// Takes the ids of all pre-tokens that are short, known, and have no more than [`SHORT_IDS`]: nearly all. Returns how many
-    /// ids that are; of the other pre-tokens `left` is told the place, how many ids come before theirs, and whether they are
-    /// known to be in the cache.
+    /// Copies the ids of all pre-tokens that are short, cached, and have at most [`SHORT_IDS`] ids, which
+    /// are nearly all. Returns the number of ids. For each other pre-token calls `left` with its index, the
+    /// number of ids copied before it, and whether it is known to be cached.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     pub(super) fn take(
@@ -96,7 +96,7 @@ impl Cache {
         self.short.take(pre_tokens, &self.arena, ready, left)
     }
 
-    /// Appends the ids of a pre-token, if they are known; `short` is what [`Self::prepare`] gave.
+    /// Appends the ids of a pre-token if it is cached; `short` is the result of [`Self::prepare`].
     pub(super) fn find(&self, short: ShortKey, pre_token: &[u8], out: &mut Vec<u32>) -> Result<(), Missing> {
         let (found, missing) = if short.key[1] != 0 {
             (self.short.find(short.key, short.hash, &self.arena), Missing::Short(short))
@@ -120,7 +120,7 @@ impl Cache {
         ShortKey { key: [0; 2], hash }
     }
 
-    /// Whether a pre-token is known.
+    /// Whether a pre-token is cached.
     pub(super) fn has(&self, short: ShortKey, pre_token: &[u8]) -> bool {
         if short.key[1] != 0 {
             self.short.has(short.key, short.hash)
@@ -131,7 +131,7 @@ impl Cache {
         }
     }
 
-    /// What would be missing of a pre-token of up to 31 bytes.
+    /// Where a pre-token of up to 31 bytes belongs.
     pub(super) fn missing(short: ShortKey, pre_token: &[u8]) -> Missing {
         if short.key[1] != 0 {
             Missing::Short(short)
@@ -140,7 +140,7 @@ impl Cache {
         }
     }
 
-    /// Keeps the ids of a pre-token that was missing.
+    /// Caches the ids of a pre-token that was missing.
     pub(super) fn keep(&mut self, missing: Missing, pre_token: &[u8], ids: &[u32]) {
         if self.arena.len() + ids.len() > MAX_ARENA_IDS {
             *self = Self::default();
@@ -161,14 +161,15 @@ impl Cache {
     }
 }
 
-/// Whether a longer pre-token begins with Chinese or Japanese: such runs hardly ever come again, but their parts do. They are
-/// not looked up.
+/// Whether a longer pre-token starts with Chinese or Japanese. Such runs hardly ever recur, but their parts
+/// do, so the runs themselves are not looked up.
 pub(super) fn is_cjk_run(pre_token: &[u8]) -> bool {
     pre_token.len() >= 16 && matches!(pre_token, [0xe3..=0xe9, ..] | [b' ', 0xe3..=0xe9, ..])
 }
 
-/// Of a pre-token of up to 15 bytes; a longer one has a key that is no pre-token's.
+/// The key of a pre-token of up to 15 bytes. A longer one has a key that no pre-token has, and the hash for
+/// its own table.
 pub(super) type ShortKey = Key<2>;
 
-/// Of no short pre-token.
+/// The key of no pre-token.
 pub(super) const NO_PRE_TOKEN: ShortKey = ShortKey { key: [0; 2], hash: 0 };

@@ -1,5 +1,5 @@
-//! Letters, numbers and white space: first and last of characters that stand behind each other, and their class. Printed by
-//! the test `ranges_are_what_the_engine_says` when it fails.
+//! Ranges of letters, numbers and white space: first and last code point, and the class. Printed by the
+//! test `ranges_are_what_the_engine_says` when it fails.
 
 #[rustfmt::skip]
 pub(super) const RANGES: &[(u32, u32, u8)] = &[

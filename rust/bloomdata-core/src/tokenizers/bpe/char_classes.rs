@@ -1,13 +1,15 @@
-//! Letters, numbers and white space, exactly as the regex engine of the `tokenizers` crate has them.
+//! Character classes of the patterns of GPT-2 and its successors: letters, numbers and white space, exactly
+//! as the regex engine of the `tokenizers` crate defines them.
 //!
-//! Another Unicode version would differ for a few thousand characters. To ask the engine itself takes 80 ms, so its answers
-//! are kept in [`char_class_ranges`](super::char_class_ranges); a test compares them with the engine's.
+//! A few thousand characters change class between versions of Unicode. Asking the engine at run time takes
+//! 80 ms, so its answers are stored in [`char_class_ranges`](super::char_class_ranges); a test compares
+//! them with the engine.
 
 use std::sync::OnceLock;
 
 use super::char_class_ranges::RANGES;
 
-/// What a character is for the patterns of GPT-2 and its successors.
+/// None of the other classes.
 pub(super) const OTHER: u8 = 0;
 /// `\p{L}`.
 pub(super) const LETTER: u8 = 1;
@@ -16,39 +18,41 @@ pub(super) const NUMBER: u8 = 2;
 /// `\s`.
 pub(super) const SPACE: u8 = 3;
 
-/// Of characters that begin with the same two bytes and are of several classes.
+/// Marks characters that share their first two bytes, but not their class.
 const MIXED: u8 = u8::MAX;
-/// CharClasses by code point.
+/// The class of every code point.
 #[derive(Debug)]
 pub(super) struct CharClasses {
-    /// Up to the last that is of a class.
+    /// By code point, up to the last one that has a class.
     all: Vec<u8>,
-    /// By the first two bytes, six bits of each; all that there is to know for nearly every character.
+    /// By the lower six bits of the first two bytes: sufficient for nearly all characters.
     by_two: Vec<u8>,
-    /// Of characters of two bytes: by the first one a bit for each letter, and for each number or white space.
+    /// Two-byte characters, by the first byte: one bit per second byte for letters, and for numbers or
+    /// white space.
     letters: [u64; 32],
     others: [u64; 32],
-    /// First and last of the first bytes of three of which all characters are letters: most of Chinese.
+    /// First and last of the leading bytes whose three-byte characters are all letters: most of Chinese.
     letters_by_first: [u8; 2],
 }
 
 impl CharClasses {
-    /// The table; made at the first call.
+    /// The table, which is built at the first call.
     pub(super) fn get() -> &'static Self {
         static TABLE: OnceLock<CharClasses> = OnceLock::new();
         TABLE.get_or_init(|| Self::new(RANGES))
     }
 
-    /// From first and last of characters that stand behind each other and are of one class.
+    /// From ranges of code points, each with its class.
     fn new(ranges: &[(u32, u32, u8)]) -> Self {
         let size = ranges.iter().map(|&(_, last, _)| last as usize + 1).max().unwrap_or_default();
-        // Behind the last group of characters that begin with the same two bytes.
+        // Rounded up to whole groups of characters that share their first two bytes.
         let mut all = vec![OTHER; size.next_multiple_of(1 << 12).max(1 << 16)];
         for &(first, last, class) in ranges {
             all[first as usize..=last as usize].fill(class);
         }
         let mut by_two = vec![OTHER; 1 << 12];
-        // Characters of two, three and four bytes: from where on, and how many begin with the same two.
+        // Characters of two, three and four bytes: range of code points, and how many share their first two
+        // bytes.
         for (from, end, same) in [(0x80, 0x800, 1), (0x800, 1 << 16, 1 << 6), (1 << 16, all.len(), 1 << 12)] {
             for code in (from..end).step_by(same) {
                 let Some(letter) = u32::try_from(code).ok().and_then(char::from_u32) else { continue };
@@ -59,7 +63,8 @@ impl CharClasses {
             }
         }
         let all_letters = |first: &u8| (0..64).all(|second| by_two[two(*first, second)] == LETTER);
-        // From the middle of Chinese, which is letters in every version of Unicode.
+        // Outwards from the middle of the Chinese characters, which are letters in every version of
+        // Unicode.
         let least = (0xe4..=0xe6).rev().take_while(all_letters).last();
         let most = (0xe6..=0xe9).take_while(all_letters).last();
         let letters_by_first = [least.unwrap_or(u8::MAX), most.unwrap_or(u8::MAX)];
@@ -83,7 +88,8 @@ impl CharClasses {
         self.all.get(code as usize).copied().unwrap_or(OTHER)
     }
 
-    /// Whether a character of two bytes is a letter, and whether it is a number or white space: one bit each.
+    /// For a two-byte character: whether it is a letter, and whether it is a number or white space, one bit
+    /// each.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "a handful of instructions, for each character")]
     pub(super) fn of_two(&self, first: u8, second: u8) -> [u64; 2] {
@@ -91,13 +97,13 @@ impl CharClasses {
         [self.letters[first], self.others[first]].map(|bits| bits >> (second % 64) & 1)
     }
 
-    /// First and last of the first bytes of characters of three, all of which are letters.
+    /// First and last of the leading bytes whose three-byte characters are all letters.
     #[inline]
     pub(super) fn letters_by_first(&self) -> [u8; 2] {
         self.letters_by_first
     }
 
-    /// The class of all characters that begin with two bytes, if it is one.
+    /// The class shared by all characters that start with these two bytes; `None` if they differ.
     #[inline]
     pub(super) fn by_two(&self, first: u8, second: u8) -> Option<u8> {
         Some(self.by_two[two(first, second)]).filter(|&class| class != MIXED)
@@ -115,7 +121,7 @@ mod tests {
     use super::*;
     use crate::token::narrow;
 
-    /// What the engine says of all characters.
+    /// The class of every character, as the engine defines it.
     fn by_engine() -> Vec<(u32, u32, u8)> {
         let text: String = (0..=u32::from(char::MAX)).filter_map(char::from_u32).collect();
         let mut all = vec![OTHER; char::MAX as usize + 2];

@@ -1,18 +1,19 @@
-//! Which characters are in which sets of a pattern: one bit a set, for every character there is.
+//! The character sets of a regex pattern: for every character a bit set of the sets that contain it.
 
 use std::sync::OnceLock;
 
 use hashbrown::HashMap;
 use tokenizers::utils::SysRegex;
 
-/// Sets, and alternatives, of a pattern, at most: they share a word.
+/// Maximum number of sets, and of alternatives, of a pattern: both share 64 bits.
 const MAX: usize = 32;
 
-/// For each character a word: bits of its sets, above them bits of the alternatives that may start with it.
+/// For each character, in the lower half the sets that contain it, in the upper half the alternatives that
+/// may start with it.
 #[derive(Debug)]
 pub(super) struct CharSets {
     ascii: [u64; 128],
-    /// The block of each 256 characters; most blocks are like others.
+    /// Block index of each 256 characters; most blocks are shared.
     pages: Vec<u16>,
     blocks: Vec<[u64; 256]>,
 }
@@ -21,7 +22,7 @@ impl CharSets {
     /// Asks the crate's regex engine about every character.
     ///
     /// # Errors
-    /// Too many sets, or one that the engine refuses.
+    /// Too many sets, or one that the engine rejects.
     pub(super) fn new(sets: &[String]) -> Result<Self, String> {
         if sets.len() > MAX {
             return Err(format!("it has more than {MAX} different sets of characters"));
@@ -53,7 +54,7 @@ impl CharSets {
         Self { ascii, pages, blocks }
     }
 
-    /// The same with the alternatives that start with each of some sets.
+    /// Adds the alternatives; `first` holds the sets that each may start with.
     ///
     /// # Errors
     /// Too many alternatives.
@@ -69,7 +70,7 @@ impl CharSets {
         Ok(Self { ascii: self.ascii.map(with), blocks, ..self })
     }
 
-    /// The word of the character at `at`, and the character's bytes.
+    /// The bits of the character at `at`, and its length in bytes.
     #[inline]
     pub(super) fn at(&self, text: &[u8], at: usize) -> (u64, usize) {
         let first = text[at];
@@ -86,18 +87,18 @@ impl CharSets {
         (self.blocks[usize::from(self.pages[code >> 8])][code & 0xff], size)
     }
 
-    /// Bits of the alternatives that may start with a character.
+    /// The alternatives that may start with a character.
     pub(super) fn alternatives_of(word: u64) -> u64 {
         word >> MAX
     }
 
-    /// Whether no character is in a set of both.
+    /// Whether two sets are disjoint.
     pub(super) fn are_apart(&self, left: u64, right: u64) -> bool {
         self.blocks.iter().flatten().all(|word| word & left == 0 || word & right == 0)
     }
 }
 
-/// A text of all characters, made once.
+/// All characters in one text, which is built once.
 fn every_character() -> &'static str {
     static ALL: OnceLock<String> = OnceLock::new();
     ALL.get_or_init(|| (0..=u32::from(char::MAX)).filter_map(char::from_u32).collect())

@@ -1,4 +1,5 @@
-//! What of a `tokenizer.json` can be done exactly here. Everything else is refused with a reason, never guessed.
+//! Parses a `tokenizer.json` and decides whether our BPE reproduces it exactly. Anything else is rejected
+//! with a reason.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,7 +19,7 @@ use super::pre_tokenizer::PreTokenizer;
 use super::vocabulary::{Listed, Vocabulary};
 use crate::tokenizers::byte_lengths::ByteLengths;
 
-/// A definition that can be done exactly.
+/// A definition that our BPE reproduces exactly.
 pub(super) struct Definition {
     pub(super) vocabulary: Vocabulary,
     pub(super) model: Model,
@@ -26,13 +27,14 @@ pub(super) struct Definition {
     pub(super) pre_tokenizer: PreTokenizer,
     /// Added tokens of raw text, and those of normalized text.
     pub(super) added: [Option<Finder>; 2],
-    /// Ids in front of every text and behind it.
+    /// Ids that the post-processor adds in front of every text and after it.
     pub(super) affixes: (Vec<u32>, Vec<u32>),
-    /// How many bytes each token stands for, where nothing is put in front of texts that is not in them.
+    /// Bytes that each token stands for; `None` if text is put in front of the input.
     pub(super) lengths: Option<ByteLengths>,
 }
 
-/// The whole file, in the crate's own types: what it refuses is refused here. Of truncation and padding nothing is done.
+/// The whole file in the crate's own types, so that whatever the crate rejects is rejected here. Truncation
+/// and padding are ignored.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File<'json> {
@@ -42,7 +44,7 @@ struct File<'json> {
     _truncation: Option<TruncationParams>,
     #[serde(rename = "padding")]
     _padding: Option<PaddingParams>,
-    /// Parsed last: it is nearly all of the file.
+    /// Parsed last, as it is nearly all of the file.
     #[serde(borrow)]
     model: &'json RawValue,
     #[serde(default)]
@@ -57,19 +59,19 @@ fn version() -> String {
     "1.0".into()
 }
 
-/// What kind a model is.
+/// The type of a model.
 #[derive(Deserialize)]
 struct Kind {
     #[serde(rename = "type", default = "bpe")]
     name: String,
 }
 
-/// What the crate takes a model for first that does not say it.
+/// The type that the crate tries first if the model names none.
 fn bpe() -> String {
     "BPE".into()
 }
 
-/// A part as the crate understood it: older forms and what was left out are settled.
+/// A part as the crate understood it, with defaults filled in and older forms converted.
 fn understood(part: &impl Serialize) -> Result<Value, String> {
     serde_json::to_value(part).map_err(|error| error.to_string())
 }
@@ -78,9 +80,9 @@ impl Definition {
     /// Parses a `tokenizer.json`.
     ///
     /// # Errors
-    /// Why it cannot be done here.
+    /// Why our BPE does not reproduce it.
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
-        // Serde would take the fields from a list, too.
+        // Serde would accept the fields as an array, too.
         if !json.trim_ascii_start().starts_with(b"{") {
             return Err("it is no JSON object".into());
         }
@@ -97,7 +99,8 @@ impl Definition {
         let affixes = file.post_processor.as_ref().map(affixes).transpose()?.unwrap_or_default();
         let model = read(file.model.get())?;
         let vocabulary = Vocabulary::new(&model, file.added_tokens, &normalizer, file.decoder)?;
-        // A token that is found inside what one letter became leaves a rest that starts where the letter started.
+        // An added token found within the normalized form of one character leaves a rest that, for the
+        // crate, starts where that character started.
         let may_move = match normalizer {
             Normalizer::None => false,
             Normalizer::Other(_) => true,

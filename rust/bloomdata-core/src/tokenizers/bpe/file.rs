@@ -1,4 +1,4 @@
-//! The `model` of a `tokenizer.json`, as it stands in the file: names are not copied out of it.
+//! The `model` of a `tokenizer.json`, parsed without copying token names.
 
 use std::borrow::{Borrow, Cow};
 use std::fmt;
@@ -8,10 +8,10 @@ use hashbrown::HashMap;
 use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Instead of an id: the byte is not in the vocabulary.
+/// In place of an id: the byte is not in the vocabulary.
 pub(super) const NO_ID: u32 = u32::MAX;
 
-/// Ids of tokens by their names.
+/// Token ids by name.
 pub(super) type Vocab<'json> = HashMap<Name<'json>, u32>;
 
 #[derive(Deserialize)]
@@ -31,35 +31,35 @@ pub(super) struct File<'json> {
     pub(super) byte_fallback: bool,
     #[serde(default)]
     pub(super) ignore_merges: bool,
-    /// No model here has unknown characters.
+    /// Irrelevant: no model here has an unknown token.
     #[serde(rename = "fuse_unk")]
     _fuse_unk: Option<bool>,
-    /// Seen to before.
+    /// Checked before.
     #[serde(default, rename = "type")]
     _kind: IgnoredAny,
 }
 
-/// A text of the file, copied only if it has escapes.
+/// A string of the file, copied only if it has escapes.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Name<'json>(Cow<'json, str>);
 
-/// Two tokens; or, in the older form, one text with a space between them.
+/// Two tokens; in the older format, one string with a space between them.
 pub(super) enum Merge<'json> {
     Text(Name<'json>),
     Pair(Name<'json>, Name<'json>),
 }
 
-/// Reads a model, and refuses what no model here may have.
+/// Parses a model and rejects features that are not supported here.
 ///
 /// # Errors
-/// Which of it the model has.
+/// The first unsupported feature, or what is malformed.
 pub(super) fn read(json: &str) -> Result<File<'_>, String> {
     let mut file: File = serde_json::from_str(json).map_err(|error| error.to_string())?;
     let num_texts = file.merges.iter().filter(|merge| matches!(merge, Merge::Text(_))).count();
     if num_texts != 0 && num_texts != file.merges.len() {
         return Err("some of its merges are texts, others are pairs".into());
     }
-    // In the older form the crate takes such a merge for the first line of a file of merges.
+    // The crate takes such a merge for the header of a merges file.
     file.merges.retain(|merge| !matches!(merge, Merge::Text(text) if text.starts_with("#version")));
     let is_empty = |text: &Option<String>| text.as_deref().unwrap_or_default().is_empty();
     if file.dropout.is_some_and(|dropout| dropout != 0.0)
@@ -73,7 +73,7 @@ pub(super) fn read(json: &str) -> Result<File<'_>, String> {
     if ids.windows(2).any(|two| two[0] == two[1]) {
         return Err("two of its tokens have one id".into());
     }
-    // Tables have a place for every id.
+    // Tables have an entry for every id.
     if let Some(&highest) = ids.last().filter(|&&id| id as usize > 4 * ids.len() + (1 << 20)) {
         return Err(format!("its highest id, {highest}, is far above the number of its tokens"));
     }
@@ -91,7 +91,7 @@ impl Merge<'_> {
 }
 
 impl File<'_> {
-    /// The names of all tokens by their ids.
+    /// Token names by id.
     pub(super) fn names(&self) -> Vec<Option<&str>> {
         let highest = self.vocab.values().max();
         let mut names = vec![None; highest.map_or(0, |&id| id as usize + 1)];
@@ -111,7 +111,7 @@ impl Deref for Name<'_> {
     }
 }
 
-/// Its hash is that of its text, which is what names are looked up by.
+/// Hashes like `str`, so that names can be looked up by `str`.
 impl Borrow<str> for Name<'_> {
     fn borrow(&self) -> &str {
         self
@@ -174,17 +174,17 @@ impl<'json> Visitor<'json> for MergeVisitor {
     }
 }
 
-/// Ids of bytes, which are the first symbols.
+/// The ids of the 256 bytes, which are the first symbols.
 ///
 /// # Errors
-/// A byte is not in the vocabulary, and the model says what to do then.
+/// A byte is missing from the vocabulary, and the model has an unknown token.
 pub(super) fn byte_ids(file: &File, letters: &[char]) -> Result<Vec<u32>, String> {
     let mut ids = Vec::with_capacity(256 + file.merges.len());
     for (byte, letter) in letters.iter().enumerate() {
         let id = file.vocab.get(letter.encode_utf8(&mut [0; 4]) as &str);
         ids.push(match id {
             Some(&id) => id,
-            // Some bytes are in no text; others are left out without a word, as the crate does.
+            // Some bytes never occur in UTF-8; others are dropped silently, as the crate does.
             None if matches!(byte, 0xc0 | 0xc1 | 0xf5..) || file.unk_token.is_none() => NO_ID,
             None => return Err(format!("its vocabulary lacks byte {byte}")),
         });

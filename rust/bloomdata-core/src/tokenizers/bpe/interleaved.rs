@@ -1,26 +1,27 @@
-//! Several short pre-tokens that are merged at the same time.
+//! Interleaved merging: several short pre-tokens are merged at the same time.
 //!
-//! A merge waits for memory: the table of pairs is larger than the nearest caches, and which pair comes next is known only
-//! when the last one has been looked up. So pre-tokens take turns: each asks for the memory of its next pairs, and by the time it
-//! is its turn again, they are there.
+//! Merging is bound by memory latency: the table of pairs exceeds the nearest caches, and the next pair is
+//! known only after the last lookup. Pre-tokens therefore take turns: each prefetches its next pairs, which
+//! have arrived by its next turn.
 
 use super::pairs::NONE;
 use super::ranks::Ranks;
 use crate::token::{low_byte, narrow};
 
-/// Symbols up to which scanning beats a heap.
+/// Up to this many symbols, scanning an array beats a heap.
 pub(super) const SCANNED: usize = 1 << PLACE_BITS;
 const PLACE_BITS: u32 = 6;
-/// Pre-tokens that take turns, at most.
+/// Maximum number of pre-tokens that take turns.
 pub(super) const MAX_LANES: usize = 32;
 /// Keys compared at once.
 const WIDTH: usize = 8;
-/// Of pairs that are not merged, and of places without a symbol.
+/// Key of pairs that are never merged, and of places without a symbol.
 const NO_KEY: i32 = i32::MAX;
-/// Instead of a place.
+/// In place of an index.
 const NO_PLACE: u8 = u8::MAX;
 
-/// A pre-token. Keys are a rank and the place of the left symbol, so that the least key is the next merge.
+/// A pre-token in progress. A key is a rank and the index of the left symbol, so that the least key is the
+/// next merge.
 #[derive(Debug, Clone)]
 pub(super) struct Lane {
     symbols: [u32; SCANNED],
@@ -28,7 +29,7 @@ pub(super) struct Lane {
     next: [u8; SCANNED],
     previous: [u8; SCANNED],
     count: usize,
-    /// Places whose keys wait for memory.
+    /// Indices whose keys are still to be looked up.
     waiting: [u8; 2],
 }
 
@@ -46,7 +47,7 @@ impl Default for Lane {
 }
 
 impl Lane {
-    /// Begins another pre-token; `fill` writes its symbols and returns how many.
+    /// Starts a pre-token; `fill` writes its symbols and returns their number.
     pub(super) fn start(&mut self, fill: impl FnOnce(&mut [u32; SCANNED]) -> usize) {
         self.count = fill(&mut self.symbols);
         for at in 0..self.count {
@@ -55,7 +56,7 @@ impl Lane {
         }
     }
 
-    /// What is left of the pre-token's symbols.
+    /// The remaining symbols of the pre-token.
     pub(super) fn symbols(&self) -> impl Iterator<Item = u32> {
         let mut at = 0;
         std::iter::from_fn(move || {
@@ -82,7 +83,8 @@ impl Lane {
         self.waiting = [NO_PLACE; 2];
     }
 
-    /// Does the next merge, and asks for the memory of the pairs that it makes; whether there was one.
+    /// Applies the next merge and prefetches the ranks of the pairs that it creates. Returns whether there
+    /// was one.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     fn step(&mut self, ranks: &Ranks) -> bool {
@@ -125,7 +127,7 @@ impl Lane {
     }
 }
 
-/// Merges all pre-tokens to their ends.
+/// Merges all pre-tokens completely.
 pub(super) fn merge(ranks: &Ranks, lanes: &mut [Lane]) {
     lanes.chunks_mut(MAX_LANES).for_each(|lanes| merge_some(ranks, lanes));
 }
@@ -134,7 +136,7 @@ fn merge_some(ranks: &Ranks, lanes: &mut [Lane]) {
     #[cfg(target_arch = "x86_64")]
     if super::has_avx2() {
         #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
-        // SAFETY: the machine was just asked.
+        // SAFETY: the features were detected just before.
         return unsafe { merge_avx2(ranks, lanes) };
     }
     merge_by_turns(ranks, lanes);

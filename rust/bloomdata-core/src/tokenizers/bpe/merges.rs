@@ -1,10 +1,12 @@
-//! Byte pair encoding of one pre-token: the pair with the lowest rank is merged first, of equals the leftmost.
+//! Byte pair encoding of a pre-token: the pair of the lowest rank is merged first, the leftmost one of
+//! equal pairs.
 //!
-//! Origin: R. Sennrich et al., arXiv 1508.07909; the order is that of `tokenizers`' `Word::merge_all`.
+//! Origin: R. Sennrich et al., arXiv 1508.07909; the order is that of `Word::merge_all` in `tokenizers`.
 //!
-//! Symbols are numbers of our own: bytes are 0 to 255, other characters follow, and then what merges make in the order of
-//! their rank, so that looking up a pair is all there is to a merge. Short pre-tokens scan an array of ranks for every merge
-//! ([`interleaved`]); long ones use a heap, so that time stays near linear for any input.
+//! Symbols are internal numbers: 0 to 255 are bytes, then follow other characters, then the results of
+//! merges in the order of their rank. A merge thus needs a single table lookup. Short pre-tokens scan an
+//! array of ranks for every merge ([`interleaved`]); long ones use a heap, so that time is near linear for
+//! any input.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -17,10 +19,10 @@ use super::split_points::SplitPoints;
 use super::starts::Starts;
 use crate::token::narrow;
 
-/// Symbols that a thread keeps room for; more are given back after the pre-token.
+/// Symbols for which a thread keeps memory; a larger workspace is freed after the pre-token.
 const KEPT: usize = 1 << 16;
 
-/// Merge tables of a tokenizer.
+/// The merge tables of a tokenizer.
 #[derive(Debug)]
 pub(super) struct Merger {
     ranks: Ranks,
@@ -28,14 +30,14 @@ pub(super) struct Merger {
     ids: Vec<u32>,
     split_points: SplitPoints,
     starts: Option<Starts>,
-    /// What each character of up to three bytes becomes where no token reaches beyond it; empty if that is not known.
+    /// The ids of each character of up to three bytes, where no token reaches beyond it; empty if unknown.
     alone: Vec<Alone>,
 }
 
-/// Up to three ids, and how many.
+/// Up to three ids, and their number.
 type Alone = [u32; 4];
 
-/// Memory that is used again for every pre-token.
+/// A workspace, reused for every pre-token.
 #[derive(Debug, Default)]
 pub(super) struct MergeSpace {
     symbols: Vec<u32>,
@@ -47,16 +49,17 @@ pub(super) struct MergeSpace {
 }
 
 impl Merger {
-    /// From the ids of all symbols, first those that are not made, and merges in the order of their rank; `None` holds
-    /// the place of one that can never be.
+    /// From the ids of all symbols, of which the first `first` are not made by merges, and the merges in
+    /// the order of their rank.
     pub(super) fn new(ids: Vec<u32>, first: usize, merges: &[Merge], split_points: SplitPoints) -> Self {
         let ranks = Ranks::new(first, merges);
         Self { ranks, ids, split_points, starts: None, alone: Vec::new() }
     }
 
-    /// The same where symbols are bytes, with what is found out about characters from the bytes of all tokens.
+    /// The case where symbols are bytes. Also derives the tables of characters from the bytes of all
+    /// tokens.
     pub(super) fn of_bytes(ids: Vec<u32>, merges: &[Merge], texts: &[(u32, &[u8])]) -> Self {
-        // A byte that is left out would make neighbours of what is around it.
+        // Dropping a byte would make its neighbours adjacent, which the tables of characters do not model.
         let has_id = |(byte, &id): (u8, &u32)| id != NO_ID || matches!(byte, 0xc0 | 0xc1 | 0xf5..);
         let has_bytes = (0..=u8::MAX).zip(&ids).all(has_id);
         let first_use = first_use(ids.len(), merges);
@@ -86,7 +89,8 @@ impl Merger {
         all
     }
 
-    /// Whether no token lies across the boundary at `at`, if that is one of ASCII, or of any characters.
+    /// Whether no token crosses the boundary at `at`. Without `is_any`, only boundaries between ASCII
+    /// characters count.
     #[inline]
     pub(super) fn may_cut(&self, text: &[u8], at: usize, is_any: bool) -> bool {
         if is_any {
@@ -96,15 +100,15 @@ impl Merger {
         }
     }
 
-    /// Visits the parts of a pre-token that no token leaves, in order, with the codes of those for which [`Self::alone`]
-    /// knows the ids.
+    /// Visits the parts of a pre-token that no token crosses, in order. A part that is one character comes
+    /// with its code point if [`Self::alone`] knows its ids.
     pub(super) fn parts(&self, pre_token: &[u8], mut visit: impl FnMut(usize, usize, Option<u32>)) {
         self.split_points.parts(pre_token, |from, end, code| {
             visit(from, end, code.filter(|&code| (code as usize) < self.alone.len()));
         });
     }
 
-    /// The ids of a character where no token reaches beyond it.
+    /// The ids of a character, where no token reaches beyond it.
     pub(super) fn alone(&self, code: u32) -> &[u32] {
         let [ids @ .., count] = &self.alone[code as usize];
         &ids[..*count as usize]
@@ -125,7 +129,7 @@ impl Merger {
         }
     }
 
-    /// Begins a pre-token of up to [`SCANNED`] bytes.
+    /// Starts a pre-token of up to [`SCANNED`] bytes.
     fn start(&self, pre_token: &[u8], lane: &mut Lane) {
         if let Some(starts) = self.starts.as_ref().filter(|_| pre_token.is_ascii()) {
             lane.start(|symbols| starts.start(pre_token, symbols));
@@ -141,7 +145,8 @@ impl Merger {
         }
     }
 
-    /// Ids of several pre-tokens of up to [`SCANNED`] bytes, which wait for memory at the same time.
+    /// Merges several pre-tokens of up to [`SCANNED`] bytes, interleaved; visits the index and the ids of
+    /// each.
     pub(super) fn merge_interleaved<'text>(
         &self,
         pre_tokens: impl Iterator<Item = &'text [u8]>,
@@ -164,7 +169,7 @@ impl Merger {
         }
     }
 
-    /// Ids of many pre-tokens in their order, several at the same time.
+    /// Merges many pre-tokens, interleaved where they are short; visits their ids in order.
     pub(super) fn merge_each<'text>(
         &self,
         pre_tokens: impl Iterator<Item = &'text [u8]>,
@@ -185,7 +190,7 @@ impl Merger {
         }
     }
 
-    /// The same with a heap over a linked list; entries whose pair is gone are skipped.
+    /// Merges with a heap over a linked list; stale heap entries are skipped.
     fn heap(&self, space: &mut MergeSpace) {
         let MergeSpace { symbols, next, previous, heap, .. } = space;
         let count = narrow(symbols.len());
@@ -198,7 +203,7 @@ impl Merger {
             let rank = self.ranks.of(pair.0, pair.1);
             (rank != NONE).then_some(Reverse((rank, left, pair.0, pair.1)))
         };
-        // Made from a list: linear, where one push after the other is not.
+        // Heapified from a list, which is linear; repeated pushes are not.
         let mut entries = std::mem::take(heap).into_vec();
         entries.clear();
         entries.extend((1..count).filter_map(|right| entry(symbols, right - 1, right)));

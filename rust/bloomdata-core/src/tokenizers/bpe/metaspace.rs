@@ -1,7 +1,7 @@
-//! Pre-tokens of SentencePiece-like tokenizers, in which `▁` stands for a space.
+//! Metaspace: pre-tokens of SentencePiece-like tokenizers, in which `▁` stands for a space.
 //!
-//! Where the tokenizer does not cut at marks, the whole text is one pre-token; it may be cut at marks all the same if no
-//! token lies across.
+//! If the tokenizer does not split at metaspaces, the whole text is one pre-token. It may still be split
+//! wherever no token crosses.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::normalize::replace_spaces;
 use super::pre_tokenizers::split_by;
 
-/// When a mark is put in front of a text.
+/// When a metaspace is put in front of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Prepend {
     Always,
@@ -18,23 +18,24 @@ enum Prepend {
     Never,
 }
 
-/// What is done with marks.
+/// How metaspaces are handled.
 #[derive(Debug)]
 pub(in super::super) struct Metaspace {
     replacement: String,
-    /// Whether spaces become marks here, as `Metaspace` does, and when one is put in front.
+    /// Whether spaces are replaced here (as the pre-tokenizer `Metaspace` does), and when one is put in
+    /// front.
     prepend: Option<Prepend>,
-    /// Whether every mark starts a pre-token.
+    /// Whether every metaspace starts a pre-token.
     splits: bool,
-    /// Whether numbers stand apart, and if so, whether each digit does.
+    /// Whether numbers are split off, and if so, whether into single digits.
     digits: Option<bool>,
 }
 
 impl Metaspace {
-    /// From pre-tokenizers that are nothing, or `Metaspace`, or `Metaspace` and `Digits`.
+    /// From pre-tokenizers: none, `Metaspace`, or `Metaspace` and `Digits`.
     ///
     /// # Errors
-    /// Why it cannot be done here.
+    /// Why they are not supported here.
     pub(super) fn parse(list: &[Value]) -> Result<Self, String> {
         let unknown = || "its pre-tokenizers are of a form that is not known".to_owned();
         let json = list.first().ok_or_else(unknown)?;
@@ -66,12 +67,12 @@ impl Metaspace {
         }
     }
 
-    /// Whether it counts if a text is the start of what was given.
+    /// Whether the result depends on a text being the start of the input.
     pub(super) fn ask_for_start(&self) -> bool {
         self.prepend == Some(Prepend::First)
     }
 
-    /// The text with marks; `is_first` tells whether it is the start of what was given.
+    /// Replaces spaces; `is_first` tells whether the text is the start of the input.
     pub(super) fn apply<'text>(&self, text: &'text str, is_first: bool) -> Cow<'text, str> {
         let Some(prepend) = self.prepend else { return text.into() };
         let mut replaced = String::with_capacity(text.len() + text.len() / 2 + self.replacement.len());
@@ -83,7 +84,7 @@ impl Metaspace {
         replaced.into()
     }
 
-    /// Visits where all pre-tokens of a text with marks start and end.
+    /// Visits start and end of all pre-tokens of a text whose spaces are replaced.
     pub(super) fn split(
         &self,
         text: &str,
@@ -91,7 +92,7 @@ impl Metaspace {
         mut visit: impl FnMut(usize, usize),
     ) {
         let Some(individual) = self.digits else { return self.split_at_metaspaces(text, may_cut, visit) };
-        // Where a number ends, a piece ends: nothing may be cut before that is known.
+        // Numbers also end pre-tokens, so that other split points would be too early.
         self.split_at_metaspaces(
             text,
             |_, _, _| false,
@@ -114,7 +115,7 @@ impl Metaspace {
         let (mut from, mut at) = (0, 1);
         while at < bytes.len() {
             let is_metaspace = bytes[at] == replacement[0] && bytes[at..].starts_with(replacement);
-            // No token lies across, which is as good as a mark.
+            // A boundary that no token crosses is as good as a metaspace.
             if at > from && ((is_metaspace && self.splits) || may_cut(bytes, at, is_metaspace)) {
                 visit(from, at);
                 from = at;

@@ -1,27 +1,35 @@
-//! Byte pair encoding without a regex engine: byte-level (BLOOM, GPT-2, Llama-3, Qwen2 and all that split text the same
-//! way), and SentencePiece-like with bytes to fall back to (Llama-2, Mistral).
+//! Byte pair encoding without a regex engine: byte-level (BLOOM, GPT-2, Llama-3, Qwen2 and others that
+//! split text the same way), and SentencePiece-like with byte fallback (Llama-2, Mistral).
 //!
 //! ```text
-//! text ─added tokens, normalizer→ segments ─splitter→ pre-tokens ─cache, else merges→ ids
+//! text ─added tokens, normalizer→ segments ─pre-tokenizer→ pre-tokens ─cache, else merges→ ids
 //! ```
 //!
-//! - [`definition`]: what of a `tokenizer.json` it can do exactly; anything else is left to the `tokenizers` crate.
-//! - [`added`], [`normalize`]: what happens before pre-tokens are cut.
-//! - [`metaspace`], [`pieces`]: pre-tokens and model of SentencePiece-like tokenizers.
-//! - [`pre_tokenizer`], [`pre_tokenizers`]: pre-tokenizers in a row.
-//! - [`split`]: pre-tokens, as the pattern of a family cuts them.
-//! - [`pattern`], [`char_sets`]: the same for patterns of sets of characters.
-//! - [`char_classes`], `char_class_ranges`: letters, numbers and spaces, as the crate's regex engine has them.
-//! - [`post_processor`]: what is put in front of texts and behind them.
-//! - [`vocabulary`]: names of tokens, and text of ids.
-//! - [`file`], [`model`]: a pre-token becomes ids.
-//! - [`new_pre_tokens`]: pre-tokens that were not seen before.
-//! - [`cache`], [`table`]: those that were; [`scratch`]: which threads keep, and hand on.
-//! - [`merges`], [`pairs`]: a pre-token's bytes become ids, one merge at a time.
-//! - [`interleaved`]: several pre-tokens at the same time.
-//! - [`starts`]: merges that may be done first, all at once.
-//! - [`whole_word_tokens`]: pre-tokens that are one token.
-//! - [`split_points`]: where pre-tokens may be cut, and which characters may be merged first.
+//! - [`definition`]: which `tokenizer.json` can be reproduced exactly; all others are left to the
+//!   `tokenizers` crate.
+//! - [`file`]: the `model` part of a `tokenizer.json`.
+//! - [`vocabulary`]: names of ids, and decoding.
+//! - [`added`]: added tokens, found before anything else.
+//! - [`normalize`]: normalizers.
+//! - [`post_processor`]: ids added in front of texts and after them.
+//! - [`pre_tokenizer`]: the pre-tokenizer of a definition, which is one of the next two.
+//! - [`pre_tokenizers`]: a sequence of pre-tokenizers that ends in bytes.
+//! - [`metaspace`]: pre-tokens of SentencePiece-like tokenizers.
+//! - [`split`]: the patterns of the common families, without a regex engine.
+//! - [`pattern`]: most other patterns, with [`char_sets`]: the character sets in them.
+//! - [`char_classes`], `char_class_ranges`: letters, numbers and white space, as the crate's regex engine
+//!   defines them.
+//! - [`model`]: pre-tokens to ids, with the cache in front of the merges.
+//! - [`pieces`]: the merges of SentencePiece-like models.
+//! - [`new_pre_tokens`]: encodes pre-tokens that are not cached.
+//! - [`whole_word_tokens`]: looks up pre-tokens that are one token.
+//! - [`cache`], [`table`]: ids of pre-tokens seen before.
+//! - [`scratch`]: the cache of each thread, and its reuse by other threads.
+//! - [`merges`]: merges the bytes of a pre-token, lowest rank first.
+//! - [`ranks`], [`pairs`]: the rank of each pair, and the hash table behind it.
+//! - [`interleaved`]: merges several pre-tokens at the same time, to hide memory latency.
+//! - [`starts`]: merges of two bytes that can be applied first, all at once.
+//! - [`split_points`]: where pre-tokens may be split, and which characters may be merged first.
 
 mod added;
 mod cache;
@@ -74,14 +82,14 @@ use vocabulary::Vocabulary;
 #[derive(Debug)]
 pub struct BpeTokenizer {
     source: Arc<Source>,
-    /// The crate's own, once a text asks for what only it can do or say.
+    /// The crate's tokenizer, loaded when a text needs it.
     reference: OnceLock<std::result::Result<Box<ReferenceTokenizer>, String>>,
     pool: Arc<Pool>,
-    /// The bytes of tokens, once somebody asks where tokens end.
+    /// The bytes of tokens, built when ends of tokens are first asked for.
     surfaces: OnceLock<Surfaces>,
     lengths: Option<ByteLengths>,
     vocabulary: Vocabulary,
-    /// Or why they are not known.
+    /// The error message if they are unknown.
     special: std::result::Result<SpecialIds, String>,
     model: Model,
     normalizer: Normalizer,
@@ -93,10 +101,10 @@ pub struct BpeTokenizer {
 }
 
 impl BpeTokenizer {
-    /// Takes a definition that can be done exactly here.
+    /// Loads a definition that our BPE reproduces exactly.
     ///
     /// # Errors
-    /// Why it cannot.
+    /// Why it does not.
     pub(super) fn new(source: &Arc<Source>) -> std::result::Result<Self, String> {
         // The crate panics on some parts of broken files.
         let definition = catch_unwind(|| Definition::parse(&source.definition))
@@ -105,7 +113,7 @@ impl BpeTokenizer {
         if vocabulary.size() > MAX_ID + 1 {
             return Err("its ids do not fit 31 bits".into());
         }
-        // The crate comes to the same error, and says so.
+        // The crate would fail in the same way, and reports it.
         let special = source.special(|token| vocabulary.id(token)).map_err(|error| error.to_string())?;
         let (prefix, suffix) = if source.adds_special_tokens() { affixes } else { Default::default() };
         Ok(Self {
@@ -125,7 +133,7 @@ impl BpeTokenizer {
         })
     }
 
-    /// The crate's own tokenizer.
+    /// The crate's tokenizer.
     fn reference(&self) -> Result<&ReferenceTokenizer> {
         let load = || {
             let loaded = ReferenceTokenizer::new(Arc::clone(&self.source), String::new());
@@ -135,7 +143,7 @@ impl BpeTokenizer {
         loaded.map(AsRef::as_ref).map_err(|reason| Error::config("tokenizer", reason.clone()))
     }
 
-    /// Encodes a text without what is put around it.
+    /// Encodes a text without the ids of the post-processor.
     fn encode_inside(
         &self,
         text: &str,
@@ -188,7 +196,7 @@ impl BpeTokenizer {
         })
     }
 
-    /// The last id that is put around a text.
+    /// The last id that the post-processor adds to a text.
     fn last_affix(&self) -> Option<u32> {
         self.suffix.last().or(self.prefix.last()).copied()
     }
@@ -198,14 +206,14 @@ impl BpeTokenizer {
     }
 }
 
-/// Whether the processor can do all that functions with `avx2` in their name are compiled for.
+/// Whether the CPU has the features that functions named `avx2` are compiled for.
 #[cfg(target_arch = "x86_64")]
 fn has_avx2() -> bool {
     use std::arch::is_x86_feature_detected;
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2")
 }
 
-/// Pieces of a text, at the tokens that a finder finds.
+/// Splits a text at the tokens of a finder.
 fn split(finder: Option<&Finder>, text: &str, mut visit: impl FnMut(usize, usize, Option<u32>)) {
     match finder {
         Some(finder) => finder.split(text, visit),
@@ -262,7 +270,7 @@ impl Tokenizer for BpeTokenizer {
         if self.surfaces().walk(text, &ids[first..], ends) {
             return Ok(());
         }
-        // A normalizer changed the text, or an added token took white space with it.
+        // A normalizer changed the text, or an added token absorbed white space.
         ids.truncate(first);
         ends.truncate(first_end);
         self.reference()?.encode_ends(text, ids, ends)
@@ -305,12 +313,12 @@ impl Tokenizer for BpeTokenizer {
 }
 
 impl BpeTokenizer {
-    /// Appends the ids of a text alone; whether it could be done.
+    /// Appends the ids of a text without those of the post-processor. Returns whether that succeeded.
     fn encode_all(&self, text: &str, ids: &mut Vec<u32>) -> bool {
         if !self.may_fail() {
             return self.encode_on_thread(text, ids);
         }
-        // The regex engine may give up.
+        // The regex engine panics when it gives up.
         catch_unwind(AssertUnwindSafe(|| self.encode_on_thread(text, ids))).unwrap_or(false)
     }
 

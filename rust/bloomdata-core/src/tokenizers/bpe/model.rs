@@ -1,4 +1,4 @@
-//! The model of a byte-level BPE tokenizer: pre-tokens become ids.
+//! The model of a BPE tokenizer: pre-tokens become ids, from the cache or by merges.
 
 use super::super::byte_alphabet::{ByteAlphabet, bytes_to_chars};
 use super::cache::{NO_PRE_TOKEN, SHORT_IDS, ShortKey};
@@ -10,26 +10,27 @@ use super::ranks::Merge;
 use super::whole_word_tokens::WholeWordTokens;
 use crate::tokenizers::byte_lengths::ByteLengths;
 
-/// Pre-tokens whose memory is asked for before the first of them is looked up.
+/// Pre-tokens whose cache lines are prefetched before the first of them is looked up.
 pub(super) const BATCH: usize = 128;
-/// Ids of pre-tokens that are not written out yet, at most.
+/// Maximum number of ids of a batch that are not written out yet.
 const READY: usize = SHORT_IDS * BATCH;
 
-/// Merges, and pre-tokens that are tokens although merges do not make them.
+/// A model, with the lengths of its tokens.
 #[derive(Debug)]
 pub(super) struct Model {
     resolver: Resolver,
-    /// How many bytes every token of bytes stands for.
+    /// Bytes that each token stands for.
     pub(super) lengths: ByteLengths,
 }
 
 impl Model {
-    /// A model of merges alone.
+    /// A model that consists of merges only.
     pub(super) fn new(merger: Merger) -> Self {
         Self { resolver: Resolver::new(merger), lengths: ByteLengths::default() }
     }
 
-    /// Whether no token lies across the boundary at `at`, if that is one of ASCII, or of any characters.
+    /// Whether no token crosses the boundary at `at`. Without `is_any`, only boundaries between ASCII
+    /// characters count.
     #[inline]
     pub(super) fn may_cut(&self, text: &[u8], at: usize, is_any: bool) -> bool {
         self.resolver.merger.may_cut(text, at, is_any)
@@ -38,7 +39,7 @@ impl Model {
     /// From the `model` of a `tokenizer.json` whose tokens are bytes.
     ///
     /// # Errors
-    /// Why it cannot be done here.
+    /// Why it is not supported here.
     pub(super) fn of_bytes(file: &File) -> Result<Self, String> {
         if file.byte_fallback {
             return Err("its BPE falls back to bytes, which are all that it has".into());
@@ -48,11 +49,12 @@ impl Model {
         }
         let mut ids = byte_ids(file, &bytes_to_chars())?;
         let names = file.names();
-        // A token that is no bytes cannot be in a text of bytes.
+        // A token that does not spell bytes cannot occur in a text.
         let letters = ByteAlphabet::new();
         let bytes: Vec<_> = names.iter().map(|name| letters.bytes((*name)?)).collect();
 
-        // The symbols of all tokens that are a byte or made by a merge, wherever the merge stands in the list.
+        // Symbols of all tokens that are a byte or the result of a merge, wherever the merge is in the
+        // list.
         let mut symbols = vec![NONE; names.len()];
         for (byte, &id) in (0..).zip(&ids).filter(|&(_, &id)| id != NO_ID) {
             symbols[id as usize] = byte;
@@ -95,7 +97,7 @@ impl Model {
         Ok(model)
     }
 
-    /// Finds out which tokens, given by their ids, a pre-token of their bytes becomes.
+    /// Finds the tokens whose bytes, as a pre-token, become that one token.
     fn take_tokens(&mut self, tokens: &[Option<Vec<u8>>], ignore_merges: bool) {
         let spelled = || (0..).zip(tokens).filter_map(|(id, bytes)| Some((id, bytes.as_deref()?)));
         let mut is_made = Vec::with_capacity(tokens.len());
@@ -116,7 +118,7 @@ impl Model {
         }
     }
 
-    /// Appends the ids of pre-tokens of a text that stand one behind the other: where the first starts, and where each ends.
+    /// Appends the ids of consecutive pre-tokens, given the start of the first and the end of each.
     pub(super) fn encode(
         &self,
         text: &[u8],
@@ -128,7 +130,7 @@ impl Model {
         #[cfg(target_arch = "x86_64")]
         if super::has_avx2() {
             #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
-            // SAFETY: the machine was just asked.
+            // SAFETY: the features were detected just before.
             return unsafe { self.encode_avx2(text, from, ends, memory, out) };
         }
         self.encode_inline(text, from, ends, memory, out);
@@ -173,7 +175,7 @@ impl Model {
     }
 }
 
-/// What a thread keeps between pre-tokens.
+/// What a thread keeps between batches.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     work: Workspace,

@@ -1,28 +1,29 @@
-//! Pre-tokens whose ids are not ready at the first look: those that are new, longer, or of many ids.
+//! The slow path: pre-tokens that the first look at the cache did not resolve, because they are new, longer
+//! than 15 bytes, or have many ids.
 //!
-//! New pre-tokens are cut into parts that no token leaves; of a batch of pre-tokens all parts that are new are merged together, since
-//! together they wait for memory once, where each by itself would wait as long.
+//! New pre-tokens are split into parts that no token crosses. All new parts of a batch are merged together,
+//! interleaved, which hides memory latency.
 
 use super::cache::{Cache, NO_PRE_TOKEN, ShortKey, is_cjk_run};
 use super::merges::{MergeSpace, Merger};
 use super::whole_word_tokens::WholeWordTokens;
 
-/// New parts that are taken up together.
+/// New parts that are merged together.
 const TOGETHER: usize = 64;
-/// Parts that a thread keeps room for.
+/// Parts for which a thread keeps memory.
 const KEPT: usize = 1 << 14;
 
-/// A pre-token whose ids are not ready.
+/// A pre-token that the first look did not resolve.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unresolved {
     from: usize,
     end: usize,
     key: ShortKey,
-    /// Ids that are ready and come before its own.
+    /// Number of resolved ids that come before its own.
     before: usize,
-    /// Whether the cache has it.
+    /// Whether it is known to be cached.
     is_known: bool,
-    /// Its parts, if it is new.
+    /// Range of its parts, if it is new.
     parts: (usize, usize),
 }
 
@@ -32,18 +33,18 @@ struct Part {
     from: usize,
     end: usize,
     key: ShortKey,
-    /// The code of the character that it is, if what that becomes is known.
+    /// The code point, if the part is one character whose ids are known.
     code: Option<u32>,
-    /// Whether it is all of its pre-token.
+    /// Whether the part is the whole pre-token.
     is_whole: bool,
 }
 
-/// A part that is taken up.
+/// A part that is to be cached.
 #[derive(Debug, Clone, Copy)]
 struct New {
     from: usize,
     end: usize,
-    /// Longer parts of one hash are taken for one; then one of them is not taken up here.
+    /// Longer parts all have the same key but for the hash: on a hash collision only one of them is cached.
     key: ShortKey,
     hash: u64,
     place: Option<usize>,
@@ -55,11 +56,11 @@ impl Unresolved {
     }
 }
 
-/// Encodes pre-tokens that are not in the cache, and puts them there.
+/// Encodes pre-tokens that are not cached, and caches them.
 #[derive(Debug)]
 pub(super) struct Resolver {
     pub(super) merger: Merger,
-    /// With `ignore_merges`, tokens that their own merges would not give.
+    /// With `ignore_merges`: tokens that merges would not make of their bytes.
     pub(super) unmade: WholeWordTokens,
     /// Pre-tokens that are one token.
     pub(super) whole_words: WholeWordTokens,
@@ -75,13 +76,13 @@ pub(super) struct Workspace {
 }
 
 impl Resolver {
-    /// A resolver of merges alone.
+    /// A resolver that consists of merges only.
     pub(super) fn new(merger: Merger) -> Self {
         Self { merger, unmade: WholeWordTokens::default(), whole_words: WholeWordTokens::default() }
     }
 
-    /// Appends the ids of such pre-tokens, and those of the pre-tokens between them, which are ready. Returns how many of these were
-    /// written.
+    /// Appends the ids of unresolved pre-tokens, and before each of them the resolved ids in front of it.
+    /// Returns the number of resolved ids written.
     #[cold]
     #[inline(never)]
     pub(super) fn resolve(
@@ -119,7 +120,7 @@ impl Resolver {
                     for part in parts {
                         self.part(text, part, work, out);
                     }
-                    // Longer pre-tokens that have parts are put together again about as fast as they are looked up.
+                    // Longer pre-tokens are not cached: joining their parts is about as fast as a lookup.
                     if pre_token.end - pre_token.from < 16 {
                         let missing = Cache::missing(pre_token.key, &text[pre_token.from..pre_token.end]);
                         work.cache.keep(missing, &text[pre_token.from..pre_token.end], &out[before..]);
@@ -155,7 +156,7 @@ impl Resolver {
         }
     }
 
-    /// Takes up all parts that the cache does not have, but for the longest.
+    /// Caches all new parts of up to 31 bytes.
     fn fill(&self, text: &[u8], parts: &[Part], work: &mut Workspace) {
         let mut parts = parts.iter();
         while !parts.as_slice().is_empty() {
@@ -166,7 +167,8 @@ impl Resolver {
                     && bytes.len() < 32
                     && !work.cache.has(part.key, bytes)
                     && work.new.iter().all(|other| other.key != part.key)
-                    // What a pre-token of these bytes would be is not what a part is.
+                    // With `ignore_merges`, a pre-token of these bytes may differ from a part of these
+                    // bytes.
                     && (part.is_whole || self.unmade.find(bytes).is_none())
                 {
                     let &Part { from, end, key, .. } = part;
@@ -198,7 +200,7 @@ impl Resolver {
         });
     }
 
-    /// Appends the ids of a pre-token that is not cut, or of a part; mostly they are in the cache now.
+    /// Appends the ids of a pre-token that is not split, or of a part. Mostly it is cached by now.
     fn take(&self, pre_token: &[u8], key: ShortKey, work: &mut Workspace, out: &mut Vec<u32>) {
         let Err(missing) = work.cache.find(key, pre_token, out) else { return };
         let before = out.len();
@@ -214,12 +216,12 @@ impl Resolver {
         let bytes = &text[part.from..part.end];
         match part.code {
             Some(code) => match *self.merger.alone(code) {
-                // Of a known number: no call.
+                // Constant lengths avoid a call to `memcpy`.
                 [id] => out.push(id),
                 [first, second] => out.extend_from_slice(&[first, second]),
                 ref ids => out.extend_from_slice(ids),
             },
-            // What a pre-token of these bytes would be is not what a part is.
+            // With `ignore_merges`, a pre-token of these bytes may differ from a part of these bytes.
             None if self.unmade.find(bytes).is_some() => self.merger.merge(bytes, &mut work.space, out),
             None => self.take(bytes, part.key, work, out),
         }

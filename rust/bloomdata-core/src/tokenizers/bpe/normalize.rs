@@ -1,4 +1,4 @@
-//! Normalizers: those that leave most text as it is have a quick check, all others are the crate's own.
+//! Normalizers: a quick check for those that leave most text unchanged; all others are the crate's own.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokenizers::{NormalizedString, Normalizer as _, NormalizerWrapper};
 use unicode_normalization_alignments::{IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfkc_quick};
 
-/// What a tokenizer does to text before words are cut.
+/// What is done to text before pre-tokenization.
 #[derive(Debug)]
 pub(in super::super) enum Normalizer {
     /// Nothing.
@@ -15,9 +15,9 @@ pub(in super::super) enum Normalizer {
     Nfc,
     /// Compatibility composition.
     Nfkc,
-    /// Marks of `SentencePiece`: spaces become one text, another is put in front.
+    /// SentencePiece: one string is put in front, another replaces each space.
     Spaces { prepend: String, space: String },
-    /// Anything else.
+    /// Any other.
     Other(Box<NormalizerWrapper>),
 }
 
@@ -25,7 +25,7 @@ impl Normalizer {
     /// From the `normalizer` of a `tokenizer.json`.
     ///
     /// # Errors
-    /// One that the crate does not know, or does not do as it is written.
+    /// A normalizer that the crate does not know, or does not implement correctly.
     pub(in super::super) fn parse(json: &Value) -> Result<Self, String> {
         let kind = json.get("type").and_then(Value::as_str);
         if prepends_nothing(json) {
@@ -42,8 +42,7 @@ impl Normalizer {
         })
     }
 
-    /// Whether it is known to leave a text as it is, and all parts of it: both checks hold for a part of what they hold
-    /// for.
+    /// Whether a text, and thus every part of it, is known to stay unchanged.
     pub(super) fn leaves(&self, text: &str) -> bool {
         match self {
             Self::None => true,
@@ -79,7 +78,7 @@ impl Normalizer {
     }
 }
 
-/// Appends a text with another in place of each space.
+/// Appends a text with each space replaced.
 pub(super) fn replace_spaces(text: &str, space: &str, out: &mut String) {
     let mut from = 0;
     for at in memchr::memchr_iter(b' ', text.as_bytes()) {
@@ -90,7 +89,7 @@ pub(super) fn replace_spaces(text: &str, space: &str, out: &mut String) {
     out.push_str(&text[from..]);
 }
 
-/// `Prepend` and `Replace` of spaces, in this order, each at most once.
+/// A `Prepend` and a `Replace` of spaces, in this order, each at most once.
 fn spaces(json: &Value) -> Option<(String, String)> {
     let list = match json.get("normalizers").and_then(Value::as_array) {
         Some(list) if json.get("type").is_some_and(|kind| kind == "Sequence") => list.as_slice(),
@@ -105,27 +104,27 @@ fn spaces(json: &Value) -> Option<(String, String)> {
         [one] => Some((String::new(), replace(one)?)),
         [first, second] if first.get("type")? == "Prepend" => {
             let prepend = text(first, "prepend")?;
-            // A space that is put in front would be replaced, too.
+            // `Replace` would replace a prepended space, too.
             (!prepend.contains(' ')).then_some((prepend, replace(second)?))
         }
         _ => None,
     }
 }
 
-/// Whether it has a `Prepend` of an empty text. The crate's then loses count of the characters that there are.
+/// Whether a `Prepend` is empty, for which the crate loses track of offsets.
 fn prepends_nothing(json: &Value) -> bool {
     let parts = json.get("normalizers").and_then(Value::as_array);
     json.get("prepend").is_some_and(|text| text == "")
         || parts.is_some_and(|parts| parts.iter().any(prepends_nothing))
 }
 
-/// Whether all characters are below U+0300, which composition leaves alone.
+/// Whether all characters are below U+0300, so that composition leaves them alone.
 fn is_simple(text: &str) -> bool {
     text.bytes().all(|byte| byte < 0xcc)
 }
 
-/// Without ideographs and syllables, which are most of their texts and are never changed; what is left may only look less
-/// normalized than it is.
+/// Removes CJK ideographs and Hangul syllables, which never change and are most of such texts. The rest may
+/// only look less normalized than the text is.
 fn without_cjk(text: &str) -> impl Iterator<Item = char> {
     let is_plain = |letter: &char| matches!(letter, '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}');
     text.chars().filter(move |letter| !is_plain(letter))

@@ -1,26 +1,27 @@
-//! Pairs of symbols to the rank of their merge: a table with open addressing, at most half full, 8 bytes a slot.
+//! Maps a pair of symbols to the rank of its merge: a hash table with open addressing, at most half full, 8
+//! bytes per slot.
 
 use super::super::memory::{filled, prefetch};
 
-/// Of pairs that are never merged.
+/// Rank of pairs that are never merged.
 pub(super) const NONE: u32 = u32::MAX;
-/// Bits of a symbol and of a rank.
+/// Bits of a symbol, and of a rank.
 const BITS: u32 = 21;
 /// Symbols and ranks are below this.
 pub(super) const MAX_SYMBOLS: usize = (1 << BITS) - 1;
 const EMPTY: u64 = u64::MAX;
 
-/// The table; a slot holds left, right and rank in 21 bits each.
+/// The table. A slot holds left symbol, right symbol and rank, 21 bits each.
 #[derive(Debug)]
 pub(super) struct Pairs {
     slots: Vec<u64>,
     shift: u32,
-    /// Ranks of pairs of bytes, which are half of all look-ups.
+    /// Ranks of pairs of bytes, which are half of all lookups.
     bytes: Vec<u32>,
 }
 
 impl Pairs {
-    /// From (left, right, rank); of equal pairs the last counts.
+    /// From left symbol, right symbol and rank; the last of equal pairs wins.
     pub(super) fn new(pairs: &[(u32, u32, u32)]) -> Self {
         let size = (2 * pairs.len() + 2).next_power_of_two();
         let mut table = Self {
@@ -50,7 +51,7 @@ impl Pairs {
         if slot == EMPTY { NONE } else { rank_of(slot) }
     }
 
-    /// Asks for the memory that [`Self::get`] reads.
+    /// Prefetches what [`Self::get`] reads.
     #[inline]
     pub(super) fn prefetch(&self, left: u32, right: u32) {
         if left < 256 && right < 256 {

@@ -1,13 +1,13 @@
-//! Patterns that no splitter of ours is made for, as far as they consist of sets of characters, repeated, in a row, and
-//! of alternatives: o200k, `DeepSeek` and most others. Sets are asked of the crate's regex engine, character by character,
-//! so they are the same; how they are matched is the textbook's rule that the engine follows, too: alternatives in their
-//! order, as much as possible first, then one character less.
+//! Matches regex patterns that consist of repeated character sets, sequences and alternatives, such as
+//! those of o200k and `DeepSeek`, without a regex engine. The sets come from the crate's regex engine, so
+//! that they are the same. Matching is the backtracking that the engine uses, too: alternatives in order,
+//! repetitions greedy, then one character less.
 
 use tokenizers::utils::SysRegex;
 
 use super::char_sets::CharSets;
 
-/// The one group with letters of any case that occurs: English endings.
+/// The only case-insensitive group in use: English contractions.
 const ENDINGS: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 
 /// A pattern that can be matched here.
@@ -17,36 +17,36 @@ pub(super) struct Pattern {
     alternatives: Vec<Vec<Item>>,
 }
 
-/// A part of an alternative. Sets are numbers of bits.
+/// An item of an alternative. Sets are bits of [`CharSets`].
 #[derive(Debug, Clone)]
 enum Item {
-    /// Characters of a set.
+    /// Repeated characters of a set.
     Run {
         set: u64,
         min: usize,
         max: usize,
-        /// Whether fewer than possible cannot help what follows.
+        /// Whether backtracking cannot help what follows.
         is_final: bool,
     },
     /// One of several sequences.
     Group { sequences: Vec<Vec<Item>>, is_optional: bool },
-    /// No character of a set follows.
+    /// Negative lookahead: no character of a set follows.
     NotAhead { set: u64 },
 }
 
-/// Reads a pattern; sets get numbers as they are met.
+/// Parses a pattern; sets are numbered in order of appearance.
 struct Reader<'pattern> {
     rest: &'pattern str,
     sets: Vec<String>,
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// What of it cannot be done here.
+    /// What is not supported here.
     pub(super) fn new(pattern: &str) -> Result<Self, String> {
-        // What the engine itself refuses must stay refused.
+        // What the engine rejects must stay rejected.
         SysRegex::new(pattern).map_err(|error| error.to_string())?;
         let mut reader = Reader { rest: pattern, sets: Vec::new() };
         let mut alternatives = reader.alternatives()?;
@@ -64,7 +64,7 @@ impl Pattern {
         Ok(Self { char_sets: char_sets.with_alternatives(&first)?, alternatives })
     }
 
-    /// Visits where all pre-tokens of a text start and end: matches, and what is between them.
+    /// Visits start and end of all pre-tokens: matches, and the text between them.
     pub(super) fn split(&self, text: &str, mut visit: impl FnMut(usize, usize)) {
         let bytes = text.as_bytes();
         let (mut from, mut at) = (0, 0);
@@ -91,7 +91,7 @@ impl Pattern {
         }
     }
 
-    /// Where a sequence ends that starts at `at`, if it is there.
+    /// The end of a sequence that starts at `at`, if it matches there.
     fn end_of(&self, sequence: &[Item], bytes: &[u8], at: usize) -> Option<usize> {
         let Some((item, rest)) = sequence.split_first() else { return Some(at) };
         match item {
@@ -177,13 +177,13 @@ impl Reader<'_> {
         let atom = self.atom()?;
         let set = self.set(atom);
         let (min, max) = self.counts()?;
-        // One more plus: as much as possible, and never less.
+        // Possessive: as many as possible, without backtracking.
         let is_final = (min, max) != (1, 1) && self.takes("+");
         self.refuse_quantifier()?;
         Ok(Item::Run { set, min, max, is_final })
     }
 
-    /// How often the last set is repeated.
+    /// Minimum and maximum number of repetitions.
     fn counts(&mut self) -> Result<(usize, usize), String> {
         for (sign, counts) in [("?", (0, 1)), ("*", (0, usize::MAX)), ("+", (1, usize::MAX))] {
             if self.takes(sign) {
@@ -201,7 +201,7 @@ impl Reader<'_> {
             Some((min, max)) => (number(min)?, number(max)?),
         };
         self.rest = rest;
-        // Behind braces a plus repeats them once more, which no family does.
+        // After braces a plus is not possessive but another repetition, which no family uses.
         if counts.0 > counts.1 || counts.1 == 0 || self.rest.starts_with('+') {
             return Err(format!("{{{inside}}} is not read here"));
         }
@@ -217,7 +217,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The text of one character, or of a set of characters.
+    /// Source of one character or of a character set.
     fn atom(&mut self) -> Result<String, String> {
         let mut letters = self.rest.char_indices();
         let size = match self.rest.chars().next() {
@@ -268,12 +268,12 @@ impl Reader<'_> {
             self.sets.push(text);
             self.sets.len() - 1
         });
-        // More sets than bits are refused when all are known.
+        // Too many sets are rejected later.
         1_u64.checked_shl(crate::token::narrow(place)).unwrap_or(0)
     }
 }
 
-/// The least characters of a sequence.
+/// Minimum number of characters of a sequence.
 fn least(sequence: &[Item]) -> usize {
     let least_of = |item: &Item| match item {
         Item::Run { min, .. } => *min,
@@ -283,7 +283,7 @@ fn least(sequence: &[Item]) -> usize {
     sequence.iter().map(least_of).fold(0, usize::saturating_add)
 }
 
-/// Sets that a sequence may start with, and whether it may be empty.
+/// The sets that a sequence may start with, and whether it may be empty.
 fn first_sets(sequence: &[Item]) -> (u64, bool) {
     let mut sets = 0;
     for item in sequence {
@@ -303,7 +303,7 @@ fn first_sets(sequence: &[Item]) -> (u64, bool) {
     (sets, true)
 }
 
-/// Finds runs that need not be tried shorter: the next character would have to be of a set that has none of theirs.
+/// Marks repetitions that need no backtracking, because what follows starts with a disjoint set.
 fn settle(sequence: &mut [Item], char_sets: &CharSets) {
     for at in 0..sequence.len() {
         let (next, may_be_empty) = first_sets(&sequence[at + 1..]);
@@ -336,7 +336,7 @@ mod tests {
         " ?[^(\\s|[.,!?…。，、।۔،])]+",
     ];
 
-    /// Both made once: asking about every character takes a moment.
+    /// Built once, as asking about every character takes a while.
     fn made(at: usize) -> &'static (SysRegex, Pattern) {
         static MADE: [OnceLock<(SysRegex, Pattern)>; PATTERNS.len()] =
             [const { OnceLock::new() }; PATTERNS.len()];

@@ -1,4 +1,5 @@
-//! The model of a SentencePiece-like BPE tokenizer: symbols are characters, and bytes of those that it does not have.
+//! The merges of a SentencePiece-like BPE model. Symbols are characters, and bytes where a character is not
+//! in the vocabulary.
 
 use super::file::{File, NO_ID};
 use super::merges::Merger;
@@ -10,15 +11,15 @@ use crate::token::narrow;
 /// From the `model` of a `tokenizer.json` whose symbols are characters.
 ///
 /// # Errors
-/// Why it cannot be done here.
+/// Why it is not supported here.
 pub(super) fn merger(file: &File) -> Result<Merger, String> {
     if !file.byte_fallback || file.ignore_merges {
         return Err("it has unknown characters, or ignores merges".into());
     }
     let names = file.names();
-    // Of tokens that are a character or made by a merge.
+    // Symbols of tokens that are a character or the result of a merge.
     let mut symbols = vec![NONE; names.len()];
-    // Bytes of ASCII stand for the character itself, where the vocabulary has it.
+    // ASCII bytes stand for the character itself if it is in the vocabulary.
     let mut ids = vec![NO_ID; 256];
     for byte in 0..=u8::MAX {
         let name = format!("<{byte:#04X}>");

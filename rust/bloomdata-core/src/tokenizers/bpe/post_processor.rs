@@ -1,15 +1,15 @@
-//! What a post-processor puts around texts: it is asked, with the crate's own code, what it makes of a few.
+//! What a post-processor adds to texts, found by running the crate's own code on a few sample texts.
 
 use tokenizers::{Encoding, PostProcessor as _, PostProcessorWrapper, Token};
 
-/// Ids in front of every text, and those behind it.
+/// The ids that are added in front of every text and after it.
 ///
 /// # Errors
-/// It does something else, too, or fails.
+/// A post-processor that fails or does anything else.
 pub(super) fn affixes(processor: &PostProcessorWrapper) -> Result<(Vec<u32>, Vec<u32>), String> {
     let others = || "its post-processor does more than add tokens at both ends".to_owned();
     let mut found = None;
-    // Any ids of texts will do, as long as no token that is added has one of them.
+    // Any ids will do as samples, as long as no added token has one of them.
     for bare in [&[][..], &[u32::MAX], &[u32::MAX - 1, u32::MAX - 2], &[u32::MAX - 2, u32::MAX, u32::MAX - 1]]
     {
         let process = |adds_special| {
@@ -23,7 +23,7 @@ pub(super) fn affixes(processor: &PostProcessorWrapper) -> Result<(Vec<u32>, Vec
             return Err(others());
         }
         if bare.is_empty() {
-            // Where a text would stand in it, the others tell.
+            // The position of the text is unclear here; the other samples tell.
             continue;
         }
         let fits = |at: &usize| with[*at..*at + bare.len()] == *bare;

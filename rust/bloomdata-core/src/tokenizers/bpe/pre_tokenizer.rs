@@ -1,4 +1,4 @@
-//! How a tokenizer cuts pre-tokens: its pre-tokenizers.
+//! The pre-tokenizer of a definition: how text is split into pre-tokens.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,12 @@ use super::pattern::Pattern;
 use super::pre_tokenizers::{ByteStep, Sequence, TextStep};
 use super::split::Splitter;
 
-/// How pre-tokens are cut.
+/// A pre-tokenizer that is supported here.
 #[derive(Debug)]
 pub(in super::super) enum PreTokenizer {
-    /// By pre-tokenizers that end in bytes.
+    /// A sequence that ends in bytes.
     Sequence(Sequence),
-    /// At the marks of `SentencePiece`.
+    /// SentencePiece's metaspaces.
     Metaspace(Metaspace),
 }
 
@@ -24,7 +24,7 @@ impl PreTokenizer {
     /// From the `pre_tokenizer` of a `tokenizer.json`.
     ///
     /// # Errors
-    /// Why it cannot be done here.
+    /// Why it is not supported here.
     pub(in super::super) fn parse(json: &Value) -> Result<Self, String> {
         let kind = |json: &Value| json.get("type").and_then(Value::as_str).map(str::to_owned);
         let list = match json.get("pretokenizers").and_then(Value::as_array) {
@@ -44,17 +44,17 @@ impl PreTokenizer {
         matches!(self, Self::Sequence(_))
     }
 
-    /// Whether pre-tokens are the bytes of the text, with nothing in front of it.
+    /// Whether pre-tokens are the bytes of the text, with nothing put in front.
     pub(super) fn adds_nothing(&self) -> bool {
         matches!(self, Self::Sequence(sequence) if !sequence.adds_space)
     }
 
-    /// Whether it counts if a text is the start of what was given.
+    /// Whether the result depends on a text being the start of the input.
     pub(super) fn ask_for_start(&self) -> bool {
         matches!(self, Self::Metaspace(metaspace) if metaspace.ask_for_start())
     }
 
-    /// The text as it is cut; `is_first` tells whether it is the start of what was given.
+    /// The text that is split; `is_first` tells whether it is the start of the input.
     pub(in super::super) fn apply<'text>(&self, text: &'text str, is_first: bool) -> Cow<'text, str> {
         match self {
             Self::Sequence(sequence) => sequence.apply(text),
@@ -62,8 +62,9 @@ impl PreTokenizer {
         }
     }
 
-    /// Visits where all pre-tokens start and end, in order; together they are the text. `may_cut` tells whether nothing
-    /// is ever merged across a place, if that is one between two ASCII characters or, with the flag, any place.
+    /// Visits start and end of all pre-tokens in order; together they cover the text. `may_cut` tells
+    /// whether no token crosses a boundary; without its flag, only boundaries between ASCII characters
+    /// count.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "`visit` is the hottest call of all")]
     pub(in super::super) fn split(
@@ -79,7 +80,7 @@ impl PreTokenizer {
     }
 }
 
-/// Pre-tokenizers that end in bytes, in their order.
+/// Parses a sequence of pre-tokenizers that ends in bytes.
 fn sequence(list: &[Value]) -> Result<Sequence, String> {
     let is_number = bytes_to_chars().into_iter().map(char::is_numeric).collect();
     let mut sequence = Sequence { text: Vec::new(), bytes: Vec::new(), is_number, adds_space: false };
@@ -89,7 +90,7 @@ fn sequence(list: &[Value]) -> Result<Sequence, String> {
         let unknown = || format!("its pre-tokenizer {kind} is of a form that is not known");
         let flag = |key: &str, default| json.get(key).and_then(Value::as_bool).unwrap_or(default);
         match kind {
-            // A space in front of every text; in front of every piece of a text is not done here.
+            // A space in front of every text is supported, one in front of every piece of a text is not.
             "ByteLevel" if !is_bytes && (sequence.text.is_empty() || !flag("add_prefix_space", true)) => {
                 is_bytes = true;
                 sequence.adds_space = flag("add_prefix_space", true);

@@ -1,7 +1,8 @@
-//! Pre-tokenizers in a row: each cuts the pieces of the one before. Pre-tokens come out as bytes.
+//! A sequence of pre-tokenizers: each splits the pieces of the one before. Pre-tokens come out as bytes.
 //!
-//! Families that are common have a splitter of their own, most other patterns are matched by [`super::pattern`]; the
-//! rest is run by the regex engine of the `tokenizers` crate, so that merging and remembering pre-tokens are still ours.
+//! The patterns of common families have splitters of their own, most others are matched by
+//! [`super::pattern`]. The rest is left to the regex engine of the `tokenizers` crate; merging and caching
+//! are still ours.
 
 use std::borrow::Cow;
 
@@ -11,54 +12,55 @@ use unicode_categories::UnicodeCategories;
 use super::pattern::Pattern;
 use super::split::Splitter;
 
-/// A pre-tokenizer before text becomes bytes.
+/// A pre-tokenizer before `ByteLevel`, which splits text.
 #[derive(Debug)]
 pub(super) enum TextStep {
-    /// A family's pattern.
+    /// The pattern of a common family.
     Known(Splitter),
-    /// A pattern of sets of characters.
+    /// A pattern of character sets.
     Pattern(Box<Pattern>),
-    /// Any other pattern: matches and what is between them.
+    /// Any other pattern: matches, and the text between them.
     Regex(SysRegex),
-    /// Numbers apart, each digit by itself or in runs.
+    /// Splits off numbers, in runs or digit by digit.
     Digits {
-        /// Whether each digit stands alone.
+        /// Whether each digit is a piece of its own.
         individual: bool,
     },
-    /// Runs of punctuation apart.
+    /// Splits off runs of punctuation.
     Punctuation,
 }
 
-/// A pre-tokenizer behind `ByteLevel`, which sees letters that stand for bytes.
+/// A pre-tokenizer after `ByteLevel`, which sees the characters of the byte alphabet.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ByteStep {
-    /// Numbers apart. Some letters that stand for bytes of other characters are numbers, too (`²` is byte B2).
+    /// Splits off numbers. Some characters of the byte alphabet are numbers although their byte is no digit
+    /// (`²` is byte B2).
     Digits {
-        /// Whether each digit stands alone.
+        /// Whether each digit is a piece of its own.
         individual: bool,
     },
     /// Three ASCII digits at a time.
     ThreeDigits,
 }
 
-/// All pre-tokenizers of a definition.
+/// The pre-tokenizers of a definition.
 #[derive(Debug)]
 pub(in super::super) struct Sequence {
     pub(super) text: Vec<TextStep>,
     pub(super) bytes: Vec<ByteStep>,
-    /// Whether the letter that stands for each byte is a number.
+    /// For each byte, whether its character in the byte alphabet is a number.
     pub(super) is_number: Vec<bool>,
-    /// Whether a space is put in front of every text that has none.
+    /// Whether a space is put in front of every text that does not start with one.
     pub(super) adds_space: bool,
 }
 
 impl Sequence {
-    /// The text with the space that may be put in front.
+    /// The text, with a space in front if one is added.
     pub(super) fn apply<'text>(&self, text: &'text str) -> Cow<'text, str> {
         if self.adds_space && !text.starts_with(' ') { format!(" {text}").into() } else { text.into() }
     }
 
-    /// Visits where all pre-tokens of a text start and end, in order; together they are the text.
+    /// Visits start and end of all pre-tokens in order; together they cover the text.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "`visit` is the hottest call of all")]
     pub(super) fn split(&self, text: &str, mut visit: impl FnMut(usize, usize)) {
@@ -69,12 +71,12 @@ impl Sequence {
         }
     }
 
-    /// Whether a pattern is left to a regex engine, which may give up on a text.
+    /// Whether a pattern is left to the regex engine, which may give up on a text.
     pub(super) fn may_fail(&self) -> bool {
         self.text.iter().any(|step| matches!(step, TextStep::Regex(_)))
     }
 
-    /// `start` is where the piece `text` stands.
+    /// `start` is the offset of the piece `text`.
     fn split_text(&self, steps: &[TextStep], text: &str, start: usize, visit: &mut dyn FnMut(usize, usize)) {
         let Some((step, rest)) = steps.split_first() else {
             return self.split_bytes(&self.bytes, text.as_bytes(), start, visit);
@@ -142,7 +144,8 @@ impl Sequence {
     }
 }
 
-/// Runs of letters that are of a kind, and runs of those that are not; letters of the kind one by one, if asked.
+/// Visits runs of characters of a kind and runs of others; with `one_by_one`, each character of the kind
+/// separately.
 pub(super) fn split_by(
     text: &str,
     is_kind: impl Fn(char) -> bool,

@@ -49,8 +49,8 @@ impl Ranks {
         self.made.as_ref().map_or(self.first + rank, |made| made[rank as usize])
     }
 
-    /// The symbol that a character becomes by itself, if it becomes one, and all its merges come before any merge with
-    /// a neighbour.
+    /// The symbol that a character alone becomes, if it becomes a single one and all its merges come before
+    /// any merge with a neighbour.
     pub(super) fn symbol_of(&self, bytes: &[u8], first_use: &[u32]) -> Option<u32> {
         let mut symbols: Vec<u32> = bytes.iter().map(|&byte| u32::from(byte)).collect();
         let mut last = None;
@@ -66,7 +66,7 @@ impl Ranks {
     }
 }
 
-/// The first rank that each symbol is a part of, or [`NONE`].
+/// The lowest rank of a merge that each symbol takes part in, or [`NONE`].
 pub(super) fn first_use(num_symbols: usize, merges: &[Merge]) -> Vec<u32> {
     let mut first_use = vec![NONE; num_symbols];
     for (rank, merge) in (0_u32..).zip(merges) {

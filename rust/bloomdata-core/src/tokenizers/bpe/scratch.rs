@@ -1,4 +1,4 @@
-//! What a thread remembers between texts, and hands on to the next.
+//! The cache of each thread, and its reuse by other threads.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -6,32 +6,33 @@ use std::thread::yield_now;
 
 use super::model::Memory;
 
-/// How often a thread looks whether a list is free.
+/// Attempts to lock the pool before giving up.
 const LOCK_TRIES: usize = 200;
 
 thread_local! {
     static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
 }
 
-/// What threads remembered that encode no more.
+/// The memory of threads that have stopped encoding.
 #[derive(Debug, Default)]
 pub(super) struct Pool(Mutex<Vec<Memory>>);
 
 impl Pool {
-    /// The list, which others hold for moments only. Never waits long: a thread that a fork left behind may hold it.
+    /// Locks the pool, which others hold only briefly. Never blocks for long: after a fork, the child may
+    /// inherit a lock that no thread will ever release.
     fn lock(&self) -> Option<MutexGuard<'_, Vec<Memory>>> {
         (0..LOCK_TRIES).find_map(|_| self.0.try_lock().map_err(|_| yield_now()).ok())
     }
 }
 
-/// What a thread remembers, of one tokenizer.
+/// The memory of this thread, for one tokenizer.
 pub(super) struct Scratch {
     pool: Weak<Pool>,
     memory: Memory,
 }
 
 impl Scratch {
-    /// Works with what this thread remembers, or else what another one did.
+    /// Calls `work` with the memory of this thread, or else one from the pool.
     pub(super) fn with<T>(pool: &Arc<Pool>, work: impl FnOnce(&mut Memory) -> T) -> T {
         SCRATCH.with_borrow_mut(|slot| {
             let scratch = match slot {
@@ -45,7 +46,7 @@ impl Scratch {
         })
     }
 
-    /// Hands on what this thread remembers.
+    /// Returns the memory of this thread to the pool.
     pub(super) fn leave() {
         SCRATCH.with_borrow_mut(Option::take);
     }
@@ -77,7 +78,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(work).join().unwrap();
             assert_eq!(num_free(), 1);
-            // Two at a time need two.
+            // Two concurrent threads need two.
             work();
             scope.spawn(work).join().unwrap();
         });

@@ -1,34 +1,37 @@
-//! Where pre-tokens may be cut, and which characters may be merged before all else.
+//! Where pre-tokens may be split, and which characters may be merged before anything else.
 //!
-//! Both follow from which tokens lie across the boundary of two neighbours `a|b`, found when a tokenizer is loaded:
+//! Both follow from the tokens that cross the boundary of two neighbouring characters `a|b`. When a
+//! tokenizer is loaded, each boundary is put into one of three classes:
 //!
-//! - No token at all: nothing is ever merged across, so the pre-token may be cut there. A long run of Chinese falls into
-//!   parts of two characters, and parts are in the cache far more often than runs.
-//! - Only tokens with the whole of `a` and the whole of `b`: then `a` and `b` become whole by themselves, so their own
-//!   merges may be done first, once for all. That leaves a fourth of the merges.
-//! - Tokens with a piece of a character (`…\xe4`): bytes are merged one by one.
+//! - No token crosses: nothing is ever merged across, so the pre-token may be split there. A long run of
+//!   Chinese falls into parts of about two characters, which are cached far more often than runs.
+//! - All tokens that cross hold the whole of `a` and the whole of `b`: both characters become whole by
+//!   themselves, so their own merges may be applied first, from a table. That leaves a fourth of the
+//!   merges.
+//! - Some token holds a piece of a character (`…\xe4`): bytes are merged one by one.
 //!
-//! This needs an id for every byte, and characters whose own merges come before those with neighbours; the caller sees
-//! to that.
+//! This requires an id for every byte, and characters whose own merges come before those with neighbours;
+//! the caller ensures both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::NO_ID;
 
-/// Bits of a set of boundaries. Two boundaries may share a bit; then one is taken for less free than it is, and
-/// nothing else happens.
+/// Bits of a set of boundaries. Two boundaries may share a bit; then one of them is treated as less free
+/// than it is, which is slower but correct.
 const SET_BITS: u32 = 20;
-/// Characters in the table: all of up to three bytes.
+/// Characters in the table: those of up to three bytes.
 const NUM_CHARS: u32 = 1 << 16;
-/// Instead of a symbol: a character that becomes several, or one that is not in the table.
+/// In place of a symbol: the character becomes several symbols, or is not in the table.
 const SEVERAL: u32 = u32::MAX;
-/// Instead of a class: no token has anything in front of the character, or behind it. It is never merged there.
+/// In place of a class: in no token does anything precede (for heads) or follow (for tails) the character,
+/// so that it is never merged on that side.
 const NEVER: u16 = u16::MAX;
-/// Classes of pieces are told from characters by these bits.
+/// Bits that tell classes of pieces from characters.
 const TAIL: u32 = 1 << 24;
 const HEAD: u32 = 1 << 25;
 
-/// What lies across a boundary.
+/// Which tokens cross a boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Boundary {
     Closed,
@@ -36,20 +39,20 @@ enum Boundary {
     Pieces,
 }
 
-/// What is known about characters; nothing for a tokenizer that may not use it.
+/// The tables of characters; empty for a tokenizer that cannot use them.
 #[derive(Debug)]
 pub(super) struct SplitPoints {
     table: Vec<Known>,
-    /// Longer characters, where symbols are characters.
+    /// Symbols of longer characters, where symbols are characters.
     longer: Option<BTreeMap<u32, u32>>,
     whole: BitSet,
     pieces: BitSet,
-    /// Pairs of ASCII that stand in a token.
+    /// Pairs of ASCII characters that occur in a token.
     ascii: Vec<bool>,
 }
 
-/// A character by itself: its symbol, and which ends and starts of characters in tokens it may complete, as the number
-/// of a class; 0 for none, and [`NEVER`].
+/// A character: the symbol that it becomes by itself, and the classes of its tails and heads that are
+/// pieces of tokens; 0 for none, or [`NEVER`].
 #[derive(Debug, Clone, Copy)]
 struct Known {
     symbol: u32,
@@ -57,7 +60,7 @@ struct Known {
     heads: u16,
 }
 
-/// A character in a pre-token, or a byte that belongs to none.
+/// A character of a pre-token, or a byte outside of any valid character.
 #[derive(Clone, Copy)]
 struct Letter {
     code: u32,
@@ -66,7 +69,7 @@ struct Letter {
 }
 
 impl SplitPoints {
-    /// Nothing: pre-tokens start as bytes and are not cut.
+    /// No tables: pre-tokens start as bytes and are not split.
     pub(super) fn none() -> Self {
         Self {
             table: Vec::new(),
@@ -102,7 +105,7 @@ impl SplitPoints {
         let Some(mut table) = (0..NUM_CHARS).map(&mut known).collect::<Option<Vec<_>>>() else {
             return Self::none();
         };
-        // Characters that something stands in front of in a token, and those that something stands behind.
+        // Characters that follow something in a token, and those that precede something.
         let (mut follows, mut precedes) = (vec![false; table.len()], vec![false; table.len()]);
         let mark = |all: &mut [bool], letter: char| {
             if let Some(slot) = all.get_mut(letter as usize) {
@@ -154,7 +157,7 @@ impl SplitPoints {
         Self { table, longer: None, ascii: inside.ascii(), whole: inside, pieces }
     }
 
-    /// Where symbols are characters: those that have one, and all tokens.
+    /// The case where symbols are characters: from the characters that have a symbol, and all tokens.
     pub(super) fn of_letters<'a>(letters: &[(char, u32)], tokens: impl Iterator<Item = &'a str>) -> Self {
         let mut table = vec![Known { symbol: SEVERAL, tails: 0, heads: 0 }; NUM_CHARS as usize];
         let mut longer = BTreeMap::new();
@@ -173,7 +176,7 @@ impl SplitPoints {
         Self { table, longer: Some(longer), ascii: whole.ascii(), whole, pieces: BitSet::new() }
     }
 
-    /// Whether no token lies across the boundary at `at`.
+    /// Whether no token crosses the boundary at `at`.
     pub(super) fn is_closed(&self, text: &[u8], at: usize) -> bool {
         let start = text[..at].iter().rposition(|&byte| !is_continuation(byte));
         match start {
@@ -184,13 +187,13 @@ impl SplitPoints {
         }
     }
 
-    /// The same for two bytes, if both are ASCII.
+    /// The same for two bytes; `false` unless both are ASCII.
     #[inline]
     pub(super) fn is_closed_ascii(&self, left: u8, right: u8) -> bool {
         left < 0x80 && right < 0x80 && !self.ascii[usize::from(left) << 7 | usize::from(right)]
     }
 
-    /// Visits the symbols that a pre-token starts with; `ids` tells which bytes have one.
+    /// Visits the initial symbols of a pre-token; `ids` tells which bytes have an id.
     pub(super) fn start(&self, pre_token: &[u8], ids: &[u32], mut visit: impl FnMut(u32)) {
         if self.table.is_empty() {
             let known = pre_token.iter().filter(|&&byte| ids[usize::from(byte)] != NO_ID);
@@ -217,8 +220,8 @@ impl SplitPoints {
         }
     }
 
-    /// Visits the parts of a pre-token that no token leaves, in order; together they are the pre-token. A part that is one
-    /// character comes with its code.
+    /// Visits the parts of a pre-token that no token crosses, in order; together they cover it. A part that
+    /// is one character comes with its code point.
     pub(super) fn parts(&self, pre_token: &[u8], mut visit: impl FnMut(usize, usize, Option<u32>)) {
         if self.table.is_empty() || pre_token.is_empty() {
             return visit(0, pre_token.len(), None);
@@ -266,7 +269,8 @@ impl SplitPoints {
         }
     }
 
-    /// The character at `at`. Pre-tokens may begin and end inside one: stages behind `ByteLevel` cut bytes.
+    /// The character at `at`. Pre-tokens may start and end within a character, as pre-tokenizers after
+    /// `ByteLevel` split bytes.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "for each character of Chinese, where a call is a tenth of all")]
     fn letter(&self, pre_token: &[u8], at: usize) -> Letter {
@@ -292,8 +296,8 @@ impl SplitPoints {
     }
 }
 
-/// A token as the end of a character, whole characters, and the start of one. All that is not valid UTF-8 otherwise can
-/// be in no text.
+/// A token as the tail of a character, whole characters, and the head of a character. A token that is
+/// invalid UTF-8 in any other way cannot occur in a text.
 struct Token<'text> {
     tail: &'text [u8],
     whole: &'text str,
@@ -310,7 +314,7 @@ impl<'text> Token<'text> {
     }
 }
 
-/// Ends, or starts, of characters in tokens; a class is a set of them that one character has.
+/// Tails, or heads, of characters in tokens. A class is the set of them that a character has.
 struct Pieces<'text> {
     all: BTreeSet<&'text [u8]>,
     classes: BTreeMap<Vec<Vec<u8>>, u16>,
@@ -321,7 +325,7 @@ impl<'text> Pieces<'text> {
         Self { all: all.filter(|piece| !piece.is_empty()).collect(), classes: BTreeMap::new() }
     }
 
-    /// The class of a character with these pieces; none when there are too many classes.
+    /// The class of a character with these pieces; `None` if there are too many classes.
     fn class_of<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>) -> Option<u16> {
         let found: Vec<Vec<u8>> =
             pieces.filter(|piece| self.all.contains(piece)).map(<[u8]>::to_vec).collect();
@@ -332,7 +336,7 @@ impl<'text> Pieces<'text> {
         Some(*self.classes.entry(found).or_insert(next))
     }
 
-    /// The classes that have each piece: many tokens share a few pieces.
+    /// The classes that contain each piece: many tokens share a few pieces.
     fn by_piece(&self) -> BTreeMap<&[u8], Vec<u32>> {
         let mut found: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
         for (pieces, &class) in &self.classes {
@@ -347,7 +351,7 @@ impl<'text> Pieces<'text> {
     }
 }
 
-/// A set of pairs by their hash.
+/// A set of pairs, as a Bloom filter with one hash function.
 #[derive(Debug, Default)]
 struct BitSet(Vec<u64>);
 

@@ -1,16 +1,17 @@
-//! Merges of two bytes that may be done before all others.
+//! Merges of two bytes that can be applied before all others.
 //!
-//! In `…xaby…`, `a` and `b` are merged with each other before anything else happens to them if no merge of a lower rank can
-//! take one of them away: none of what ends with `x` with `a` alone, and none of `b` alone with what starts with `y`.
-//! Whatever becomes of the rest of the pre-token, only such merges could. And what they make must not be merged by a lower rank
-//! than theirs, as merge lists in a strange order would have it: that merge would come too early. So they are all done at
-//! once, without a search for the lowest rank, and they are many of the merges of an English pre-token.
+//! In `…xaby…`, the merge of `a` and `b` can be applied at once if no merge of a lower rank can take either
+//! of them away: neither a merge of something that ends with `x` with a lone `a`, nor one of a lone `b`
+//! with something that starts with `y`. Whatever becomes of the rest of the pre-token, no other merge can
+//! reach them. In addition, the result must not take part in a merge of a lower rank, which unusual merge
+//! lists allow: that merge would come too early. All such merges are applied in one pass, without a search
+//! for the lowest rank. They are many of the merges of an English word.
 
 use super::interleaved::SCANNED;
 use super::pairs::NONE;
 use super::ranks::Merge;
 
-/// Of two bytes that stand next to each other.
+/// Two neighbouring bytes.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(16))]
 struct Start {
@@ -26,12 +27,13 @@ struct Start {
 
 const NO_START: Start = Start { rank: NONE, made: NONE, takes_second: NONE, takes_first: NONE };
 
-/// One entry for every two bytes.
+/// An entry for every two bytes.
 #[derive(Debug)]
 pub(super) struct Starts(Vec<Start>);
 
 impl Starts {
-    /// From merges in the order of their rank, the bytes of all symbols, and the first rank that each symbol is part of.
+    /// From merges in the order of their rank, the bytes of all symbols, and
+    /// [`first_use`](super::ranks::first_use).
     pub(super) fn new(merges: &[Merge], texts: &[(u32, &[u8])], first_use: &[u32]) -> Self {
         let mut ends = vec![(0, 0); merges.len() + 256];
         for (symbol, text) in texts {
@@ -40,7 +42,7 @@ impl Starts {
             }
         }
         let mut starts = Self(vec![NO_START; 1 << 16]);
-        // Of equal pairs the last counts; a lower rank than the one that counts only makes a bound too careful.
+        // The last of equal pairs wins. An earlier one only makes a bound more conservative.
         for (rank, merge) in (0_u32..).zip(merges) {
             let &Some((left, right, made)) = merge else { continue };
             if let Ok(right) = u8::try_from(right) {
@@ -64,7 +66,7 @@ impl Starts {
         &mut self.0[usize::from(left) << 8 | usize::from(right)]
     }
 
-    /// The symbols that a pre-token starts with, and how many.
+    /// Writes the initial symbols of a pre-token; returns their number.
     pub(super) fn start(&self, pre_token: &[u8], symbols: &mut [u32; SCANNED]) -> usize {
         let of = |at: usize| match pre_token.get(at..at + 2) {
             Some(two) => self.0[usize::from(two[0]) << 8 | usize::from(two[1])],
@@ -92,7 +94,7 @@ mod tests {
     use super::super::ranks::first_use;
     use super::*;
 
-    /// Starts, and merges in symbols, of merges in letters.
+    /// Starts, and merges as symbols, from merges as strings.
     fn made(pairs: &[(String, String)]) -> (Starts, Vec<Merge>) {
         let mut symbols: BTreeMap<String, u32> =
             (0..0x80_u8).map(|byte| (char::from(byte).to_string(), byte.into())).collect();
@@ -116,7 +118,7 @@ mod tests {
         symbols[..count].to_vec()
     }
 
-    /// All merges one by one: of the lowest rank the leftmost; of equal pairs the last counts.
+    /// Applies merges one by one: lowest rank first, then leftmost; the last of equal pairs wins.
     fn merged(mut symbols: Vec<u32>, merges: &[Merge]) -> Vec<u32> {
         let rank =
             |two: &[u32]| merges.iter().rposition(|merge| merge.is_some_and(|(l, r, _)| two == [l, r]));
@@ -138,7 +140,8 @@ mod tests {
         };
         // `b+c` itself, and `ab+c`, which ends with `b`.
         assert_eq!(of(b'b', b'c'), (0, 256, 0, 0));
-        // Of both the last counts, but what it makes is merged before: it is not to be early. `x+ab` starts with `a`.
+        // The last `a+b` wins, but its result has a merge of a lower rank, so that it must not come early.
+        // `x+ab` starts with `a`.
         assert_eq!(of(b'a', b'b'), (NONE, 261, 1, 1));
         assert_eq!(of(b'x', b'a'), (NONE, NONE, NONE, 3));
         assert_eq!(of(b'c', b'a'), (4, 260, 4, 4));

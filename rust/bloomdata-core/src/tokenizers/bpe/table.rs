@@ -1,14 +1,15 @@
-//! Tables of pre-tokens and their ids.
+//! Hash tables of pre-tokens and their ids.
 //!
-//! Keys are compared whole: a hash alone would not be exact. A pre-token stands in one line of memory, that of its hash, or, if
-//! there was no room for it, in the line's neighbour. Tables start small enough for the nearest cache and double as long as
-//! new pre-tokens keep coming, up to their bound; then a new pre-token takes the place of the oldest of both lines.
+//! Keys are compared in full, as a hash alone would not be exact. A pre-token is in the cache line of its
+//! hash, or, if that was full, in the neighbouring line. Tables start small enough for the L2 cache and
+//! double while new pre-tokens keep coming, up to their bound. From then on a new pre-token evicts the
+//! oldest one of both lines.
 
 use super::super::memory::{filled, prefetch};
 
-/// Bytes of a table at first.
+/// Initial bytes of a table.
 const FIRST_BYTES: usize = 1 << 17;
-/// Bytes of a line.
+/// Bytes of a cache line.
 const LINE: usize = 64;
 
 pub(super) fn push(arena: &mut Vec<u32>, ids: &[u32]) -> (u32, u32) {
@@ -17,22 +18,25 @@ pub(super) fn push(arena: &mut Vec<u32>, ids: &[u32]) -> (u32, u32) {
     (start, u32::try_from(ids.len()).unwrap_or(0))
 }
 
-/// The highest byte of a key: the pre-token's size in its lower bits, above them how many ids a slot has, in three bits.
+/// Layout of the highest byte of a key: the size of the pre-token in the lower bits, above it the number of
+/// ids in three bits.
 const COUNT_SHIFT: [u32; 2] = [60, 61];
 const COUNT_BITS: u64 = 7;
-/// The count that stands for "in the arena": the first two ids are its start and its number.
+/// The number of ids that stands for "in the arena": the first two ids are then the start and the number
+/// there.
 const ELSEWHERE: u64 = COUNT_BITS;
-/// In the first slot of a line of several: its neighbour may have pre-tokens of this line, or it pre-tokens of the neighbour.
+/// Flag in the first slot of a line of several slots: pre-tokens of this line may be in its neighbour, or
+/// the other way round.
 const OVERFLOWS: u64 = 1 << 63;
 
-/// The key of a pre-token, and its hash. All zero but for the hash for a pre-token that is too long.
+/// The key of a pre-token and its hash. For a pre-token that is too long, the key is zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key<const K: usize> {
     pub(super) key: [u64; K],
     pub(super) hash: usize,
 }
 
-/// Lines of `N` slots for pre-tokens of `8 * K - 1` bytes and up to `I` ids.
+/// Lines of `N` slots, for pre-tokens of at most `8 * K - 1` bytes and `I` ids.
 #[derive(Debug)]
 pub(super) struct Table<const K: usize, const I: usize, const N: usize> {
     lines: Vec<Line<K, I, N>>,
@@ -63,7 +67,7 @@ impl<const K: usize, const I: usize> Slot<K, I> {
         differing == 0
     }
 
-    /// The key of its pre-token.
+    /// The key of the pre-token in this slot.
     fn pre_token_key(&self) -> [u64; K] {
         let mut key = self.key;
         key[K - 1] = key[K - 1] << (64 - Self::SHIFT) >> (64 - Self::SHIFT);
@@ -84,7 +88,7 @@ impl<const K: usize, const I: usize, const N: usize> Line<K, I, N> {
         self.0.iter().find(|slot| slot.is_of(key))
     }
 
-    /// Whether the neighbour has to be asked, too. Lines of one slot do not know.
+    /// Whether the neighbour has to be searched as well. Lines of one slot have no flag and always say yes.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "the hottest call of all: one per pre-token")]
     fn overflows(&self) -> bool {
@@ -97,8 +101,8 @@ impl<const K: usize, const I: usize, const N: usize> Line<K, I, N> {
         }
     }
 
-    /// The first stands first, as most that are asked for are those that came early. In a full line all move on by one,
-    /// and the last is given back.
+    /// Inserts in order of arrival, as the most frequent pre-tokens come early. In a full line all slots
+    /// move on by one, and the last one is returned.
     fn push(&mut self, slot: Slot<K, I>) -> Slot<K, I> {
         if let Some(empty) = self.0.iter_mut().find(|slot| slot.is_empty()) {
             return std::mem::replace(empty, slot);
@@ -121,7 +125,7 @@ impl<const K: usize, const I: usize, const N: usize> Line<K, I, N> {
 impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
     const SHIFT: u32 = Slot::<K, I>::SHIFT;
 
-    /// A table of so many bytes at most, which is a power of two.
+    /// A table of at most `max_bytes`, a power of two.
     pub(super) fn new(max_bytes: usize) -> Self {
         let max = max_bytes / LINE;
         Self { lines: filled((FIRST_BYTES / LINE).min(max), Line::EMPTY), used: 0, max }
@@ -138,9 +142,10 @@ impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
         }
     }
 
-    /// Takes the ids of all pre-tokens that are known and have their ids here; returns how many ids that are. `ready` must have
-    /// room for `I` ids a pre-token. Of the other pre-tokens `left` is told the place, how many ids come before theirs, and whether
-    /// they are known: then their ids are in the arena, and on their way from memory.
+    /// Copies the ids of all pre-tokens that are found and have their ids in the slot; returns the number
+    /// of ids. `ready` must have room for `I` ids per pre-token. For each other pre-token calls `left` with
+    /// its index, the number of ids copied before it, and whether it was found: then its ids are in the
+    /// arena, and prefetched.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     pub(super) fn take(
@@ -154,7 +159,8 @@ impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
         for (at, wanted) in keys.iter().enumerate() {
             let slot = if wanted.key[K - 1] == 0 { None } else { self.slot(wanted.key, wanted.hash) };
             let number = slot.map_or(ELSEWHERE, |slot| slot.key[K - 1] >> Self::SHIFT & COUNT_BITS);
-            // All at once, of which some may not count: cheaper than a copy of unknown size.
+            // Copies the whole array, of which some ids may not count: cheaper than a copy of variable
+            // size.
             match (ready.get_mut(count..).and_then(<[u32]>::first_chunk_mut), slot) {
                 (Some(room), Some(slot)) if number != ELSEWHERE => {
                     *room = slot.ids;
@@ -171,7 +177,7 @@ impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
         count
     }
 
-    /// The ids of a pre-token, wherever they are.
+    /// The ids of a pre-token, from its slot or the arena.
     pub(super) fn find<'a>(&'a self, key: [u64; K], hash: usize, arena: &'a [u32]) -> Option<&'a [u32]> {
         let slot = self.slot(key, hash)?;
         let count = slot.key[K - 1] >> Self::SHIFT & COUNT_BITS;
@@ -203,7 +209,7 @@ impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
         self.put(slot, hash(key));
     }
 
-    /// Asks for the memory of a hash.
+    /// Prefetches the lines of a hash.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "one of the two hottest calls: one per pre-token")]
     pub(super) fn prefetch(&self, hash: usize) {
@@ -214,7 +220,7 @@ impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
         }
     }
 
-    /// The line of a hash.
+    /// The index of a hash's line.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "the hottest call of all: one per pre-token")]
     fn home(&self, hash: usize) -> usize {
@@ -251,7 +257,7 @@ impl<const K: usize, const I: usize, const N: usize> Table<K, I, N> {
     }
 }
 
-/// Ones in the lowest bytes, so many.
+/// Masks of the lowest bytes, by their number.
 const MASKS: [[u64; 4]; 32] = {
     let mut masks = [[0; 4]; 32];
     let mut size = 0;
@@ -266,7 +272,7 @@ const MASKS: [[u64; 4]; 32] = {
     masks
 };
 
-/// Up to `8 * K - 1` bytes and their number.
+/// The key of a pre-token: up to `8 * K - 1` bytes, and their number in the highest byte.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "the hottest call of all: one per pre-token")]
 pub(super) fn key<const K: usize>(text: &[u8], from: usize, size: usize) -> [u64; K] {
@@ -298,7 +304,7 @@ pub(super) fn hash<const K: usize>(key: [u64; K]) -> usize {
     crate::token::index(all)
 }
 
-/// Both halves of a product as one.
+/// Folded multiplication: the xor of both halves of the product.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "the hottest call of all: one per pre-token")]
 pub(super) fn folded(left: u64, right: u64) -> u64 {
@@ -311,12 +317,13 @@ pub(super) fn folded(left: u64, right: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// Ids of a pre-token: one to six of them, so that some are in the arena.
+    /// Ids of a pre-token: one to six, so that some are in the arena.
     fn ids(number: u32) -> Vec<u32> {
         (0..=number % 6).map(|at| 1000 * number + at).collect()
     }
 
-    /// Keeps so many pre-tokens, and returns how many of them are found at the end; none is ever found with other ids.
+    /// Inserts `count` pre-tokens and returns how many of them are found at the end; none may be found with
+    /// other ids.
     fn found<const K: usize, const I: usize, const N: usize>(max_bytes: usize, count: u32) -> usize {
         let (mut table, mut arena) = (Table::<K, I, N>::new(max_bytes), Vec::new());
         let key = |number: u32| {
@@ -351,14 +358,14 @@ mod tests {
 
     #[test]
     fn words_that_are_found_have_their_own_ids_in_a_table_that_grows() {
-        // Lines with their neighbours run over here and there: a few are lost until they come again.
+        // Some pairs of lines overflow: a few pre-tokens are lost until they come again.
         assert!((3700..4001).contains(&found::<2, 4, 2>(1 << 20, 4000)));
         assert!((3300..4001).contains(&found::<4, 8, 1>(1 << 20, 4000)));
     }
 
     #[test]
     fn words_that_are_found_have_their_own_ids_in_a_full_table() {
-        // 32 slots of short pre-tokens, 16 of longer ones, nearly all of them taken.
+        // 32 slots of short pre-tokens, or 16 of longer ones, nearly all of them occupied.
         assert!((28..33).contains(&found::<2, 4, 2>(1 << 10, 4000)));
         assert!((14..17).contains(&found::<4, 8, 1>(1 << 10, 4000)));
     }

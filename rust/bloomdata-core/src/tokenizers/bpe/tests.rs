@@ -1,7 +1,8 @@
-//! Random small models: a batch of pre-tokens must become what a slow and obvious reference makes of each pre-token.
+//! Property tests with random small models: encoding a batch must equal a slow and simple reference on each
+//! pre-token.
 //!
-//! Merges are mostly pairs that do stand next to each other in some pre-token, so that they have something to do; then lists
-//! are put out of order, pairs repeated and merges dropped, as no trainer would, but as a file may.
+//! Merges are mostly pairs that do occur in some pre-token. Then merges are reordered, repeated and
+//! dropped, which no trainer does, but which a file may contain.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use super::model::{Memory, Model};
 /// Of one, two, three and four bytes; `é` and `è`, `字` and `孔` share their first bytes.
 const ATOMS: [&str; 14] =
     ["a", "b", "c", " ", "1", "é", "è", "ж", "字", "孔", "中", "😀", "z", "字字字字字字字字"];
-/// A byte that some vocabularies lack.
+/// A byte that is missing from some vocabularies.
 const LACKING: &[u8] = b"z";
 
 /// A vocabulary and its merges, in bytes.
@@ -27,22 +28,22 @@ struct Small {
     ignore_merges: bool,
 }
 
-/// What becomes of a model and its list of merges next.
+/// A change of a model and its merges.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// A pair that is left in a pre-token is merged.
+    /// Merges a pair that is left in a pre-token.
     Merge,
-    /// Any two tokens are merged.
+    /// Merges any two tokens.
     MergeAny,
-    /// A token is made by another pair, too.
+    /// Adds another pair that makes an existing token.
     MergeOther,
-    /// Two merges change places.
+    /// Swaps two merges.
     Swap,
-    /// A pair comes once more.
+    /// Repeats a merge.
     Repeat,
-    /// A merge is dropped, but what it makes is still in the vocabulary.
+    /// Drops a merge, but keeps its result in the vocabulary.
     Drop,
-    /// A part of a pre-token is a token, but no merge makes it.
+    /// Adds a part of a pre-token to the vocabulary, without a merge.
     Token,
 }
 
@@ -94,13 +95,13 @@ impl Small {
     }
 
     fn take(&mut self, token: Vec<u8>) {
-        // A vocabulary that lacks a byte takes no token that is this byte.
+        // A vocabulary that lacks a byte has no token of just this byte.
         if !self.vocab.contains(&token) && token != LACKING {
             self.vocab.push(token);
         }
     }
 
-    /// Ids do not follow ranks.
+    /// Ids are not in the order of ranks.
     fn ids(&self) -> BTreeMap<&[u8], u32> {
         (0..).zip(self.vocab.iter().rev()).map(|(id, token)| (token.as_slice(), id)).collect()
     }
@@ -114,8 +115,8 @@ impl Small {
         serde_json::json!({"vocab": vocab, "merges": merges, "ignore_merges": self.ignore_merges}).to_string()
     }
 
-    /// What merges leave of a pre-token: the pair of the lowest rank first, of these the leftmost; of equal pairs in the list
-    /// the last counts.
+    /// What remains of a pre-token after all merges: lowest rank first, then leftmost; the last of equal
+    /// pairs wins.
     fn parts(&self, pre_token: &[u8]) -> Vec<Vec<u8>> {
         let ranks: BTreeMap<_, _> = self.merges.iter().zip(0..).collect();
         let bytes = pre_token.iter().map(|&byte| vec![byte]);
@@ -129,7 +130,7 @@ impl Small {
         }
     }
 
-    /// The ids of a pre-token: its own, if it is a token and merges are ignored, else those of its parts.
+    /// The ids of a pre-token: its own id if merges are ignored and it is a token, else those of its parts.
     fn expected(&self, pre_token: &[u8]) -> Vec<u32> {
         let ids = self.ids();
         match ids.get(pre_token) {
@@ -138,7 +139,7 @@ impl Small {
         }
     }
 
-    /// Takes all pre-tokens at once, twice: the second time the cache has many of them.
+    /// Encodes all pre-tokens at once, twice: the second time many are cached.
     fn check(&self, pre_tokens: &[&[u8]]) {
         let json = self.json();
         let model = Model::of_bytes(&file::read(&json).unwrap()).unwrap();
@@ -186,7 +187,7 @@ fn steps() -> impl Strategy<Value = Vec<(Step, [Index; 2])>> {
     vec((step, any::<[Index; 2]>()), 0..40)
 }
 
-/// Pre-tokens of 1 to 80 bytes, mostly of a few different characters: these meet their merges.
+/// Pre-tokens of 1 to 80 bytes, mostly of a few different characters, so that merges apply.
 fn pre_token() -> impl Strategy<Value = Vec<u8>> {
     let few = vec(select(&ATOMS), 1..4);
     (few, prop_oneof![3 => 1..8_usize, 2 => 8..24_usize, 1 => 24..81_usize], any::<[Index; 8]>()).prop_map(
@@ -218,7 +219,7 @@ proptest! {
         }
         let mut pre_tokens = Vec::new();
         for [which, at] in order {
-            // Stages behind `ByteLevel` may cut a pre-token anywhere, in the middle of a character, too.
+            // Pre-tokenizers after `ByteLevel` may split anywhere, even within a character.
             let pre_token = which.get(&pool).as_slice();
             let at = at.index(4 * pre_token.len());
             let (left, right) = pre_token.split_at(if at < pre_token.len() { at } else { 0 });
@@ -228,12 +229,12 @@ proptest! {
     }
 }
 
-/// What its merges make of `aba` counts where it is part of a pre-token, its own id where it is the pre-token.
+/// The part `aba` of a pre-token becomes what merges make of it, the pre-token `aba` becomes the token.
 #[test]
 fn a_part_of_a_word_is_no_word() {
     let mut small = Small::new(false, true);
     small.merge(b"a", b"b");
-    // Else `b|a` would be cut.
+    // Otherwise `b|a` would be a split point.
     small.merge(b"b", b"a");
     small.take(b"aba".to_vec());
     let pre_tokens = ["aba", "字aba", "aba", "aba字ab字aba", "cabac"].map(str::as_bytes);
@@ -241,7 +242,7 @@ fn a_part_of_a_word_is_no_word() {
     small.check(&[pre_tokens[3], pre_tokens[0], pre_tokens[1]]);
 }
 
-/// `abc` is made by two pairs; whichever it was, it is merged with `d`, and with `x`.
+/// Two pairs make `abc`; either way it merges with `d` and with `x`.
 #[test]
 fn a_token_that_two_pairs_make_is_one_token() {
     let mut small = Small::new(false, false);
@@ -256,7 +257,7 @@ fn a_token_that_two_pairs_make_is_one_token() {
     small.check(&pre_tokens);
 }
 
-/// The second `ab+c` comes behind `c+d`.
+/// The second `ab+c` comes after `c+d`.
 #[test]
 fn of_equal_pairs_the_last_counts() {
     let mut small = Small::new(false, false);
@@ -266,7 +267,7 @@ fn of_equal_pairs_the_last_counts() {
     small.check(&["abcd", "abc", "abcdabc"].map(str::as_bytes));
 }
 
-/// Enough for the tables of the cache to grow twice, and for pre-tokens to displace each other.
+/// Enough for the tables of the cache to grow twice, and for evictions.
 #[test]
 fn ids_are_the_same_when_tables_grow() {
     let pre_tokens: Vec<Vec<u8>> = (0..12_000_usize)

@@ -1,4 +1,4 @@
-//! Names of ids and text of ids, as the `tokenizers` crate has them: its own decoder runs on our names.
+//! Names of ids and decoding, as in the `tokenizers` crate: its own decoder runs on our names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ use super::file::{File, Vocab};
 use super::normalize::Normalizer;
 use crate::token::narrow;
 
-/// An added token as it stands in the file. The crate does not believe its id.
+/// An added token of the file. The crate ignores its id.
 #[derive(Deserialize)]
 pub(super) struct Listed {
     #[serde(rename = "id")]
@@ -23,12 +23,12 @@ pub(super) struct Listed {
 /// All tokens of a tokenizer.
 #[derive(Debug)]
 pub(super) struct Vocabulary {
-    /// Where each id's name stands in `text`; `None` for an id that is none.
+    /// Range in `text` of each id's name; `None` for an unused id.
     names: Vec<Option<(u32, u32)>>,
     text: String,
     added: BTreeMap<u32, tokenizers::AddedToken>,
     added_ids: BTreeMap<String, u32>,
-    /// Names that added tokens have instead of their own: those are normalized.
+    /// Normalized names of added tokens, which replace their own.
     normalized: BTreeMap<u32, String>,
     special: BTreeSet<String>,
     decoder: Option<DecoderWrapper>,
@@ -36,7 +36,7 @@ pub(super) struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// From the model, the list of added tokens, and what runs on them.
+    /// From the model, the listed added tokens, the normalizer and the decoder.
     ///
     /// # Errors
     /// What the normalizer reports.
@@ -69,7 +69,8 @@ impl Vocabulary {
         Ok(vocabulary)
     }
 
-    /// As the crate's `add_tokens` does: tokens of the model keep their ids, others are numbered on.
+    /// Mirrors `add_tokens` of the crate: tokens of the model keep their ids, others get the next free
+    /// ones.
     fn add(&mut self, vocab: &Vocab, listed: Vec<Listed>, normalizer: &Normalizer) -> Result<(), String> {
         let mut next = narrow(vocab.len());
         for Listed { token, .. } in listed {
@@ -101,10 +102,10 @@ impl Vocabulary {
         self.added.iter().map(|(&id, token)| (id, token.clone()))
     }
 
-    /// The same with what stands in texts where they are found.
+    /// The same, with the content under which they are found in texts.
     pub(super) fn patterns(&self) -> impl Iterator<Item = AddedToken> {
         self.added().map(|(id, mut token)| {
-            // The name that another token left, which had the id before, counts as well: the crate does not forget it.
+            // The crate keeps the normalized name of a token that had the id before, so it counts as well.
             if token.normalized
                 && let Some(text) = self.normalized.get(&id)
             {
@@ -132,7 +133,7 @@ impl Vocabulary {
         added().map(String::as_str).or_else(|| self.model_name(id))
     }
 
-    /// Text of ids; bytes that are not UTF-8 become U+FFFD.
+    /// Decodes ids to text; bytes that are not valid UTF-8 become U+FFFD.
     ///
     /// # Errors
     /// What the crate's decoder reports.

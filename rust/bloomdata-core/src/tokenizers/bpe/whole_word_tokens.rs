@@ -1,24 +1,26 @@
-//! Pre-tokens that are one token, for those that are seen for the first time: a fourth of them, and no merge is needed.
+//! Looks up pre-tokens that are one token. That is a fourth of all new pre-tokens, and it saves their
+//! merges.
 
 use super::super::memory::{filled, prefetch};
 use super::table::folded;
 use crate::token::{index, narrow};
 
-/// WholeWordTokens by their bytes: a table with open addressing, at most half full.
+/// Tokens by their bytes: a hash table with open addressing, at most half full.
 #[derive(Debug, Default)]
 pub(super) struct WholeWordTokens {
-    /// The upper half of a hash, and where the token stands, plus one; 0 for none.
+    /// The upper half of a hash, and the offset of the entry plus one; 0 if empty.
     slots: Vec<u64>,
-    /// Of each token its id and its size, as little-endian uint32, and its bytes: all of it in one place of memory.
+    /// Entries: id and size, both as little-endian `u32`, then the bytes, so that one cache line usually
+    /// holds all of it.
     entries: Vec<u8>,
     longest: usize,
 }
 
-/// Bytes in front of a token's own.
+/// Bytes of an entry before those of the token.
 const HEAD: usize = 8;
 
 impl WholeWordTokens {
-    /// From ids and bytes. No two have the same bytes.
+    /// From ids and bytes, which are all different.
     pub(super) fn new<'a>(all: impl Iterator<Item = (u32, &'a [u8])> + Clone) -> Self {
         let slots = filled((2 * all.clone().count() + 2).next_power_of_two(), 0);
         let mut tokens = Self { slots, entries: Vec::new(), longest: 0 };
@@ -37,7 +39,7 @@ impl WholeWordTokens {
         tokens
     }
 
-    /// The hash of a pre-token, by which it is looked up; what [`Self::place`] needs is on its way from memory then.
+    /// The hash of a pre-token, for its lookup. Prefetches what [`Self::place`] reads.
     pub(super) fn prepare(&self, pre_token: &[u8]) -> u64 {
         let hash = hash(pre_token);
         if let Some(slot) = self.slots.get(self.first(hash)) {
@@ -46,7 +48,7 @@ impl WholeWordTokens {
         hash
     }
 
-    /// Where to look a pre-token up; what [`Self::get`] needs is on its way from memory then.
+    /// The slot where the search for a pre-token starts. Prefetches what [`Self::get`] reads.
     pub(super) fn place(&self, hash: u64) -> Option<usize> {
         let mut at = self.first(hash);
         loop {
@@ -62,7 +64,7 @@ impl WholeWordTokens {
         }
     }
 
-    /// The token that a pre-token is; `place` is what [`Self::place`] gave.
+    /// The token that equals a pre-token; `place` is the result of [`Self::place`].
     pub(super) fn get(&self, place: Option<usize>, hash: u64, pre_token: &[u8]) -> Option<u32> {
         let mut at = place?;
         if pre_token.len() > self.longest {
@@ -84,7 +86,7 @@ impl WholeWordTokens {
         }
     }
 
-    /// The token that a pre-token is, looked up at once.
+    /// The token that equals a pre-token, looked up at once.
     pub(super) fn find(&self, pre_token: &[u8]) -> Option<u32> {
         if pre_token.len() > self.longest {
             return None;
@@ -102,7 +104,7 @@ impl WholeWordTokens {
     }
 }
 
-/// Where the entry of a slot starts.
+/// Offset of the entry of a slot.
 fn entry(slot: u64) -> usize {
     index(slot & 0xffff_ffff) - 1
 }
@@ -123,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    /// Two pre-tokens of different bytes whose hashes begin alike and lead to the same slot of a table of two tokens.
+    /// Two different pre-tokens whose hashes share the upper half, and the slot in a table of two tokens.
     fn alike() -> (Vec<u8>, Vec<u8>) {
         let mut seen = BTreeMap::new();
         (0..2_000_000_u32)
@@ -140,7 +142,7 @@ mod tests {
         let (first, second) = alike();
         let both = WholeWordTokens::new([(5, &first[..]), (6, &second)].into_iter());
         assert_eq!((both.find(&first), both.find(&second)), (Some(5), Some(6)));
-        // Of one more, for a table of as many slots.
+        // With another token, so that the table has as many slots.
         let one = WholeWordTokens::new([(5, &first[..]), (6, b"other")].into_iter());
         assert_eq!((one.find(&first), one.find(&second)), (Some(5), None));
     }

@@ -1,9 +1,9 @@
-//! The letters that tokens start from.
+//! The initial alphabet: the characters that merges start from.
 
 use std::collections::BTreeMap;
 
-/// The most frequent letters, by code point. Letters of `initial` count as the most frequent of all; of letters of equal
-/// count, lower code points are kept first (the `tokenizers` package keeps random ones).
+/// The most frequent characters, by code point. Characters of `initial` rank above all others. Ties are
+/// broken by the lower code point (the `tokenizers` crate breaks them at random).
 pub(super) fn alphabet(
     frequencies: &BTreeMap<char, u64>,
     initial: &[char],
@@ -14,7 +14,7 @@ pub(super) fn alphabet(
     all.extend(initial.iter().map(|&letter| (letter, None)));
     let mut letters: Vec<(char, Option<u64>)> = all.into_iter().collect();
     if let Some(limit) = limit.filter(|&limit| limit < letters.len()) {
-        // Stable: lower code points stay in front.
+        // A stable sort keeps lower code points in front.
         letters.sort_by_key(|&(_, count)| std::cmp::Reverse(count.unwrap_or(u64::MAX)));
         letters.truncate(limit);
         letters.sort_unstable();

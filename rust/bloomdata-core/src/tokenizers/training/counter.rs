@@ -1,4 +1,5 @@
-//! Counts pre-tokens of texts. It stands where a tokenizer stands, so that everything that reads texts can count them.
+//! Counts the pre-tokens of texts. It implements `Tokenizer`, so that everything that reads texts can
+//! count.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::tokenizers::bpe::{Normalizer, PreTokenizer};
 use crate::tokenizers::{SpecialIds, Tokenizer};
 
-/// Pre-tokens that a thread counts by itself before it adds them to all.
+/// Pre-tokens that a thread counts locally before it adds them to the shared counts.
 const OWN_PRE_TOKENS: usize = 1 << 18;
-/// Parts of the common counts, each with a lock of its own.
+/// Shards of the shared counts, each with its own lock.
 const PARTS: usize = 64;
 
 type Counts = HashMap<Box<[u8]>, u64>;
@@ -21,16 +22,16 @@ type Counts = HashMap<Box<[u8]>, u64>;
 pub struct PreTokenCounter {
     normalizer: Normalizer,
     pre_tokenizer: PreTokenizer,
-    /// Counts that no thread is using right now.
+    /// Local counts that no thread is using at the moment.
     own: Mutex<Vec<Counts>>,
     all: Vec<Mutex<Counts>>,
 }
 
 impl PreTokenCounter {
-    /// With the normalizer and the pre-tokenizer of a definition.
+    /// Uses the normalizer and the pre-tokenizer of a definition.
     ///
     /// # Errors
-    /// A pipeline that is not done here.
+    /// A normalizer or pre-tokenizer that is not supported here.
     pub fn new(definition: &Value) -> Result<Self> {
         let refused = |reason: String| Error::config("definition", format!("cannot be trained: {reason}"));
         let part = |name: &str| definition.get(name).unwrap_or(&Value::Null);
@@ -42,7 +43,7 @@ impl PreTokenCounter {
         })
     }
 
-    /// Whether letters of pre-tokens are bytes.
+    /// Whether pre-tokens are made of bytes rather than characters.
     pub fn has_bytes(&self) -> bool {
         self.pre_tokenizer.are_bytes()
     }
@@ -88,7 +89,7 @@ impl PreTokenCounter {
     }
 }
 
-/// Counts stay right when a thread panics: it was not counting with the lock held.
+/// A poisoned lock is safe to use: no thread counts while it holds one.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -101,7 +102,7 @@ impl Tokenizer for PreTokenCounter {
             self.add(std::mem::take(&mut own));
         }
         lock(&self.own).push(own);
-        // One id, so that the text is a document.
+        // One id, so that the text counts as a document.
         ids.push(0);
         counted.map_err(|reason| Error::config("definition", reason))
     }

@@ -1,8 +1,9 @@
-//! BPE training: pre-tokens are counted, then the most frequent pair is merged again and again.
+//! BPE training: count the pre-tokens, then merge the most frequent pair again and again.
 //!
-//! - [`counter`]: pre-tokens of texts, as a tokenizer's pre-tokenizers cut them, and how often each occurs.
-//! - [`alphabet`]: the letters that tokens start from.
-//! - [`trainer`]: merges, and the vocabulary.
+//! - [`alphabet`]: the characters that merges start from.
+//! - [`counter`]: pre-tokens of texts and how often each occurs.
+//! - `table`: pairs of symbols, their counts, and where they occur.
+//! - [`trainer`]: learns the merges and the vocabulary.
 
 mod alphabet;
 pub mod counter;

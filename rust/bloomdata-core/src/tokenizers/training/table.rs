@@ -1,16 +1,16 @@
-//! Pairs of symbols, how often each occurs, and in which pre-tokens.
+//! Pairs of symbols: how often each occurs, and in which pre-tokens.
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-/// A pair and where it may be.
+/// A pair and where it may occur.
 #[derive(Debug)]
 pub(super) struct Pair {
     pub(super) left: u32,
     pub(super) right: u32,
-    /// Occurrences, each times the count of its pre-token. Below zero only while a step is under way.
+    /// Occurrences, weighted by the counts of their pre-tokens. Negative only in the middle of a merge.
     pub(super) count: i64,
-    /// Pre-tokens that have had it; it may be gone from some.
+    /// Pre-tokens that contained the pair at some time; some may no longer do so.
     pub(super) pre_tokens: Vec<u32>,
 }
 
@@ -19,12 +19,12 @@ pub(super) struct Pair {
 pub(super) struct PairTable {
     places: HashMap<u64, u32>,
     pub(super) pairs: Vec<Pair>,
-    /// Places of pairs that were removed.
+    /// Free slots in `pairs`.
     free: Vec<u32>,
 }
 
 impl PairTable {
-    /// Adds occurrences of a pair in a pre-token; the pair's place, if it is new.
+    /// Adds occurrences of a pair in a pre-token. Returns the pair's slot if the pair is new.
     pub(super) fn add(&mut self, left: u32, right: u32, count: i64, pre_token: u32) -> Option<u32> {
         let entry = match self.places.entry(key(left, right)) {
             Entry::Vacant(entry) => entry,
@@ -48,7 +48,7 @@ impl PairTable {
         Some(*entry.insert(place))
     }
 
-    /// Forgets a pair.
+    /// Removes a pair.
     pub(super) fn remove(&mut self, place: u32) {
         let pair = &mut self.pairs[place as usize];
         pair.pre_tokens = Vec::new();
@@ -56,7 +56,7 @@ impl PairTable {
         self.free.push(place);
     }
 
-    /// Takes occurrences of a pair away; pairs that are not counted stay so.
+    /// Subtracts occurrences of a pair; pairs that are not in the table are ignored.
     pub(super) fn take(&mut self, left: u32, right: u32, count: i64) {
         if let Some(&place) = self.places.get(&key(left, right)) {
             self.pairs[place as usize].count -= count;

@@ -1,11 +1,12 @@
-//! Merges the most frequent pair until the vocabulary is full.
+//! Learns merges: merges the most frequent pair until the vocabulary is full.
 //!
-//! Origin: R. Sennrich et al., arXiv 1508.07909; ties, the alphabet and all limits are those of `BpeTrainer` of
-//! `tokenizers` 0.23, so the merges are the same. Counts are of 64 bits (there 32, which wrap around), and letters at the
-//! cut of `limit_alphabet` are chosen by code point (there at random).
+//! Origin: R. Sennrich et al., arXiv 1508.07909. Ties, the alphabet and all limits follow `BpeTrainer` of
+//! `tokenizers` 0.23, so the merges are the same. Two differences: counts have 64 bits (there 32, which
+//! wrap around), and ties at the cut of `limit_alphabet` are broken by code point (there at random).
 //!
-//! A pair gains occurrences only in the step that makes the younger of its two symbols, and loses them afterwards. So a
-//! queue with counts that may be too high, but never too low, gives the most frequent pair: what is too high goes back.
+//! A pair gains occurrences only in the step that creates the younger of its two symbols, and only loses
+//! them afterwards. Counts in the priority queue may therefore be too high, but never too low: a popped
+//! pair whose count is stale is pushed again with its current count.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -19,33 +20,33 @@ use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::tokenizers::byte_alphabet::bytes_to_chars;
 
-/// What a vocabulary shall be.
+/// Options of a training run.
 #[derive(Debug, Clone, Deserialize)]
 pub struct TrainOptions {
-    /// Tokens, with special ones and letters.
+    /// Size of the vocabulary, including special tokens and the alphabet.
     pub vocab_size: usize,
-    /// The least count of a pair that is merged; 0 and 1 are equal.
+    /// Minimum count of a pair to be merged; 0 and 1 are equivalent.
     pub min_frequency: u64,
-    /// Tokens with the lowest ids; not looked for in texts.
+    /// Special tokens, which get the lowest ids; they are not matched in texts.
     pub special_tokens: Vec<String>,
-    /// Letters that are there even if no text has them.
+    /// Characters that are in the alphabet even if no text has them.
     pub initial_alphabet: Vec<char>,
-    /// Letters, at most; others vanish from pre-tokens.
+    /// Maximum size of the alphabet; other characters are removed from pre-tokens.
     pub limit_alphabet: Option<usize>,
-    /// A token has fewer letters than this, or two.
+    /// A token has fewer characters than this, or exactly two.
     pub max_token_length: Option<usize>,
 }
 
-/// A vocabulary.
+/// A trained vocabulary.
 #[derive(Debug, Default)]
 pub struct Trained {
     /// Tokens by id.
     pub tokens: Vec<String>,
-    /// Ids of left and right, in order.
+    /// Ids of the left and the right token of each merge, in order.
     pub merges: Vec<(u32, u32)>,
 }
 
-/// Pre-tokens as symbols, one behind the other; a pre-token keeps its place and gets shorter.
+/// Pre-tokens as concatenated symbols; each stays in its place and shrinks.
 struct Texts {
     symbols: Vec<u32>,
     /// Start, length and count of each pre-token.
@@ -57,17 +58,18 @@ struct Trainer<'run> {
     texts: Texts,
     table: PairTable,
     trained: Trained,
-    /// Letters of each token.
+    /// Number of characters of each token.
     lengths: Vec<usize>,
 }
 
-/// A pair in the queue: the highest count first, then the lowest ids.
+/// An entry of the priority queue: the highest count first, then the lowest ids.
 type Entry = (i64, Reverse<(u32, u32)>, u32);
 
-/// Trains on pre-tokens and their counts. `has_bytes`: letters of pre-tokens are bytes, which tokens write as GPT-2 does.
+/// Trains on pre-tokens and their counts. If `has_bytes`, pre-tokens are bytes, and tokens are spelled in
+/// GPT-2's byte alphabet.
 ///
 /// # Errors
-/// More pre-tokens or tokens than 32 bits number; a stop that was asked for.
+/// More pre-tokens or tokens than fit 32 bits; cancellation.
 pub fn train(
     mut pre_tokens: Vec<(Box<[u8]>, u64)>,
     has_bytes: bool,
@@ -81,7 +83,7 @@ pub fn train(
         trained: Trained::default(),
         lengths: Vec::new(),
     };
-    // Pre-tokens that are alike stand together: they are merged together.
+    // Similar pre-tokens become neighbours in memory, and they are merged together.
     pre_tokens.sort_unstable();
     let ids = trainer.start(&pre_tokens, has_bytes);
     trainer.spell(&pre_tokens, has_bytes, &ids)?;
@@ -91,7 +93,7 @@ pub fn train(
 }
 
 impl Trainer<'_> {
-    /// Special tokens and letters; ids of letters.
+    /// Adds special tokens and the alphabet; returns the ids of characters.
     fn start(&mut self, pre_tokens: &[(Box<[u8]>, u64)], has_bytes: bool) -> HashMap<char, u32> {
         let mut frequencies = BTreeMap::new();
         let mut buffer = Vec::new();
@@ -128,7 +130,7 @@ impl Trainer<'_> {
         known.iter().filter_map(|(token, &id)| Some((letter(token)?, id))).collect()
     }
 
-    /// Pre-tokens as symbols, and all pairs.
+    /// Spells pre-tokens as symbols and counts all pairs.
     fn spell(
         &mut self,
         pre_tokens: &[(Box<[u8]>, u64)],
@@ -167,7 +169,8 @@ impl Trainer<'_> {
 
     fn merge(&mut self, progress: &Progress) -> Result<()> {
         let least = i64::try_from(self.options.min_frequency.max(1)).unwrap_or(i64::MAX);
-        // Only a special token can be what a merge makes, too: no two pairs make one text.
+        // A merge can only make an existing token if that is a special token: no two pairs spell the same
+        // text.
         let is_long = |(token, _): &(String, u32)| token.chars().nth(1).is_some();
         let specials: HashMap<String, u32> =
             self.trained.tokens.iter().cloned().zip(0..).filter(is_long).collect();
@@ -203,7 +206,7 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// What is queued for a pair. One that is too rare is forgotten: it only gets rarer.
+    /// The queue entry of a pair. A pair below the minimum is removed, as its count never rises again.
     fn entry(&mut self, place: u32, least: i64) -> Option<Entry> {
         let pair = &self.table.pairs[place as usize];
         if pair.count < least {
@@ -213,7 +216,7 @@ impl Trainer<'_> {
         Some((pair.count, Reverse((pair.left, pair.right)), place))
     }
 
-    /// Merges a pair in one pre-token, from the left; `made` gets the places of pairs that are new.
+    /// Merges a pair in one pre-token, from left to right; appends the slots of new pairs to `made`.
     fn merge_in(&mut self, number: u32, (left, right): (u32, u32), id: u32, made: &mut Vec<u32>) {
         let (start, size, count) = self.texts.pre_tokens[number as usize];
         let symbols = &mut self.texts.symbols[start..start + size as usize];
@@ -249,7 +252,7 @@ fn is_allowed(lengths: &[usize], options: &TrainOptions, left: u32, right: u32) 
     options.max_token_length.is_none_or(|max| length < max || length == 2)
 }
 
-/// Characters of a pre-token.
+/// The characters of a pre-token.
 fn letters_of(pre_token: &[u8], letters: &mut Vec<char>) {
     letters.clear();
     letters.extend(std::str::from_utf8(pre_token).unwrap_or_default().chars());

@@ -1,11 +1,11 @@
-//! What the bytes of a block belong to, one bit a byte.
+//! Bit masks of a block of 64 bytes: which bytes belong to which class of characters.
 
 use super::super::char_classes::{CharClasses, LETTER, NUMBER, SPACE};
 
-/// 64 bytes of a text; bits behind its end are those of [`Block::end`].
+/// Masks of 64 bytes of a text; bits after the end of the text are set in [`Block::end`].
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Block {
-    /// Where the block starts in the text.
+    /// Offset of the block in the text.
     pub(super) at: usize,
     pub(super) letter: u64,
     pub(super) number: u64,
@@ -15,16 +15,16 @@ pub(super) struct Block {
     /// CR and LF.
     pub(super) newline: u64,
     pub(super) apostrophe: u64,
-    /// First bytes of characters of several, and their other bytes.
+    /// First bytes of characters of several bytes, and continuation bytes.
     pub(super) lead: u64,
     pub(super) inside: u64,
     /// BLOOM's delimiters.
     pub(super) delimiter: u64,
-    /// Behind the end of the text.
+    /// After the end of the text.
     pub(super) end: u64,
 }
 
-/// Makes the blocks of a text, one after the other.
+/// Builds the blocks of a text, in order.
 pub(super) struct Blocks<'text> {
     pub(super) text: &'text [u8],
     classes: &'static CharClasses,
@@ -38,7 +38,7 @@ impl<'text> Blocks<'text> {
         Self { text, classes: CharClasses::get(), rest: 0, rest_class: 0 }
     }
 
-    /// The bytes at `at`, and bits of those behind the end.
+    /// The bytes at `at`, and the mask of those after the end.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     pub(super) fn bytes(&self, at: usize) -> ([u8; 64], u64) {
@@ -51,7 +51,7 @@ impl<'text> Blocks<'text> {
         (bytes, u64::MAX << rest.len())
     }
 
-    /// The block at `at` with classes of characters.
+    /// The block at `at`, with classes of characters.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     pub(super) fn class_block(&mut self, at: usize) -> Block {
@@ -90,7 +90,7 @@ impl<'text> Blocks<'text> {
         }
     }
 
-    /// Adds what is left of the last block, and characters of two bytes.
+    /// Adds the rest of the last block's last character, and characters of two bytes.
     fn add_two(&mut self, block: &mut Block, mut leads: u64, inside: u64) {
         (block.lead, block.inside) = (leads, inside);
         if self.rest > 0 {
@@ -116,7 +116,7 @@ impl<'text> Blocks<'text> {
         }
     }
 
-    /// Adds the characters of more than two bytes.
+    /// Adds characters of more than two bytes.
     fn add_longer(&mut self, block: &mut Block, mut leads: u64) {
         block.lead |= leads;
         let text = &self.text[block.at..];
@@ -133,7 +133,7 @@ impl<'text> Blocks<'text> {
         }
     }
 
-    /// The class of the character of several bytes at `at`.
+    /// The class of the multi-byte character at `at`.
     #[inline(never)]
     fn class_at(&self, at: usize) -> u8 {
         let low = |at: usize| u32::from(self.text[at] & 0x3f);
@@ -155,7 +155,7 @@ fn add(block: &mut Block, class: u8, bits: u64) {
     }
 }
 
-/// One bit for each byte that is of a kind.
+/// The mask of the bytes of a kind.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "a handful of instructions, for each block several times")]
 pub(super) fn bits(bytes: &[u8; 64], is_kind: impl Fn(u8) -> bool) -> u64 {
@@ -163,7 +163,7 @@ pub(super) fn bits(bytes: &[u8; 64], is_kind: impl Fn(u8) -> bool) -> u64 {
     gather(&flags)
 }
 
-/// The highest bit of each byte.
+/// Gathers the highest bit of each byte.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "a handful of instructions, for each block several times")]
@@ -172,19 +172,19 @@ fn gather(flags: &[u8; 64]) -> u64 {
     let mut bits = 0;
     for (part, flags) in flags.as_chunks::<16>().0.iter().enumerate() {
         #[allow(unsafe_code, reason = "there is no safe way to load them")]
-        // SAFETY: 16 bytes are read from an array of 16, and every processor of this kind can.
+        // SAFETY: 16 bytes are read from an array of 16, and every x86-64 processor has SSE2.
         let sixteen = unsafe { _mm_movemask_epi8(_mm_loadu_si128(flags.as_ptr().cast())) };
         bits |= u64::from(sixteen.cast_unsigned()) << (16 * part);
     }
     bits
 }
 
-/// The highest bit of each byte.
+/// Gathers the highest bit of each byte.
 #[cfg(not(target_arch = "x86_64"))]
 fn gather(flags: &[u8; 64]) -> u64 {
     let mut bits = 0;
     for (part, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
-        // Gathers the lowest bits of eight bytes in the highest byte.
+        // Multiplication gathers the lowest bits of eight bytes in the highest byte.
         let ones = u64::from_le_bytes(*eight) & 0x0101_0101_0101_0101;
         bits |= ones.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * part);
     }
@@ -198,19 +198,19 @@ impl Block {
     }
 }
 
-/// The bits of a kind one byte later: bit i tells about byte i - 1.
+/// A mask shifted one byte later: bit i is that of byte i - 1.
 #[inline]
 pub(super) fn before(last: u64, bits: u64) -> u64 {
     bits << 1 | last >> 63
 }
 
-/// The bits of a kind one byte earlier: bit i tells about byte i + 1.
+/// A mask shifted one byte earlier: bit i is that of byte i + 1.
 #[inline]
 pub(super) fn behind(bits: u64, next: u64) -> u64 {
     bits >> 1 | next << 63
 }
 
-/// Where runs of a kind start.
+/// Where runs start.
 #[inline]
 pub(super) fn run_starts(last: u64, bits: u64) -> u64 {
     bits & !before(last, bits)

@@ -1,9 +1,9 @@
-//! BLOOM's pre-tokens: everything between its 39 delimiters, with one space in front; and everything between such pre-tokens.
+//! BLOOM's pre-tokens: runs between its 39 delimiters, with one space in front; and runs of delimiters.
 
 use super::Rule;
 use super::blocks::{Block, Blocks, before, behind, bits, run_starts};
 
-/// The rule has no state.
+/// The rule, which has no state.
 pub(super) struct Bloom;
 
 impl Rule for Bloom {
@@ -46,7 +46,7 @@ impl Rule for Bloom {
         let last_inside = if block.at == 0 { 0 } else { !last.delimiter };
         let starts = run_starts_of(last_inside, block);
         let next_starts = run_starts_of(!(block.delimiter | block.end), next);
-        // A space in front of a pre-token belongs to it.
+        // A space in front of a run belongs to it.
         let takes_space = starts & before(last.blank, block.blank);
         let next_takes_space = next_starts & before(block.blank, next.blank);
         (starts & !takes_space)
@@ -55,7 +55,7 @@ impl Rule for Bloom {
     }
 }
 
-/// Bytes of the delimiter that a text starts with, if it is one of several bytes.
+/// Bytes of the delimiter that a text starts with; 0 if it is not a multi-byte delimiter.
 fn delimiter_size(text: &[u8]) -> usize {
     match text {
         [0xc2, 0x85 | 0xa0, ..] | [0xd8, 0x8c, ..] | [0xdb, 0x94, ..] => 2,

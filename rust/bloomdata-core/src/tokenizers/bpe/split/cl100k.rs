@@ -1,23 +1,23 @@
-//! Pre-tokens of cl100k and its like (Llama-3, Qwen2): letters with any one character in front, so many digits, runs of
-//! anything else with a space in front and line ends behind, lines' ends with the white space before them, white space
-//! without its last character.
+//! Pre-tokens of cl100k and similar patterns (Llama-3, Qwen2): letters with any one character in front; up
+//! to a number of digits; runs of other characters with a space in front and line ends after them; line
+//! ends with the white space before them; white space without its last character.
 
 use super::Rule;
 use super::blocks::{Block, before, run_starts};
 use super::gpt2::last_spaces;
 
-/// What a block leaves to the next.
+/// State that a block passes on to the next.
 pub(super) struct Cl100k {
     digits: usize,
-    /// Digits of the pre-token that the block ended in.
+    /// Digits so far in the pre-token that the block ended in.
     count: usize,
     /// Whether line ends at the start of the block belong to the pre-token before.
     takes_newlines: bool,
-    /// Whether the first white space of the block goes on with that of the block before.
+    /// Whether white space at the start of the block continues that of the block before.
     in_spaces: bool,
-    /// Whether the block ended in the first character of a run of others that no space stands in front of.
+    /// Whether the block ended in the first character of a run of others that has no space in front.
     in_first: bool,
-    /// Starts that an ending in the block before made.
+    /// Starts in this block that come from a contraction in the block before.
     made: u64,
 }
 
@@ -26,17 +26,17 @@ impl Cl100k {
         Self { digits, count: 0, takes_newlines: false, in_spaces: false, in_first: false, made: 0 }
     }
 
-    /// Line ends right behind a run of others.
+    /// Line ends right after a run of others.
     #[inline]
     fn taken_newlines(&mut self, last_other: u64, block: &Block) -> u64 {
         let first = block.newline & (before(last_other, block.other()) | u64::from(self.takes_newlines));
-        // Adding the first of a run to the run clears the run.
+        // Adding the first bit of a run to the run clears the run.
         let (sum, goes_on) = block.newline.overflowing_add(first);
         self.takes_newlines = goes_on;
         block.newline & !sum
     }
 
-    /// White space behind the last line end of a run of white space.
+    /// White space after the last line end of a run of white space.
     #[inline]
     fn after_lines(text: &str, last: &Block, block: &Block) -> u64 {
         let mut starts = 0;
@@ -57,7 +57,7 @@ impl Cl100k {
         starts
     }
 
-    /// Numbers, cut after so many digits.
+    /// Numbers, split after the maximum number of digits.
     #[inline]
     fn numbers(&mut self, last: &Block, block: &Block) -> u64 {
         let mut each = block.number & !block.inside;
@@ -83,7 +83,7 @@ impl Cl100k {
         starts
     }
 
-    /// Bytes of those first characters of runs that no space stands in front of.
+    /// Bytes of the first characters of runs that have no space in front.
     #[inline]
     fn firsts(&mut self, runs: u64, block: &Block) -> u64 {
         let mut firsts = runs | (u64::from(self.in_first) & block.inside);
@@ -112,7 +112,8 @@ impl Rule for Cl100k {
             | Self::after_lines(text, last, block)
             | (last_spaces(text, block, next) & !block.newline)
             | std::mem::take(&mut self.made);
-        // Letters take one character in front of them: white space that ends no line, or the only one of a run.
+        // Letters take one character in front of them: white space other than line ends, or the first
+        // character of a run.
         let in_front = before(last.space & !last.newline, block.space & !block.newline)
             | firsts << 1
             | u64::from(self.in_first);
@@ -142,7 +143,7 @@ fn line_follows(text: &str) -> bool {
     spaces.any(|letter| matches!(letter, '\n' | '\r'))
 }
 
-/// Bytes of `s`, `t`, `re`, `ve`, `m`, `ll` or `d` in any case; the long s is one, too.
+/// Bytes of `s`, `t`, `re`, `ve`, `m`, `ll` or `d` in any case, including the long s.
 fn ending_size(text: &[u8]) -> Option<u32> {
     match text {
         [b's' | b'S' | b't' | b'T' | b'm' | b'M' | b'd' | b'D', ..] => Some(1),

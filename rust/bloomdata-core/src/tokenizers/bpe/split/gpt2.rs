@@ -1,10 +1,10 @@
-//! GPT-2's pre-tokens: runs of letters, of numbers or of anything else, each with one space in front; English endings; white
-//! space without its last character.
+//! GPT-2's pre-tokens: runs of letters, numbers or other characters, each with one space in front; English
+//! contractions; white space without its last character.
 
 use super::Rule;
 use super::blocks::{Block, before, behind, run_starts};
 
-/// Starts that an ending in the block before took away, and those that it made.
+/// Starts in this block that a contraction in the block before removed, and those that it added.
 #[derive(Default)]
 pub(super) struct Gpt2 {
     taken: u64,
@@ -33,7 +33,7 @@ impl Rule for Gpt2 {
                 [b'r' | b'v', b'e', ..] | [b'l', b'l', ..] => 3,
                 _ => continue,
             };
-            // The letter behind the apostrophe starts nothing, what is behind the ending does.
+            // The letter after the apostrophe starts nothing, what follows the contraction does.
             let (taken, made) = (2_u128 << at, 1_u128 << (at + size));
             let [low, high] = [made, made >> 64].map(low_bits);
             starts = starts & !low_bits(taken) | low;
@@ -49,7 +49,7 @@ fn low_bits(bits: u128) -> u64 {
     bits as u64
 }
 
-/// The last character of white space, where something follows.
+/// The last character of white space, if something follows.
 #[inline]
 pub(super) fn last_spaces(text: &str, block: &Block, next: &Block) -> u64 {
     let goes_on = block.space | block.end;
@@ -63,7 +63,7 @@ pub(super) fn last_spaces(text: &str, block: &Block, next: &Block) -> u64 {
     }
 }
 
-/// The same for characters of several bytes.
+/// The same for multi-byte characters.
 #[cold]
 fn last_longer(text: &str, block: &Block, mut longer: u64, next_goes_on: u64) -> u64 {
     let goes_on = u128::from(block.space | block.end) | u128::from(next_goes_on) << 64;

@@ -1,10 +1,13 @@
-//! Pre-tokens of a text, as the pattern of a tokenizer family cuts them, without a regex engine.
+//! Splits text into pre-tokens by the patterns of the common families, without a regex engine.
 //!
-//! Text is taken in blocks of 64 bytes. For each block one bit a byte says what the byte belongs to (a letter, white
-//! space, …), and where pre-tokens start follows from these bits by a few operations on 64 bytes at once.
+//! Text is processed in blocks of 64 bytes. For each block, bit masks tell which bytes belong to which
+//! class (letter, white space, …). The starts of pre-tokens follow from these masks by a few bitwise
+//! operations on 64 bytes at once.
 //!
-//! - [`blocks`]: the bits of a block.
-//! - [`bloom`], [`gpt2`], [`cl100k`]: where pre-tokens start.
+//! - [`blocks`]: the masks of a block.
+//! - [`bloom`]: the rule of BLOOM.
+//! - [`cl100k`]: the rule of cl100k, Llama-3 and Qwen2.
+//! - [`gpt2`]: the rule of GPT-2.
 
 mod blocks;
 mod bloom;
@@ -13,42 +16,43 @@ mod gpt2;
 
 use blocks::{Block, Blocks};
 
-/// BLOOM's pattern. Under the crate's regex engine the inner `[` opens a nested class: parentheses and bar are members
-/// of the class, brackets are not.
+/// BLOOM's pattern. The crate's regex engine reads the inner `[` as a nested set: parentheses and bar are
+/// members of the set, brackets are not.
 const BLOOM: &str = " ?[^(\\s|[.,!?…。，、।۔،])]+";
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// How a family cuts pre-tokens.
+/// The splitter of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Splitter {
-    /// BLOOM: pre-tokens between a few punctuation marks.
+    /// BLOOM: runs between a few punctuation marks.
     Bloom,
     /// GPT-2, and `ByteLevel` by itself.
     Gpt2,
-    /// Llama-3 and cl100k (three digits a pre-token), Qwen2 (one).
+    /// Llama-3 and cl100k (up to three digits per pre-token), Qwen2 (one).
     Cl100k {
-        /// Digits in a pre-token, at most.
+        /// Maximum number of digits in a pre-token.
         digits: usize,
     },
 }
 
-/// Where pre-tokens start in one block after the other.
+/// Finds the starts of pre-tokens, block by block.
 trait Rule {
-    /// The block at `at`, with the bits that the rule needs.
+    /// The block at `at`, with the masks that the rule needs.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     fn block(blocks: &mut Blocks<'_>, at: usize) -> Block {
         blocks.class_block(at)
     }
 
-    /// One bit for each byte of `block` that starts a pre-token. `last` is the block before, `next` the one behind.
+    /// The mask of bytes of `block` that start a pre-token. `last` is the block before, `next` the one
+    /// after.
     fn starts(&mut self, text: &str, last: &Block, block: &Block, next: &Block) -> u64;
 }
 
 impl Splitter {
-    /// The splitter that does exactly what a pattern does.
+    /// The splitter that is equivalent to a pattern.
     pub(super) fn of_pattern(pattern: &str) -> Option<Self> {
         match pattern {
             BLOOM => Some(Self::Bloom),
@@ -59,7 +63,7 @@ impl Splitter {
         }
     }
 
-    /// Visits where all pre-tokens of a text start and end, in order; together they are the text.
+    /// Visits start and end of all pre-tokens in order; together they cover the text.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "`visit` is the hottest call of all")]
     pub(super) fn split(self, text: &str, visit: impl FnMut(usize, usize)) {
@@ -77,7 +81,7 @@ fn each_pre_token<R: Rule>(text: &str, rule: R, visit: impl FnMut(usize, usize))
     #[cfg(target_arch = "x86_64")]
     if super::has_avx2() {
         #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
-        // SAFETY: the machine was just asked.
+        // SAFETY: the features were detected just before.
         return unsafe { each_pre_token_avx2(text, rule, visit) };
     }
     each_pre_token_of(text, rule, visit);
@@ -99,7 +103,7 @@ fn each_pre_token_of<R: Rule>(text: &str, mut rule: R, mut visit: impl FnMut(usi
         let next = R::block(&mut blocks, start + 64);
         let mut starts = rule.starts(text, &last, &block, &next) & !block.end;
         if start == 0 {
-            // The first pre-token's is no boundary.
+            // The start of the text is not a boundary.
             starts &= !1;
         }
         while starts != 0 {
@@ -121,7 +125,7 @@ mod tests {
     use proptest::prelude::*;
     use tokenizers::utils::SysRegex;
 
-    /// What the crate's regex engine cuts, with what is between two matches as a pre-token of its own.
+    /// What the crate's regex engine matches, with the text between matches as further pre-tokens.
     fn by_regex(regex: &SysRegex, text: &str) -> Vec<String> {
         let (mut pre_tokens, mut from) = (Vec::new(), 0);
         for (start, end) in regex.find_iter(text) {
