@@ -159,11 +159,11 @@ REFUSED = {
         EACH + "{{ m.role }}:{% if loop.last %}!{% endif %}{{ m.content }}\n{% endfor %}",
         CHAT,
     ),
-    "what asks for message 1 is not": (
+    "generation prompt for message 1 is not": (
         EACH + "{{ m.role }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant>{% endif %}",
         CHAT,
     ),
-    "other messages say": (
+    "content of other messages": (
         EACH
         + "{{ m.role }}:{{ m.content }}{% if loop.index0 %} to {{ messages[loop.index0 - 1].content }}{% endif %}\n{% endfor %}",  # noqa: E501
         CHAT,

@@ -114,12 +114,12 @@ def test_values_nested_without_end_do_not_end_the_program(template, record):
 
 WRONG = {
     '{"messages": []}': "without messages",
-    '{"messages": 1}': "no list of messages",
+    '{"messages": 1}': "expected a list of messages",
     '{"text": ""}': "messages",
-    '{"messages": [1]}': "message 0 is no object",
+    '{"messages": [1]}': "message 0: expected an object",
     '{"messages": [{"content": ""}]}': "message 0 has no role",
     '{"messages": [{"role": 1, "content": ""}]}': "message 0 has no role",
-    '{"messages": [{"role": "user", "content": "\\ud800"}]}': "message 0 cannot be read: a text is no Unicode",
+    '{"messages": [{"role": "user", "content": "\\ud800"}]}': "message 0 cannot be read: a string is not valid Unicode",
 }
 
 

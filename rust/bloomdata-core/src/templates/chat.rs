@@ -79,20 +79,20 @@ impl<'record> Chat<'record> {
     fn read_one_by_one(&mut self, messages: &'record str, keys: &ChatKeys) -> Result<(), BadRecord> {
         if !messages.starts_with('[') {
             let name = keys.0[0].name();
-            return Err(BadRecord::WrongForm(format!("{name:?} is no list of messages")));
+            return Err(BadRecord::WrongForm(format!("{name:?}: expected a list of messages")));
         }
         let messages = list(messages)?;
         if messages.is_empty() {
             return Err(BadRecord::WrongForm("a conversation without messages".into()));
         }
         for (number, raw) in messages.into_iter().enumerate() {
-            let bad = |what: &str| Err(BadRecord::WrongForm(format!("message {number} {what}")));
+            let bad = |what: &str| Err(BadRecord::WrongForm(format!("message {number}{what}")));
             if !raw.starts_with('{') {
-                return bad("is no object");
+                return bad(": expected an object");
             }
             match serde_json::from_str::<Message<'record>>(raw) {
                 Ok(message) => self.push(number, message)?,
-                Err(error) => return bad(&format!("cannot be read: {error}")),
+                Err(error) => return bad(&format!(" cannot be read: {error}")),
             }
         }
         Ok(())
@@ -273,6 +273,7 @@ fn text<E: serde::de::Error>(raw: &RawValue) -> Result<Option<Cow<'_, str>>, E> 
         return Ok(Some(inner.into()));
     }
     // Half of a pair is JSON, but no text.
-    let text = serde_json::from_str::<Text<'_>>(raw).map_err(|_| E::custom("a text is no Unicode"))?;
+    let text =
+        serde_json::from_str::<Text<'_>>(raw).map_err(|_| E::custom("a string is not valid Unicode"))?;
     Ok(Some(text.0))
 }

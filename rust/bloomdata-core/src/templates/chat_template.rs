@@ -43,11 +43,11 @@ impl TemplateOptions {
         let source = builtin.map_or(self.template.as_str(), |builtin| builtin.source);
         if builtin.is_none() && !source.contains(['{', '\n']) {
             let names: Vec<&str> = builtin::BUILTIN.iter().map(|builtin| builtin.name).collect();
-            return Err(bad(format!("{source:?} is none of {names:?}, and no Jinja template")));
+            return Err(bad(format!("expected one of {names:?} or a Jinja template, found {source:?}")));
         }
         for name in builtin.map_or(&[][..], |builtin| builtin.needs) {
             if !self.template_variables.contains_key(*name) {
-                return Err(bad(format!("{:?} needs {name}, which is not known here", self.template)));
+                return Err(bad(format!("{:?} needs the variable {name}", self.template)));
             }
         }
         let now = self.template_date.as_deref().map(date).transpose()?;
@@ -107,12 +107,11 @@ impl ChatTemplate {
     /// it, too.
     pub fn render_trained(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
         if chat.holds_marks() {
-            let reason = "a text holds one of U+FDD1 to U+FDD4, which are reserved and used as marks";
+            let reason = "a text contains one of U+FDD1 to U+FDD4, which are reserved as markers";
             return Err(BadRecord::Template(reason.into()));
         }
         if chat.roles.len() > MAX_MESSAGES {
-            let reason =
-                format!("{} messages: more than {MAX_MESSAGES} are no conversation", chat.roles.len());
+            let reason = format!("{} messages: more than {MAX_MESSAGES} are not supported", chat.roles.len());
             return Err(BadRecord::Template(reason));
         }
         let mut rendered = self.spans(chat)?;
@@ -127,7 +126,7 @@ impl ChatTemplate {
         let reason = match trained {
             0 => "nothing in it is trained on",
             all if all == rendered.text.len() => {
-                "everything in it is trained on: the template tells no roles apart"
+                "everything in it is trained on: the template does not distinguish roles"
             }
             _ => return Ok(rendered),
         };
@@ -187,7 +186,7 @@ impl ChatTemplate {
             // Blocks of the messages before are those of the conversation that ends there.
             let (_, before) = render(&first(&input, last).map_err(BadRecord::Template)?)?;
             if trained.get(..before.len()) != Some(&before[..]) {
-                let reason = "its generation blocks are others when the conversation goes on";
+                let reason = "its generation blocks change when the conversation continues";
                 return Err(BadRecord::Template(reason.into()));
             }
             trained.drain(..before.len());
@@ -198,6 +197,9 @@ impl ChatTemplate {
 
 fn date(text: &str) -> Result<NaiveDateTime> {
     NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").map_err(|_| {
-        Error::config("template_date", format!("{text:?} is not of the form 2026-01-31T00:00:00"))
+        Error::config(
+            "template_date",
+            format!("expected a date and time such as 2026-01-31T00:00:00, found {text:?}"),
+        )
     })
 }

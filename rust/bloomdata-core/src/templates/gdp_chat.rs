@@ -75,7 +75,7 @@ impl GdpChat {
         let prefix =
             marks.first().and_then(|first| text.split_once(first.as_str())).map_or("", |(before, _)| before);
         if prefix.is_empty() {
-            return Err("nothing stands before the first prompt, so that turns end nowhere".into());
+            return Err("the template puts nothing before the first prompt, so that turns end nowhere".into());
         }
         let mut turns: Vec<Turn> = vec![<[_; 2]>::default()];
         let mut in_completion = false;

@@ -145,10 +145,10 @@ impl Plan {
             let number =
                 behind.split_once(CLOSE).and_then(|(number, rest)| Some((number.parse().ok()?, rest)));
             let Some((message, behind)) = number.filter(|&(message, _)| message < num_messages) else {
-                return Err("the template takes messages apart".into());
+                return Err("the template splits messages".into());
             };
             if trained_on.is_some_and(|own| own != message) {
-                return Err(format!("what message {message} says stands in an answer"));
+                return Err(format!("content of message {message} is in an answer"));
             }
             let fixed = rest[..open].strip_suffix(PAD);
             self.fix(fixed.unwrap_or(&rest[..open]), trained);

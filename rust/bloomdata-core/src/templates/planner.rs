@@ -119,14 +119,14 @@ impl Planner {
         if !self.is_builtin {
             match chat.beside() {
                 Ok((tools, documents)) => (beside.tools, beside.documents) = (tools, documents),
-                Err(_) => return Planned::none("what stands beside messages cannot be read"),
+                Err(_) => return Planned::none("tools or documents cannot be parsed"),
             }
             if chat.has_plain_messages && !self.jinja.has_generation() {
                 conditions = self.conditions(chat);
             }
         }
         if !self.is_builtin && !chat.is_plain && conditions.is_none() {
-            return Planned::none("what stands beside messages is not known to be used as it is");
+            return Planned::none("no proof for tools, documents or further fields of messages");
         }
         let roles: Vec<&str> = chat.roles.iter().map(AsRef::as_ref).collect();
         let render = |messages: &[(&str, &str)], asking: bool| {

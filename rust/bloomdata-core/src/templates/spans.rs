@@ -71,7 +71,7 @@ impl Question<'_> {
         let (before, asking) = (render(false)?, render(true)?);
         let probe = self.prefixes.probe(message)?;
         let Some(mark) = find_marker(&probe, message) else {
-            return Err(format!("message {message} is not in the text as it was given"));
+            return Err(format!("message {message} is not in the text verbatim"));
         };
         let start = if asking == before {
             // Without a prompt, all that stands in front of what is said.
@@ -84,15 +84,17 @@ impl Question<'_> {
                 return Err(differs(message));
             }
             if !with.starts_with(front) {
-                return Err(format!("what stands in front of message {message} depends on what it says"));
+                return Err(format!("the text in front of message {message} depends on its content"));
             }
             front.len()
         } else {
             if !with.starts_with(&asking) {
-                return Err(format!("what asks for message {message} is not what stands in front of it"));
+                return Err(format!(
+                    "the generation prompt for message {message} is not the text in front of it"
+                ));
             }
             if !probe.starts_with(&asking) || mark.start < asking.len() {
-                return Err(format!("message {message} begins in front of what asks for it"));
+                return Err(format!("message {message} starts within its generation prompt"));
             }
             asking.len()
         };
@@ -121,7 +123,7 @@ impl Question<'_> {
         if with.starts_with(&before) && !with[before.len()..].contains(OPEN) {
             return Ok(());
         }
-        Err(format!("what other messages say stands in or behind message {message}"))
+        Err(format!("content of other messages is in message {message} or after it"))
     }
 
     /// Where an answer ends in the text behind its content: with the first token that ends, else with the last letter.

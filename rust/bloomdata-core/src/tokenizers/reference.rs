@@ -57,7 +57,7 @@ impl ReferenceTokenizer {
     /// Calls the crate and reports its errors and panics as errors of the tokenizer.
     fn run<T>(&self, call: impl FnOnce(&tokenizers::Tokenizer) -> tokenizers::Result<T>) -> Result<T> {
         let refused =
-            |reason: &str| Error::config("tokenizer", format!("{} cannot go on: {reason}", self.backend()));
+            |reason: &str| Error::config("tokenizer", format!("{} failed: {reason}", self.backend()));
         catch_unwind(AssertUnwindSafe(|| call(&self.inner)))
             .map_err(|_| refused("it panicked"))?
             .map_err(|error| refused(&error.to_string()))

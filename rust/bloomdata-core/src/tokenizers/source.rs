@@ -61,7 +61,7 @@ impl Source {
         }
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| {
-            Error::corrupt(&self.file, 0, format!("truncation cannot be switched off: {error}"))
+            Error::corrupt(&self.file, 0, format!("truncation cannot be disabled: {error}"))
         })?;
         Ok(inner)
     }
@@ -72,7 +72,7 @@ impl Source {
         // UTF-8.
         let reason = reason.to_string().into_bytes();
         let reason = String::from_utf8_lossy(&reason);
-        Error::corrupt(&self.file, 0, format!("not a tokenizer that can be loaded: {reason}"))
+        Error::corrupt(&self.file, 0, format!("cannot be loaded as a tokenizer: {reason}"))
     }
 
     /// The ids that mark documents, or why they are unknown.

@@ -25,7 +25,7 @@ pub(super) fn python_str(value: &Value) -> Result<String, Error> {
 fn repr(value: &Value, out: &mut Text, depth: usize) -> Result<(), Error> {
     out.fits()?;
     if depth > MAX_DEPTH {
-        return Err(Error::new(ErrorKind::InvalidOperation, "nested too deep"));
+        return Err(Error::new(ErrorKind::InvalidOperation, "nested too deeply"));
     }
     match value.kind() {
         ValueKind::None => out.push_str("None"),

@@ -15,7 +15,9 @@ pub(super) fn to_json(value: &Value, ensure_ascii: Option<Value>, options: Kwarg
         None => None,
         Some(list) => match <[String; 2]>::try_from(list) {
             Ok([item, key]) => Some((item, key)),
-            Err(_) => return Err(Error::new(ErrorKind::InvalidOperation, "separators are two")),
+            Err(_) => {
+                return Err(Error::new(ErrorKind::InvalidOperation, "separators: expected two strings"));
+            }
         },
     };
     let ascii = match ensure_ascii {
@@ -26,8 +28,9 @@ pub(super) fn to_json(value: &Value, ensure_ascii: Option<Value>, options: Kwarg
     options.assert_all_used()?;
     let indent = match indent {
         Some(indent) if indent.kind() == ValueKind::Number => {
-            let spaces =
-                usize::try_from(indent).map_err(|_| Error::new(ErrorKind::InvalidOperation, "indent"))?;
+            let spaces = usize::try_from(indent).map_err(|_| {
+                Error::new(ErrorKind::InvalidOperation, "indent: expected a whole number, at least 0")
+            })?;
             Some(" ".repeat(spaces.min(1 << 10)))
         }
         Some(indent) => indent.as_str().map(str::to_owned),
@@ -90,7 +93,7 @@ impl JsonWriter {
         mut write: impl FnMut(&mut Self, Value) -> Result<(), Error>,
     ) -> Result<(), Error> {
         if self.depth > MAX_DEPTH {
-            return Err(Error::new(ErrorKind::BadSerialization, "nested too deep"));
+            return Err(Error::new(ErrorKind::BadSerialization, "nested too deeply"));
         }
         self.out.push(open);
         self.depth += 1;

@@ -45,8 +45,7 @@ fn block(statements: &[Stmt<'_>], inside: Option<&str>) -> Result<(), String> {
 fn refuse(jump: &str, line: u16, inside: Option<&str>) -> Result<(), String> {
     match inside {
         Some(inside) => Err(format!(
-            "chat template, line {line}: {{% {jump} %}} inside of {inside} leaves it in its middle, which is not \
-             supported here; use {{% if %}}"
+            "chat template, line {line}: {{% {jump} %}} inside of {inside} is not supported; use {{% if %}}"
         )),
         None => Ok(()),
     }

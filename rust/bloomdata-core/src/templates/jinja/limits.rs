@@ -88,7 +88,7 @@ pub(super) fn show(value: &Value, out: &mut Text) -> Result<(), Error> {
         Some(text) => out.push_str(text),
         None if fmt::write(out, format_args!("{value}")).is_err() => {
             out.fits()?;
-            return Err(Error::new(ErrorKind::InvalidOperation, "it has no text"));
+            return Err(Error::new(ErrorKind::InvalidOperation, "the value cannot be displayed"));
         }
         None => {}
     }

@@ -173,7 +173,7 @@ fn safely<T>(work: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, St
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     match done {
         Ok(done) => done.map_err(|error| explain(&error)),
-        Err(_) => Err("chat template: the interpreter gave up on it".into()),
+        Err(_) => Err("chat template: the interpreter panicked".into()),
     }
 }
 
@@ -195,8 +195,9 @@ fn syntax() -> Result<SyntaxConfig, String> {
 fn deep<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         let reader = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
-        let reader = reader.map_err(|error| format!("chat template: no thread to read it: {error}"))?;
-        reader.join().unwrap_or_else(|_| Err("chat template: it cannot be read".into()))
+        let reader =
+            reader.map_err(|error| format!("chat template: cannot start a thread to parse it: {error}"))?;
+        reader.join().unwrap_or_else(|_| Err("chat template: it cannot be parsed".into()))
     })
 }
 

@@ -64,14 +64,14 @@ pub(super) fn extend(environment: &mut Environment<'_>, now: Option<NaiveDateTim
     });
     environment.add_function("strftime_now", move |format: &str| -> Result<String, Error> {
         let now = now.ok_or_else(|| {
-            let reason = "the template asks for today's date: say which by template_date";
+            let reason = "strftime_now: the option template_date is not set";
             Error::new(ErrorKind::InvalidOperation, reason)
         })?;
         let mut text = Text::default();
         let written = write!(text, "{}", now.format(format));
         text.fits()?;
         written.map_err(|_| {
-            Error::new(ErrorKind::InvalidOperation, format!("{format:?} is no format of dates"))
+            Error::new(ErrorKind::InvalidOperation, format!("strftime_now: {format:?} is not a date format"))
         })?;
         text.finish()
     });
@@ -220,7 +220,7 @@ fn sum(
 ) -> Result<Value, Error> {
     let first = if start.is_some() { start.clone() } else { named.get("start")? };
     if first.is_some_and(|first| first.as_str().is_some() || first.is_tuple()) {
-        return Err(refused("sum takes numbers or lists"));
+        return Err(refused("sum: expected numbers or lists"));
     }
     filters::sum(state, values, attribute, start, named)
 }
@@ -233,7 +233,7 @@ fn int(value: &Value, default: Option<Value>, base: Option<u32>) -> Result<Value
         whole.parse::<i128>().ok().map(Value::from)
     };
     Ok(match value.kind() {
-        ValueKind::Undefined => return Err(refused("int of what is undefined")),
+        ValueKind::Undefined => return Err(refused("int: the value is undefined")),
         ValueKind::Bool => Some(Value::from(u8::from(value.is_true()))),
         ValueKind::Number if value.is_integer() => Some(value.clone()),
         ValueKind::Number => f64::try_from(value.clone()).ok().and_then(truncated),
@@ -250,7 +250,7 @@ fn int(value: &Value, default: Option<Value>, base: Option<u32>) -> Result<Value
 /// A float, or `default`.
 fn float(value: &Value, default: Option<Value>) -> Result<Value, Error> {
     Ok(match value.kind() {
-        ValueKind::Undefined => return Err(refused("float of what is undefined")),
+        ValueKind::Undefined => return Err(refused("float: the value is undefined")),
         ValueKind::Bool => Some(if value.is_true() { 1.0 } else { 0.0 }),
         ValueKind::Number => f64::try_from(value.clone()).ok(),
         ValueKind::String => text::float(value.as_str().unwrap_or_default()),
@@ -289,7 +289,7 @@ fn more(
             named.assert_all_used()?;
             let separator = match &separator {
                 Some(value) if !value.is_none() => {
-                    Some(value.as_str().ok_or_else(|| refused("a separator is a string"))?)
+                    Some(value.as_str().ok_or_else(|| refused("expected a string as separator"))?)
                 }
                 _ => None,
             };
@@ -320,7 +320,7 @@ fn more(
             for (at, item) in items(state, &list)?.enumerate() {
                 let item = item?;
                 out.push_str(if at > 0 { text } else { "" });
-                out.push_str(item.as_str().ok_or_else(|| refused("join takes strings"))?);
+                out.push_str(item.as_str().ok_or_else(|| refused("join: expected strings"))?);
                 out.fits()?;
             }
             out.finish().map(Value::from)

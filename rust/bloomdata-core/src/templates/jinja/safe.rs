@@ -18,8 +18,8 @@ pub(super) fn check(source: &str) -> Result<(), String> {
         let inside = plain.trim_matches(['-', '+']);
         if inside.contains('+') && inside.split('|').skip(1).any(is_safe) {
             return Err(format!(
-                "chat template: {:?} adds to what is `safe`, of which Jinja2 escapes the HTML; use `~`, or leave out \
-                 `safe`",
+                "chat template: {:?} adds to a `safe` string, for which Jinja2 escapes HTML; use `~`, or leave \
+                 out `safe`",
                 inner.trim()
             ));
         }

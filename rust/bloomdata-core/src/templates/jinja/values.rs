@@ -19,7 +19,7 @@ pub fn value_of(json: &str) -> Result<Value, serde_json::Error> {
     let value = Seed(&is_large).deserialize(&mut parser)?;
     parser.end()?;
     if is_large.get() && has_long_number(json) {
-        return Err(serde_json::Error::custom("a whole number that 64 bits do not hold"));
+        return Err(serde_json::Error::custom("a whole number does not fit 64 bits"));
     }
     Ok(value)
 }

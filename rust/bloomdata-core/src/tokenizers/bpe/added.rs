@@ -27,7 +27,7 @@ impl Finder {
         let mut texts: Vec<&str> = tokens.iter().map(|(_, token)| token.content.as_str()).collect();
         texts.sort_unstable();
         if let Some([text, ..]) = texts.windows(2).find(|two| two[0] == two[1]) {
-            return Err(format!("the added token {text:?} stands twice in it"));
+            return Err(format!("the added token {text:?} is listed twice"));
         }
         if texts[0].is_empty() {
             return Err("an added token is empty once it is normalized".into());

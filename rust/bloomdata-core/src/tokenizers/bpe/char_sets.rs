@@ -25,7 +25,7 @@ impl CharSets {
     /// Too many sets, or one that the engine rejects.
     pub(super) fn new(sets: &[String]) -> Result<Self, String> {
         if sets.len() > MAX {
-            return Err(format!("it has more than {MAX} different sets of characters"));
+            return Err(format!("it has more than {MAX} different character sets"));
         }
         let all = every_character();
         let mut bits = vec![0_u64; char::MAX as usize + 1];

@@ -84,15 +84,15 @@ impl Definition {
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
         // Serde would accept the fields as an array, too.
         if !json.trim_ascii_start().starts_with(b"{") {
-            return Err("it is no JSON object".into());
+            return Err("it is not a JSON object".into());
         }
         let file: File = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         if file.version != version() {
-            return Err(format!("its version is {:?}", file.version));
+            return Err(format!("its version is {:?}, expected {:?}", file.version, version()));
         }
         let kind: Kind = serde_json::from_str(file.model.get()).map_err(|error| error.to_string())?;
         if kind.name != bpe() {
-            return Err(format!("its model is {:?}", kind.name));
+            return Err(format!("its model is {:?}, expected {:?}", kind.name, bpe()));
         }
         let normalizer = Normalizer::parse(&understood(&file.normalizer)?)?;
         let pre_tokenizer = PreTokenizer::parse(&understood(&file.pre_tokenizer)?)?;
@@ -107,7 +107,9 @@ impl Definition {
             _ => vocabulary.added().any(|(_, token)| token.normalized),
         };
         if pre_tokenizer.ask_for_start() && may_move {
-            return Err("its normalizer may move what its Metaspace asks for: the start of the text".into());
+            return Err(
+                "its normalizer may move the start of the text, on which its Metaspace depends".into()
+            );
         }
         let mut model = match pre_tokenizer {
             PreTokenizer::Sequence(_) => Model::of_bytes(&model)?,

@@ -57,7 +57,7 @@ pub(super) fn read(json: &str) -> Result<File<'_>, String> {
     let mut file: File = serde_json::from_str(json).map_err(|error| error.to_string())?;
     let num_texts = file.merges.iter().filter(|merge| matches!(merge, Merge::Text(_))).count();
     if num_texts != 0 && num_texts != file.merges.len() {
-        return Err("some of its merges are texts, others are pairs".into());
+        return Err("some of its merges are strings, others are pairs".into());
     }
     // The crate takes such a merge for the header of a merges file.
     file.merges.retain(|merge| !matches!(merge, Merge::Text(text) if text.starts_with("#version")));
@@ -71,7 +71,7 @@ pub(super) fn read(json: &str) -> Result<File<'_>, String> {
     let mut ids: Vec<u32> = file.vocab.values().copied().collect();
     ids.sort_unstable();
     if ids.windows(2).any(|two| two[0] == two[1]) {
-        return Err("two of its tokens have one id".into());
+        return Err("two of its tokens share an id".into());
     }
     // Tables have an entry for every id.
     if let Some(&highest) = ids.last().filter(|&&id| id as usize > 4 * ids.len() + (1 << 20)) {
@@ -86,7 +86,7 @@ impl Merge<'_> {
             Self::Pair(left, right) => Some((&**left, &**right)),
             Self::Text(text) => text.split_once(' ').filter(|(_, right)| !right.contains(' ')),
         };
-        pair.ok_or_else(|| "a merge is not two tokens".into())
+        pair.ok_or_else(|| "a merge is not a pair of tokens".into())
     }
 }
 
@@ -154,7 +154,7 @@ impl<'json> Visitor<'json> for MergeVisitor {
     type Value = Merge<'json>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a merge: two tokens")
+        formatter.write_str("a merge, which is a pair of tokens")
     }
 
     fn visit_borrowed_str<E: Error>(self, text: &'json str) -> Result<Self::Value, E> {
@@ -169,7 +169,7 @@ impl<'json> Visitor<'json> for MergeVisitor {
         let [left, right] = [list.next_element()?, list.next_element()?];
         match (left, right, list.next_element::<IgnoredAny>()?) {
             (Some(left), Some(right), None) => Ok(Merge::Pair(left, right)),
-            _ => Err(Error::custom("a merge is not two tokens")),
+            _ => Err(Error::custom("a merge is not a pair of tokens")),
         }
     }
 }

@@ -37,7 +37,7 @@ impl Metaspace {
     /// # Errors
     /// Why they are not supported here.
     pub(super) fn parse(list: &[Value]) -> Result<Self, String> {
-        let unknown = || "its pre-tokenizers are of a form that is not known".to_owned();
+        let unknown = || "its pre-tokenizers are not supported".to_owned();
         let json = list.first().ok_or_else(unknown)?;
         if json.is_null() {
             return Ok(Self { replacement: "\u{2581}".into(), prepend: None, splits: false, digits: None });
@@ -56,14 +56,14 @@ impl Metaspace {
             Some("always") => Prepend::Always,
             Some("first") => Prepend::First,
             Some("never") => Prepend::Never,
-            _ => return Err("its Metaspace is of a form that is not known".into()),
+            _ => return Err("its Metaspace has an unknown prepend_scheme".into()),
         };
         let splits = json.get("split").and_then(Value::as_bool).unwrap_or(true);
         match (text("type"), replacement) {
             (Some("Metaspace"), Some(replacement)) => {
                 Ok(Self { replacement: replacement.into(), prepend: Some(prepend), splits, digits })
             }
-            (kind, _) => Err(format!("its pre-tokenizer is {}", kind.unwrap_or("unknown"))),
+            (kind, _) => Err(format!("its pre-tokenizer {} is not supported", kind.unwrap_or("unknown"))),
         }
     }
 

@@ -16,7 +16,7 @@
 //! - [`pre_tokenizers`]: a sequence of pre-tokenizers that ends in bytes.
 //! - [`metaspace`]: pre-tokens of SentencePiece-like tokenizers.
 //! - [`split`]: the patterns of the common families, without a regex engine.
-//! - [`pattern`]: most other patterns, with [`char_sets`]: the character sets in them.
+//! - [`pattern`], [`pattern_parser`]: most other patterns, with [`char_sets`]: the character sets in them.
 //! - [`char_classes`], `char_class_ranges`: letters, numbers and white space, as the crate's regex engine
 //!   defines them.
 //! - [`model`]: pre-tokens to ids, with the cache in front of the merges.
@@ -46,6 +46,7 @@ mod new_pre_tokens;
 mod normalize;
 mod pairs;
 mod pattern;
+mod pattern_parser;
 mod pieces;
 mod post_processor;
 mod pre_tokenizer;

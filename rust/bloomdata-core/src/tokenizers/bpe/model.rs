@@ -42,7 +42,7 @@ impl Model {
     /// Why it is not supported here.
     pub(super) fn of_bytes(file: &File) -> Result<Self, String> {
         if file.byte_fallback {
-            return Err("its BPE falls back to bytes, which are all that it has".into());
+            return Err("its byte-level BPE has byte fallback".into());
         }
         if file.merges.len() + 256 > MAX_SYMBOLS {
             return Err(format!("it has more than {} merges", MAX_SYMBOLS - 256));
@@ -69,7 +69,8 @@ impl Model {
             let (Some(left), Some(right)) = (id(left), id(right)) else {
                 return Err(format!("merge {rank} has a part that is not in its vocabulary"));
             };
-            let made = id(&name).ok_or_else(|| format!("merge {rank} makes no token"))?;
+            let made =
+                id(&name).ok_or_else(|| format!("the result of merge {rank} is not in its vocabulary"))?;
             ids.push(made);
             if bytes[made as usize].is_some() {
                 symbols[made as usize] = 256 + rank;

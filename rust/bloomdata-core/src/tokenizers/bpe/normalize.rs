@@ -29,7 +29,7 @@ impl Normalizer {
     pub(in super::super) fn parse(json: &Value) -> Result<Self, String> {
         let kind = json.get("type").and_then(Value::as_str);
         if prepends_nothing(json) {
-            return Err("its Prepend is empty, which the crate cannot do".into());
+            return Err("its Prepend is empty, which the crate does not support".into());
         }
         Ok(match kind {
             None if json.is_null() => Self::None,

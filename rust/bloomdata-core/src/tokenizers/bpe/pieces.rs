@@ -14,7 +14,7 @@ use crate::token::narrow;
 /// Why it is not supported here.
 pub(super) fn merger(file: &File) -> Result<Merger, String> {
     if !file.byte_fallback || file.ignore_merges {
-        return Err("it has unknown characters, or ignores merges".into());
+        return Err("it lacks byte fallback for unknown characters, or ignores merges".into());
     }
     let names = file.names();
     // Symbols of tokens that are a character or the result of a merge.

@@ -87,7 +87,7 @@ fn sequence(list: &[Value]) -> Result<Sequence, String> {
     let mut is_bytes = false;
     for json in list {
         let kind = json.get("type").and_then(Value::as_str).unwrap_or("none");
-        let unknown = || format!("its pre-tokenizer {kind} is of a form that is not known");
+        let unknown = || format!("its pre-tokenizer {kind} is not supported as configured");
         let flag = |key: &str, default| json.get(key).and_then(Value::as_bool).unwrap_or(default);
         match kind {
             // A space in front of every text is supported, one in front of every piece of a text is not.
@@ -127,5 +127,5 @@ fn sequence(list: &[Value]) -> Result<Sequence, String> {
             _ => return Err(unknown()),
         }
     }
-    if is_bytes { Ok(sequence) } else { Err("its pre-tokenizer does not make bytes".into()) }
+    if is_bytes { Ok(sequence) } else { Err("its pre-tokenizers lack ByteLevel".into()) }
 }

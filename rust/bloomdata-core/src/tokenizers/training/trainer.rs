@@ -154,7 +154,7 @@ impl Trainer<'_> {
                 self.texts.symbols.truncate(start);
                 continue;
             }
-            let too_many = || Error::config("inputs", "more words, or longer ones, than training can number");
+            let too_many = || Error::config("inputs", "too many words, or one that is too long, for 32 bits");
             let number = u32::try_from(self.texts.pre_tokens.len()).map_err(|_| too_many())?;
             let count = i64::try_from(*count).map_err(|_| too_many())?;
             self.texts.pre_tokens.push((start, u32::try_from(size).map_err(|_| too_many())?, count));

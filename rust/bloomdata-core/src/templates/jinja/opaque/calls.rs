@@ -11,7 +11,7 @@ use crate::conversation::is_python_space;
 impl<'source> Analysis<'_, 'source> {
     /// Filters of a block, the first of which is handed what it writes.
     pub(super) fn chain(&mut self, chain: &Expr<'source>, class: Class, facts: &Facts) -> Class {
-        let Expr::Filter(filter) = chain else { return self.refuse("a filter that is none") };
+        let Expr::Filter(filter) = chain else { return self.refuse("a filter block without a filter") };
         let class = match &filter.expr {
             Some(inner) => self.chain(inner, class, facts),
             None => class,
@@ -23,7 +23,7 @@ impl<'source> Analysis<'_, 'source> {
         if matches!(filter.name, "default" | "d") {
             return self.default(filter, class, facts);
         }
-        self.free_arguments(&filter.args, facts, "a filter is told what is said");
+        self.free_arguments(&filter.args, facts, "message text as an argument of a filter");
         let mut made = Class::BOTTOM;
         for kind in class.kinds() {
             made |= self.filter_of(filter, kind);
@@ -63,17 +63,21 @@ impl<'source> Analysis<'_, 'source> {
             {
                 Class::FREE
             }
-            _ => self.refuse(&format!("the filter {} of what is said", filter.name)),
+            _ => self.refuse(&format!("the filter {} of message text", filter.name)),
         }
     }
 
     fn default(&mut self, filter: &Filter<'source>, class: Class, facts: &Facts) -> Class {
         let [CallArg::Pos(other), more @ ..] = &filter.args[..] else {
-            self.free_arguments(&filter.args, facts, "a filter is told what is said");
-            return if class.is_within(Class::FREE) { class } else { self.refuse("a default by name") };
+            self.free_arguments(&filter.args, facts, "message text as an argument of a filter");
+            return if class.is_within(Class::FREE) {
+                class
+            } else {
+                self.refuse("a default as a keyword argument")
+            };
         };
         let other = self.evaluate(other, facts).class;
-        self.free_arguments(more, facts, "a filter is told what is said");
+        self.free_arguments(more, facts, "message text as an argument of a filter");
         if more.is_empty() {
             // Anything plain may be undefined.
             let is_there = class.without(Class::UNDEFINED);
@@ -94,9 +98,9 @@ impl<'source> Analysis<'_, 'source> {
         if test.args.is_empty() && is_type_test(test.name) {
             return class.test(test.name).into();
         }
-        self.free_arguments(&test.args, facts, "a test is told what is said");
+        self.free_arguments(&test.args, facts, "message text as an argument of a test");
         if !class.is_within(Class::FREE) {
-            self.refuse(&format!("the test {} of what is said", test.name));
+            self.refuse(&format!("the test {} of message text", test.name));
         }
         Outcome::EITHER.into()
     }
@@ -110,8 +114,8 @@ impl<'source> Analysis<'_, 'source> {
                 self.method(class, get.name, &call.args, facts)
             }
             expr => {
-                self.free([expr], facts, "what is said is called");
-                self.free_arguments(&call.args, facts, "something is told what is said")
+                self.free([expr], facts, "message text is called");
+                self.free_arguments(&call.args, facts, "message text as an argument of a call")
             }
         }
     }
@@ -136,14 +140,14 @@ impl<'source> Analysis<'_, 'source> {
                             *self.globals.attributes.entry(name).or_default() |= class;
                         }
                         _ => {
-                            return self.refuse("a namespace of something");
+                            return self.refuse("a namespace from positional arguments");
                         }
                     }
                 }
                 Class::NAMESPACE
             }
-            "loop" => self.refuse("a loop that calls itself"),
-            _ => self.free_arguments(args, facts, "a function is told what is said"),
+            "loop" => self.refuse("a recursive loop"),
+            _ => self.free_arguments(args, facts, "message text as an argument of a function"),
         }
     }
 
@@ -161,10 +165,10 @@ impl<'source> Analysis<'_, 'source> {
                 CallArg::Kwarg(key, expr) => {
                     (summary.parameters.iter().position(|(parameter, _)| parameter == key), expr)
                 }
-                CallArg::PosSplat(_) | CallArg::KwargSplat(_) => return self.refuse("a list of arguments"),
+                CallArg::PosSplat(_) | CallArg::KwargSplat(_) => return self.refuse("unpacked arguments"),
             };
             let Some(place) = place.filter(|&place| place < is_given.len()) else {
-                return self.refuse("a macro is given more than it takes");
+                return self.refuse("too many arguments for a macro");
             };
             let class = self.evaluate(expr, facts).class;
             self.pass_argument(name, place, class);
@@ -194,7 +198,7 @@ impl<'source> Analysis<'_, 'source> {
         {
             return self.get(class, key, other, facts);
         }
-        self.free_arguments(args, facts, "a method is told what is said");
+        self.free_arguments(args, facts, "message text as an argument of a method");
         let mut made = Class::BOTTOM;
         for kind in class.kinds() {
             made |= self.method_of(kind, name, args);
@@ -207,7 +211,7 @@ impl<'source> Analysis<'_, 'source> {
         let other = match other {
             [] => Class::NONE,
             [CallArg::Pos(other)] => self.evaluate(other, facts).class,
-            _ => return self.refuse("a default by name"),
+            _ => return self.refuse("a default as a keyword argument"),
         };
         let of_message = match key {
             "role" => Class::ROLE,
@@ -217,7 +221,7 @@ impl<'source> Analysis<'_, 'source> {
         match class.without(Class::MESSAGE) {
             Class::BOTTOM => of_message,
             rest if rest.is_within(Class::FREE) => of_message | other | Class::FREE,
-            _ => self.refuse("get of what may be no message"),
+            _ => self.refuse("get of a value that may not be a message"),
         }
     }
 
@@ -236,7 +240,7 @@ impl<'source> Analysis<'_, 'source> {
             }
             (Class::CONTENT, "replace", [_, CallArg::Pos(_)])
             | (Class::CONTENT, "removeprefix" | "removesuffix", [_]) => self.without(kind, first),
-            _ => self.refuse(&format!("the method {name} of what is said")),
+            _ => self.refuse(&format!("the method {name} of message text")),
         }
     }
 
@@ -247,10 +251,10 @@ impl<'source> Analysis<'_, 'source> {
         let letters = match (args, texts(args).first().copied().flatten()) {
             ([], _) => return kind,
             ([_], Some(letters)) if kind == Class::CONTENT => letters,
-            _ => return self.refuse("stripping of what is not known"),
+            _ => return self.refuse("stripping unknown characters"),
         };
         if !letters.chars().all(|letter| is_python_space(letter) && !matches!(letter, '\u{b}' | '\u{c}')) {
-            return self.refuse("stripping of letters");
+            return self.refuse("stripping characters other than white space");
         }
         self.queries.edges.extend(letters.chars());
         kind
@@ -260,7 +264,7 @@ impl<'source> Analysis<'_, 'source> {
     fn without(&mut self, kind: Class, text: Option<&str>) -> Class {
         match text {
             Some(text) if !text.is_empty() && self.look_for(text) => kind,
-            _ => self.refuse("a text is looked for that is not known"),
+            _ => self.refuse("a search for an unknown text"),
         }
     }
 }

@@ -84,7 +84,7 @@ impl<'source> Analysis<'_, 'source> {
 
     fn both_free(&mut self, (left, right): (Class, Class)) -> Outcome {
         if !(left | right).is_within(Class::FREE) {
-            self.refuse("what is said is compared");
+            self.refuse("message text is compared");
         }
         Outcome::EITHER
     }

@@ -28,7 +28,7 @@ impl From<Outcome> for Evaluated {
 impl<'source> Analysis<'_, 'source> {
     pub(super) fn evaluate(&mut self, expr: &Expr<'source>, facts: &Facts) -> Evaluated {
         if !self.step(1) {
-            return self.refuse("too long to tell").into();
+            return self.refuse("too many steps").into();
         }
         if let Some(class) = path(expr).and_then(|path| facts.get(&path)) {
             return class.into();
@@ -48,7 +48,7 @@ impl<'source> Analysis<'_, 'source> {
                 self.refuse("a macro is used as a value").into()
             }
             Expr::Var(name) if name.id == "namespace" && self.is_own(name.id) => {
-                self.refuse("what makes namespaces is used as a value").into()
+                self.refuse("the function namespace is used as a value").into()
             }
             Expr::Var(name) => self.name(name.id).into(),
             Expr::UnaryOp(unary) => match unary.op {
@@ -56,29 +56,27 @@ impl<'source> Analysis<'_, 'source> {
                     let seen = self.evaluate(&unary.expr, facts);
                     self.outcome(seen).not().into()
                 }
-                UnaryOpKind::Neg => {
-                    self.free([&unary.expr], facts, "a number is made of what is said").into()
-                }
+                UnaryOpKind::Neg => self.free([&unary.expr], facts, "a number from message text").into(),
             },
             Expr::BinOp(both) => self.binary(both, facts),
             Expr::Compare(compare) => self.compare(compare, facts).into(),
             Expr::IfExpr(either) => self.conditional(either, facts).into(),
             Expr::Slice(slice) => {
                 let bounds = [&slice.start, &slice.stop, &slice.step];
-                self.free(bounds.into_iter().flatten(), facts, "a part by what is said");
+                self.free(bounds.into_iter().flatten(), facts, "a slice by message text");
                 let class = self.evaluate(&slice.expr, facts).class;
                 if class.is_within(Class::FREE | Class::MESSAGES) {
                     let list = if class.has(Class::FREE) { Class::FREE } else { Class::BOTTOM };
                     return (list | class.without(Class::FREE)).into();
                 }
-                self.refuse("a part of what is said").into()
+                self.refuse("a slice of message text").into()
             }
             Expr::GetAttr(get) => self.attribute(&get.expr, get.name, facts).into(),
             Expr::GetItem(get) => {
                 if let Some(name) = get.subscript_expr.as_const().as_ref().and_then(|key| key.as_str()) {
                     return self.attribute(&get.expr, name, facts).into();
                 }
-                self.free([&get.subscript_expr], facts, "an item by what is said");
+                self.free([&get.subscript_expr], facts, "an item by message text");
                 let class = self.evaluate(&get.expr, facts).class;
                 self.item(class).into()
             }
@@ -92,9 +90,9 @@ impl<'source> Analysis<'_, 'source> {
             Expr::Test(test) => self.test(test, facts),
             Expr::Call(call) => self.call(call, facts).into(),
             Expr::List(list) => self.list(&list.items, facts).into(),
-            Expr::Tuple(tuple) => self.free(&tuple.items, facts, "a tuple of what is said").into(),
+            Expr::Tuple(tuple) => self.free(&tuple.items, facts, "a tuple of message text").into(),
             Expr::Map(map) => {
-                self.free(map.keys.iter().chain(&map.values), facts, "a map of what is said").into()
+                self.free(map.keys.iter().chain(&map.values), facts, "a map of message text").into()
             }
         }
     }
@@ -144,7 +142,7 @@ impl<'source> Analysis<'_, 'source> {
         match both.op {
             BinOpKind::ScAnd | BinOpKind::ScOr => self.short_circuit(both, facts),
             BinOpKind::Add | BinOpKind::Concat => self.sum(both, facts).into(),
-            _ => self.free([&both.left, &both.right], facts, "reckoning with what is said").into(),
+            _ => self.free([&both.left, &both.right], facts, "arithmetic on message text").into(),
         }
     }
 
@@ -159,7 +157,7 @@ impl<'source> Analysis<'_, 'source> {
         if goes_on {
             let mut inside = facts.clone();
             if !self.step(inside.len()) {
-                return self.refuse("too long to tell").into();
+                return self.refuse("too many steps").into();
             }
             self.assume(&both.left, is_and, &mut inside);
             let right = self.evaluate(&both.right, &inside);
@@ -206,7 +204,7 @@ impl<'source> Analysis<'_, 'source> {
         if all == Class::MESSAGES && matches!(both.op, BinOpKind::Add) {
             return Class::MESSAGES;
         }
-        self.refuse("a sum of what is said")
+        self.refuse("a sum of message text")
     }
 
     /// What a name of something is.
@@ -244,7 +242,7 @@ impl<'source> Analysis<'_, 'source> {
         match all {
             all if all.is_within(Class::FREE) => Class::FREE,
             Class::MESSAGE => Class::MESSAGES,
-            _ => self.refuse("a list of what is said"),
+            _ => self.refuse("a list of message text"),
         }
     }
 
@@ -257,7 +255,7 @@ impl<'source> Analysis<'_, 'source> {
                 Class::PIECES => Class::CONTENT | Class::UNDEFINED,
                 Class::MESSAGE => Class::FREE | Class::CONTENT,
                 kind if kind.is_within(Class::FREE) => Class::FREE,
-                _ => self.refuse("an item of what is said"),
+                _ => self.refuse("an item of message text"),
             };
         }
         item

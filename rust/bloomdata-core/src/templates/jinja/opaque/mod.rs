@@ -57,14 +57,14 @@ pub(super) fn prove(
     assumptions: &Assumptions,
 ) -> Result<Conditions, String> {
     let template = parse(source, "template", syntax).map_err(|error| error.to_string())?;
-    let Stmt::Template(template) = &template else { return Err("no template".into()) };
+    let Stmt::Template(template) = &template else { return Err("not a template".into()) };
     let mut analysis = Analysis::new(assumptions, &template.children)?;
     for _ in 0..MAX_ROUNDS {
         let before = analysis.globals.clone();
         (analysis.queries, analysis.refused) = (Queries::default(), None);
         let written = analysis.block(&template.children, &mut Facts::default());
         if analysis.steps > MAX_STEPS {
-            return Err("too long to tell".into());
+            return Err("too many steps".into());
         }
         if analysis.globals == before {
             return match analysis.refused {
@@ -72,11 +72,11 @@ pub(super) fn prove(
                 None if written.has(Class::NOTHING | Class::PLAIN | Class::MESSAGE_TEXT) => {
                     Conditions::new(analysis.queries)
                 }
-                None => Err("it never ends well".into()),
+                None => Err("it always fails".into()),
             };
         }
     }
-    Err("its names depend on one another too much".into())
+    Err("no fixpoint within the maximum number of rounds".into())
 }
 
 /// A macro: its parameters, and what it writes.
@@ -123,7 +123,7 @@ impl<'run, 'source> Analysis<'run, 'source> {
         macros(template, &mut found);
         for (one, is_inside) in found {
             if is_inside || globals.macros.contains_key(one.name) {
-                return Err(format!("the macro {} is made twice, or in another one", one.name));
+                return Err(format!("the macro {} is defined twice, or within another one", one.name));
             }
             let names = one.args.iter().filter_map(|name| match name {
                 Expr::Var(name) => Some((name.id, Class::BOTTOM)),
@@ -134,7 +134,7 @@ impl<'run, 'source> Analysis<'run, 'source> {
         }
         let mut parameters = globals.macros.values().flat_map(|one| &one.parameters);
         if parameters.any(|(name, _)| *name == "loop" || globals.macros.contains_key(name)) {
-            return Err("a parameter that means two things".into());
+            return Err("an ambiguous parameter".into());
         }
         let (queries, refused) = (Queries::default(), None);
         Ok(Self { assumptions, globals, loops: Vec::new(), is_cut: false, queries, refused, steps: 0 })

@@ -20,7 +20,7 @@ impl<'source> Analysis<'_, 'source> {
 
     fn statement(&mut self, statement: &Stmt<'source>, facts: &mut Facts) -> Class {
         if !self.step(1 + facts.len()) {
-            return self.refuse("too long to tell");
+            return self.refuse("too many steps");
         }
         match statement {
             Stmt::EmitRaw(raw) => {
@@ -87,7 +87,7 @@ impl<'source> Analysis<'_, 'source> {
                 Class::NOTHING
             }
             Stmt::Template(_) | Stmt::AutoEscape(_) | Stmt::CallBlock(_) => {
-                self.refuse("a statement that is not known")
+                self.refuse("an unknown statement")
             }
         }
     }
@@ -97,7 +97,7 @@ impl<'source> Analysis<'_, 'source> {
         let was_cut = std::mem::replace(&mut self.is_cut, false);
         let written = self.block(block, facts).captured();
         if std::mem::replace(&mut self.is_cut, was_cut) {
-            return self.refuse("a loop is left from inside of what is kept");
+            return self.refuse("a loop is left from within a captured block");
         }
         written
     }
@@ -106,7 +106,7 @@ impl<'source> Analysis<'_, 'source> {
     fn written(&mut self, class: Class) -> Class {
         let text = class.without(Class::FREE);
         if !text.is_within(Class::MESSAGE_TEXT) {
-            return self.refuse("a message is written as a whole");
+            return self.refuse("a whole message is written");
         }
         if class.has(Class::FREE) { text | Class::PLAIN } else { text }
     }
@@ -137,7 +137,7 @@ impl<'source> Analysis<'_, 'source> {
     fn for_loop(&mut self, each: &ForLoop<'source>, facts: &mut Facts) -> Class {
         let list = self.evaluate(&each.iter, facts).class;
         if each.recursive {
-            return self.refuse("a loop that calls itself");
+            return self.refuse("a recursive loop");
         }
         let item = self.items(list);
         let mut names = assigned(&each.body);
@@ -175,7 +175,7 @@ impl<'source> Analysis<'_, 'source> {
                 Class::MESSAGES => Class::MESSAGE,
                 Class::PIECES => Class::CONTENT,
                 kind if kind.is_within(Class::FREE) => Class::FREE,
-                _ => self.refuse("a loop over what a message says"),
+                _ => self.refuse("a loop over message text"),
             };
         }
         item
@@ -208,7 +208,7 @@ impl<'source> Analysis<'_, 'source> {
     fn assign(&mut self, target: &Expr<'source>, class: Class, facts: &mut Facts) {
         match target {
             Expr::Var(name) if name.id == "loop" || self.globals.macros.contains_key(name.id) => {
-                self.refuse("a name that means two things");
+                self.refuse("an ambiguous name");
             }
             Expr::Var(name) => {
                 *self.globals.names.entry(name.id).or_default() |= class;
@@ -217,7 +217,7 @@ impl<'source> Analysis<'_, 'source> {
             }
             Expr::List(names) => {
                 if !class.is_within(Class::FREE) {
-                    self.refuse("a message is taken apart");
+                    self.refuse("a message is unpacked");
                 }
                 for name in &names.items {
                     self.assign(name, Class::FREE, facts);
@@ -226,12 +226,12 @@ impl<'source> Analysis<'_, 'source> {
             Expr::GetAttr(get) => {
                 // Of all that is free it is an error: namespaces are made by a call, which is seen.
                 if !self.evaluate(&get.expr, facts).class.is_within(Class::NAMESPACE | Class::FREE) {
-                    self.refuse("an attribute is set of a message");
+                    self.refuse("an attribute of a message is set");
                 }
                 *self.globals.attributes.entry(get.name).or_default() |= class;
             }
             _ => {
-                self.refuse("something else than a name is set");
+                self.refuse("something other than a name is set");
             }
         }
     }

@@ -118,11 +118,11 @@ impl Rule for Cl100k {
             | firsts << 1
             | u64::from(self.in_first);
         starts |= run_starts(last.letter, block.letter) & !in_front;
-        let mut endings = others & block.apostrophe;
-        while endings != 0 {
-            let at = endings.trailing_zeros();
-            endings &= endings - 1;
-            if let Some(size) = ending_size(&text.as_bytes()[block.at + at as usize + 1..]) {
+        let mut contractions = others & block.apostrophe;
+        while contractions != 0 {
+            let at = contractions.trailing_zeros();
+            contractions &= contractions - 1;
+            if let Some(size) = contraction_size(&text.as_bytes()[block.at + at as usize + 1..]) {
                 match at + 1 + size {
                     end @ ..64 => starts |= 1 << end,
                     end => self.made |= 1 << (end - 64),
@@ -144,7 +144,7 @@ fn line_follows(text: &str) -> bool {
 }
 
 /// Bytes of `s`, `t`, `re`, `ve`, `m`, `ll` or `d` in any case, including the long s.
-fn ending_size(text: &[u8]) -> Option<u32> {
+fn contraction_size(text: &[u8]) -> Option<u32> {
     match text {
         [b's' | b'S' | b't' | b'T' | b'm' | b'M' | b'd' | b'D', ..] => Some(1),
         [b'r' | b'R' | b'v' | b'V', b'e' | b'E', ..] | [b'l' | b'L', b'l' | b'L', ..] | [0xc5, 0xbf, ..] => {

@@ -24,10 +24,10 @@ impl Rule for Gpt2 {
             | last_spaces(text, block, next)
             | std::mem::take(&mut self.made);
         starts &= !std::mem::take(&mut self.taken);
-        let mut endings = others & block.apostrophe & !after_blank;
-        while endings != 0 {
-            let at = endings.trailing_zeros();
-            endings &= endings - 1;
+        let mut contractions = others & block.apostrophe & !after_blank;
+        while contractions != 0 {
+            let at = contractions.trailing_zeros();
+            contractions &= contractions - 1;
             let size = match text.as_bytes()[block.at + at as usize + 1..] {
                 [b's' | b't' | b'm' | b'd', ..] => 2,
                 [b'r' | b'v', b'e', ..] | [b'l', b'l', ..] => 3,
