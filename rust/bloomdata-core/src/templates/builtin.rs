@@ -1,18 +1,18 @@
-//! Templates that have a name. Each is a Jinja template that puts messages in as they are, or stripped, and looks at
-//! nothing but their roles: so its text is known without running it for every conversation.
+//! Built-in templates. Each is a Jinja template that inserts messages verbatim or stripped and inspects
+//! nothing but their roles, so that its text is known without running it for every conversation.
 
-/// A template with a name.
+/// A built-in template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Builtin {
     /// Its name.
     pub name: &'static str,
     /// Its Jinja source.
     pub source: &'static str,
-    /// Variables that it must be given.
+    /// Variables that it requires.
     pub needs: &'static [&'static str],
 }
 
-/// All of them.
+/// All built-in templates.
 pub const BUILTIN: &[Builtin] = &[
     Builtin { name: "human_bot", source: include_str!("builtin/human_bot.jinja"), needs: &[] },
     Builtin { name: "user_system", source: include_str!("builtin/user_system.jinja"), needs: &["eos_token"] },
@@ -34,7 +34,7 @@ pub const BUILTIN: &[Builtin] = &[
     },
 ];
 
-/// The template of a name.
+/// Finds a built-in template by its name.
 pub fn find(name: &str) -> Option<Builtin> {
     BUILTIN.iter().copied().find(|builtin| builtin.name == name)
 }

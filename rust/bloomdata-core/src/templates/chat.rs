@@ -1,4 +1,4 @@
-//! A conversation as templates take it: what a record says, or what a source's reader made of it.
+//! A conversation as input for templates, from a record or from the reader of a source.
 
 use std::borrow::Cow;
 
@@ -10,21 +10,21 @@ use crate::conversation::Conversation;
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, extract_raw, malformed};
 
-/// Characters that Unicode sets aside, by which parts of texts are marked here.
+/// Unicode noncharacters that serve as markers while templates are probed.
 const RESERVED: [char; 4] = ['\u{fdd1}', '\u{fdd2}', '\u{fdd3}', '\u{fdd4}'];
 
-/// Messages of one conversation.
+/// The messages of a conversation.
 #[derive(Debug)]
 pub struct Chat<'record> {
     /// The role of each message.
     pub roles: Vec<Cow<'record, str>>,
-    /// Its text; `None` where it is something else, as a list of parts.
+    /// The text of each message; `None` if the content is something else, such as a list of parts.
     pub contents: Vec<Option<Cow<'record, str>>>,
-    /// Whether messages have nothing but a role and a text, and there is nothing beside them.
+    /// Whether every message has exactly a role and a text, without tools or documents beside the messages.
     pub is_plain: bool,
-    /// Whether messages have nothing but a role and a text each, whatever there is beside them.
+    /// Whether every message has exactly a role and a text, whatever is beside the messages.
     pub(super) has_plain_messages: bool,
-    /// Whether roles stand in front of texts, as they do in what is made here.
+    /// Whether the role precedes the text in every message, as in [`messages_of`].
     is_in_order: bool,
     source: Source<'record>,
 }
@@ -35,22 +35,22 @@ enum Source<'record> {
     Conversation { tools: Option<&'record str>, documents: Option<&'record str> },
 }
 
-/// Where in a record its messages are, and what stands beside them.
+/// Where a record holds its messages, tools and documents.
 #[derive(Debug)]
 pub struct ChatKeys([FieldPath; 3]);
 
 impl ChatKeys {
-    /// Messages at this place; `tools` and `documents` are keys of the record itself.
+    /// With the messages at this path; `tools` and `documents` are keys of the record itself.
     pub fn new(messages: FieldPath) -> Self {
         Self([messages, FieldPath::of_key("tools"), FieldPath::of_key("documents")])
     }
 }
 
 impl<'record> Chat<'record> {
-    /// The messages of a record: an object with a list of them, perhaps with `tools` and `documents`.
+    /// The messages of a record: an object with a list of them, and optionally `tools` and `documents`.
     ///
     /// # Errors
-    /// Why the record is no conversation.
+    /// Why the record is not a conversation.
     pub fn parse(record: &'record str, keys: &ChatKeys) -> Result<Self, BadRecord> {
         let [messages, tools, documents] = <[_; 3]>::try_from(extract_raw(record, &keys.0)?)
             .map_err(|_| BadRecord::NotAnObject)?
@@ -64,7 +64,7 @@ impl<'record> Chat<'record> {
             is_in_order: true,
             source: Source::Record { messages, tools, documents },
         };
-        // All messages at once, if nothing is wrong with any; else it is found out what is.
+        // Parses all messages at once; on any error parses them one by one, to report which is wrong.
         match serde_json::from_str::<Vec<Message<'record>>>(messages) {
             Ok(all) if !all.is_empty() => {
                 chat.roles.reserve_exact(all.len());
@@ -102,7 +102,7 @@ impl<'record> Chat<'record> {
         let Some(role) = message.role else {
             return Err(BadRecord::WrongForm(format!("message {number} has no role")));
         };
-        // A plain message is its two fields and nothing else.
+        // A plain message has exactly these two fields.
         self.has_plain_messages &= message.content.is_some() && message.num_fields == 2;
         self.is_plain &= self.has_plain_messages;
         self.is_in_order &= message.is_in_order;
@@ -111,7 +111,7 @@ impl<'record> Chat<'record> {
         Ok(())
     }
 
-    /// What a source's reader made of a record.
+    /// The conversation that a source's reader made of a record.
     pub fn of(conversation: &'record Conversation) -> Self {
         let messages = &conversation.messages;
         Self {
@@ -124,7 +124,8 @@ impl<'record> Chat<'record> {
         }
     }
 
-    /// Messages of a role and a text each, and the JSON of what stands beside them; nothing without any messages.
+    /// Messages of a role and a text each, with the JSON of tools and documents; `None` if there are no
+    /// messages.
     pub fn plain(
         messages: Vec<(&'record str, &'record str)>,
         tools: Option<&'record str>,
@@ -145,7 +146,7 @@ impl<'record> Chat<'record> {
         })
     }
 
-    /// As Jinja templates take it.
+    /// The input for Jinja templates.
     ///
     /// # Errors
     /// A message that is not JSON.
@@ -175,10 +176,10 @@ impl<'record> Chat<'record> {
         }
     }
 
-    /// Tools and documents, as templates take them.
+    /// Tools and documents as template values.
     ///
     /// # Errors
-    /// What is not JSON.
+    /// Malformed JSON.
     pub(super) fn beside(&self) -> Result<(Option<Value>, Option<Value>), BadRecord> {
         let (tools, documents) = self.raw_beside();
         Ok((tools.map(value).transpose()?, documents.map(value).transpose()?))
@@ -190,14 +191,14 @@ impl<'record> Chat<'record> {
         JinjaInput { messages: messages_of(roles.zip(texts)), tools: None, documents: None }
     }
 
-    /// Whether a role or a text holds a character by which parts of texts are marked here.
+    /// Whether a role or a text contains a reserved character.
     pub(super) fn holds_marks(&self) -> bool {
-        // All of them begin with this byte.
+        // The first byte of all reserved characters.
         let holds = |text: &str| memchr::memchr(0xef, text.as_bytes()).is_some() && text.contains(RESERVED);
         self.roles.iter().chain(self.contents.iter().flatten()).any(|text| holds(text))
     }
 
-    /// All texts, if all are texts.
+    /// All contents; `None` unless all are texts.
     pub fn texts(&self) -> Option<Vec<&str>> {
         self.contents.iter().map(|content| content.as_deref()).collect()
     }
@@ -213,14 +214,14 @@ fn list(raw: &str) -> Result<Vec<&str>, BadRecord> {
     Ok(list.into_iter().map(RawValue::get).collect())
 }
 
-/// Messages of a role and a text each, as Jinja templates take them.
+/// Messages of a role and a text each, as a template value.
 pub fn messages_of<'text>(messages: impl Iterator<Item = (&'text str, &'text str)>) -> Value {
     let message =
         |(role, content)| Value::from_pairs([("role", Value::from(role)), ("content", Value::from(content))]);
     messages.map(message).collect::<Vec<Value>>().into()
 }
 
-/// What is looked at in a message. Of fields of the same name the last one counts.
+/// The fields of a message that matter here. Of duplicate keys the last one wins.
 #[derive(Default)]
 struct Message<'record> {
     role: Option<Cow<'record, str>>,
@@ -259,11 +260,11 @@ impl<'de: 'record, 'record> serde::Deserialize<'de> for Message<'record> {
     }
 }
 
-/// A string, borrowed where it has no escapes.
+/// A string, borrowed unless it has escapes.
 #[derive(serde::Deserialize)]
 struct Text<'record>(#[serde(borrow)] Cow<'record, str>);
 
-/// The text of a JSON value, if it is one.
+/// A JSON value as a string; `None` if it is something else.
 fn text<E: serde::de::Error>(raw: &RawValue) -> Result<Option<Cow<'_, str>>, E> {
     let raw = raw.get();
     let Some(inner) = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) else {
@@ -272,7 +273,7 @@ fn text<E: serde::de::Error>(raw: &RawValue) -> Result<Option<Cow<'_, str>>, E> 
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Ok(Some(inner.into()));
     }
-    // Half of a pair is JSON, but no text.
+    // A lone surrogate is valid JSON, but not a valid string.
     let text =
         serde_json::from_str::<Text<'_>>(raw).map_err(|_| E::custom("a string is not valid Unicode"))?;
     Ok(Some(text.0))

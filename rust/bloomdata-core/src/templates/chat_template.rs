@@ -1,4 +1,4 @@
-//! Conversations become text by a template, and it is known what of the text is trained on.
+//! Renders conversations by a template, and determines which parts of the text are trained on.
 
 use std::collections::BTreeMap;
 
@@ -15,28 +15,30 @@ use super::spans::{Question, TrainOn, asked};
 use crate::document::BadRecord;
 use crate::error::{Error, Result};
 
-/// Messages of a conversation at most. Each answer asks for the text in front of it, so time grows with the square.
+/// Maximum number of messages. Each answer requires rendering the text before it, so that time is
+/// quadratic.
 const MAX_MESSAGES: usize = 1024;
 
-/// A template and how it is used. Same names as in Python and on the command line.
+/// A template and its options, with the same names as in Python and on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TemplateOptions {
-    /// The name of one that is built in, or the source of a Jinja template.
+    /// The name of a built-in template, or the source of a Jinja template.
     pub template: String,
-    /// What else the template may use: `bos_token`, `eos_token`, switches of its own.
+    /// Further variables of the template: `bos_token`, `eos_token`, or its own.
     pub template_variables: BTreeMap<String, Variable>,
-    /// What `strftime_now` says, as `2026-01-31T00:00:00`; a template that asks is refused without it.
+    /// The result of `strftime_now`, such as `2026-01-31T00:00:00`; without it, templates that call it
+    /// fail.
     pub template_date: Option<String>,
     /// Which answers are trained on.
     pub train_on: TrainOn,
 }
 
 impl TemplateOptions {
-    /// Compiles the template alone.
+    /// Compiles the template.
     ///
     /// # Errors
-    /// A template that is none, or that lacks a variable.
+    /// Not a template, or a required variable is missing.
     pub fn compile(&self) -> Result<JinjaTemplate> {
         let bad = |reason: String| Error::config("template", reason);
         let builtin = builtin::find(&self.template);
@@ -56,20 +58,20 @@ impl TemplateOptions {
     }
 }
 
-/// A template, ready for use by all threads.
+/// A compiled template, shared by all threads.
 #[derive(Debug)]
 pub struct ChatTemplate {
     pub(super) planner: Planner,
-    /// The token that begins texts, if it is another one than the one that ends them.
+    /// The token that starts texts, unless it is also the one that ends them.
     bos_token: Option<String>,
 }
 
 impl ChatTemplate {
-    /// Prepares a template. `end_tokens` are those of which the first behind an answer ends it, beside `eos_token`:
-    /// the added tokens of the tokenizer.
+    /// Compiles a template. The first of `end_tokens` (the added tokens of the tokenizer) or `eos_token`
+    /// after an answer ends that answer.
     ///
     /// # Errors
-    /// A template that is none, or that lacks a variable.
+    /// Not a template, or a required variable is missing.
     pub fn new(options: &TemplateOptions, end_tokens: Vec<String>) -> Result<Self> {
         let jinja = options.compile()?;
         let builtin = builtin::find(&options.template);
@@ -81,10 +83,10 @@ impl ChatTemplate {
         Ok(Self { planner: Planner::new(jinja, builtin.is_some(), end_tokens, options.train_on), bos_token })
     }
 
-    /// The text of a conversation, with the prompt for an answer if asked.
+    /// Renders a conversation, with the generation prompt if asked for.
     ///
     /// # Errors
-    /// What the template objects to.
+    /// An error of the template.
     pub fn render(
         &self,
         chat: &Chat<'_>,
@@ -99,12 +101,11 @@ impl ChatTemplate {
         self.planner.jinja.render(&chat.input()?, add_generation_prompt).map_err(BadRecord::Template)
     }
 
-    /// The text of a conversation, and what of it is trained on: the answers, and the tokens that end them.
+    /// Renders a conversation and determines what is trained on: the answers, and the tokens that end them.
     ///
     /// # Errors
-    /// What the template objects to; a conversation in which nothing is trained on, or everything, or for which it
-    /// cannot be told for sure; a text that begins with `bos_token` twice, as a template writes that names it and holds
-    /// it, too.
+    /// An error of the template; a conversation in which nothing or everything is trained on, or in which
+    /// the answers cannot be located with certainty; a text that starts with `bos_token` twice.
     pub fn render_trained(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
         if chat.holds_marks() {
             let reason = "a text contains one of U+FDD1 to U+FDD4, which are reserved as markers";
@@ -115,7 +116,7 @@ impl ChatTemplate {
             return Err(BadRecord::Template(reason));
         }
         let mut rendered = self.spans(chat)?;
-        // An answer without a letter is no part of the text.
+        // An empty answer is not part of the text.
         rendered.trained.retain(|span| !span.is_empty());
         if let Some(bos) = &self.bos_token
             && rendered.text.strip_prefix(bos).is_some_and(|rest| rest.starts_with(bos))
@@ -154,7 +155,7 @@ impl ChatTemplate {
         self.run(chat)
     }
 
-    /// The same for any template and conversation, by running it.
+    /// Renders any conversation with any template, by running it.
     pub(super) fn run(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
         let input = chat.input()?;
         let text = self.planner.jinja.render(&input, false).map_err(BadRecord::Template)?;
@@ -173,7 +174,7 @@ impl ChatTemplate {
         Ok(Rendered { trained: question.spans().map_err(BadRecord::Template)?, text })
     }
 
-    /// What the template's own blocks say.
+    /// For templates with `{% generation %}` blocks: these mark what is trained on.
     fn marked(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
         let input = chat.input()?;
         let render =
@@ -183,7 +184,8 @@ impl ChatTemplate {
             (self.planner.train_on, asked(&chat.roles, TrainOn::Last).first())
             && last > 0
         {
-            // Blocks of the messages before are those of the conversation that ends there.
+            // The blocks of earlier messages are those of the conversation that ends before the last
+            // answer.
             let (_, before) = render(&first(&input, last).map_err(BadRecord::Template)?)?;
             if trained.get(..before.len()) != Some(&before[..]) {
                 let reason = "its generation blocks change when the conversation continues";

@@ -1,7 +1,8 @@
-//! Chat templates around pairs, as `generative_data_prep` puts them (`--apply_chat_template`, GD-14).
+//! Chat templates around pairs, as in `generative_data_prep` with `--apply_chat_template`.
 //!
-//! The template is rendered once with marks in place of prompts and completions. What stands before the first prompt is
-//! the prefix of prompts; a turn ends where template text behind a completion ends with that prefix.
+//! The template is rendered once with markers in place of prompts and completions. The text before the
+//! first prompt is the prefix of prompts. A turn ends where the text after a completion ends with that
+//! prefix.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,17 +11,17 @@ use super::chat::messages_of;
 use super::jinja::{JinjaInput, JinjaTemplate};
 use super::markers::marker;
 
-/// Text with marks, cut: what is said in message `n` is `Said(n)`.
+/// A part of a rendered text: literal text, or the content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
     Said(usize),
 }
 
-/// A prompt and a completion, each of parts.
+/// A prompt and a completion, as parts.
 type Turn = [Vec<Part>; 2];
 
-/// The turns of so many pairs, or why there are none.
+/// The turns for a number of pairs, or why the template cannot be used.
 type Cut = Arc<Result<Vec<Turn>, String>>;
 
 /// A chat template for pairs.
@@ -31,15 +32,15 @@ pub struct GdpChat {
 }
 
 impl GdpChat {
-    /// Prepares a template.
+    /// Wraps a compiled template.
     pub fn new(template: JinjaTemplate) -> Self {
         Self { template, turns: Mutex::default() }
     }
 
-    /// Puts the template around pairs: prompt and completion of each turn.
+    /// Applies the template to pairs; returns prompt and completion of each turn.
     ///
     /// # Errors
-    /// What the template objects to; a template that begins with a prompt, which ends turns nowhere.
+    /// An error of the template; a template that starts with a prompt, so that turns end nowhere.
     pub fn apply(&self, pairs: &[(&str, &str)]) -> Result<Vec<(String, String)>, String> {
         let turns = self.turns(pairs.len());
         let turns = turns.as_ref().as_ref().map_err(Clone::clone)?;
@@ -98,7 +99,7 @@ impl GdpChat {
     }
 }
 
-/// Cuts a text at marks.
+/// Cuts a text at its markers.
 fn parts(text: &str, marks: &[String]) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut rest = text;

@@ -1,11 +1,17 @@
-//! Records of a kind become texts with roles, before any token is made.
+//! Records become texts with roles, before tokenization.
 //!
-//! - [`prompt_completion`]: pairs of prompt and completion, alone or in a list.
+//! - [`prompt_completion`]: pairs of prompt and completion.
 //! - [`gdp_chat`]: chat templates around such pairs.
-//! - [`chat_template`]: conversations become text, of which it is known what is trained on:
-//!   [`chat`] (what goes in), [`builtin`] (templates with names), [`jinja`] (all others), `spans` (what is trained
-//!   on), `plan` (the text of all conversations of the same roles), `proof` (that it is), `planner`
-//!   (those that are kept), `prefixes` (how a conversation begins).
+//! - [`chat_template`]: renders conversations, and determines what is trained on.
+//! - [`chat`]: a conversation, as input for templates.
+//! - [`builtin`]: templates that are selected by name.
+//! - [`jinja`]: any other template.
+//! - [`spans`]: which parts of a rendered text are trained on.
+//! - `markers`: stand-ins for message contents while a template is probed.
+//! - `plan`: the text of all conversations with the same roles, with slots for contents.
+//! - `planner`: caches plans, and decides when a plan replaces running the template.
+//! - `prefixes`: renders the beginnings of a conversation.
+//! - `proof`: when filling in a plan equals running the template.
 
 pub mod builtin;
 pub mod chat;

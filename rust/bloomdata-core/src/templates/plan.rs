@@ -1,8 +1,8 @@
-//! The text of all conversations with the same roles: fixed parts, and places for what is said.
+//! A plan: the text of all conversations with the same roles, as fixed text with slots for contents.
 //!
-//! Made once by rendering messages that are nothing but marks. A conversation is then rendered by filling it in, if the
-//! template is known to look at roles only, or is checked against it: if its text is what filling in gives, every
-//! letter is known to come from a message or from the template.
+//! It is made once, by rendering markers as contents. Filling it in renders a conversation if the template
+//! is known to inspect only roles. Otherwise it is compared with the rendered text: if they are equal,
+//! every character is known to come from a message or from the template.
 
 use std::ops::Range;
 
@@ -19,14 +19,14 @@ enum Piece {
     Content {
         message: usize,
         trained: bool,
-        /// Whether white space is left out in front of it.
+        /// Whether the template strips white space in front of it.
         left: bool,
-        /// The same behind it.
+        /// Whether the template strips white space after it.
         right: bool,
     },
 }
 
-/// Text with places for messages.
+/// Fixed text with slots for contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
     pieces: Vec<Piece>,
@@ -37,21 +37,21 @@ pub(super) struct Plan {
 pub struct Rendered {
     /// Its text.
     pub text: String,
-    /// The parts of it that are trained on, in order, in bytes.
+    /// Byte ranges that are trained on, in order.
     pub trained: Vec<Range<usize>>,
 }
 
-/// Conversations that are nothing but marks.
+/// Conversations whose contents are markers.
 struct Marked<'run> {
     roles: &'run [&'run str],
     render: &'run Render<'run>,
 }
 
-/// Renders messages of a role and a text each, with or without the prompt for an answer.
+/// Renders messages of a role and a text each, with or without the generation prompt.
 pub(super) type Render<'run> = dyn Fn(&[(&str, &str)], bool) -> Result<String, String> + 'run;
 
 impl Marked<'_> {
-    /// The first messages, so many, one of which is no mark.
+    /// Renders the first `count` messages, in which the content of message `other` is not a marker.
     fn run(&self, count: usize, asking: bool, other: Option<usize>) -> Result<String, String> {
         let mut texts: Vec<String> = (0..count).map(padded).collect();
         if let Some(text) = other.and_then(|other| texts.get_mut(other)) {
@@ -81,7 +81,7 @@ impl Plan {
     /// The plan of these roles.
     ///
     /// # Errors
-    /// What the template objects to; a part to train on that cannot be told for sure.
+    /// An error of the template; an answer that cannot be located with certainty.
     pub(super) fn new(
         roles: &[&str],
         render: &Render<'_>,
@@ -103,10 +103,10 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The plan of these roles without what is trained on, which may not be told for sure.
+    /// The plan of these roles without the parts that are trained on, for when these cannot be located.
     ///
     /// # Errors
-    /// What the template objects to.
+    /// An error of the template.
     pub(super) fn untrained(roles: &[&str], render: &Render<'_>) -> Result<Self, String> {
         let text = Marked { roles, render }.render(roles.len(), false)?;
         let mut plan = Self { pieces: Vec::new() };
@@ -114,7 +114,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The text with these contents.
+    /// Fills in contents.
     pub(super) fn fill(&self, contents: &[&str]) -> Rendered {
         let mut rendered = Rendered { text: String::with_capacity(self.size(contents)), trained: Vec::new() };
         for piece in &self.pieces {
@@ -136,7 +136,8 @@ impl Plan {
         rendered
     }
 
-    /// Adds the pieces of a text with marks, which is what this message says, or not trained on.
+    /// Appends the pieces of a text with markers. `trained_on` is the message that the text answers with,
+    /// if it is trained on.
     fn cut(&mut self, text: &str, trained_on: Option<usize>, num_messages: usize) -> Result<(), String> {
         let trained = trained_on.is_some();
         let mut rest = text;
@@ -185,7 +186,7 @@ fn strip(text: &str, left: bool, right: bool) -> &str {
     }
 }
 
-/// Adds a part, to the last one where they touch.
+/// Appends a span, merged with the last one if they touch.
 fn extend(spans: &mut Vec<Range<usize>>, span: Range<usize>) {
     match spans.last_mut() {
         Some(last) if last.end == span.start => last.end = span.end,

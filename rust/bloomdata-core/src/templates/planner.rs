@@ -1,4 +1,4 @@
-//! The plans of a template that are kept, and when one of them is all that is needed.
+//! Caches the plans of a template, and decides when a plan replaces running the template.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -11,14 +11,14 @@ use super::plan::{Plan, Rendered};
 use super::proof::Proof;
 use super::spans::TrainOn;
 
-/// Plans that are kept: most conversations have roles that many others have.
+/// Maximum number of cached plans: most conversations share their roles with many others.
 const MAX_PLANS: usize = 4096;
-/// Messages of a conversation whose plan is kept: to make one takes time with the square of the messages.
+/// Maximum number of messages of a conversation whose plan is cached: making a plan takes quadratic time.
 const MAX_PLANNED: usize = 256;
-/// Sets of roles of which it is known whether the template treats all texts alike.
+/// Maximum number of cached results of the static analysis, by set of roles.
 const MAX_PROOFS: usize = 256;
 
-/// A template, with the plans of conversations that were met.
+/// A template and its cached plans.
 #[derive(Debug)]
 pub(super) struct Planner {
     pub(super) jinja: JinjaTemplate,
@@ -26,19 +26,19 @@ pub(super) struct Planner {
     pub(super) end_tokens: Vec<String>,
     pub(super) train_on: TrainOn,
     kept: Mutex<BTreeMap<Vec<u8>, Arc<Planned>>>,
-    /// Conversations that were met once, as hashes of their roles and of what stands beside them.
+    /// Hashes of the keys of conversations that occurred once.
     met: Mutex<BTreeSet<u64>>,
     proofs: Mutex<BTreeMap<Assumptions, Option<Arc<Conditions>>>>,
 }
 
-/// What is known of all conversations of the same roles, with the same things beside them.
+/// The plan of all conversations with the same roles, tools and documents.
 #[derive(Debug)]
 pub(super) struct Planned {
-    /// With what is trained on, if that is known for sure.
+    /// With the parts that are trained on, or why they cannot be located.
     pub(super) plan: Result<Plan, String>,
-    /// Without it, if it is not.
+    /// Without them, if they cannot be located.
     untrained: Option<Plan>,
-    /// That filling in the plan is all that the template does.
+    /// When filling in the plan equals running the template; `None` if unknown.
     proof: Option<Proof>,
 }
 
@@ -49,7 +49,7 @@ impl Planned {
 }
 
 impl Planner {
-    /// Without any plans yet.
+    /// Without any cached plans.
     pub(super) fn new(
         jinja: JinjaTemplate,
         is_builtin: bool,
@@ -60,12 +60,12 @@ impl Planner {
         Self { jinja, is_builtin, end_tokens, train_on, kept, met, proofs }
     }
 
-    /// The plan of a conversation, filled in, if that is known to be all that the template does.
+    /// Renders a conversation from its plan, if that is known to equal running the template.
     pub(super) fn filled(&self, chat: &Chat<'_>) -> Option<Rendered> {
         self.filled_with(chat, |planned| planned.plan.as_ref().ok())
     }
 
-    /// The same of the text alone.
+    /// The same for the text alone.
     pub(super) fn filled_text(&self, chat: &Chat<'_>) -> Option<String> {
         let filled =
             self.filled_with(chat, |planned| planned.plan.as_ref().ok().or(planned.untrained.as_ref()));
@@ -84,7 +84,7 @@ impl Planner {
         is_all.then(|| plan.fill(&texts))
     }
 
-    /// A plan that is kept, or one that is worth it: others may have roles or tools like no other conversation.
+    /// A cached plan, or a new one if it pays off: the roles or tools of a conversation may be unique.
     fn known_plan(&self, chat: &Chat<'_>) -> Option<Arc<Planned>> {
         let key = self.key(chat);
         let is_full = {
@@ -115,7 +115,7 @@ impl Planner {
     fn make_plan(&self, chat: &Chat<'_>) -> Planned {
         let mut beside = JinjaInput { messages: ().into(), tools: None, documents: None };
         let mut conditions = None;
-        // A template with a name takes no notice of what stands beside messages.
+        // Built-in templates ignore tools and documents.
         if !self.is_builtin {
             match chat.beside() {
                 Ok((tools, documents)) => (beside.tools, beside.documents) = (tools, documents),
@@ -143,7 +143,7 @@ impl Planner {
         Planned { plan, untrained, proof }
     }
 
-    /// Under which conditions the template treats all texts of such conversations alike.
+    /// The conditions under which the template is opaque to message contents; `None` if unknown.
     fn conditions(&self, chat: &Chat<'_>) -> Option<Arc<Conditions>> {
         let (tools, documents) = chat.raw_beside();
         let roles = chat.roles.iter().map(|role| role.clone().into_owned()).collect();
@@ -163,10 +163,10 @@ impl Planner {
         known
     }
 
-    /// The roles of a conversation, and what stands beside it. No two such lists have the same key.
+    /// The cache key of a conversation: its roles, tools and documents, encoded unambiguously.
     fn key(&self, chat: &Chat<'_>) -> Vec<u8> {
         let mut key = Vec::with_capacity(chat.roles.iter().map(|role| 8 + role.len()).sum());
-        // With its length in front of each.
+        // Each role is preceded by its length.
         for role in &chat.roles {
             key.extend_from_slice(&(role.len() as u64).to_le_bytes());
             key.extend_from_slice(role.as_bytes());
@@ -174,7 +174,7 @@ impl Planner {
         let (tools, documents) = if self.is_builtin { (None, None) } else { chat.raw_beside() };
         for (name, raw) in [("tools", tools), ("documents", documents)] {
             if let Some(raw) = raw {
-                // No role is as long as this says.
+                // No role has this length.
                 key.extend_from_slice(&u64::MAX.to_le_bytes());
                 key.extend_from_slice(name.as_bytes());
                 key.extend_from_slice(&(raw.len() as u64).to_le_bytes());
@@ -192,7 +192,7 @@ impl Planner {
         self.proofs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a conversation of this key was met before.
+    /// Whether a conversation with this key occurred before.
     fn was_met(&self, key: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! The beginnings of a conversation, rendered by a template that looks at what is said.
+//! Renders the beginnings of a conversation, for templates that inspect contents.
 
 use minijinja::Value;
 
@@ -7,7 +7,7 @@ use super::jinja::{JinjaInput, JinjaTemplate};
 use super::markers::padded;
 use super::spans::Prefixes;
 
-/// A conversation as it is.
+/// A conversation with its real contents.
 pub(super) struct Real<'run> {
     jinja: &'run JinjaTemplate,
     chat: &'run Chat<'run>,
@@ -16,10 +16,10 @@ pub(super) struct Real<'run> {
 }
 
 impl<'run> Real<'run> {
-    /// Of a conversation and of what templates take of it.
+    /// From a conversation and its template input.
     ///
     /// # Errors
-    /// Messages that are no list.
+    /// Messages that are not a list.
     pub(super) fn new(
         jinja: &'run JinjaTemplate,
         chat: &'run Chat<'run>,
@@ -45,7 +45,7 @@ impl Prefixes for Real<'_> {
     }
 
     fn strangers(&self, message: usize) -> Result<(String, String), String> {
-        // What is no text is left as it is: templates ask what kind of thing it is.
+        // Contents other than texts stay as they are, since templates inspect their type.
         let marked = |(number, value): (usize, &Value)| match self.chat.contents[number] {
             Some(_) if number < message => with_content(value, &padded(number)),
             _ => Ok(value.clone()),
@@ -58,10 +58,10 @@ impl Prefixes for Real<'_> {
     }
 }
 
-/// The first messages of a conversation, so many.
+/// The first `count` messages of a conversation.
 ///
 /// # Errors
-/// Messages that are no list.
+/// Messages that are not a list.
 pub(super) fn first(input: &JinjaInput, count: usize) -> Result<JinjaInput, String> {
     Ok(JinjaInput { messages: list(&input.messages)?[..count].to_vec().into(), ..input.clone() })
 }
@@ -74,7 +74,7 @@ fn plain(role: &str, content: &str) -> Value {
     messages_of([(role, content)].into_iter()).get_item_by_index(0).unwrap_or_default()
 }
 
-/// A message that says something else.
+/// A message with its content replaced.
 fn with_content(message: &Value, content: &str) -> Result<Value, String> {
     let explain = |error: minijinja::Error| error.to_string();
     let mut pairs: Vec<(Value, Value)> = Vec::new();

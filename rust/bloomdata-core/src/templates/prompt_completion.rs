@@ -1,6 +1,7 @@
-//! Prompt and completion records, as `generative_data_prep` reads them (GD-02 to GD-06, GD-15).
+//! Records of prompts and completions, as in `generative_data_prep`.
 //!
-//! A record is one object or a list of objects. An object has a completion, perhaps a prompt, perhaps a category.
+//! A record is an object or a list of objects. An object has a completion, and optionally a prompt and a
+//! category.
 
 use std::borrow::Cow;
 
@@ -13,7 +14,7 @@ use crate::document::BadRecord;
 use crate::error::Result;
 use crate::json_fields::{FieldPath, extract_optional, invalid_utf8, malformed};
 
-/// How records are read. Same names as in Python and on the command line.
+/// How records are read, with the same names as in Python and on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairOptions {
     /// Key of the prompt.
@@ -22,18 +23,18 @@ pub struct PairOptions {
     pub completion_keyword: String,
     /// Key of the category.
     pub category_keyword: String,
-    /// Names of the categories; the place in the list is the id.
+    /// Names of the categories; the id is the index in this list.
     pub categories: Option<Vec<String>>,
-    /// Whether exactly one space stands between prompt and completion.
+    /// Whether prompt and completion are separated by exactly one space.
     pub space_separator: bool,
-    /// In front of a prompt that is not empty.
+    /// Text in front of every non-empty prompt.
     pub prompt_prefix: Option<String>,
-    /// Behind a prompt that is not empty.
+    /// Text after every non-empty prompt.
     pub prompt_postfix: Option<String>,
-    /// Whether pairs with an empty completion are kept, and rows on which nothing is trained.
+    /// Whether to keep pairs with an empty completion, and rows on which nothing is trained.
     pub keep_prompt_only_sequences: bool,
-    /// A chat template to put around pairs, as `generative_data_prep` does; then there is no space separator, no pair
-    /// is skipped, and there are no categories.
+    /// A chat template for pairs, as in `generative_data_prep`. With it there is no space separator, no
+    /// pair is skipped, and categories are ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair_template: Option<TemplateOptions>,
 }
@@ -43,11 +44,11 @@ pub struct PairOptions {
 pub struct Pair<'record> {
     /// The prompt with its prefix and postfix; may be empty.
     pub prompt: Cow<'record, str>,
-    /// The completion; empty only when such pairs are kept.
+    /// The completion; empty only if such pairs are kept.
     pub completion: Cow<'record, str>,
-    /// Place in the list of categories, -1 for none.
+    /// Id of the category; -1 for none.
     pub category: i32,
-    /// Whether a begin token that the tokenizer puts in front of the prompt is dropped.
+    /// Whether to drop a begin token that the tokenizer puts in front of the prompt.
     pub drops_bos: bool,
 }
 
@@ -63,7 +64,7 @@ impl PairReader {
     /// A reader with these options.
     ///
     /// # Errors
-    /// A template that cannot be used.
+    /// An unusable template.
     pub fn new(options: PairOptions) -> Result<Self> {
         let fields = [&options.prompt_keyword, &options.completion_keyword, &options.category_keyword]
             .map(|keyword| FieldPath::of_key(keyword));
@@ -71,7 +72,7 @@ impl PairReader {
         Ok(Self { fields, chat: chat.transpose()?, options })
     }
 
-    /// The pairs of a record, one entry for each object: `None` for an object that is skipped.
+    /// The pairs of a record, one for each object; `None` for a skipped object.
     ///
     /// # Errors
     /// Why the record cannot become a document.
@@ -153,7 +154,7 @@ impl PairReader {
     }
 }
 
-/// A key that is not there, or null, is as good as none.
+/// Treats a missing or null field as `None`.
 fn absent_is_none(
     found: std::result::Result<Cow<'_, str>, BadRecord>,
 ) -> std::result::Result<Option<Cow<'_, str>>, BadRecord> {
@@ -167,7 +168,8 @@ fn id_of(known: &[String], name: &str) -> Option<i32> {
     i32::try_from(known.iter().position(|known| known == name)?).ok()
 }
 
-/// Exactly one space between prompt and completion, at the completion; also when there is no prompt.
+/// Leaves exactly one space between prompt and completion, as part of the completion, even without a
+/// prompt.
 fn separate<'record>(
     prompt: Cow<'record, str>,
     completion: Cow<'record, str>,

@@ -1,7 +1,8 @@
-//! Whether filling in a plan is all that a template does: then it need not be run for each conversation.
+//! Decides when filling in a plan equals running the template.
 //!
-//! That its text is made of fixed parts and of what messages say is known from its syntax. Which parts these are is
-//! known from two conversations of marks: any two ways of cutting both into such parts are the same way.
+//! The static analysis shows that the text consists of fixed parts and contents. Which parts these are
+//! follows from two conversations of different markers: there is only one way to cut both texts into the
+//! same sequence of parts.
 
 use std::sync::Arc;
 
@@ -11,25 +12,26 @@ use super::jinja::{FUEL, JinjaInput, JinjaTemplate};
 use super::markers::padded;
 use super::plan::Plan;
 
-/// Characters of the second kind of marks. No template holds these either; if one does, nothing is proven.
+/// Characters of the second kind of markers. If a template contains them as well, nothing is proven.
 const SECOND: [char; 2] = ['\u{fdd5}', '\u{fdd6}'];
-/// How often a second mark closes: it is longer than a first one by three bytes for each but one.
+/// How often the closing character of a second marker is repeated: each repetition adds three bytes.
 const TIMES: usize = 25;
-/// By how much a second mark, with white space of other lengths around it, is longer than a first one, at least.
+/// A second marker, with its different white space, is longer than a first one by at least this.
 const LONGER_BYTES: u64 = 69;
-/// What one unit of fuel is made of: the interpreter counts bytes, and tells units.
+/// Bytes per unit of fuel: the interpreter counts bytes, but reports units.
 const FUEL_BYTES: u64 = 64;
 
-/// Under which conditions a conversation is its plan, filled in.
+/// When a conversation equals its plan, filled in.
 #[derive(Debug)]
 pub(super) struct Proof {
     conditions: Arc<Conditions>,
-    /// The longest text that surely needs no more fuel than there is.
+    /// Longest content that is certain not to exhaust the fuel.
     max_bytes: u64,
 }
 
 impl Proof {
-    /// Of the plan of these roles, with what stands beside messages. Nothing if the plan is not what is written.
+    /// Checks the plan of these roles, with given tools and documents; `None` if the template writes
+    /// something else.
     pub(super) fn new(
         jinja: &JinjaTemplate,
         roles: &[&str],
@@ -45,7 +47,8 @@ impl Proof {
         };
         let first: Vec<String> = (0..roles.len()).map(padded).collect();
         let (text, fuel) = render(&first)?;
-        // Lengths of white space that are none of the first ones, nor sums of them, and differ: each tells its place.
+        // Runs of white space that differ from those of first markers and from their sums, so that each
+        // reveals its place.
         let second: Vec<String> = (0..roles.len())
             .map(|message| {
                 format!("\u{c}{}{message}{}\u{c}\u{c}", SECOND[0], SECOND[1].to_string().repeat(TIMES))
@@ -55,14 +58,14 @@ impl Proof {
         if text.contains(SECOND) {
             return None;
         }
-        // Fuel grows with the length of texts, so many bytes of it for each of theirs at most. A quarter of all is
-        // far more than any template takes, and leaves room for what is not counted but only asked for.
+        // Fuel grows at most linearly with the length of contents. A quarter of the total is far more than
+        // any template uses, and leaves room for bytes that are only counted once they exist.
         let per_byte = (more.saturating_sub(fuel) + 2) * FUEL_BYTES / LONGER_BYTES + 1;
         let left = (FUEL / 4).saturating_sub(fuel + 1) * FUEL_BYTES;
         Some(Self { conditions, max_bytes: left / per_byte })
     }
 
-    /// Whether the conversation that says this is the plan, filled in.
+    /// Whether the conversation with these contents equals the plan, filled in.
     pub(super) fn holds(&self, texts: &[&str]) -> bool {
         let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
         u64::try_from(longest).is_ok_and(|longest| longest <= self.max_bytes) && self.conditions.hold(texts)

@@ -1,11 +1,12 @@
-//! Which part of a rendered conversation is trained on: what the model is to say, and the token that ends it.
+//! Locates what is trained on in a rendered conversation: each answer, and the token that ends it.
 //!
-//! Known by rendering the conversation up to each answer: the text up to there with the prompt for an answer must be
-//! how the whole text begins, and so must the text up to and with the answer. A template for which this does not hold
-//! would train on text that no model ever sees when it answers; it is refused.
+//! The conversation is also rendered up to each answer. The text up to the answer with the generation
+//! prompt must be a prefix of the whole text, and so must the text up to and including the answer.
+//! Otherwise the model would be trained on text that it never sees when it answers, and the conversation is
+//! refused.
 //!
-//! Nothing is ever looked up by what a message says, which may stand elsewhere, too: what the template puts in front
-//! of an answer and behind it is learned from the same conversation whose answer is a mark.
+//! Contents are never searched for in the text, as they may occur elsewhere, too. What the template puts
+//! before and after an answer is learned from the same conversation with a marker as the answer.
 
 use std::ops::Range;
 
@@ -19,37 +20,38 @@ use super::markers::{OPEN, find_marker};
 pub enum TrainOn {
     /// All messages of the assistant.
     All,
-    /// The last one.
+    /// The last message of the assistant.
     Last,
 }
 
-/// A conversation up to an answer, in several ways.
+/// Renders beginnings of a conversation.
 pub(super) trait Prefixes {
-    /// The first messages, so many, with or without the prompt for an answer.
+    /// The first `count` messages, with or without the generation prompt.
     fn render(&self, count: usize, asking: bool) -> Result<String, String>;
-    /// The messages up to this one, which says nothing but its mark.
+    /// The messages up to this one, whose content is its marker.
     fn probe(&self, message: usize) -> Result<String, String>;
-    /// The messages up to this one, in which all others say nothing but their marks; and with the prompt in its place.
+    /// The messages up to this one, where the contents of all others are their markers; and the same with
+    /// the generation prompt in place of this message.
     fn strangers(&self, message: usize) -> Result<(String, String), String>;
 }
 
-/// How to find out.
+/// The input for locating answers.
 pub(super) struct Question<'run> {
     /// The role of each message.
     pub(super) roles: &'run [&'run str],
-    /// The whole text.
+    /// The rendered conversation.
     pub(super) text: &'run str,
     pub(super) prefixes: &'run dyn Prefixes,
-    /// Tokens of which the first behind an answer ends it.
+    /// The first of these tokens after an answer ends it.
     pub(super) end_tokens: &'run [String],
     pub(super) train_on: TrainOn,
 }
 
 impl Question<'_> {
-    /// The parts that are trained on, in order.
+    /// The spans that are trained on, in order.
     ///
     /// # Errors
-    /// Why that cannot be said for sure.
+    /// Why they cannot be located with certainty.
     pub(super) fn spans(&self) -> Result<Vec<Range<usize>>, String> {
         let mut spans: Vec<Range<usize>> = Vec::new();
         for message in asked(self.roles, self.train_on) {
@@ -65,7 +67,7 @@ impl Question<'_> {
     fn span(&self, message: usize) -> Result<Range<usize>, String> {
         let is_last = message + 1 == self.roles.len();
         let with = if is_last { self.text.to_owned() } else { self.prefixes.render(message + 1, false)? };
-        // Some templates object to having no message at all.
+        // Some templates fail without any messages.
         let render =
             |asking| if message == 0 { Ok(String::new()) } else { self.prefixes.render(message, asking) };
         let (before, asking) = (render(false)?, render(true)?);
@@ -74,7 +76,7 @@ impl Question<'_> {
             return Err(format!("message {message} is not in the text verbatim"));
         };
         let start = if asking == before {
-            // Without a prompt, all that stands in front of what is said.
+            // Without a generation prompt: all text in front of the content.
             let front = if with.starts_with(&probe[..mark.start]) {
                 &probe[..mark.start]
             } else {
@@ -104,17 +106,17 @@ impl Question<'_> {
         let end = if with.len() >= start + behind.len() && with.ends_with(behind) {
             with.len() - closing.len()
         } else {
-            // It ends otherwise, as calls of tools do: all of it.
+            // An answer with another ending, such as tool calls: all of it is trained on.
             start + with[start..].trim_end().len()
         };
-        // What follows may differ: some templates end the whole conversation with a token of its own.
+        // What follows may differ: some templates put a token at the end of the whole conversation.
         if self.text.starts_with(&with[..end]) {
             return Ok(start..end);
         }
         Err(differs(message))
     }
 
-    /// Nothing that another message says may stand where the answer does.
+    /// Ensures that no content of another message is within the answer or after it.
     fn refuse_strangers(&self, message: usize) -> Result<(), String> {
         if message == 0 {
             return Ok(());
@@ -126,7 +128,8 @@ impl Question<'_> {
         Err(format!("content of other messages is in message {message} or after it"))
     }
 
-    /// Where an answer ends in the text behind its content: with the first token that ends, else with the last letter.
+    /// End of the answer in the text after its content: after the first end token, else after the last
+    /// character that is not white space.
     fn end_of(&self, rest: &str) -> usize {
         let ends = self.end_tokens.iter().filter(|token| !token.is_empty());
         let found = ends.filter_map(|token| Some(rest.find(token.as_str())? + token.len())).min();

@@ -1,4 +1,4 @@
-//! How Python writes values: `str` and `repr`.
+//! Formats values as Python does: `str` and `repr`.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use unicode_categories::UnicodeCategories as _;
 
 use super::limits::{Text, show};
 
-/// As deep as Python goes.
+/// Python's limit of nesting.
 pub(super) const MAX_DEPTH: usize = 900;
 
 /// `str` of a value.
@@ -61,7 +61,7 @@ fn repr(value: &Value, out: &mut Text, depth: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// `repr` of a string: the other quotes where that saves escapes, and escapes for what is not to be seen.
+/// `repr` of a string: double quotes if that saves escapes, and escapes for unprintable characters.
 fn quoted(text: &str, out: &mut Text) {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
@@ -77,7 +77,7 @@ fn quoted(text: &str, out: &mut Text) {
             letter if letter == ' ' || is_printable(letter) => out.push(letter),
             letter => {
                 let code = u32::from(letter);
-                // Whether it is too long is asked for later.
+                // An overflow is reported by `finish`.
                 let _ = match code {
                     0..=0xff => write!(out, "\\x{code:02x}"),
                     0x100..=0xffff => write!(out, "\\u{code:04x}"),
@@ -93,7 +93,7 @@ fn is_printable(letter: char) -> bool {
     !(letter.is_other() || letter.is_separator())
 }
 
-/// A number; what is none has a name: not a number, infinity.
+/// A number; `names` are those of NaN and infinity.
 pub(super) fn number(value: &Value, names: [&str; 2]) -> String {
     match if value.is_integer() { None } else { f64::try_from(value.clone()).ok() } {
         None => value.to_string(),
@@ -105,7 +105,7 @@ pub(super) fn number(value: &Value, names: [&str; 2]) -> String {
     }
 }
 
-/// `repr` of a float: shortest digits that say the same, with an exponent from 1e16 on and below 1e-4.
+/// `repr` of a float: the shortest digits that round-trip, with an exponent from 1e16 on and below 1e-4.
 fn python_float(float: f64) -> String {
     let scientific = format!("{float:e}");
     let exponent: i32 = scientific.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or(0);

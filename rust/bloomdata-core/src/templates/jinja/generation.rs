@@ -1,13 +1,15 @@
-//! `{% generation %}` blocks, which mark what the model says. They are not Jinja's own: they become blocks that are.
+//! `{% generation %}` blocks, which mark answers of the model. They are not part of Jinja, so they are
+//! rewritten to blocks that are.
 
-/// Where what the model says begins in rendered text; a character that Unicode sets aside for such uses.
+/// Start of an answer in the rendered text; a Unicode noncharacter.
 pub(super) const BEGIN: char = '\u{fdd1}';
-/// Where it ends.
+/// End of an answer.
 pub(super) const END: char = '\u{fdd2}';
 
-/// A template without `{% generation %}` blocks, and the same with marks in their place; none if it has no such block.
+/// The template without `{% generation %}` blocks, and the template with markers in their place; `None` if
+/// it has no such block.
 ///
-/// White space around them is treated as around the blocks that they were.
+/// White space control works as for the original blocks.
 pub(super) fn rewrite(source: &str) -> (String, Option<String>) {
     let (mut plain, mut marked) = (String::new(), String::new());
     let (mut from, mut found) = (0, false);
@@ -33,7 +35,7 @@ pub(super) fn rewrite(source: &str) -> (String, Option<String>) {
     (plain, found.then_some(marked))
 }
 
-/// Signs of white space at both ends of a tag.
+/// The white space control signs at both ends of a tag.
 fn signs(inner: &str) -> (&str, &str) {
     let sign = |has: bool, at: std::ops::Range<usize>| if has { &inner[at] } else { "" };
     let size = inner.len();
@@ -47,16 +49,16 @@ struct Tag<'source> {
     start: usize,
     end: usize,
     inner: &'source str,
-    /// `{% … %}`, not `{{ … }}`.
+    /// Whether the tag is `{% … %}`, not `{{ … }}`.
     is_block: bool,
 }
 
-/// What stands in all tags.
+/// The contents of all tags.
 pub(super) fn expressions(source: &str) -> impl Iterator<Item = &str> {
     tags(source).into_iter().map(|tag| tag.inner)
 }
 
-/// All `{% … %}` and `{{ … }}` outside of comments and of `{% raw %}`.
+/// All `{% … %}` and `{{ … }}` outside comments and `{% raw %}`.
 fn tags(source: &str) -> Vec<Tag<'_>> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -81,7 +83,7 @@ fn tags(source: &str) -> Vec<Tag<'_>> {
     found
 }
 
-/// The end of a tag that closes by `close`, which does not count inside of strings.
+/// The end of a tag that closes with `close`, which is ignored within strings.
 fn end_of(source: &str, from: usize, close: &str) -> Option<usize> {
     let bytes = source.as_bytes();
     let (mut at, mut quote) = (from, None);
@@ -98,7 +100,7 @@ fn end_of(source: &str, from: usize, close: &str) -> Option<usize> {
     None
 }
 
-/// Behind the `{% endraw %}` that follows.
+/// The offset after the next `{% endraw %}`.
 fn end_of_raw(source: &str, from: usize) -> usize {
     let mut at = from;
     while let Some(open) = source[at..].find("{%").map(|open| at + open) {

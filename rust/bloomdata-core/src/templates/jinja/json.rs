@@ -1,4 +1,4 @@
-//! `json.dumps`, which is how `transformers` has the filter `tojson`; HTML is not escaped.
+//! `json.dumps`, which `transformers` uses as the filter `tojson`, without HTML escapes.
 
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind};
@@ -7,7 +7,7 @@ use super::display::{MAX_DEPTH, number};
 use super::limits::Text;
 use crate::json_text::json_string;
 
-/// `json.dumps`, which is how `transformers` has the filter; HTML is not escaped.
+/// The filter `tojson`.
 #[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
 pub(super) fn to_json(value: &Value, ensure_ascii: Option<Value>, options: Kwargs) -> Result<String, Error> {
     let indent = options.get::<Option<Value>>("indent")?;
@@ -99,7 +99,7 @@ impl JsonWriter {
         self.depth += 1;
         let mut is_empty = true;
         for item in items {
-            // A list may be longer than any memory.
+            // A lazy list may be longer than fits into memory.
             self.out.fits()?;
             if !is_empty {
                 let between = self.item.clone();
@@ -131,7 +131,7 @@ impl JsonWriter {
     }
 }
 
-/// A key that is no string, as `json.dumps` names it.
+/// A key that is not a string, as `json.dumps` writes it.
 fn key_text(key: &Value) -> String {
     match key.kind() {
         ValueKind::None => "null".into(),

@@ -1,22 +1,22 @@
-//! `{% break %}` and `{% continue %}` out of a block that the interpreter does not close then: it would write what it
-//! should not, or panic.
+//! Rejects `{% break %}` and `{% continue %}` out of a block that the interpreter then fails to close: it
+//! would write wrong text, or panic.
 
 use minijinja::machinery::ast::Stmt;
 use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
 
-/// Whether all jumps of a template are such as the interpreter does as they are meant.
+/// Checks that the interpreter handles all jumps of a template correctly.
 ///
 /// # Errors
-/// It is no template, or has one that is not.
+/// A jump that it does not.
 pub(super) fn check(source: &str, syntax: SyntaxConfig) -> Result<(), String> {
-    // What is wrong with it is told better when it is compiled.
+    // Compilation reports syntax errors better.
     let Ok(Stmt::Template(template)) = parse(source, "template", syntax) else { return Ok(()) };
-    // Anywhere else outside of loops it is an error by itself; there it would begin again, without end.
+    // Elsewhere outside loops the interpreter reports an error; in this block it would loop forever.
     block(&template.children, Some("{% else %} of a loop"))
 }
 
-/// Looks at statements inside of a block of this kind, with no loop between them and it.
+/// Checks statements within a block of this kind, without a loop between them and the block.
 fn block(statements: &[Stmt<'_>], inside: Option<&str>) -> Result<(), String> {
     for statement in statements {
         match statement {

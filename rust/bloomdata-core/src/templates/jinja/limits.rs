@@ -1,25 +1,25 @@
-//! How much a template may make: one that doubles a text again and again is no template.
+//! Limits the size of what a template makes: one that doubles a text again and again must fail.
 //!
-//! Fuel (see [`super::FUEL`]) counts all bytes that a template ever makes, but mostly once they are there. What our own
-//! filters and methods make is therefore held to [`MAX_TEXT_BYTES`] before it is. What `~` and `+` make of texts, and
-//! what is kept in lists or written, is left to fuel: 640 MB in all for a render, of which up to 1.4 GB of memory were
-//! seen, as a text that grows is copied; on each thread.
+//! Fuel (see [`super::FUEL`]) counts all bytes that a template ever makes, but mostly once they exist. Our
+//! own filters and methods therefore check [`MAX_TEXT_BYTES`] in advance. What `~` and `+` make of texts,
+//! what is kept in lists, and what is written is limited by fuel only: 640 MB in total per render and
+//! thread, for which up to 1.4 GB of memory were measured, as a growing text is copied.
 //!
-//! Not bounded is what the interpreter does with lists that are nothing but others, without asking for fuel: `~` makes
-//! a text of a list that holds one list twice, which holds another one twice, and so on; `+` of a list and itself, again
-//! and again, makes one of all items; and the time to compare such lists.
+//! Unlimited is what the interpreter does with nested lists without consuming fuel: `~` on a list that
+//! holds another list twice, which again holds a list twice, and so on; `+` of a list and itself, again and
+//! again; and the time to compare such lists.
 
 use std::fmt;
 
 use minijinja::value::Value;
 use minijinja::{Error, ErrorKind, State};
 
-/// Bytes of a text that a filter or a method takes or makes at most.
+/// Maximum bytes of a text that a filter or a method takes or makes.
 pub(super) const MAX_TEXT_BYTES: usize = 1 << 26;
-/// Parts into which a text is cut at most: each takes the place of a short text.
+/// Maximum number of parts of a text: each takes as much memory as a short text.
 pub(super) const MAX_PARTS: usize = 1 << 22;
 
-/// A text that grows to [`MAX_TEXT_BYTES`], and is told to have been too long for what goes beyond.
+/// A text of at most [`MAX_TEXT_BYTES`], which records whether it overflowed.
 #[derive(Debug, Default)]
 pub(super) struct Text {
     text: String,
@@ -39,7 +39,7 @@ impl Text {
         self.push_str(letter.encode_utf8(&mut [0; 4]));
     }
 
-    /// That nothing is missing yet: what goes on for long asks now and then.
+    /// Fails if the text has overflowed; long loops check this now and then.
     pub(super) fn fits(&self) -> Result<(), Error> {
         if self.is_too_long { Err(too_long()) } else { Ok(()) }
     }
@@ -61,12 +61,12 @@ fn too_long() -> Error {
     Error::new(ErrorKind::InvalidOperation, reason)
 }
 
-/// That a text of so many bytes may be made.
+/// Fails if a text of so many bytes is too large.
 pub(super) fn fits(bytes: usize) -> Result<(), Error> {
     if bytes > MAX_TEXT_BYTES { Err(too_long()) } else { Ok(()) }
 }
 
-/// That a text is not cut into too many parts.
+/// Fails if a text would be split into too many parts.
 pub(super) fn few(parts: usize) -> Result<(), Error> {
     if parts > MAX_PARTS {
         let reason = format!("a text in more than {MAX_PARTS} parts");
@@ -75,14 +75,14 @@ pub(super) fn few(parts: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// A value as the interpreter writes it: lists may hold far more than what they take themselves.
+/// A value as the interpreter writes it: a list may be far longer as text than in memory.
 pub(super) fn display(value: &Value) -> Result<String, Error> {
     let mut out = Text::default();
     show(value, &mut out)?;
     out.finish()
 }
 
-/// Adds a value to a text, as the interpreter writes it.
+/// Appends a value, as the interpreter writes it.
 pub(super) fn show(value: &Value, out: &mut Text) -> Result<(), Error> {
     match value.as_str() {
         Some(text) => out.push_str(text),
@@ -95,7 +95,7 @@ pub(super) fn show(value: &Value, out: &mut Text) -> Result<(), Error> {
     out.fits()
 }
 
-/// A value as a text, as filters take it: texts as they are.
+/// A value as a text, as filters take it.
 pub(super) fn text_of(value: &Value) -> Result<Value, Error> {
     match value.as_str() {
         Some(text) => fits(text.len()).map(|()| value.clone()),
@@ -103,7 +103,7 @@ pub(super) fn text_of(value: &Value) -> Result<Value, Error> {
     }
 }
 
-/// What a list holds, one by one; each takes fuel, as lists may be made that are longer than any memory.
+/// The items of a list. Each consumes fuel, as lazy lists may be longer than fits into memory.
 pub(super) fn items<'run>(
     state: &'run State<'_, '_>,
     list: &Value,
@@ -112,24 +112,24 @@ pub(super) fn items<'run>(
     Ok(items.map(|item| state.consume_fuel(1).map(|()| item)))
 }
 
-/// The bytes of a text in which one is put for another, so many times at most.
+/// Size of a text after at most `count` replacements.
 pub(super) fn replaced_bytes(text: &str, from: &str, to: &str, count: usize) -> usize {
     let size = |matches: usize| {
         text.len().saturating_add(matches.saturating_mul(to.len().saturating_sub(from.len())))
     };
-    // Matches are counted only where as many as there may be would be too many.
+    // Matches are counted only if the upper bound is too large.
     let most = size((text.len() / from.len().max(1) + 1).min(count));
     if most <= MAX_TEXT_BYTES { most } else { size(text.matches(from).take(count).count()) }
 }
 
-/// At most so many bytes are made of a text with places for values, of either kind of Python.
+/// Upper bound of the size of a formatted text, for both `%` and `str.format`.
 pub(super) fn formatted_bytes(format: &str, values: &[Value]) -> Result<usize, Error> {
-    /// Digits of the largest float; all that is put around a number is less.
+    /// Digits of the largest float; anything else around a number is shorter.
     const NUMBER_BYTES: usize = 512;
     let (mut longest, mut widest) = (NUMBER_BYTES, 0);
     for value in values {
         longest = longest.max(display(value)?.len());
-        // A width may be a value, too.
+        // A width may be given as a value, too.
         if format.contains('*') || format.contains(":{") {
             widest = widest.max(usize::try_from(value.clone()).unwrap_or(0));
         }
@@ -140,7 +140,7 @@ pub(super) fn formatted_bytes(format: &str, values: &[Value]) -> Result<usize, E
     // `repr` makes up to six bytes of one.
     let escaped = if format.contains(['!', 'r', 'a']) { longest.saturating_mul(6) } else { longest };
     let places = format.bytes().filter(|byte| matches!(byte, b'%' | b'{')).count();
-    // A width counts letters, which the filling may have of four bytes; a precision adds to that.
+    // A width counts characters, and the fill character may have four bytes; a precision adds to that.
     let each = escaped.saturating_add(widest.saturating_mul(8));
     Ok(format.len().saturating_add(places.saturating_mul(each)))
 }

@@ -1,12 +1,15 @@
-//! Any chat template of a `tokenizer_config.json`, as `transformers.apply_chat_template` renders it.
+//! Renders any chat template of a `tokenizer_config.json` as `transformers.apply_chat_template` does.
 //!
-//! - [`generation`]: blocks that mark what the model says.
-//! - [`jumps`]: `break` and `continue`, where they are not understood.
-//! - [`limits`]: how large what a template makes may become.
-//! - [`opaque`]: whether a template treats all texts alike, so that it need not be run for each.
-//! - [`safe`]: the filter of that name, where it would do more than nothing.
-//! - [`values`]: JSON as templates see it.
-//! - [`python`]: what templates expect of Python; its texts are in [`text`], [`display`] and [`json`].
+//! - [`generation`]: `{% generation %}` blocks, which mark answers of the model.
+//! - [`jumps`]: rejects `break` and `continue` where the interpreter mishandles them.
+//! - [`limits`]: limits the size of what a template makes.
+//! - [`opaque`]: proves by abstract interpretation that a template is opaque to message contents.
+//! - [`safe`]: rejects the filter `safe` where it would have an effect.
+//! - [`values`]: JSON as template values.
+//! - [`python`]: filters, functions and methods of Python.
+//! - [`text`]: methods of Python's strings.
+//! - [`display`]: `str` and `repr`.
+//! - [`json`]: `json.dumps`.
 
 mod display;
 mod generation;
@@ -30,13 +33,14 @@ use opaque::{Assumptions, Conditions};
 pub use minijinja::Value as Variable;
 pub use values::value_of;
 
-/// Steps of a template at most, with 64 bytes of all that it makes as one more: a loop over a billion numbers is no
-/// template, nor is one that makes 640 MB of a conversation. Of 70 stock ones, 68 take less than 300 thousand for 256
-/// messages of 1400 bytes or two of a million; one that copies all before each message takes two million.
+/// Maximum number of steps of a template, where 64 bytes of output of any kind count as one step. This
+/// stops a loop over a billion numbers, and a template that makes 640 MB of a conversation. Of 70 common
+/// templates, 68 take less than 300 thousand steps for 256 messages of 1400 bytes or for two of a million;
+/// one that copies all messages before each message takes two million.
 pub(super) const FUEL: u64 = 10_000_000;
-/// Bytes of a template's source at most; stock ones have thirty thousand.
+/// Maximum bytes of a template's source; common ones have up to thirty thousand.
 const MAX_SOURCE_BYTES: usize = 1 << 18;
-/// Stack for reading a template: one that is nothing but `not not not …` nests as deep as it is long.
+/// Stack for parsing: the nesting of `not not not …` is as deep as the source is long.
 const STACK_BYTES: usize = 1 << 30;
 
 /// A compiled template.
@@ -47,23 +51,23 @@ pub struct JinjaTemplate {
     source: String,
 }
 
-/// What a template is given.
+/// The input of a template.
 #[derive(Debug, Clone)]
 pub struct JinjaInput {
-    /// The messages, as they stand in the record.
+    /// The messages, as they are in the record.
     pub messages: Value,
     /// Descriptions of tools.
     pub tools: Option<Value>,
-    /// Documents to answer from.
+    /// Documents for retrieval.
     pub documents: Option<Value>,
 }
 
-/// Rendered text, and the parts of it that the template itself marks as what the model says.
+/// A rendered text, and the ranges that the template marks as answers of the model.
 pub type Marked = (String, Vec<std::ops::Range<usize>>);
 
 impl JinjaTemplate {
-    /// Compiles a template. `variables` are further names that it may use, such as `bos_token`; `now` is what
-    /// `strftime_now` says.
+    /// Compiles a template. `variables` are further names that it may use, such as `bos_token`; `now` is
+    /// the result of `strftime_now`.
     ///
     /// # Errors
     /// What is wrong with it, and where.
@@ -103,15 +107,15 @@ impl JinjaTemplate {
         Ok(Self { environment, has_generation, source })
     }
 
-    /// Whether the template marks what the model says.
+    /// Whether the template marks answers of the model.
     pub fn has_generation(&self) -> bool {
         self.has_generation
     }
 
-    /// Under which conditions the template treats all texts of such conversations alike.
+    /// The conditions under which the template is opaque to the contents of such conversations.
     ///
     /// # Errors
-    /// What it does that depends on them, or may.
+    /// Why the template may depend on contents.
     pub(super) fn prove(&self, assumptions: &Assumptions) -> Result<Conditions, String> {
         deep(|| opaque::prove(&self.source, syntax()?, assumptions))
     }
@@ -119,15 +123,15 @@ impl JinjaTemplate {
     /// Renders messages.
     ///
     /// # Errors
-    /// What the template itself objects to, or what it does that is not known here.
+    /// An error that the template raises, or a feature that is not supported.
     pub fn render(&self, input: &JinjaInput, add_generation_prompt: bool) -> Result<String, String> {
         self.run("template", input, add_generation_prompt)
     }
 
-    /// Renders messages, with what the template marks as said by the model.
+    /// Renders messages, with the ranges that the template marks as answers of the model.
     ///
     /// # Errors
-    /// As [`JinjaTemplate::render`]; text that holds the marks.
+    /// As [`JinjaTemplate::render`]; malformed blocks, or text that contains the markers.
     pub fn render_marked(&self, input: &JinjaInput) -> Result<Marked, String> {
         let marked = self.run("marked", input, false)?;
         let (mut text, mut spans, mut open) = (String::with_capacity(marked.len()), Vec::new(), None);
@@ -142,7 +146,8 @@ impl JinjaTemplate {
                 (_, still) => open = still,
             }
         }
-        // What a template marks is not what it renders: a text that holds the marks would be cut elsewhere.
+        // Markers must not change the text, and contents must not contain markers, which would shift the
+        // ranges.
         if text == self.render(input, false)? {
             Ok((text, spans))
         } else {
@@ -150,7 +155,7 @@ impl JinjaTemplate {
         }
     }
 
-    /// Renders messages, and tells how much of [`FUEL`] was used.
+    /// Renders messages, and reports how much of [`FUEL`] was used.
     ///
     /// # Errors
     /// As [`JinjaTemplate::render`].
@@ -167,9 +172,9 @@ impl JinjaTemplate {
     }
 }
 
-/// Runs a template. What the interpreter has no error for, but a panic, is one of the template.
+/// Runs a template; a panic of the interpreter becomes an error of the template.
 fn safely<T>(work: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, String> {
-    // Nothing that a run changes is used after it: what it is given is never written to.
+    // Nothing that a run changes is used afterwards, and its input is never written to.
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     match done {
         Ok(done) => done.map_err(|error| explain(&error)),
@@ -177,7 +182,7 @@ fn safely<T>(work: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, St
     }
 }
 
-/// The names that a template is given.
+/// The variables of a template.
 fn context_of(input: &JinjaInput, add_generation_prompt: bool) -> Value {
     let JinjaInput { messages, tools, documents } = input;
     context! {
@@ -191,7 +196,7 @@ fn syntax() -> Result<SyntaxConfig, String> {
     syntax.map_err(|error| explain(&error))
 }
 
-/// Does something with a template that takes stack by how deep it is.
+/// Runs `work` on a thread with a large stack, for deeply nested templates.
 fn deep<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         let reader = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
@@ -201,7 +206,7 @@ fn deep<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, S
     })
 }
 
-/// What went wrong, in one line.
+/// An error of the interpreter, in one line.
 fn explain(error: &minijinja::Error) -> String {
     let reason = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match error.line() {

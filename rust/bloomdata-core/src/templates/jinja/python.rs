@@ -1,5 +1,5 @@
-//! What chat templates expect of Python: JSON as `json.dumps` writes it, methods of strings, dates. None of it makes a
-//! text beyond its bound.
+//! What chat templates expect of Python: `json.dumps`, methods of strings, dates. Every result is limited
+//! in size.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ use super::limits::{
 use super::text;
 use crate::conversation::{is_python_space, python_strip};
 
-/// Adds filters, functions and methods as `transformers` and Python have them.
+/// Adds filters, functions and methods as in `transformers` and Python.
 pub(super) fn extend(environment: &mut Environment<'_>, now: Option<NaiveDateTime>) {
     environment.set_unknown_method_callback(method);
     environment.set_formatter(|out, state, value| match value.kind() {
@@ -29,7 +29,7 @@ pub(super) fn extend(environment: &mut Environment<'_>, now: Option<NaiveDateTim
         Some(text) => Ok(strip(text, letters, true, true)),
         None => display(value).map(|text| strip(&text, letters, true, true)),
     });
-    // What Jinja2 does not have is not to be had here.
+    // Jinja2 does not have these.
     for name in ["split", "lines", "bool", "chain", "zip", "pprint"] {
         environment.remove_filter(name);
     }
@@ -53,11 +53,11 @@ pub(super) fn extend(environment: &mut Environment<'_>, now: Option<NaiveDateTim
     environment.add_filter("indent", indent);
     environment.add_filter("int", int);
     environment.add_filter("float", float);
-    // All that has a length and things by number or name.
+    // Whatever has a length and items by index or key.
     environment.add_test("sequence", |value: &Value| {
         matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Undefined)
     });
-    // Here one may loop over none; there it is an error, and templates ask before.
+    // Here iterating over none is allowed; in Jinja2 it is an error, for which templates test.
     environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
     environment.add_function("raise_exception", |message: &Value| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, display(message)?))
@@ -77,7 +77,7 @@ pub(super) fn extend(environment: &mut Environment<'_>, now: Option<NaiveDateTim
     });
 }
 
-/// A value that is missing, or is nothing if asked, is another one.
+/// Replaces a missing value, or with `boolean` any false one.
 #[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
 fn default(
     value: &Value,
@@ -98,7 +98,7 @@ fn default(
     Ok(if is_missing { other } else { value.clone() })
 }
 
-/// Lines moved to the right, by so many spaces or by a text.
+/// Indents lines by a number of spaces or by a text.
 #[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
 fn indent(
     text: &str,
@@ -130,7 +130,7 @@ fn indent(
     out.finish()
 }
 
-/// Puts bounds to filters of the interpreter that make larger texts than they are given.
+/// Limits filters of the interpreter whose result may be larger than their input.
 fn bound(environment: &mut Environment<'_>) {
     type Plain = fn(StringInput<'_>) -> Value;
     let plain: [(&str, Plain); 3] =
@@ -149,7 +149,7 @@ fn bound(environment: &mut Environment<'_>) {
     environment.add_filter("sum", sum);
 }
 
-/// One text put for another, so many times at most.
+/// Replaces a text by another, at most `count` times.
 #[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
 fn replace(
     value: &Value,
@@ -168,7 +168,7 @@ fn replace(
     Ok(value.replacen(&from, &to, count))
 }
 
-/// What a list holds, with a text between.
+/// Joins the items of a list with a text in between.
 #[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
 fn join(
     state: &State<'_, '_>,
@@ -193,7 +193,7 @@ fn join(
     out.finish()
 }
 
-/// What a path of names and numbers leads to; nothing where there is none.
+/// The value at a path of names and indices; undefined if there is none.
 fn attribute_of(value: &Value, path: &str) -> Value {
     let step = |value: Value, part: &str| match part.parse() {
         Ok(number) => value.get_item_by_index(number),
@@ -202,7 +202,7 @@ fn attribute_of(value: &Value, path: &str) -> Value {
     path.split('.').try_fold(value.clone(), step).unwrap_or_default()
 }
 
-/// `%` of Python's texts.
+/// Python's `%` formatting.
 #[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
 fn format(state: &mut State<'_, '_>, text: &Value, values: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let plain: Vec<Value> = values.iter().map(|value| Value::clone(value)).collect();
@@ -210,7 +210,7 @@ fn format(state: &mut State<'_, '_>, text: &Value, values: Rest<ValueOrKwargs>) 
     filters::format(state, text, values)
 }
 
-/// A sum. Texts have none, nor tuples, as each step would make one more of them.
+/// A sum. Texts and tuples are refused, as each step would copy them.
 fn sum(
     state: &State<'_, '_>,
     values: Value,
@@ -259,7 +259,7 @@ fn float(value: &Value, default: Option<Value>) -> Result<Value, Error> {
     .map_or_else(|| default.unwrap_or_else(|| Value::from(0.0)), Value::from))
 }
 
-/// Methods of Python's strings that others lack or do differently.
+/// Methods of Python's strings that `minijinja_contrib` lacks or implements differently.
 fn method(state: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     let Some(text) = value.as_str() else { return unknown_method_callback(state, value, name, args) };
     fits(text.len())?;
@@ -273,7 +273,7 @@ fn method(state: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) 
     Ok(Value::from(strip(text, letters, ends.0, ends.1)))
 }
 
-/// The others.
+/// All methods other than stripping.
 fn more(
     state: &mut State<'_, '_>,
     value: &Value,
@@ -297,7 +297,7 @@ fn more(
                 return Err(refused("empty separator"));
             }
             let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
-            // One more than there may be tells that there are too many.
+            // One more than the limit, to detect that there are too many.
             let most = most.min(MAX_PARTS);
             let parts = if name == "split" {
                 text::split(text, separator, most)

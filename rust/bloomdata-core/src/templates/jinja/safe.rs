@@ -1,12 +1,12 @@
-//! `safe` makes Jinja2 escape the HTML of whatever is added to it by `+`, although nothing else is escaped. That is
-//! never meant; a template in which it may happen is refused.
+//! In Jinja2, `+` with a `safe` string escapes HTML in the other operand, although nothing else is escaped.
+//! That is never intended, so templates in which it may happen are refused.
 
 use super::generation::expressions;
 
-/// Whether the template can be read as it is meant.
+/// Checks that no `safe` string is added to.
 ///
 /// # Errors
-/// It adds to what is `safe`.
+/// A tag in which that may happen.
 pub(super) fn check(source: &str) -> Result<(), String> {
     for inner in expressions(source) {
         let plain = without_strings(inner);
@@ -27,7 +27,7 @@ pub(super) fn check(source: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The text of a tag without what stands in quotes.
+/// The contents of a tag without string literals.
 fn without_strings(inner: &str) -> String {
     let (mut out, mut quote, mut is_escaped) = (String::new(), None, false);
     for letter in inner.chars() {

@@ -1,4 +1,4 @@
-//! What Python's strings do, where other libraries do it differently.
+//! Methods of Python's strings for which other libraries differ.
 
 use unicode_categories::UnicodeCategories as _;
 
@@ -7,7 +7,7 @@ use minijinja::Error;
 use super::limits::{MAX_PARTS, Text};
 use crate::conversation::is_python_space;
 
-/// `str.split`: by a separator, or by white space; so many times at most.
+/// `str.split`: by a separator or by white space, at most `most` times.
 pub(super) fn split<'text>(text: &'text str, separator: Option<&str>, most: usize) -> Vec<&'text str> {
     if let Some(separator) = separator {
         return text.splitn(most.saturating_add(1), separator).collect();
@@ -22,7 +22,7 @@ pub(super) fn split<'text>(text: &'text str, separator: Option<&str>, most: usiz
     parts
 }
 
-/// `str.rsplit`: the same from the end.
+/// `str.rsplit`: the same, from the end.
 pub(super) fn rsplit<'text>(text: &'text str, separator: Option<&str>, most: usize) -> Vec<&'text str> {
     let mut parts: Vec<&str> = Vec::new();
     if let Some(separator) = separator {
@@ -44,7 +44,7 @@ pub(super) fn rsplit<'text>(text: &'text str, separator: Option<&str>, most: usi
     parts
 }
 
-/// `str.splitlines`: at all that Python takes for the end of a line.
+/// `str.splitlines`: at every line boundary of Python.
 pub(super) fn lines(text: &str, keeps_ends: bool) -> Vec<&str> {
     let (mut parts, mut rest) = (Vec::new(), text);
     while !rest.is_empty() {
@@ -60,7 +60,7 @@ pub(super) fn lines(text: &str, keeps_ends: bool) -> Vec<&str> {
     parts
 }
 
-/// Lines at most.
+/// Upper bound of the number of lines.
 pub(super) fn num_lines(text: &str) -> usize {
     if text.len() < MAX_PARTS { text.len() } else { 1 + text.matches(is_line_end).count() }
 }
@@ -69,7 +69,7 @@ fn is_line_end(letter: char) -> bool {
     matches!(letter, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// `str.title`: a capital behind everything that has no case.
+/// `str.title`: upper case after every character without case.
 pub(super) fn title(text: &str) -> String {
     let (mut out, mut is_inside) = (String::with_capacity(text.len()), false);
     for letter in text.chars() {
@@ -85,7 +85,7 @@ pub(super) fn title(text: &str) -> String {
     out
 }
 
-/// `str.isdigit` of a letter: digits of a system of ten, also raised, lowered or in circles.
+/// `str.isdigit` of a character: decimal digits, also as superscripts, subscripts or in circles.
 pub(super) fn is_digit(letter: char) -> bool {
     letter.is_number_decimal_digit()
         || matches!(letter, '²' | '³' | '¹' | '\u{2070}' | '\u{2074}'..='\u{2079}' | '\u{2080}'..='\u{2089}')
@@ -96,7 +96,7 @@ pub(super) fn is_digit(letter: char) -> bool {
         || matches!(letter, '\u{1f100}'..='\u{1f10a}')
 }
 
-/// `int` of a text.
+/// `int` of a string.
 pub(super) fn int(text: &str, base: u32) -> Option<i128> {
     let text = text.trim_matches(is_python_space);
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -115,12 +115,12 @@ pub(super) fn int(text: &str, base: u32) -> Option<i128> {
     Some(if text.starts_with('-') { -number } else { number })
 }
 
-/// `float` of a text.
+/// `float` of a string.
 pub(super) fn float(text: &str) -> Option<f64> {
     text.trim_matches(is_python_space).parse().ok()
 }
 
-/// Text as HTML, as `markupsafe` has it.
+/// Escapes HTML as `markupsafe` does.
 pub(super) fn escape(text: &str) -> Result<String, Error> {
     let mut out = Text::default();
     for letter in text.chars() {

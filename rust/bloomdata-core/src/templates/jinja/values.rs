@@ -1,4 +1,4 @@
-//! JSON as templates see it: keys in their order, whole numbers whole.
+//! JSON as template values: keys in order, whole numbers exact.
 
 use std::cell::Cell;
 use std::fmt;
@@ -6,13 +6,13 @@ use std::fmt;
 use minijinja::value::Value;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-/// Floats from here on may be whole numbers that 64 bits do not hold.
+/// Floats beyond this may be whole numbers that do not fit 64 bits.
 const WHOLE: f64 = 9e18;
 
-/// A JSON text as a template sees it.
+/// Parses JSON to a template value.
 ///
 /// # Errors
-/// It is not JSON, or has a whole number that 64 bits do not hold: it would become another one.
+/// Malformed JSON, or a whole number that does not fit 64 bits, which would be rounded.
 pub fn value_of(json: &str) -> Result<Value, serde_json::Error> {
     let is_large = Cell::new(false);
     let mut parser = serde_json::Deserializer::from_str(json);
@@ -24,9 +24,9 @@ pub fn value_of(json: &str) -> Result<Value, serde_json::Error> {
     Ok(value)
 }
 
-/// Whether there is a number of 19 digits or more without a dot or an exponent that 64 bits do not hold.
+/// Whether there is a number of 19 digits or more, without a dot or an exponent, that does not fit 64 bits.
 fn has_long_number(json: &str) -> bool {
-    // Outside of strings: every other part between quotes, once escapes are gone.
+    // Outside strings: every other part between quotes, after removing escapes.
     let plain = json.replace("\\\\", "").replace("\\\"", "");
     plain.split('"').step_by(2).any(|part| {
         part.split([',', ':', '[', ']', '{', '}', ' ', '\n', '\r', '\t']).any(|word| {
