@@ -142,10 +142,9 @@ impl Plan {
         let trained = trained_on.is_some();
         let mut rest = text;
         while let Some(open) = rest.find(OPEN) {
-            let behind = &rest[open + OPEN.len_utf8()..];
-            let number =
-                behind.split_once(CLOSE).and_then(|(number, rest)| Some((number.parse().ok()?, rest)));
-            let Some((message, behind)) = number.filter(|&(message, _)| message < num_messages) else {
+            let tail = &rest[open + OPEN.len_utf8()..];
+            let number = tail.split_once(CLOSE).and_then(|(number, rest)| Some((number.parse().ok()?, rest)));
+            let Some((message, tail)) = number.filter(|&(message, _)| message < num_messages) else {
                 return Err("the template splits messages".into());
             };
             if trained_on.is_some_and(|own| own != message) {
@@ -153,10 +152,10 @@ impl Plan {
             }
             let fixed = rest[..open].strip_suffix(PAD);
             self.fix(fixed.unwrap_or(&rest[..open]), trained);
-            let after = behind.strip_prefix(PAD);
+            let after = tail.strip_prefix(PAD);
             let (left, right) = (fixed.is_none(), after.is_none());
             self.pieces.push(Piece::Content { message, trained, left, right });
-            rest = after.unwrap_or(behind);
+            rest = after.unwrap_or(tail);
         }
         self.fix(rest, trained);
         Ok(())

@@ -101,9 +101,9 @@ impl Question<'_> {
             asking.len()
         };
         self.refuse_strangers(message)?;
-        let behind = &probe[mark.end..];
-        let closing = &behind[self.end_of(behind)..];
-        let end = if with.len() >= start + behind.len() && with.ends_with(behind) {
+        let after = &probe[mark.end..];
+        let closing = &after[self.end_of(after)..];
+        let end = if with.len() >= start + after.len() && with.ends_with(after) {
             with.len() - closing.len()
         } else {
             // An answer with another ending, such as tool calls: all of it is trained on.

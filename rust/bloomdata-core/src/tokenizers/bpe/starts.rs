@@ -74,11 +74,11 @@ impl Starts {
         };
         let (mut at, mut count, mut before) = (0, 0, NO_START);
         while at < pre_token.len() {
-            let (here, behind) = (of(at), of(at + 1));
-            let is_first = here.rank < before.takes_second && here.rank < behind.takes_first;
+            let (here, next) = (of(at), of(at + 1));
+            let is_first = here.rank < before.takes_second && here.rank < next.takes_first;
             symbols[count] = if is_first { here.made } else { u32::from(pre_token[at]) };
             count += 1;
-            (at, before) = if is_first { (at + 2, behind) } else { (at + 1, here) };
+            (at, before) = if is_first { (at + 2, next) } else { (at + 1, here) };
         }
         count
     }

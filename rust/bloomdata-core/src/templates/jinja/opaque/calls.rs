@@ -1,4 +1,4 @@
-//! What filters, tests, functions and methods make of values.
+//! Abstract semantics of filters, tests, functions and methods.
 
 use minijinja::machinery::ast::{Call, CallArg, Expr, Filter, Test};
 
@@ -9,7 +9,7 @@ use super::{Analysis, MacroSummary};
 use crate::conversation::is_python_space;
 
 impl<'source> Analysis<'_, 'source> {
-    /// Filters of a block, the first of which is handed what it writes.
+    /// Applies the filters of a block, the innermost first, to the captured text.
     pub(super) fn chain(&mut self, chain: &Expr<'source>, class: Class, facts: &Facts) -> Class {
         let Expr::Filter(filter) = chain else { return self.refuse("a filter block without a filter") };
         let class = match &filter.expr {
@@ -31,7 +31,7 @@ impl<'source> Analysis<'_, 'source> {
         made
     }
 
-    /// What a filter makes of a value of one kind.
+    /// The result of a filter for a value of one kind.
     fn filter_of(&mut self, filter: &Filter<'source>, kind: Class) -> Class {
         let texts = texts(&filter.args);
         let free = if matches!(filter.name, "selectattr" | "rejectattr" | "map") {
@@ -79,7 +79,7 @@ impl<'source> Analysis<'_, 'source> {
         let other = self.evaluate(other, facts).class;
         self.free_arguments(more, facts, "message text as an argument of a filter");
         if more.is_empty() {
-            // Anything plain may be undefined.
+            // A plain value may be undefined.
             let is_there = class.without(Class::UNDEFINED);
             return if class.has(Class::UNDEFINED | Class::PLAIN) { is_there | other } else { is_there };
         }
@@ -126,7 +126,7 @@ impl<'source> Analysis<'_, 'source> {
         }
         match name {
             "raise_exception" if self.is_own(name) => {
-                // The conversation is then run as ever, for the whole text of the error.
+                // The conversation is then rendered by the interpreter, for the whole error message.
                 let refused = self.refused.clone();
                 self.free_arguments(args, facts, "");
                 self.refused = refused;
@@ -180,7 +180,7 @@ impl<'source> Analysis<'_, 'source> {
         summary.written.captured()
     }
 
-    /// Hands a macro an argument.
+    /// Joins an argument into the summary of a macro.
     pub(super) fn pass_argument(&mut self, name: &str, place: usize, class: Class) {
         if let Some((_, summary)) =
             self.globals.macros.get_mut(name).and_then(|summary| summary.parameters.get_mut(place))
@@ -206,7 +206,7 @@ impl<'source> Analysis<'_, 'source> {
         made
     }
 
-    /// `get` of a message, by a constant.
+    /// `get` of a message with a constant key.
     fn get(&mut self, class: Class, key: &str, other: &[CallArg<'source>], facts: &Facts) -> Class {
         let other = match other {
             [] => Class::NONE,
@@ -244,9 +244,10 @@ impl<'source> Analysis<'_, 'source> {
         }
     }
 
-    /// Stripping of white space, which leaves the marks what they are; of some of it, where texts have none to strip.
+    /// Stripping white space leaves markers intact. Stripping only some of it is allowed if no content
+    /// starts or ends with it.
     fn strip(&mut self, kind: Class, args: &[CallArg<'source>]) -> Class {
-        // Blank texts at the ends of others would have more than themselves stripped.
+        // Next to a blank content, the neighbouring text would be stripped as well.
         self.queries.truth |= kind == Class::TEXT;
         let letters = match (args, texts(args).first().copied().flatten()) {
             ([], _) => return kind,
@@ -260,7 +261,7 @@ impl<'source> Analysis<'_, 'source> {
         kind
     }
 
-    /// What is left without a text that no message holds: all of it.
+    /// Removal of a text that no content contains, which changes nothing.
     fn without(&mut self, kind: Class, text: Option<&str>) -> Class {
         match text {
             Some(text) if !text.is_empty() && self.look_for(text) => kind,
@@ -269,7 +270,7 @@ impl<'source> Analysis<'_, 'source> {
     }
 }
 
-/// Arguments by place that are constant texts.
+/// Positional arguments that are constant strings.
 fn texts<'tree>(args: &'tree [CallArg<'_>]) -> Vec<Option<&'tree str>> {
     let text = |expr: &'tree Expr<'_>| match expr {
         Expr::Const(value) => value.value.as_str(),
@@ -282,7 +283,7 @@ fn texts<'tree>(args: &'tree [CallArg<'_>]) -> Vec<Option<&'tree str>> {
     args.iter().map(of).collect()
 }
 
-/// Whether a field of a message is not what it says, nor a way to it.
+/// Whether a field of a message is neither its content nor a path into it.
 fn is_other_field(name: &str) -> bool {
     name != "content" && !name.contains('.')
 }

@@ -1,4 +1,4 @@
-//! What comparing values comes out as.
+//! Abstract semantics of comparisons.
 
 use minijinja::machinery::ast::{Compare, CompareOpKind, Expr};
 use minijinja::value::{Value, ValueKind};
@@ -53,7 +53,7 @@ impl<'source> Analysis<'_, 'source> {
         }
     }
 
-    /// `text|length > 0`, which asks whether it is empty.
+    /// `text|length > 0`, which tests for an empty text.
     fn length(
         &mut self,
         op: CompareOpKind,
@@ -103,7 +103,7 @@ impl<'source> Analysis<'_, 'source> {
         }
         let text = match (constant.as_str(), constant.kind()) {
             (Some(text), _) => text,
-            // Nothing of another type is a text.
+            // Values of other types never equal a text.
             (None, ValueKind::None | ValueKind::Bool | ValueKind::Number)
                 if class.is_within(Class::MESSAGE_TEXT) =>
             {
@@ -167,7 +167,7 @@ impl<'source> Analysis<'_, 'source> {
         self.role(|role| texts.iter().any(|text| text.as_str() == Some(role)))
     }
 
-    /// What a question about a role may come out as, of the roles that there are.
+    /// The possible outcomes of a predicate on the role of a message, for the given roles.
     fn role(&self, is_so: impl Fn(&str) -> bool) -> Outcome {
         let answers: Vec<bool> = self.assumptions.roles.iter().map(|role| is_so(role)).collect();
         Outcome { yes: answers.contains(&true), no: answers.contains(&false) }

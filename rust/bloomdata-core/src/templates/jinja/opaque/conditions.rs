@@ -1,4 +1,4 @@
-//! What messages must not say for a template to treat them all alike.
+//! Conditions on message contents under which a template is opaque to them.
 
 use std::collections::BTreeSet;
 
@@ -6,20 +6,20 @@ use aho_corasick::AhoCorasick;
 
 use crate::conversation::is_python_space;
 
-/// What a template asks of texts, collected while it is read.
+/// What a template asks about contents, collected during the analysis.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Queries {
-    /// Whether they are true: that they are empty.
+    /// Whether they are blank or empty.
     pub(super) truth: bool,
-    /// Whether two messages are the same.
+    /// Whether two messages are equal.
     pub(super) same: bool,
-    /// Whether they hold one of these.
+    /// Whether they contain one of these texts.
     pub(super) holds: BTreeSet<String>,
-    /// Whether they begin or end with one of these.
+    /// Whether they start or end with one of these characters.
     pub(super) edges: BTreeSet<char>,
 }
 
-/// What must hold of all texts of a conversation so that its answers to what a template asks are those of all others.
+/// Conditions under which every query about contents has the answer that the analysis assumes.
 #[derive(Debug)]
 pub(in crate::templates) struct Conditions {
     queries: Queries,
@@ -36,7 +36,7 @@ impl Conditions {
         Ok(Self { queries, holds })
     }
 
-    /// Whether they hold of these texts.
+    /// Whether the conditions hold for all contents of a conversation.
     pub(in crate::templates) fn hold(&self, texts: &[&str]) -> bool {
         texts.iter().all(|text| self.hold_of(text)) && !(self.queries.same && has_twice(texts))
     }
@@ -51,7 +51,7 @@ impl Conditions {
     }
 }
 
-/// Whether two of them are the same.
+/// Whether two contents are equal.
 fn has_twice(texts: &[&str]) -> bool {
     let mut seen = BTreeSet::new();
     texts.iter().any(|text| !seen.insert(*text))

@@ -1,4 +1,4 @@
-//! What expressions are, and what is known where a condition holds.
+//! Abstract evaluation of expressions, and refinement of facts by conditions.
 
 use minijinja::machinery::ast::{BinOp, BinOpKind, CallArg, CompareOpKind, Expr, IfExpr, UnaryOpKind};
 
@@ -6,7 +6,7 @@ use super::facts::{Facts, path, root};
 use super::lattice::{Class, Outcome, is_type_test};
 use super::{Analysis, Enclosing};
 
-/// An expression: what it is, and what it may come out as where that is known beyond its class.
+/// An abstract value, and its possible truth values if these are known more precisely than by its class.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Evaluated {
     pub(super) class: Class,
@@ -97,7 +97,7 @@ impl<'source> Analysis<'_, 'source> {
         }
     }
 
-    /// What an expression comes out as. Where that is a text, it is asked for whether it is empty.
+    /// The possible truth values of a value. For a text this is the query whether it is empty.
     pub(super) fn outcome(&mut self, seen: Evaluated) -> Outcome {
         seen.outcome.unwrap_or_else(|| {
             self.queries.truth |= seen.class.has(Class::MESSAGE_TEXT);
@@ -105,7 +105,7 @@ impl<'source> Analysis<'_, 'source> {
         })
     }
 
-    /// Something made of expressions that must not depend on what is said.
+    /// Evaluates expressions that must be free of message text.
     pub(super) fn free<'tree>(
         &mut self,
         all: impl IntoIterator<Item = &'tree Expr<'source>>,
@@ -124,7 +124,7 @@ impl<'source> Analysis<'_, 'source> {
         made
     }
 
-    /// The same of arguments.
+    /// The same for arguments.
     pub(super) fn free_arguments(&mut self, all: &[CallArg<'source>], facts: &Facts, what: &str) -> Class {
         let exprs = all.iter().map(|argument| match argument {
             CallArg::Pos(expr)
@@ -146,7 +146,7 @@ impl<'source> Analysis<'_, 'source> {
         }
     }
 
-    /// `and`, `or`: the right side is made only if the left one does not tell.
+    /// `and` and `or`: the right side is evaluated only if the left side does not decide.
     fn short_circuit(&mut self, both: &BinOp<'source>, facts: &Facts) -> Evaluated {
         let is_and = matches!(both.op, BinOpKind::ScAnd);
         let left = self.evaluate(&both.left, facts);
@@ -161,7 +161,7 @@ impl<'source> Analysis<'_, 'source> {
             }
             self.assume(&both.left, is_and, &mut inside);
             let right = self.evaluate(&both.right, &inside);
-            // Not whether it is empty: that is asked for only where it matters.
+            // Not yet the query whether a text is empty: that is made only where the truth value matters.
             let right_outcome = right.outcome.unwrap_or_else(|| right.class.truth());
             class |= right.class;
             outcome = Outcome { yes: outcome.yes || right_outcome.yes, no: outcome.no || right_outcome.no };
@@ -207,7 +207,7 @@ impl<'source> Analysis<'_, 'source> {
         self.refuse("a sum of message text")
     }
 
-    /// What a name of something is.
+    /// An attribute of a value.
     fn attribute(&mut self, of: &Expr<'source>, name: &str, facts: &Facts) -> Class {
         if matches!(of, Expr::Var(name) if name.id == "loop") {
             return match self.loops.last() {
@@ -227,7 +227,7 @@ impl<'source> Analysis<'_, 'source> {
                     self.globals.attributes.get(name).copied().unwrap_or_default() | Class::UNDEFINED
                 }
                 (Class::PLAIN, _) => Class::FREE,
-                // Texts and lists have no names; of what is undefined it is an error.
+                // Texts and lists have no attributes; for undefined values it is an error.
                 _ => Class::UNDEFINED,
             };
         }
@@ -246,7 +246,7 @@ impl<'source> Analysis<'_, 'source> {
         }
     }
 
-    /// What a number, or a name that is made, takes out of something.
+    /// An item of a value, by an index or a computed key.
     pub(super) fn item(&mut self, class: Class) -> Class {
         let mut item = Class::BOTTOM;
         for kind in class.kinds() {
@@ -261,7 +261,7 @@ impl<'source> Analysis<'_, 'source> {
         item
     }
 
-    /// What is known where an expression comes out so.
+    /// Refines facts by the assumption that a condition is true, or false.
     pub(super) fn assume(&mut self, expr: &Expr<'source>, result: bool, facts: &mut Facts) {
         if !self.step(1) {
             return;
@@ -288,7 +288,7 @@ impl<'source> Analysis<'_, 'source> {
                 }
             }
             Expr::Call(call) if result => {
-                // What begins or ends with a text that no message holds is none.
+                // A value that starts or ends with a text that no content contains is not a content.
                 if let Expr::GetAttr(get) = &call.expr
                     && matches!(get.name, "startswith" | "endswith")
                 {
@@ -322,12 +322,12 @@ impl<'source> Analysis<'_, 'source> {
         }
     }
 
-    /// What is left of the class of a path.
+    /// Refines the class of a path.
     fn refine(&mut self, expr: &Expr<'source>, left: impl Fn(Class) -> Class, facts: &mut Facts) {
         let Some(path) = path(expr) else { return };
         let root = root(&path);
         let class_of_root = facts.get(root).unwrap_or_else(|| self.name(root));
-        // Attributes of a namespace are set where nobody sees it; macros are no values.
+        // Attributes of a namespace may be set elsewhere; macros are not values.
         let is_fixed = path == root || !class_of_root.has(Class::NAMESPACE);
         if is_fixed && !self.globals.macros.contains_key(root) {
             let class = self.evaluate(expr, facts).class;
@@ -336,7 +336,7 @@ impl<'source> Analysis<'_, 'source> {
     }
 }
 
-/// The same operator, of one kind of nodes and of the other.
+/// The comparison that a binary operator stands for.
 fn comparison(op: BinOpKind) -> Option<CompareOpKind> {
     Some(match op {
         BinOpKind::Eq => CompareOpKind::Eq,

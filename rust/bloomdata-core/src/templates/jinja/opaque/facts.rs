@@ -1,4 +1,5 @@
-//! What is known of names at one place of a template, beyond what holds of them everywhere.
+//! Flow-sensitive facts: classes of names and paths at one point of a template, which are more precise than
+//! the global ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +7,10 @@ use minijinja::machinery::ast::Expr;
 
 use super::lattice::Class;
 
-/// Stands between the parts of a path; no name holds it.
+/// Separates the parts of a path; no name contains it.
 const DOT: char = '\0';
 
-/// Classes of names, and of what is reached from them by constants only.
+/// Classes of names, and of paths that start at a name and continue with constant keys.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Facts(BTreeMap<String, Class>);
 
@@ -22,7 +23,7 @@ impl Facts {
         self.0.insert(path, class);
     }
 
-    /// A name has another value: what was known of it, and of all that is reached from it, no longer holds.
+    /// Drops all facts about a name and its paths, as the name is assigned.
     pub(super) fn forget(&mut self, name: &str) {
         self.0.retain(|path, _| root(path) != name);
     }
@@ -31,7 +32,7 @@ impl Facts {
         self.0.retain(|path, _| !names.contains(root(path)));
     }
 
-    /// What is known where two ways meet.
+    /// The join of the facts of two branches.
     pub(super) fn join(mut self, other: &Self) -> Self {
         self.0.retain(|path, class| {
             let class_there = other.0.get(path);
@@ -46,12 +47,12 @@ impl Facts {
     }
 }
 
-/// The name that a path begins with.
+/// The name that a path starts with.
 pub(super) fn root(path: &str) -> &str {
     path.split_once(DOT).map_or(path, |(root, _)| root)
 }
 
-/// The path of an expression that is a name, or reached from one by constants.
+/// The path of an expression; `None` if it is not a name followed by constant keys.
 pub(super) fn path(expr: &Expr<'_>) -> Option<String> {
     let (inner, key) = match expr {
         Expr::Var(name) if name.id == "loop" => return None,
@@ -60,7 +61,7 @@ pub(super) fn path(expr: &Expr<'_>) -> Option<String> {
         Expr::GetItem(get) => {
             let key = get.subscript_expr.as_const()?;
             match key.as_str() {
-                // As a name: it means the same.
+                // A string key is equivalent to an attribute.
                 Some(key) if !key.contains([DOT, '#']) => (&get.expr, key.to_owned()),
                 Some(_) => return None,
                 None => (&get.expr, format!("#{}", key.as_i64().filter(|_| key.is_integer())?)),

@@ -1,40 +1,43 @@
-//! What is known of a value: how it may differ between two conversations of the same roles.
+//! The lattice of abstract values: how a value may differ between two conversations with the same roles.
+//!
+//! A class is a set of kinds, and the lattice is the powerset of the kinds: the order is inclusion, the
+//! join is union, and bottom is the empty set. It is finite, so that every ascending chain ends.
 
 use std::ops::{BitOr, BitOrAssign};
 
-/// A set of kinds, one of which a value is of.
+/// An abstract value: the set of kinds that a value may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Class(u16);
 
 impl Class {
-    /// No value at all: nothing that ends up here is ever run.
+    /// Bottom: no value, as this code is never reached.
     pub(super) const BOTTOM: Self = Self(0);
-    /// Not there.
+    /// Undefined.
     pub(super) const UNDEFINED: Self = Self(1);
     /// `none`.
     pub(super) const NONE: Self = Self(1 << 1);
     /// The role of a message.
     pub(super) const ROLE: Self = Self(1 << 2);
-    /// Anything that is the same in both.
+    /// Any other value that is equal in both conversations.
     pub(super) const PLAIN: Self = Self(1 << 3);
-    /// What one message says, perhaps stripped.
+    /// The content of one message, perhaps stripped.
     pub(super) const CONTENT: Self = Self(1 << 4);
-    /// Texts one behind the other, at least one of which is what a message says.
+    /// A concatenation of texts, at least one of which is a content.
     pub(super) const TEXT: Self = Self(1 << 5);
     /// A message.
     pub(super) const MESSAGE: Self = Self(1 << 6);
     /// A list of messages.
     pub(super) const MESSAGES: Self = Self(1 << 7);
-    /// A list of nothing but what one message says, as `split` gives it.
+    /// A list whose only item is a content, as from `split` by a text that no content contains.
     pub(super) const PIECES: Self = Self(1 << 8);
-    /// A namespace, whose attributes may be any of these.
+    /// A namespace, whose attributes may be of any kind.
     pub(super) const NAMESPACE: Self = Self(1 << 9);
-    /// Of what is written: nothing.
+    /// Only for output: nothing is written.
     pub(super) const NOTHING: Self = Self(1 << 10);
 
-    /// All that is the same whatever messages say.
+    /// Free of message text: equal in both conversations.
     pub(super) const FREE: Self = Self(Self::UNDEFINED.0 | Self::NONE.0 | Self::ROLE.0 | Self::PLAIN.0);
-    /// Text of messages.
+    /// Text that includes message contents.
     pub(super) const MESSAGE_TEXT: Self = Self(Self::CONTENT.0 | Self::TEXT.0);
 
     pub(super) const KINDS: [Self; 10] = [
@@ -66,7 +69,7 @@ impl Class {
         Self::KINDS.into_iter().filter(move |&kind| self.has(kind))
     }
 
-    /// This text and then the other one, of what is written.
+    /// The class of this output followed by another one.
     pub(super) fn then(self, other: Self) -> Self {
         let (left, right) = (self.without(Self::NOTHING), other.without(Self::NOTHING));
         let mut both = Self::BOTTOM;
@@ -85,12 +88,12 @@ impl Class {
         both
     }
 
-    /// What is written as a value: text, if only an empty one.
+    /// The class of captured output: a text, which may be empty.
     pub(super) fn captured(self) -> Self {
         if self.has(Self::NOTHING) { self.without(Self::NOTHING) | Self::PLAIN } else { self }
     }
 
-    /// Whether a value of this one kind is true; `None` if that may be so or so. Texts are taken not to be blank.
+    /// Whether values of this one kind are true; `None` if unknown. Texts are assumed not to be blank.
     fn is_true(self) -> Option<bool> {
         match self {
             Self::UNDEFINED | Self::NONE => Some(false),
@@ -99,7 +102,7 @@ impl Class {
         }
     }
 
-    /// What a test of its type says of a value of this one kind; `None` if that may be so or so.
+    /// Whether values of this one kind pass a type test; `None` if unknown.
     fn passes(self, test: &str) -> Option<bool> {
         let is_text = match test {
             "string" | "sequence" | "iterable" | "defined" => true,
@@ -134,12 +137,12 @@ impl Class {
         self.outcome(|kind| kind.passes(name))
     }
 
-    /// Without the kinds for which a test of the type would have another result.
+    /// Removes kinds for which a type test is known to have another result.
     pub(super) fn passing(self, name: &str, result: bool) -> Self {
         self.kinds().filter(|kind| kind.passes(name) != Some(!result)).fold(Self::BOTTOM, BitOr::bitor)
     }
 
-    /// Without the kinds that would not be as true.
+    /// Removes kinds that are known to have another truth value.
     pub(super) fn as_true(self, result: bool) -> Self {
         self.kinds().filter(|kind| kind.is_true() != Some(!result)).fold(Self::BOTTOM, BitOr::bitor)
     }
@@ -155,7 +158,7 @@ impl Class {
     }
 }
 
-/// Whether a test of the type of a value, which texts of all kinds pass alike.
+/// Whether a test is about the type of a value only, so that all contents give the same result.
 pub(super) fn is_type_test(name: &str) -> bool {
     Class::CONTENT.passes(name).is_some()
 }
@@ -174,7 +177,7 @@ impl BitOrAssign for Class {
     }
 }
 
-/// What a condition may come out as.
+/// The set of possible results of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) yes: bool,

@@ -1,14 +1,27 @@
-//! Proves from a template's syntax that it treats all texts alike: what it writes is then known from the roles of a
-//! conversation, with places for what is said, and need not be run for each one.
+//! Proves by abstract interpretation that a template is opaque to message contents: its text then follows
+//! from the roles of a conversation, with slots for contents, and the template need not be run for each
+//! conversation.
 //!
-//! The proof is of two runs side by side, over conversations of the same roles that say different things. Every value
-//! has a class that says how it may differ between the two: not at all, by what a message says, and so on. Conditions
-//! must come out alike, so both runs do the same steps; what is written must be made of fixed texts and of contents as
-//! they are. All that is not known to keep this is refused, and the template is run as ever.
+//! The analysis relates two runs of the template, on conversations with the same roles but different
+//! contents (noninterference). An abstract value, or class, says how a value may differ between both runs:
+//! not at all, by the content of a message, and so on. The classes form a finite lattice ([`lattice`]).
+//! Every condition must have the same result in both runs, so that both take the same path, and the output
+//! must be a concatenation of fixed text and contents. Anything that may violate this is refused, and the
+//! template is run as usual.
 //!
-//! - [`lattice`]: the classes. [`facts`]: what is known of names at one place.
-//! - [`statements`]: what is written. [`expressions`], [`compare`], [`calls`]: what values are.
-//! - [`conditions`]: what messages must not say, such as a text that the template looks for.
+//! Facts that hold everywhere ([`Globals`]) are found as a fixpoint: the template is interpreted again and
+//! again, joining what is assigned to each name, until nothing changes (see [`prove`]). Facts at one point
+//! ([`Facts`]) are flow-sensitive: assignments replace them, conditions refine them, and branches join
+//! them.
+//!
+//! - [`lattice`]: the abstract values.
+//! - [`facts`]: flow-sensitive facts about names and paths.
+//! - [`statements`]: statements, which write text and assign names.
+//! - [`expressions`]: expressions, and refinement by conditions.
+//! - [`compare`]: comparisons.
+//! - [`calls`]: filters, tests, functions and methods.
+//! - [`conditions`]: what contents must satisfy, such as not containing a text that the template searches
+//!   for.
 
 mod calls;
 mod compare;
@@ -31,26 +44,26 @@ use conditions::Queries;
 use facts::Facts;
 use lattice::Class;
 
-/// Nodes that are looked at before a template is given up: stock ones take some ten thousand.
+/// Maximum number of nodes to interpret; common templates take some ten thousand.
 const MAX_STEPS: usize = 1_000_000;
-/// Times that a template is gone through before it is given up. Each makes a class of a name larger.
+/// Maximum number of rounds until the fixpoint. Each round but the last enlarges the class of some name.
 const MAX_ROUNDS: usize = 64;
 
-/// What is known of all conversations that a proof is of.
+/// What all conversations of a proof have in common.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::templates) struct Assumptions {
-    /// The roles that messages have.
+    /// The roles of messages.
     pub(in crate::templates) roles: BTreeSet<String>,
-    /// Whether there are tools; the same ones in both runs.
+    /// Whether there are tools, which are equal in both runs.
     pub(in crate::templates) tools: bool,
-    /// The same of documents.
+    /// Whether there are documents, which are equal in both runs.
     pub(in crate::templates) documents: bool,
 }
 
-/// Under which conditions a template treats all texts alike.
+/// The conditions under which a template is opaque to message contents.
 ///
 /// # Errors
-/// What it does that depends on them, or may.
+/// Why the template may depend on contents.
 pub(super) fn prove(
     source: &str,
     syntax: SyntaxConfig,
@@ -79,29 +92,29 @@ pub(super) fn prove(
     Err("no fixpoint within the maximum number of rounds".into())
 }
 
-/// A macro: its parameters, and what it writes.
+/// The summary of a macro: the classes of its parameters and of its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct MacroSummary<'source> {
     parameters: Vec<(&'source str, Class)>,
     written: Class,
 }
 
-/// What holds of names wherever they stand. It only grows while a template is gone through, again and again, until
-/// nothing is added to it.
+/// Flow-insensitive facts, which hold at every point. They only grow from round to round, until the
+/// fixpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Globals<'source> {
     names: BTreeMap<&'source str, Class>,
-    /// Attributes of any namespace.
+    /// Attributes of all namespaces together.
     attributes: BTreeMap<&'source str, Class>,
     macros: BTreeMap<&'source str, MacroSummary<'source>>,
 }
 
-/// A loop that one is in.
+/// An enclosing loop.
 #[derive(Debug, Clone, Copy)]
 enum Enclosing {
-    /// Its items.
+    /// The class of its items.
     Loop(Class),
-    /// Whatever stands around the place where a macro is made.
+    /// The unknown surroundings of a macro call.
     Macro,
 }
 
@@ -109,7 +122,7 @@ struct Analysis<'run, 'source> {
     assumptions: &'run Assumptions,
     globals: Globals<'source>,
     loops: Vec<Enclosing>,
-    /// Whether a loop is left in its middle.
+    /// Whether `break` or `continue` was met in the current loop.
     is_cut: bool,
     queries: Queries,
     refused: Option<String>,
@@ -140,19 +153,20 @@ impl<'run, 'source> Analysis<'run, 'source> {
         Ok(Self { assumptions, globals, loops: Vec::new(), is_cut: false, queries, refused, steps: 0 })
     }
 
-    /// Gives the template up, in this round. What is returned is no value, so that nothing else is said about it.
+    /// Refuses the template, in this round. Returns bottom, so that no further reasons follow from this
+    /// value.
     fn refuse(&mut self, what: &str) -> Class {
         self.refused.get_or_insert_with(|| what.to_owned());
         Class::BOTTOM
     }
 
-    /// Counts a step; `false` if there were too many.
+    /// Counts steps; `false` if there were too many.
     fn step(&mut self, size: usize) -> bool {
         self.steps += size;
         self.steps <= MAX_STEPS
     }
 
-    /// What a name is wherever it stands.
+    /// The class of a name at every point.
     fn name(&self, name: &str) -> Class {
         let list = |is_given| if is_given { Class::PLAIN } else { Class::NONE };
         let given = match name {
@@ -165,12 +179,12 @@ impl<'run, 'source> Analysis<'run, 'source> {
         given | self.globals.names.get(name).copied().unwrap_or_default()
     }
 
-    /// Whether a function is the one of this name that all templates have.
+    /// Whether a name refers to the built-in function, not to a variable or a macro.
     fn is_own(&self, name: &str) -> bool {
         !self.globals.names.contains_key(name) && !self.globals.macros.contains_key(name)
     }
 
-    /// A text that is looked for in what messages say. It must be none of those that stand in for them.
+    /// Records a search for a text in contents. `false` for a text that markers may contain.
     fn look_for(&mut self, text: &str) -> bool {
         let is_of_marks = |letter: char| {
             letter.is_ascii_digit() || matches!(letter, '\u{b}' | '\u{c}' | '\u{fdd0}'..='\u{fdef}')
@@ -183,7 +197,7 @@ impl<'run, 'source> Analysis<'run, 'source> {
     }
 }
 
-/// All macros, and whether they stand in another one.
+/// All macros, and whether they are defined within another one.
 fn macros<'tree, 'source>(block: &'tree [Stmt<'source>], found: &mut Vec<(&'tree Macro<'source>, bool)>) {
     for statement in block {
         if let Stmt::Macro(one) = statement {

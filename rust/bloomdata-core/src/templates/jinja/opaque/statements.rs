@@ -1,4 +1,4 @@
-//! What statements write, and what they make of names.
+//! Abstract semantics of statements: what they write and assign.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::lattice::Class;
 use super::{Analysis, Enclosing};
 
 impl<'source> Analysis<'_, 'source> {
-    /// What a list of statements writes.
+    /// The output of a list of statements.
     pub(super) fn block(&mut self, block: &[Stmt<'source>], facts: &mut Facts) -> Class {
         let mut written = Class::NOTHING;
         for statement in block {
@@ -92,7 +92,7 @@ impl<'source> Analysis<'_, 'source> {
         }
     }
 
-    /// What a block writes, as a value.
+    /// The output of a block, captured as a value.
     fn capture(&mut self, block: &[Stmt<'source>], facts: &mut Facts) -> Class {
         let was_cut = std::mem::replace(&mut self.is_cut, false);
         let written = self.block(block, facts).captured();
@@ -102,7 +102,7 @@ impl<'source> Analysis<'_, 'source> {
         written
     }
 
-    /// A value, written.
+    /// The output of a value.
     fn written(&mut self, class: Class) -> Class {
         let text = class.without(Class::FREE);
         if !text.is_within(Class::MESSAGE_TEXT) {
@@ -157,7 +157,7 @@ impl<'source> Analysis<'_, 'source> {
             let once = self.block(&each.body, &mut inside);
             self.loops.pop();
             self.is_cut = was_cut;
-            // Once, or more often; where a loop is left in its middle, less than that, which is no other kind of text.
+            // Once or repeatedly; a loop that is left early writes less, but no other kind of text.
             written |= once | once.then(once);
         }
         let mut inside = facts.clone();
@@ -166,7 +166,7 @@ impl<'source> Analysis<'_, 'source> {
         written
     }
 
-    /// What one gets of a list, one by one; nothing if it is none or empty.
+    /// The class of the items of a list; bottom if there are none.
     fn items(&mut self, list: Class) -> Class {
         let mut item = Class::BOTTOM;
         for kind in list.kinds() {
@@ -187,7 +187,7 @@ impl<'source> Analysis<'_, 'source> {
         let was_cut = std::mem::replace(&mut self.is_cut, false);
         let defaults_from = one.args.len() - one.defaults.len();
         for (at, default) in one.defaults.iter().enumerate() {
-            // Made when the macro is called, of names that it sees, with its parameters among them.
+            // Defaults are evaluated at the call, where they may use other parameters.
             let class = self.evaluate(default, &facts).class;
             self.pass_argument(one.name, defaults_from + at, class);
         }
@@ -224,7 +224,8 @@ impl<'source> Analysis<'_, 'source> {
                 }
             }
             Expr::GetAttr(get) => {
-                // Of all that is free it is an error: namespaces are made by a call, which is seen.
+                // For other free values it is an error at run time; namespaces are only created by a call,
+                // which is analysed.
                 if !self.evaluate(&get.expr, facts).class.is_within(Class::NAMESPACE | Class::FREE) {
                     self.refuse("an attribute of a message is set");
                 }
@@ -237,12 +238,12 @@ impl<'source> Analysis<'_, 'source> {
     }
 }
 
-/// Whether a default may be undefined itself.
+/// Whether a default may itself be undefined.
 fn one_may_be_undefined(default: &Expr<'_>) -> bool {
     default.as_const().is_none()
 }
 
-/// Names that statements set.
+/// The names that statements assign.
 fn assigned<'source>(block: &[Stmt<'source>]) -> BTreeSet<&'source str> {
     let mut names = BTreeSet::new();
     for statement in block {
@@ -270,7 +271,7 @@ fn targets<'source>(target: &Expr<'source>, names: &mut BTreeSet<&'source str>) 
     }
 }
 
-/// Statements that stand in one, but for those of a macro.
+/// The blocks within a statement, except those of a macro.
 pub(super) fn blocks<'tree, 'source>(statement: &'tree Stmt<'source>) -> Vec<&'tree [Stmt<'source>]> {
     match statement {
         Stmt::ForLoop(each) => vec![&each.body, &each.else_body],

@@ -206,7 +206,7 @@ pub(super) fn before(last: u64, bits: u64) -> u64 {
 
 /// A mask shifted one byte earlier: bit i is that of byte i + 1.
 #[inline]
-pub(super) fn behind(bits: u64, next: u64) -> u64 {
+pub(super) fn after(bits: u64, next: u64) -> u64 {
     bits >> 1 | next << 63
 }
 

@@ -1,7 +1,7 @@
 //! BLOOM's pre-tokens: runs between its 39 delimiters, with one space in front; and runs of delimiters.
 
 use super::Rule;
-use super::blocks::{Block, Blocks, before, behind, bits, run_starts};
+use super::blocks::{Block, Blocks, after, before, bits, run_starts};
 
 /// The rule, which has no state.
 pub(super) struct Bloom;
@@ -50,7 +50,7 @@ impl Rule for Bloom {
         let takes_space = starts & before(last.blank, block.blank);
         let next_takes_space = next_starts & before(block.blank, next.blank);
         (starts & !takes_space)
-            | behind(takes_space, next_takes_space)
+            | after(takes_space, next_takes_space)
             | run_starts(last.delimiter, block.delimiter)
     }
 }

@@ -2,7 +2,7 @@
 //! contractions; white space without its last character.
 
 use super::Rule;
-use super::blocks::{Block, before, behind, run_starts};
+use super::blocks::{Block, after, before, run_starts};
 
 /// Starts in this block that a contraction in the block before removed, and those that it added.
 #[derive(Default)]
@@ -54,7 +54,7 @@ fn low_bits(bits: u128) -> u64 {
 pub(super) fn last_spaces(text: &str, block: &Block, next: &Block) -> u64 {
     let goes_on = block.space | block.end;
     let next_goes_on = next.space | next.end;
-    let last = block.space & !behind(goes_on, next_goes_on);
+    let last = block.space & !after(goes_on, next_goes_on);
     let longer = block.space & block.lead;
     if longer | (block.space & block.inside) == 0 {
         last

@@ -1,4 +1,4 @@
-//! What is proven and what is refused, and that what is proven is so.
+//! Tests that the analysis accepts and refuses the right templates, and that accepted ones are opaque.
 
 mod random;
 mod refused;
@@ -8,7 +8,7 @@ mod table;
 use super::super::JinjaTemplate;
 use super::{Assumptions, Conditions};
 
-/// Under which conditions a template is proven for users, assistants and a system.
+/// Proves a template for users, assistants and a system.
 fn prove(source: &str) -> Result<Conditions, String> {
     let roles = ["system", "user", "assistant"].map(str::to_owned).into();
     let given = Assumptions { roles, tools: false, documents: false };

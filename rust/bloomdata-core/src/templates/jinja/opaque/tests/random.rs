@@ -1,5 +1,5 @@
-//! Templates at random, of what is allowed and of what is not: where the plan is used, it must write what the
-//! interpreter writes, whatever messages say.
+//! Random templates, supported or not: wherever a plan is used, it must write what the interpreter writes,
+//! for any contents.
 
 use proptest::prelude::*;
 
@@ -7,10 +7,10 @@ use crate::templates::chat::Chat;
 use crate::templates::chat_template::{ChatTemplate, TemplateOptions};
 use crate::templates::spans::TrainOn;
 
-/// Choices, one after the other; the first way when there are none left.
+/// A sequence of choices; the first option once they are used up.
 struct Choices<'run> {
     bytes: std::slice::Iter<'run, u8>,
-    /// Whether there are macros and a loop.
+    /// Whether macros and a loop are in scope.
     is_inside: bool,
 }
 
@@ -23,7 +23,7 @@ impl Choices<'_> {
         list[self.below(list.len())]
     }
 
-    /// Fills in `T` by a text, `C` by a condition and `S` by statements.
+    /// Replaces `T` by a text, `C` by a condition and `S` by statements.
     fn fill(&mut self, pattern: &str, depth: usize) -> String {
         let mut filled = String::new();
         for letter in pattern.chars() {
@@ -37,7 +37,7 @@ impl Choices<'_> {
         filled
     }
 
-    /// Those that there are outside of loops, and where no macro is made yet.
+    /// Those that are valid outside loops, and before macros are defined.
     fn without_loops<'list>(&self, all: &[&'list str]) -> Vec<&'list str> {
         let is_there =
             |one: &&str| self.is_inside || !["loop.", "f(", "g("].iter().any(|name| one.contains(name));
@@ -90,7 +90,7 @@ impl Choices<'_> {
             "(T|safe)",
             "T.removeprefix('<a>')",
             "(T.split('<a>')|last)",
-            // What is refused, unless it never is about what is said.
+            // Refused, unless their operand is free of message text.
             "(T|upper)",
             "(T|tojson)",
             "T[0]",
@@ -102,7 +102,7 @@ impl Choices<'_> {
         ];
         let (atoms, patterns) = (self.without_loops(&atoms), self.without_loops(&patterns));
         let allowed = patterns.len() - 8;
-        // What is refused is chosen less often.
+        // Refused patterns are chosen less often.
         match self.below(if depth > 3 { 4 } else { 9 }) {
             0..4 => self.pick(&atoms).to_owned(),
             4..8 => {
@@ -196,7 +196,7 @@ impl Choices<'_> {
             let pattern = if depth > 2 { self.pick(&patterns[..4]) } else { self.pick(&patterns[..count]) };
             let mut one = self.fill(pattern, depth + 1);
             if ["{% set x %}", "{% filter", "{% with"].iter().any(|start| one.starts_with(start)) {
-                // Leaving a loop from inside of these is no template.
+                // Leaving a loop from within these is not supported.
                 one = one.replace("{% break %}", "").replace("{% continue %}", "");
             }
             all.push_str(&one);
@@ -216,7 +216,7 @@ impl Choices<'_> {
     }
 }
 
-/// Seldom an answer: most templates at random are none of which its part could be told.
+/// Few answers: for most random templates the answers cannot be located.
 const ROLES: [&str; 7] = ["user", "system", "tool", "user", "system", "tool", "assistant"];
 pub(super) const SAID: [&str; 20] = [
     "a",
@@ -241,7 +241,7 @@ pub(super) const SAID: [&str; 20] = [
     "same",
 ];
 
-/// A template with nothing given to it, if it is one.
+/// Compiles a template without any variables; `None` if it is invalid.
 pub(super) fn made(source: &str) -> Option<ChatTemplate> {
     let options = TemplateOptions {
         template: format!("{source}\n"),
@@ -252,7 +252,7 @@ pub(super) fn made(source: &str) -> Option<ChatTemplate> {
     ChatTemplate::new(&options, Vec::new()).ok()
 }
 
-/// How often the plan was used, and how often it was not.
+/// How often a plan was used, and how often not.
 pub(super) fn check(source: &str, roles: &[usize], chats: &[Vec<usize>]) -> (usize, usize) {
     let Some(template) = made(source) else { return (0, 0) };
     let (mut used, mut others) = (0, 0);

@@ -1,17 +1,17 @@
-//! Constructs that depend on what is said.
+//! Constructs that depend on message contents are refused.
 
 use super::prove;
 
 fn refused(sources: &[&str]) {
     for source in sources {
-        // Outside of loops there is nothing of the name.
+        // Outside loops `loop` is undefined.
         assert!(source.contains("loop") || prove(source).is_err(), "proven: {source}");
         let in_loop = format!("{{% for m in messages %}}{{% set c = m.content %}}{source}{{% endfor %}}");
         assert!(prove(&in_loop).is_err(), "proven: {in_loop}");
     }
 }
 
-/// Names of texts that stand for themselves outside of loops, too.
+/// Defines the names of texts, for use outside loops.
 fn with_names(expressions: &[&str]) -> Vec<String> {
     let names = "{% set m = messages[0] %}{% set c = m.content %}{% set ns = namespace(t=c) %}";
     expressions.iter().map(|expression| format!("{names}{expression}")).collect()
@@ -222,7 +222,7 @@ fn what_leaks_through_names_and_blocks_is_refused() {
         "{% set messages = c %}{{ messages|length }}",
         "{% autoescape true %}{{ c }}{% endautoescape %}",
         "{% do c.upper() %}",
-        // What is known in a branch is not known of other values of the name.
+        // Facts of a branch do not hold for other values of the name.
         "{% if c is not string %}{% set c = m.content %}{{ c|length }}{% endif %}{{ c|length }}",
         "{% if 'ab' in c %}x{% else %}{{ c.split('b') }}{% endif %}{{ c|length }}",
         "{% if m.content is not string %}{% set m = messages[1] %}{{ m.content|length }}{% endif %}",

@@ -1,10 +1,10 @@
-//! Each construct by itself, with whatever messages may say: the plan writes what the interpreter writes.
+//! Each construct by itself, with any contents: the plan writes what the interpreter writes.
 
 use super::random::{SAID, check, made};
 use crate::json_fields::FieldPath;
 use crate::templates::chat::{Chat, ChatKeys};
 
-/// What treats all texts alike, under some condition.
+/// Templates that are opaque under some condition.
 const PROVEN: &[&str] = &[
     "{{ c }}{{ c|trim }}{{ c.strip() }}{{ c.lstrip() ~ c.rstrip() }}",
     "{{ c.lstrip('\\n') }}",
@@ -83,13 +83,13 @@ const PROVEN: &[&str] = &[
 fn what_is_proven_is_so_whatever_is_said() {
     let pairs = (0..SAID.len()).flat_map(|first| (0..SAID.len()).map(move |second| vec![first, second]));
     let chats: Vec<Vec<usize>> = pairs.collect();
-    // Messages that are the same, of which some ask.
+    // Equal messages, for templates that compare messages.
     let alike: Vec<Vec<usize>> = (0..SAID.len()).map(|text| vec![text, text]).collect();
     for source in PROVEN {
         let template = format!("{{% for m in messages %}}[{{% set c = m.content %}}{source}]{{% endfor %}}");
         let (used, _) = check(&template, &[0, 1], &chats);
         check(&template, &[0, 0], &alike);
-        // Texts that hold none of what is looked for are the most.
+        // Most contents contain none of the texts that are searched for.
         assert!(used * 6 > chats.len(), "{template}: {used} of {}", chats.len());
     }
 }

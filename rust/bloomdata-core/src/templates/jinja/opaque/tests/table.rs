@@ -1,4 +1,4 @@
-//! What is known of kinds of values is what the interpreter says of such values.
+//! The table of type tests in the lattice agrees with the interpreter.
 
 use super::super::lattice::Class;
 use super::random::made;
