@@ -192,7 +192,7 @@ impl<'record> Chat<'record> {
     }
 
     /// Whether a role or a text contains a reserved character.
-    pub(super) fn holds_marks(&self) -> bool {
+    pub(super) fn contains_reserved(&self) -> bool {
         // The first byte of all reserved characters.
         let holds = |text: &str| memchr::memchr(0xef, text.as_bytes()).is_some() && text.contains(RESERVED);
         self.roles.iter().chain(self.contents.iter().flatten()).any(|text| holds(text))

@@ -10,8 +10,8 @@ use super::chat::Chat;
 use super::jinja::{JinjaInput, JinjaTemplate, Variable};
 use super::plan::Rendered;
 use super::planner::Planner;
-use super::prefixes::{Real, first};
-use super::spans::{Question, TrainOn, asked};
+use super::prefixes::{WithContents, first};
+use super::spans::{Locator, TrainOn, answers};
 use crate::document::BadRecord;
 use crate::error::{Error, Result};
 
@@ -93,7 +93,7 @@ impl ChatTemplate {
         add_generation_prompt: bool,
     ) -> std::result::Result<String, BadRecord> {
         if !add_generation_prompt
-            && !chat.holds_marks()
+            && !chat.contains_reserved()
             && let Some(text) = self.planner.filled_text(chat)
         {
             return Ok(text);
@@ -107,7 +107,7 @@ impl ChatTemplate {
     /// An error of the template; a conversation in which nothing or everything is trained on, or in which
     /// the answers cannot be located with certainty; a text that starts with `bos_token` twice.
     pub fn render_trained(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
-        if chat.holds_marks() {
+        if chat.contains_reserved() {
             let reason = "a text contains one of U+FDD1 to U+FDD4, which are reserved as markers";
             return Err(BadRecord::Template(reason.into()));
         }
@@ -167,11 +167,11 @@ impl ChatTemplate {
                 return Ok(filled);
             }
         }
-        let prefixes = Real::new(&self.planner.jinja, chat, &input).map_err(BadRecord::Template)?;
+        let prefixes = WithContents::new(&self.planner.jinja, chat, &input).map_err(BadRecord::Template)?;
         let roles: Vec<&str> = chat.roles.iter().map(AsRef::as_ref).collect();
         let (end_tokens, train_on) = (&self.planner.end_tokens[..], self.planner.train_on);
-        let question = Question { roles: &roles, text: &text, prefixes: &prefixes, end_tokens, train_on };
-        Ok(Rendered { trained: question.spans().map_err(BadRecord::Template)?, text })
+        let locator = Locator { roles: &roles, text: &text, prefixes: &prefixes, end_tokens, train_on };
+        Ok(Rendered { trained: locator.spans().map_err(BadRecord::Template)?, text })
     }
 
     /// For templates with `{% generation %}` blocks: these mark what is trained on.
@@ -181,7 +181,7 @@ impl ChatTemplate {
             |input: &JinjaInput| self.planner.jinja.render_marked(input).map_err(BadRecord::Template);
         let (text, mut trained) = render(&input)?;
         if let (TrainOn::Last, Some(&last)) =
-            (self.planner.train_on, asked(&chat.roles, TrainOn::Last).first())
+            (self.planner.train_on, answers(&chat.roles, TrainOn::Last).first())
             && last > 0
         {
             // The blocks of earlier messages are those of the conversation that ends before the last

@@ -15,7 +15,7 @@ use super::markers::marker;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Said(usize),
+    Content(usize),
 }
 
 /// A prompt and a completion, as parts.
@@ -44,13 +44,13 @@ impl GdpChat {
     pub fn apply(&self, pairs: &[(&str, &str)]) -> Result<Vec<(String, String)>, String> {
         let turns = self.turns(pairs.len());
         let turns = turns.as_ref().as_ref().map_err(Clone::clone)?;
-        let said = |number: usize| {
+        let content = |number: usize| {
             let (prompt, completion) = pairs[number / 2];
             if number.is_multiple_of(2) { prompt } else { completion }
         };
         let text = |parts: &[Part]| -> String {
             let of = |part| match part {
-                &Part::Said(number) => said(number),
+                &Part::Content(number) => content(number),
                 Part::Text(text) => text.as_str(),
             };
             parts.iter().map(of).collect()
@@ -69,18 +69,20 @@ impl GdpChat {
     }
 
     fn cut(&self, count: usize) -> Result<Vec<Turn>, String> {
-        let marks: Vec<String> = (0..2 * count).map(marker).collect();
+        let markers: Vec<String> = (0..2 * count).map(marker).collect();
         let roles = ["user", "assistant"].into_iter().cycle();
-        let messages = messages_of(roles.zip(marks.iter().map(String::as_str)));
+        let messages = messages_of(roles.zip(markers.iter().map(String::as_str)));
         let text = self.template.render(&JinjaInput { messages, tools: None, documents: None }, false)?;
-        let prefix =
-            marks.first().and_then(|first| text.split_once(first.as_str())).map_or("", |(before, _)| before);
+        let prefix = markers
+            .first()
+            .and_then(|first| text.split_once(first.as_str()))
+            .map_or("", |(before, _)| before);
         if prefix.is_empty() {
             return Err("the template puts nothing before the first prompt, so that turns end nowhere".into());
         }
         let mut turns: Vec<Turn> = vec![<[_; 2]>::default()];
         let mut in_completion = false;
-        for part in parts(&text, &marks) {
+        for part in parts(&text, &markers) {
             let Some(turn) = turns.last_mut() else { break };
             match part {
                 Part::Text(text) if in_completion && text.ends_with(prefix) => {
@@ -88,7 +90,7 @@ impl GdpChat {
                     turns.push([vec![Part::Text(prefix.to_owned())], Vec::new()]);
                     in_completion = false;
                 }
-                Part::Said(number) if number % 2 == 1 => {
+                Part::Content(number) if number % 2 == 1 => {
                     in_completion = true;
                     turn[1].push(part);
                 }
@@ -100,17 +102,20 @@ impl GdpChat {
 }
 
 /// Cuts a text at its markers.
-fn parts(text: &str, marks: &[String]) -> Vec<Part> {
+fn parts(text: &str, markers: &[String]) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut rest = text;
-    while let Some((at, number)) =
-        marks.iter().enumerate().filter_map(|(number, mark)| Some((rest.find(mark.as_str())?, number))).min()
+    while let Some((at, number)) = markers
+        .iter()
+        .enumerate()
+        .filter_map(|(number, marker)| Some((rest.find(marker.as_str())?, number)))
+        .min()
     {
         if at > 0 {
             parts.push(Part::Text(rest[..at].to_owned()));
         }
-        parts.push(Part::Said(number));
-        rest = &rest[at + marks[number].len()..];
+        parts.push(Part::Content(number));
+        rest = &rest[at + markers[number].len()..];
     }
     if !rest.is_empty() {
         parts.push(Part::Text(rest.to_owned()));

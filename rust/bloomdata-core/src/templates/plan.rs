@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::markers::{CLOSE, OPEN, PAD, padded};
-use super::spans::{Prefixes, Question, TrainOn, asked};
+use super::spans::{Locator, Prefixes, TrainOn, answers};
 use crate::conversation::{is_python_space, python_strip};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Rendered {
 }
 
 /// Conversations whose contents are markers.
-struct Marked<'run> {
+struct WithMarkers<'run> {
     roles: &'run [&'run str],
     render: &'run Render<'run>,
 }
@@ -50,7 +50,7 @@ struct Marked<'run> {
 /// Renders messages of a role and a text each, with or without the generation prompt.
 pub(super) type Render<'run> = dyn Fn(&[(&str, &str)], bool) -> Result<String, String> + 'run;
 
-impl Marked<'_> {
+impl WithMarkers<'_> {
     /// Renders the first `count` messages, in which the content of message `other` is not a marker.
     fn run(&self, count: usize, asking: bool, other: Option<usize>) -> Result<String, String> {
         let mut texts: Vec<String> = (0..count).map(padded).collect();
@@ -63,7 +63,7 @@ impl Marked<'_> {
     }
 }
 
-impl Prefixes for Marked<'_> {
+impl Prefixes for WithMarkers<'_> {
     fn render(&self, count: usize, asking: bool) -> Result<String, String> {
         self.run(count, asking, None)
     }
@@ -72,7 +72,7 @@ impl Prefixes for Marked<'_> {
         self.run(message + 1, false, None)
     }
 
-    fn strangers(&self, message: usize) -> Result<(String, String), String> {
+    fn others(&self, message: usize) -> Result<(String, String), String> {
         Ok((self.run(message + 1, false, Some(message))?, self.run(message, true, None)?))
     }
 }
@@ -88,13 +88,13 @@ impl Plan {
         end_tokens: &[String],
         train_on: TrainOn,
     ) -> Result<Self, String> {
-        let prefixes = Marked { roles, render };
+        let prefixes = WithMarkers { roles, render };
         let text = prefixes.render(roles.len(), false)?;
-        let question = Question { roles, text: &text, prefixes: &prefixes, end_tokens, train_on };
-        let spans = question.spans()?;
+        let locator = Locator { roles, text: &text, prefixes: &prefixes, end_tokens, train_on };
+        let spans = locator.spans()?;
         let mut plan = Self { pieces: Vec::new() };
         let mut at = 0;
-        for (span, message) in spans.iter().zip(asked(roles, train_on)) {
+        for (span, message) in spans.iter().zip(answers(roles, train_on)) {
             plan.cut(&text[at..span.start], None, roles.len())?;
             plan.cut(&text[span.start..span.end], Some(message), roles.len())?;
             at = span.end;
@@ -108,7 +108,7 @@ impl Plan {
     /// # Errors
     /// An error of the template.
     pub(super) fn untrained(roles: &[&str], render: &Render<'_>) -> Result<Self, String> {
-        let text = Marked { roles, render }.render(roles.len(), false)?;
+        let text = WithMarkers { roles, render }.render(roles.len(), false)?;
         let mut plan = Self { pieces: Vec::new() };
         plan.cut(&text, None, roles.len())?;
         Ok(plan)
@@ -136,8 +136,8 @@ impl Plan {
         rendered
     }
 
-    /// Appends the pieces of a text with markers. `trained_on` is the message that the text answers with,
-    /// if it is trained on.
+    /// Appends the pieces of a text with markers. `trained_on` is the message whose answer the text
+    /// is, if it is trained on.
     fn cut(&mut self, text: &str, trained_on: Option<usize>, num_messages: usize) -> Result<(), String> {
         let trained = trained_on.is_some();
         let mut rest = text;

@@ -8,14 +8,14 @@ use super::markers::padded;
 use super::spans::Prefixes;
 
 /// A conversation with its real contents.
-pub(super) struct Real<'run> {
+pub(super) struct WithContents<'run> {
     jinja: &'run JinjaTemplate,
     chat: &'run Chat<'run>,
     input: &'run JinjaInput,
     messages: Vec<Value>,
 }
 
-impl<'run> Real<'run> {
+impl<'run> WithContents<'run> {
     /// From a conversation and its template input.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl<'run> Real<'run> {
     }
 }
 
-impl Prefixes for Real<'_> {
+impl Prefixes for WithContents<'_> {
     fn render(&self, count: usize, asking: bool) -> Result<String, String> {
         self.run(self.messages[..count].to_vec(), asking)
     }
@@ -44,7 +44,7 @@ impl Prefixes for Real<'_> {
         self.run(messages, false)
     }
 
-    fn strangers(&self, message: usize) -> Result<(String, String), String> {
+    fn others(&self, message: usize) -> Result<(String, String), String> {
         // Contents other than texts stay as they are, since templates inspect their type.
         let marked = |(number, value): (usize, &Value)| match self.chat.contents[number] {
             Some(_) if number < message => with_content(value, &padded(number)),

@@ -32,11 +32,11 @@ pub(super) trait Prefixes {
     fn probe(&self, message: usize) -> Result<String, String>;
     /// The messages up to this one, where the contents of all others are their markers; and the same with
     /// the generation prompt in place of this message.
-    fn strangers(&self, message: usize) -> Result<(String, String), String>;
+    fn others(&self, message: usize) -> Result<(String, String), String>;
 }
 
 /// The input for locating answers.
-pub(super) struct Question<'run> {
+pub(super) struct Locator<'run> {
     /// The role of each message.
     pub(super) roles: &'run [&'run str],
     /// The rendered conversation.
@@ -47,14 +47,14 @@ pub(super) struct Question<'run> {
     pub(super) train_on: TrainOn,
 }
 
-impl Question<'_> {
+impl Locator<'_> {
     /// The spans that are trained on, in order.
     ///
     /// # Errors
     /// Why they cannot be located with certainty.
     pub(super) fn spans(&self) -> Result<Vec<Range<usize>>, String> {
         let mut spans: Vec<Range<usize>> = Vec::new();
-        for message in asked(self.roles, self.train_on) {
+        for message in answers(self.roles, self.train_on) {
             let span = self.span(message)?;
             if span.start < spans.last().map_or(0, |last| last.end) {
                 return Err(format!("message {message} overlaps the answer before it"));
@@ -72,15 +72,15 @@ impl Question<'_> {
             |asking| if message == 0 { Ok(String::new()) } else { self.prefixes.render(message, asking) };
         let (before, asking) = (render(false)?, render(true)?);
         let probe = self.prefixes.probe(message)?;
-        let Some(mark) = find_marker(&probe, message) else {
+        let Some(marker) = find_marker(&probe, message) else {
             return Err(format!("message {message} is not in the text verbatim"));
         };
         let start = if asking == before {
             // Without a generation prompt: all text in front of the content.
-            let front = if with.starts_with(&probe[..mark.start]) {
-                &probe[..mark.start]
+            let front = if with.starts_with(&probe[..marker.start]) {
+                &probe[..marker.start]
             } else {
-                probe[..mark.start].trim_end()
+                probe[..marker.start].trim_end()
             };
             if !front.starts_with(&before) {
                 return Err(differs(message));
@@ -95,13 +95,13 @@ impl Question<'_> {
                     "the generation prompt for message {message} is not the text in front of it"
                 ));
             }
-            if !probe.starts_with(&asking) || mark.start < asking.len() {
+            if !probe.starts_with(&asking) || marker.start < asking.len() {
                 return Err(format!("message {message} starts within its generation prompt"));
             }
             asking.len()
         };
-        self.refuse_strangers(message)?;
-        let after = &probe[mark.end..];
+        self.refuse_other_contents(message)?;
+        let after = &probe[marker.end..];
         let closing = &after[self.end_of(after)..];
         let end = if with.len() >= start + after.len() && with.ends_with(after) {
             with.len() - closing.len()
@@ -117,11 +117,11 @@ impl Question<'_> {
     }
 
     /// Ensures that no content of another message is within the answer or after it.
-    fn refuse_strangers(&self, message: usize) -> Result<(), String> {
+    fn refuse_other_contents(&self, message: usize) -> Result<(), String> {
         if message == 0 {
             return Ok(());
         }
-        let (with, before) = self.prefixes.strangers(message)?;
+        let (with, before) = self.prefixes.others(message)?;
         if with.starts_with(&before) && !with[before.len()..].contains(OPEN) {
             return Ok(());
         }
@@ -145,7 +145,7 @@ fn differs(message: usize) -> String {
 }
 
 /// The answers that are trained on.
-pub(super) fn asked(roles: &[impl AsRef<str>], train_on: TrainOn) -> Vec<usize> {
+pub(super) fn answers(roles: &[impl AsRef<str>], train_on: TrainOn) -> Vec<usize> {
     let mut answers: Vec<usize> =
         (0..roles.len()).filter(|&message| roles[message].as_ref() == "assistant").collect();
     if train_on == TrainOn::Last {

@@ -22,7 +22,7 @@ fn advise<T>(table: &Vec<T>) {
     let start = table.as_ptr().addr().next_multiple_of(LARGE_PAGE);
     let end = (table.as_ptr().addr() + size) / LARGE_PAGE * LARGE_PAGE;
     if start < end {
-        #[allow(unsafe_code, reason = "the standard library cannot say it")]
+        #[allow(unsafe_code, reason = "the standard library has no madvise")]
         // SAFETY: the range lies within memory that the table owns, and the advice only changes the page
         // size.
         unsafe {
@@ -39,7 +39,7 @@ fn advise<T>(_: &Vec<T>) {}
 #[allow(clippy::inline_always, reason = "one instruction")]
 pub(super) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]
-    #[allow(unsafe_code, reason = "there is no safe way to say it")]
+    #[allow(unsafe_code, reason = "there is no safe prefetch")]
     // SAFETY: a prefetch reads nothing, and the address comes from a reference.
     unsafe {
         std::arch::x86_64::_mm_prefetch(std::ptr::from_ref(value).cast(), std::arch::x86_64::_MM_HINT_T0);

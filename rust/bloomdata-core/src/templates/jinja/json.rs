@@ -8,7 +8,7 @@ use super::limits::Text;
 use crate::json_text::json_string;
 
 /// The filter `tojson`.
-#[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
+#[allow(clippy::needless_pass_by_value, reason = "filters receive owned arguments")]
 pub(super) fn to_json(value: &Value, ensure_ascii: Option<Value>, options: Kwargs) -> Result<String, Error> {
     let indent = options.get::<Option<Value>>("indent")?;
     let separators: Option<(String, String)> = match options.get::<Option<Vec<String>>>("separators")? {

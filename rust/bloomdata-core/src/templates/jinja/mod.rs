@@ -9,7 +9,7 @@
 //! - [`python`]: filters, functions and methods of Python.
 //! - [`text`]: methods of Python's strings.
 //! - [`display`]: `str` and `repr`.
-//! - [`json`]: `json.dumps`.
+//! - [`json`]: the filter `tojson`, as `json.dumps`.
 
 mod display;
 mod generation;

@@ -78,7 +78,7 @@ pub(super) fn extend(environment: &mut Environment<'_>, now: Option<NaiveDateTim
 }
 
 /// Replaces a missing value, or with `boolean` any false one.
-#[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
+#[allow(clippy::needless_pass_by_value, reason = "filters receive owned arguments")]
 fn default(
     value: &Value,
     other: Option<Value>,
@@ -99,7 +99,7 @@ fn default(
 }
 
 /// Indents lines by a number of spaces or by a text.
-#[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
+#[allow(clippy::needless_pass_by_value, reason = "filters receive owned arguments")]
 fn indent(
     text: &str,
     width: Option<Value>,
@@ -150,7 +150,7 @@ fn bound(environment: &mut Environment<'_>) {
 }
 
 /// Replaces a text by another, at most `count` times.
-#[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
+#[allow(clippy::needless_pass_by_value, reason = "filters receive owned arguments")]
 fn replace(
     value: &Value,
     from: &Value,
@@ -169,7 +169,7 @@ fn replace(
 }
 
 /// Joins the items of a list with a text in between.
-#[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
+#[allow(clippy::needless_pass_by_value, reason = "filters receive owned arguments")]
 fn join(
     state: &State<'_, '_>,
     value: &Value,
@@ -203,7 +203,7 @@ fn attribute_of(value: &Value, path: &str) -> Value {
 }
 
 /// Python's `%` formatting.
-#[allow(clippy::needless_pass_by_value, reason = "filters are handed what they are given")]
+#[allow(clippy::needless_pass_by_value, reason = "filters receive owned arguments")]
 fn format(state: &mut State<'_, '_>, text: &Value, values: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let plain: Vec<Value> = values.iter().map(|value| Value::clone(value)).collect();
     fits(formatted_bytes(text.as_str().unwrap_or_default(), &plain)?)?;

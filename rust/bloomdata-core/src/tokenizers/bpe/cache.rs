@@ -3,7 +3,7 @@
 //! Pre-tokens of up to 15 bytes have slots of 32 bytes, those of up to 31 bytes slots of 64, longer ones
 //! are in a hash map. Long runs of Chinese or Japanese are not cached.
 
-#![allow(clippy::disallowed_types, reason = "maps are looked up, their order is never seen")]
+#![allow(clippy::disallowed_types, reason = "lookups only: the order is never observed")]
 
 use std::collections::HashMap;
 

@@ -95,7 +95,7 @@ impl File<'_> {
     pub(super) fn names(&self) -> Vec<Option<&str>> {
         let highest = self.vocab.values().max();
         let mut names = vec![None; highest.map_or(0, |&id| id as usize + 1)];
-        #[allow(clippy::iter_over_hash_type, reason = "each has a place of its own")]
+        #[allow(clippy::iter_over_hash_type, reason = "each id has its own entry")]
         for (name, &id) in &self.vocab {
             names[id as usize] = Some(&**name);
         }

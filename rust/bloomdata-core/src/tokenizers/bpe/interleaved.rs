@@ -135,7 +135,7 @@ pub(super) fn merge(ranks: &Ranks, lanes: &mut [Lane]) {
 fn merge_some(ranks: &Ranks, lanes: &mut [Lane]) {
     #[cfg(target_arch = "x86_64")]
     if super::has_avx2() {
-        #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
+        #[allow(unsafe_code, reason = "the instruction set is known only at run time")]
         // SAFETY: the features were detected just before.
         return unsafe { merge_avx2(ranks, lanes) };
     }

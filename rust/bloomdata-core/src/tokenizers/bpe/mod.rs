@@ -10,7 +10,7 @@
 //! - [`file`]: the `model` part of a `tokenizer.json`.
 //! - [`vocabulary`]: names of ids, and decoding.
 //! - [`added`]: added tokens, found before anything else.
-//! - [`normalize`]: normalizers.
+//! - [`normalize`]: normalizers, with quick checks.
 //! - [`post_processor`]: ids added in front of texts and after them.
 //! - [`pre_tokenizer`]: the pre-tokenizer of a definition, which is one of the next two.
 //! - [`pre_tokenizers`]: a sequence of pre-tokenizers that ends in bytes.

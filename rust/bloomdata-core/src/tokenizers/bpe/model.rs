@@ -104,7 +104,7 @@ impl Model {
         let mut is_made = Vec::with_capacity(tokens.len());
         let mut expected = spelled().map(|(id, _)| id);
         self.resolver.merger.merge_each(spelled().map(|(_, pre_token)| pre_token), |ids| {
-            is_made.push(expected.next().as_slice() == ids)
+            is_made.push(expected.next().as_slice() == ids);
         });
         let all = || spelled().zip(&is_made);
         self.resolver.whole_words = WholeWordTokens::new(
@@ -130,7 +130,7 @@ impl Model {
     ) {
         #[cfg(target_arch = "x86_64")]
         if super::has_avx2() {
-            #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
+            #[allow(unsafe_code, reason = "the instruction set is known only at run time")]
             // SAFETY: the features were detected just before.
             return unsafe { self.encode_avx2(text, from, ends, memory, out) };
         }

@@ -15,7 +15,7 @@ pub(in super::super) enum Normalizer {
     Nfc,
     /// Compatibility composition.
     Nfkc,
-    /// SentencePiece: one string is put in front, another replaces each space.
+    /// `SentencePiece`: one string is put in front, another replaces each space.
     Spaces { prepend: String, space: String },
     /// Any other.
     Other(Box<NormalizerWrapper>),

@@ -16,7 +16,7 @@ use super::split::Splitter;
 pub(in super::super) enum PreTokenizer {
     /// A sequence that ends in bytes.
     Sequence(Sequence),
-    /// SentencePiece's metaspaces.
+    /// The metaspaces of `SentencePiece`.
     Metaspace(Metaspace),
 }
 

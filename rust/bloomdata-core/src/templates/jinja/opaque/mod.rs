@@ -18,7 +18,7 @@
 //! - [`facts`]: flow-sensitive facts about names and paths.
 //! - [`statements`]: statements, which write text and assign names.
 //! - [`expressions`]: expressions, and refinement by conditions.
-//! - [`compare`]: comparisons.
+//! - [`compare`]: results of comparisons.
 //! - [`calls`]: filters, tests, functions and methods.
 //! - [`conditions`]: what contents must satisfy, such as not containing a text that the template searches
 //!   for.

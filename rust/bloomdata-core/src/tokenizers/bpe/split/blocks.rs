@@ -171,7 +171,7 @@ fn gather(flags: &[u8; 64]) -> u64 {
     use std::arch::x86_64::{_mm_loadu_si128, _mm_movemask_epi8};
     let mut bits = 0;
     for (part, flags) in flags.as_chunks::<16>().0.iter().enumerate() {
-        #[allow(unsafe_code, reason = "there is no safe way to load them")]
+        #[allow(unsafe_code, reason = "there is no safe unaligned load")]
         // SAFETY: 16 bytes are read from an array of 16, and every x86-64 processor has SSE2.
         let sixteen = unsafe { _mm_movemask_epi8(_mm_loadu_si128(flags.as_ptr().cast())) };
         bits |= u64::from(sixteen.cast_unsigned()) << (16 * part);

@@ -44,7 +44,7 @@ impl Rule for Gpt2 {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
+#[allow(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
 fn low_bits(bits: u128) -> u64 {
     bits as u64
 }

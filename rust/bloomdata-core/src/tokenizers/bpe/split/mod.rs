@@ -80,7 +80,7 @@ impl Splitter {
 fn each_pre_token<R: Rule>(text: &str, rule: R, visit: impl FnMut(usize, usize)) {
     #[cfg(target_arch = "x86_64")]
     if super::has_avx2() {
-        #[allow(unsafe_code, reason = "the compiler cannot know the machine")]
+        #[allow(unsafe_code, reason = "the instruction set is known only at run time")]
         // SAFETY: the features were detected just before.
         return unsafe { each_pre_token_avx2(text, rule, visit) };
     }
