@@ -51,6 +51,7 @@ struct New {
 }
 
 impl Unresolved {
+    #[inline]
     pub(super) fn new(from: usize, end: usize, key: ShortKey, before: usize, is_known: bool) -> Self {
         Self { from, end, key, before, is_known, parts: (0, 0) }
     }

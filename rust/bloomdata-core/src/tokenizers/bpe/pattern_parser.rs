@@ -1,4 +1,5 @@
-//! Parses the regex patterns that [`super::pattern`] matches: repeated character sets, sequences and alternatives.
+//! Parses the regex patterns that [`super::pattern`] matches: repeated character sets, sequences and
+//! alternatives.
 
 /// The only case-insensitive group in use: English contractions.
 const CONTRACTIONS: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";

@@ -3,8 +3,8 @@
 use super::pairs::{NONE, Pairs};
 use crate::token::narrow;
 
-/// A merge: the left symbol, the right one, and the symbol that it makes. Its rank is its index. `None` keeps the place of
-/// a merge that can never apply.
+/// A merge: the left symbol, the right one, and the symbol that it makes. Its rank is its index. `None`
+/// keeps the place of a merge that can never apply.
 pub(super) type Merge = Option<(u32, u32, u32)>;
 
 /// The ranks of all pairs, and what each rank makes.
