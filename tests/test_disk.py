@@ -409,7 +409,7 @@ def test_a_reader_of_an_unfinished_folder_is_told_so(name, corpus, tmp_path):
     assert status == -9
     with pytest.raises(bloomdata.ConfigError, match="not finished"):
         bloomdata.verify(output)
-    with pytest.raises(bloomdata.ConfigError, match="not a finished output"):
+    with pytest.raises(bloomdata.ConfigError, match="expected a finished output"):
         bloomdata.open(output)
     with pytest.raises(bloomdata.ConfigError, match="not finished"):
         bloomdata.shard(output, tmp_path / "next")

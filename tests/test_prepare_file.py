@@ -81,7 +81,7 @@ def test_another_call_is_refused_and_leaves_everything_as_it_was(source, tmp_pat
 
 def test_a_file_that_no_call_wrote_is_not_written_over(source, tmp_path):
     output = write(tmp_path / "mine.jsonl", b"mine\n")
-    with pytest.raises(ConfigError, match=r"mine\.jsonl is not what an earlier call wrote"):
+    with pytest.raises(ConfigError, match=r"expected a file of an earlier call, got .*mine\.jsonl"):
         bloomdata.prepare("dolly", source, output)
     assert (tmp_path / "mine.jsonl").read_bytes() == b"mine\n"
     assert not (tmp_path / "mine.jsonl.books").exists()
@@ -94,21 +94,21 @@ def test_a_file_that_was_changed_since_is_not_written_over(source, tmp_path):
     bloomdata.prepare("dolly", source, output)
     output.unlink()
     output.write_bytes(b"changed\n")
-    with pytest.raises(ConfigError, match="not what an earlier call wrote"):
+    with pytest.raises(ConfigError, match="expected a file of an earlier call"):
         bloomdata.prepare("dolly", source, output)
     assert output.read_bytes() == b"changed\n"
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_an_input_is_never_the_output(overwrite, source, tmp_path):
-    with pytest.raises(ConfigError, match="is an input"):
+    with pytest.raises(ConfigError, match="expected a file that is not an input"):
         bloomdata.prepare("dolly", source, source, overwrite=overwrite)
     assert (tmp_path / "in" / "dolly.jsonl").read_bytes() == DOLLY * 5
 
 
 def test_a_folder_with_the_name_of_a_file_is_refused(source, tmp_path):
     (tmp_path / "chats.jsonl").mkdir()
-    with pytest.raises(ConfigError, match="no file"):
+    with pytest.raises(ConfigError, match="output: expected a file"):
         bloomdata.prepare("dolly", source, tmp_path / "chats.jsonl")
 
 
@@ -122,7 +122,7 @@ def test_a_place_where_nothing_can_be_written_is_the_systems_error(source, tmp_p
 
 
 def test_a_file_has_no_splits(source, tmp_path):
-    with pytest.raises(ConfigError, match="splits: one file holds no splits"):
+    with pytest.raises(ConfigError, match="splits: expected None or a folder as output"):
         bloomdata.prepare("dolly", source, tmp_path / "chats.jsonl", splits={"dev": 1})
 
 

@@ -1,9 +1,9 @@
 """bloomdata turns raw text and chats into batches that a language model can train on.
 
 files -> `shard`, `prepare` -> `.jsonl.zst` shards -> `pack` -> Megatron or HDF5 files -> `open`, `GPTDataset` ->
-samples -> `BlendedDataset` -> `DataLoader` -> batches. `fetch` gets files from elsewhere, `ChatTemplate` renders chats,
-`count` says how many tokens there are, `plan` compares packings beforehand, `merge` joins packed files, `verify` checks
-every byte of a finished folder, `run` does several steps.
+samples -> `BlendedDataset` -> `DataLoader` -> batches. `fetch` downloads files, `ChatTemplate` renders chats, `count`
+counts tokens, `plan` compares packings before anything is written, `merge` joins packed files, `verify` checks every
+byte of a finished folder, `run` runs a recipe of several steps.
 
 Imports are lazy: `import bloomdata` loads neither NumPy nor h5py.
 
@@ -203,7 +203,7 @@ def _warn_of_debug_build() -> None:
     if core.BUILD_PROFILE == "debug":
         import warnings
 
-        message = "bloomdata was built without optimisation and is many times slower: build it with --release"
+        message = "bloomdata was built without optimisation and is many times slower; build it with --release"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 

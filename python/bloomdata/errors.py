@@ -1,25 +1,25 @@
-"""Everything that can go wrong, one class for each party that must act.
+"""The errors of this library, one class for each kind of remedy.
 
-Errors of the operating system (`FileNotFoundError`, `PermissionError`, a full disk as `OSError`) stay what they are,
-and Ctrl-C is `KeyboardInterrupt`.
+Errors of the operating system (`FileNotFoundError`, `PermissionError`, `OSError` for a full disk) are raised unchanged,
+and Ctrl-C raises `KeyboardInterrupt`.
 """
 
 
 class BloomdataError(Exception):
-    """Base of all errors of this library; raised itself only for defects of the library."""
+    """Base class of all errors of this library; raised directly only for bugs in the library."""
 
 
 class ConfigError(BloomdataError, ValueError):
-    """An option has a value that cannot work."""
+    """An option has an invalid value."""
 
 
 class CorruptDataError(BloomdataError):
-    """A file's bytes break the rules of its format, or a record cannot become a document."""
+    """A file violates its format, or a record cannot become a document."""
 
 
 class UnsupportedFormatError(BloomdataError):
-    """A file is in a format that is not read here."""
+    """A file has a format that this library cannot read."""
 
 
 class MismatchError(BloomdataError):
-    """Two things that must agree do not: a rerun with other options, a tokenizer, a changed file."""
+    """Two things that must match do not: the options of a rerun, a tokenizer, a file that has changed."""

@@ -16,12 +16,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a finished folder.
 
     Raises:
-        ConfigError: There is none.
-        CorruptDataError: It is damaged, or names a path outside the folder.
-        UnsupportedFormatError: It is of another version.
+        ConfigError: The folder has no manifest.
+        CorruptDataError: The manifest is damaged, or names a path outside the folder.
+        UnsupportedFormatError: The manifest has another version.
     """
     text = _core.read_manifest(folder)
     if text is None:
-        raise ConfigError(f"{folder}: not a finished output of bloomdata, it has no manifest.json")
+        raise ConfigError(f"{folder}: expected a finished output of bloomdata, found no manifest.json")
     manifest: dict[str, Any] = json.loads(text)
     return manifest

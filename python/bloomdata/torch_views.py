@@ -1,4 +1,4 @@
-"""Data sets as `torch.utils.data` and the Trainer of transformers want them. Importing this imports torch."""
+"""Data sets for `torch.utils.data` and for the Trainer of transformers. Importing this module imports torch."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 
 class TorchDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
-    """A map-style view: `view[i]` are tensors of one sample, (sequence_length,) each.
+    """A map-style view: `view[i]` is one sample as a dict of tensors, (sequence_length,) each.
 
-    All have one length, so the default collate function of torch makes batches of them. Works in forked and spawned
+    All samples have the same length, so torch's default collate function can batch them. Works in forked and spawned
     workers.
 
     Labels are unshifted, whatever the rules of the data set say: models of transformers shift them, also under Trainer,
-    TRL and Accelerate. `shift_labels=True` gives the next token of each, for loops that compare labels and logits place
-    by place, as those of Megatron and nanoGPT do.
+    TRL and Accelerate. With `shift_labels=True` each label is the next token, for training loops that compare labels
+    and logits position by position, as Megatron and nanoGPT do.
 
     Args:
-        dataset: Rows, blends or windows of documents.
-        columns: Names of the arrays. `cu_seqlens` belongs to a batch and cannot be among them.
-        shift_labels: Whether `labels[i]` is the token after `input_ids[i]`, else that token itself.
+        dataset: Rows, windows of documents, or a blend of these.
+        columns: Names of the arrays. `cu_seqlens` belongs to a batch and is not allowed.
+        shift_labels: Whether `labels[i]` is the token after `input_ids[i]`; otherwise it is that token itself.
 
     Raises:
-        ConfigError: An array that the data set does not have, `cu_seqlens`, or a data set of which it is not known what
-            its labels are.
+        ConfigError: A column is `cu_seqlens` or is missing from the data set, or it is unknown how the labels of the
+            data set are shifted.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class TorchDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
         self.columns = tuple(columns)
         self.dataset: SampleDataset = with_labels(dataset, shifted=shift_labels)
         if "cu_seqlens" in self.columns:
-            raise ConfigError("columns: cu_seqlens belongs to a batch, not to a sample: use DataLoader")
+            raise ConfigError("columns: expected arrays of one sample, got cu_seqlens of a batch; use DataLoader")
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -56,39 +56,39 @@ class TorchDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
         return self.__getitems__([index + len(self) if index < 0 else index])[0]
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, torch.Tensor]]:
-        """Samples of a batch, read at once; torch's loader asks for it."""
+        """The samples of a batch, read together; torch's loader calls this."""
         batch = self.dataset.read_batch(np.asarray(indices, np.int64))
         absent = [name for name in self.columns if name not in batch]
         if absent:
-            raise ConfigError(f"columns: no {absent} among {list(batch)}")
+            raise ConfigError(f"columns: expected some of {list(batch)}, got {absent}")
         tensors = {name: torch.from_numpy(batch[name]) for name in self.columns}
         return [{name: values[row] for name, values in tensors.items()} for row in range(len(indices))]
 
 
 def trainer_dataset(dataset: Any) -> TorchDataset:
-    """What `transformers.Trainer(train_dataset=...)` takes: `input_ids`, unshifted `labels`, and `position_ids`.
+    """A data set for `transformers.Trainer(train_dataset=...)`: `input_ids`, unshifted `labels`, and `position_ids`.
 
-    The positions start anew in every document. Models that take them (Llama, Mistral, Qwen, ...) keep the documents of
-    a row apart by them, so that the loss is that of the documents alone. That holds without a key-value cache and
-    without an attention mask: Trainer switches the cache off (`TrainingArguments.use_cache`); in a loop of your own,
-    use `packed_collator`. Models that take no positions, such as BLOOM, see all of a row.
+    Positions restart in every document. Models that take positions (Llama, Mistral, Qwen, ...) use them to keep the
+    documents of a row apart, so that the loss is the same as for each document alone. This requires no key-value cache
+    and no attention mask: Trainer turns the cache off (`TrainingArguments.use_cache`); in your own training loop, use
+    `packed_collator`. Models that take no positions, such as BLOOM, attend to the whole row.
 
     Args:
-        dataset: Rows or windows of documents, or a blend of those. Documents end where their rules say.
+        dataset: Rows, windows of documents, or a blend of these. Its rules say where documents end.
 
     Raises:
-        ConfigError: A data set of which it is not known what its labels are.
+        ConfigError: It is unknown how the labels of the data set are shifted.
     """
     return TorchDataset(dataset, ("input_ids", "labels", "position_ids"))
 
 
 def packed_collator(samples: Sequence[dict[str, torch.Tensor]]) -> dict[str, Any]:
-    """A batch that a model of transformers takes as it is: tensors of (batch, sequence_length), and `use_cache=False`.
+    """A batch ready for a model of transformers: tensors of (batch, sequence_length), and `use_cache=False`.
 
-    With a cache, transformers does not look for documents in `position_ids`, and they see each other.
+    With a cache, transformers does not detect documents from `position_ids`, so they would attend to each other.
 
     Args:
-        samples: What `trainer_dataset` gives.
+        samples: Samples of a `trainer_dataset`.
 
     Example:
         >>> loader = torch.utils.data.DataLoader(trainer_dataset(rows), 8, collate_fn=packed_collator)

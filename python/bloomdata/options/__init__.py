@@ -1,8 +1,8 @@
-"""What users give, checked and described for the core. Nothing here reads data.
+"""Options of users, checked and converted for the core. Nothing here reads data.
 
-- `checks`: numbers, choices, threads. `paths`: where outputs may lie.
-- `inputs`: paths or one table; `tables`: tables in memory, told apart and validated.
-- `tokenizer_options`, `template_options`: tokenizers and chat templates as the core takes them.
+- `checks`: numbers, choices, threads. `paths`: where outputs may be.
+- `inputs`: paths or one table; `tables`: tables in memory, identified and validated.
+- `tokenizer_options`, `template_options`: the core's configuration of tokenizers and chat templates.
 - `pack_config`: the options of `pack`, which `count`, `plan` and others share.
-- `one_file`: one file as the output of a verb that writes shards.
+- `one_file`: a single output file for a verb that writes shards.
 """

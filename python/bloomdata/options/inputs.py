@@ -1,4 +1,4 @@
-"""What all verbs share: inputs, threads, progress."""
+"""Inputs of verbs: paths, or one table in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from bloomdata.options.tables import Table
 
-# Files, folders and patterns, or one table: a `datasets.Dataset`, or anything with `__arrow_c_stream__`.
+# Files, folders and patterns, or one table: a `datasets.Dataset` or any object with `__arrow_c_stream__`.
 Inputs: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Any"
 # Called about 20 times a second with (total bytes, bytes read, documents, bytes written); 0 when unknown.
 OnProgress: TypeAlias = "Callable[[int, int, int, int], object] | None"
@@ -35,8 +35,8 @@ def split_inputs(inputs: Inputs) -> tuple[list[str], list[Table]]:
 
 
 def is_there(path: str) -> bool:
-    """Whether a file or folder has this name, or any fits this pattern, which may hold alternatives in braces."""
-    if os.path.exists(path):  # noqa: PTH110 - a pattern is no path
+    """Whether the path exists, or any path matches it as a pattern, possibly with alternatives in braces."""
+    if os.path.exists(path):  # noqa: PTH110 - may be a pattern
         return True
     parts = re.fullmatch(r"(.*?)\{([^{}]*)\}(.*)", path, re.DOTALL)
     if parts is None:

@@ -1,6 +1,6 @@
-"""One file as the output of a verb that writes shards: the only shard gets the name that was asked for.
+"""A single output file for a verb that writes shards: its only shard gets the requested name.
 
-The folder of the run, `<file>.books`, stays: it says how the file was made, and lets a killed run go on.
+The folder of the run, `<file>.books`, stays: it records how the file was made, and lets a killed run resume.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMPRESSIONS = {".jsonl.zst": "zstd", ".jsonl.gz": "gzip", ".jsonl": "none"}
-# Files without any line. One frame of no bytes, which every zstd reader takes; an empty file is none to some.
+# Files without lines. For zstd an empty frame, since some readers reject a file of zero bytes.
 _EMPTY = {
     ".jsonl.zst": bytes.fromhex("28b52ffd2000010000"),
     ".jsonl.gz": gzip.compress(b"", mtime=0),
@@ -28,30 +28,30 @@ _EMPTY = {
 
 
 def suffix_of(output: str | os.PathLike[str]) -> str | None:
-    """The suffix that makes an output a file; none for folders."""
+    """The suffix that makes an output a single file; None for folders."""
     return next((suffix for suffix in COMPRESSIONS if os.fspath(output).endswith(suffix)), None)
 
 
 def check(folder: Path, output: Path, inputs: Sequence[str], *, overwrite: bool) -> None:
-    """Refuses to write over what is not the output of an earlier call; removes it if it may be overwritten.
+    """Checks that an existing file is the output of an earlier call, or removes it if it may be overwritten.
 
     Raises:
-        ConfigError: A file that is not ours, or is an input.
+        ConfigError: The file was not written by bloomdata, or is an input.
     """
     if not output.exists():
         return
     if not output.is_file():
-        raise ConfigError(f"output: {output} is no file")
-    if any(os.path.exists(path) and output.samefile(path) for path in inputs):  # noqa: PTH110 - a pattern is no path
-        raise ConfigError(f"output: {output} is an input")
+        raise ConfigError(f"output: expected a file, got {output}")
+    if any(os.path.exists(path) and output.samefile(path) for path in inputs):  # noqa: PTH110 - may be a pattern
+        raise ConfigError(f"output: expected a file that is not an input, got {output}")
     if overwrite:
         output.unlink()
     elif not _is_written(_finished(folder), folder, output):
-        raise ConfigError(f"output: {output} is not what an earlier call wrote; overwrite=True replaces it")
+        raise ConfigError(f"output: expected a file of an earlier call, got {output}; overwrite=True replaces it")
 
 
 def show(manifest: dict[str, Any], folder: Path, output: Path) -> None:
-    """Gives the shard the name that was asked for; no second copy where the system has links."""
+    """Gives the shard the requested name, by a hard link where the file system has them."""
     if _is_written(manifest, folder, output):
         return
     temporary = output.with_name(f".{output.name}.tmp")
@@ -76,7 +76,7 @@ def _finished(folder: Path) -> dict[str, Any] | None:
 
 
 def _shard(manifest: dict[str, Any], folder: Path) -> Path | None:
-    """The shard of a finished run; none if there were no lines."""
+    """The shard of a finished run; None if there were no lines."""
     return next((folder / entry["path"] for entry in manifest["outputs"] if "lines" in entry), None)
 
 

@@ -36,7 +36,7 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
         options: All options of `pack` that decide what is written, by name.
 
     Raises:
-        ConfigError: An option that cannot work.
+        ConfigError: An option is invalid.
     """
     check_counts(**{name: options[name] for name in ("sequence_length", "rows_per_file", "window_tokens", "seed")})
     check_choice("format", options["format"], "hdf5", "megatron")
@@ -98,7 +98,7 @@ def _records(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def record_of(record: str, inputs: Inputs, text_field: str | Sequence[str], messages_keyword: str) -> str:
-    """What a record is; a conversation, if a table in memory has a column of messages and none of text."""
+    """The kind of record: `messages` for a table in memory with a column of messages and no column of text."""
     columns = column_names(inputs) if record == "text" else None
     if columns is None or messages_keyword not in columns:
         return record
@@ -107,23 +107,26 @@ def record_of(record: str, inputs: Inputs, text_field: str | Sequence[str], mess
 
 
 def source_options(source: str | Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The core's description of a source: its name, or its name and options."""
+    """The core's configuration of a source, given as its name or as its name and options."""
     if source is None:
         return None
     options: dict[str, Any] = {"source": source} if isinstance(source, str) else dict(source)
     name = options.get("source")
     if not isinstance(name, str) or name not in SOURCES:
-        raise ConfigError(f"source: {name!r} is none of {list(SOURCES)}")
+        raise ConfigError(f"source: expected one of {list(SOURCES)}, got {name!r}")
     if unknown := set(options) - {"source", *SOURCES[name].options}:
         known = sorted(SOURCES[name].options)
-        raise ConfigError(f"source: {sorted(unknown)[0]}: no option of {name}, which has {known or 'none'}")
+        raise ConfigError(
+            f"source: {sorted(unknown)[0]}: expected an option of {name} ({known or 'it has none'}), "
+            "got an unknown name"
+        )
     return options
 
 
 def read_categories(
     categories: Sequence[str] | str | os.PathLike[str] | None, option: str = "categories"
 ) -> list[str] | None:
-    """Names of categories, from a list or a file that holds one."""
+    """Category names, from a list or from a file with a JSON list."""
     if categories is None:
         return None
     names = categories
@@ -133,7 +136,7 @@ def read_categories(
         except ValueError as error:
             raise ConfigError(f"{option}: {os.fspath(categories)}: {error}") from error
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"{option}: {names!r} is no list of names")
+        raise ConfigError(f"{option}: expected a list of names, got {names!r}")
     if len(set(names)) != len(names):
-        raise ConfigError(f"{option}: a name occurs twice")
+        raise ConfigError(f"{option}: expected distinct names, got {names!r}")
     return list(names)

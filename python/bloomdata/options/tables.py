@@ -1,4 +1,4 @@
-"""Tables in memory as inputs: what tells one from another, and a stream of their rows that is safe to read."""
+"""Tables in memory as inputs: their identity, and a stream of their rows that is safe to read."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Table(NamedTuple):
     """A table as the core takes it.
 
-    `kind` says how it is told from others: a `table` by a hash of its rows, a `dataset` by the fingerprint in its
-    label, a `stream` by its rows once they are read, since it can be read once only.
+    `kind` says what identifies it: a hash of its rows for a `table`, the fingerprint in its label for a `dataset`, and
+    for a `stream`, which can be read only once, its rows after they have been read.
     """
 
     label: str
@@ -27,21 +27,21 @@ class Table(NamedTuple):
 
 
 def table_of(inputs: Any) -> Table | None:
-    """A `datasets.Dataset`, or anything with `__arrow_c_stream__`, as a table; None for anything else."""
+    """A table from a `datasets.Dataset` or an object with `__arrow_c_stream__`; None for anything else."""
     if _is_dataset(inputs):
         facts = f"{len(inputs)} rows, {inputs.features}, {getattr(inputs, '_fingerprint', '')}"
         return Table(_label("dataset", facts), _dataset_stream(inputs), "dataset")
     if not hasattr(inputs, "__arrow_c_stream__"):
         return None
     facts = f"{getattr(inputs, 'num_rows', '?')} rows, {getattr(inputs, 'schema', '')}"
-    # What knows its length holds its rows; what does not gives them away.
+    # An object with a length keeps its rows; one without yields them only once.
     can_repeat = hasattr(inputs, "num_rows") or hasattr(inputs, "__len__")
     rows = _Validated(inputs) if _is_of_pyarrow(inputs) else inputs
     return Table(_label("arrow", facts), rows, "table" if can_repeat else "stream")
 
 
 def column_names(inputs: Any) -> list[str] | None:
-    """Names of the columns of a table in memory; none where they are not known, None for anything else."""
+    """Column names of a table in memory, empty if unknown; None for anything else."""
     if not _is_dataset(inputs) and not hasattr(inputs, "__arrow_c_stream__"):
         return None
     with contextlib.suppress(UnicodeDecodeError):
@@ -56,17 +56,17 @@ def column_names(inputs: Any) -> list[str] | None:
 
 
 def check_array(values: Any) -> None:
-    """Checks an Arrow array of pyarrow with all its buffers, whose sizes the C interface does not hand over.
+    """Validates a pyarrow array with all its buffers, whose sizes the C interface does not pass on.
 
     Raises:
-        ValueError: Offsets, indices or UTF-8 that are damaged.
+        ValueError: Damaged offsets, indices or UTF-8.
     """
     if _is_of_pyarrow(values) and hasattr(values, "validate"):
         values.validate(full=True)
 
 
 class _Validated:
-    """Rows of a table of pyarrow, each batch checked before it is handed over."""
+    """Rows of a pyarrow table, each batch validated before it is passed on."""
 
     def __init__(self, table: Any) -> None:
         self._table = table
@@ -74,7 +74,7 @@ class _Validated:
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         import pyarrow as pa
 
-        # Not by way of the C interface, behind which the sizes of buffers are what the offsets say.
+        # Validate before the C interface: it does not pass on buffer sizes, so offsets could not be checked later.
         table = self._table
         _check_names(table.schema)
         batches = [table] if isinstance(table, pa.RecordBatch) else getattr(table, "to_batches", lambda: table)()
@@ -83,12 +83,12 @@ class _Validated:
 
 
 def _check_names(fields: Any) -> None:
-    """Refuses names of columns, at any depth, that are not UTF-8: the reader behind the C interface cannot."""
+    """Rejects column names, at any depth, that are not UTF-8: the reader of the C interface cannot."""
     for field in fields:
         try:
             _ = field.name
         except UnicodeDecodeError as error:
-            raise CorruptDataError(f"schema: a name that is not UTF-8: {error.object!r}") from None
+            raise CorruptDataError(f"schema: expected column names in UTF-8, found {error.object!r}") from None
         inner = field.type
         _check_names([inner.field(number) for number in range(inner.num_fields)])
 
@@ -112,7 +112,7 @@ def _label(kind: str, facts: str) -> str:
 
 
 def _dataset_stream(dataset: Any) -> Any:
-    """A `datasets.Dataset` as an Arrow stream, in the dataset's own order (`select` and `shuffle` included)."""
+    """A `datasets.Dataset` as an Arrow stream, in the order of the dataset (after `select` and `shuffle`)."""
     import pyarrow as pa
 
     def batches() -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Chat templates as the core takes them: where they are found, and what they may use."""
+"""The core's configuration of chat templates: their source, and the variables they may use."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def template_options(
     date: str | None = None,
     train_on: str = "all",
 ) -> dict[str, Any]:
-    """The core's description of a template and its use.
+    """The core's configuration of a template and how it is applied.
 
     Raises:
-        ConfigError: An option that cannot work.
+        ConfigError: An option is invalid.
     """
     check_choice("train_on", train_on, "all", "last")
     source = template_source(template)
@@ -48,10 +48,10 @@ def template_options(
 
 
 def template_source(template: str | os.PathLike[str]) -> str:
-    """A built-in name or a Jinja source as it is, a file's content else.
+    """A built-in name or Jinja source unchanged, or the template in a file.
 
     Raises:
-        ConfigError: A file without a template.
+        ConfigError: The file has no template.
     """
     text = os.fspath(template)
     if "\n" in text or "{" in text:
@@ -69,20 +69,20 @@ def template_source(template: str | os.PathLike[str]) -> str:
     try:
         source = json.loads(content).get("chat_template")
     except (ValueError, AttributeError) as error:
-        raise ConfigError(f"template: {path} is no JSON object: {error}") from error
+        raise ConfigError(f"template: {path}: expected a JSON object: {error}") from error
     if isinstance(source, list):
         named = {entry.get("name"): entry.get("template") for entry in source if isinstance(entry, dict)}
         source = named.get("default")
     if not isinstance(source, str):
-        raise ConfigError(f"template: {path} has no chat_template")
+        raise ConfigError(f"template: {path}: expected a chat_template, found none")
     return source
 
 
 def own_template(tokenizer: str | os.PathLike[str]) -> str:
-    """The chat template that stands beside a tokenizer.
+    """The chat template stored with a tokenizer.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: The tokenizer has no chat template.
     """
     if os.fspath(tokenizer) == "bytes":
         raise ConfigError(f'template: the tokenizer "bytes" has no chat template; {_WHAT_TO_PASS}')
@@ -102,7 +102,7 @@ _WHAT_TO_PASS = (
 
 
 def has_chat_template(tokenizer: str | os.PathLike[str]) -> bool:
-    """Whether a chat template stands beside a tokenizer."""
+    """Whether a chat template is stored with a tokenizer."""
     folder = Path(tokenizer)
     folder = folder if folder.is_dir() else folder.parent
     try:
@@ -113,7 +113,7 @@ def has_chat_template(tokenizer: str | os.PathLike[str]) -> bool:
 
 
 def special_tokens(tokenizer: str | os.PathLike[str] | None) -> dict[str, str]:
-    """Special tokens as the files beside a tokenizer name them."""
+    """Special tokens by role, from the files beside a tokenizer."""
     if tokenizer is None or os.fspath(tokenizer) == "bytes":
         return {}
     folder = Path(tokenizer)
@@ -126,7 +126,7 @@ def special_tokens(tokenizer: str | os.PathLike[str] | None) -> dict[str, str]:
         try:
             content = json.loads(path.read_text("utf-8"))
         except ValueError as error:
-            raise ConfigError(f"tokenizer: {path} is no JSON: {error}") from error
+            raise ConfigError(f"tokenizer: {path}: expected JSON: {error}") from error
         for key in _SPECIAL:
             value = content.get(key) if isinstance(content, dict) else None
             token = value.get("content") if isinstance(value, dict) else value
@@ -136,9 +136,9 @@ def special_tokens(tokenizer: str | os.PathLike[str] | None) -> dict[str, str]:
 
 
 def _check_numbers(value: Any, name: str) -> None:
-    """Refuses whole numbers that 64 bits do not hold: they would become others."""
+    """Rejects integers outside the range of 64 bits, which would overflow in the core."""
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        raise ConfigError(f"{name}: {value} is a whole number that 64 bits do not hold")
+        raise ConfigError(f"{name}: expected whole numbers of at most 64 bits, got {value}")
     if isinstance(value, dict):
         for key, item in value.items():
             _check_numbers(item, f"{name}: {key}")

@@ -1,4 +1,4 @@
-"""Tokenizers as the core takes them."""
+"""The core's configuration of tokenizers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def tokenizer_options(
     add_special_tokens: bool = True,
     special_tokens: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """The core's description of a tokenizer."""
+    """The core's configuration of a tokenizer."""
     return {
         "tokenizer": os.fspath(tokenizer),
         "eos_token": eos_token,
