@@ -46,7 +46,7 @@ def test_everything_that_does_not_fit_is_named_at_once(packed):
 
 def test_shards_have_no_consumer(raw):
     bloomdata.shard(raw, "shards")
-    with pytest.raises(bloomdata.ConfigError, match="holds no tokens"):
+    with pytest.raises(bloomdata.ConfigError, match="expected tokens"):
         bloomdata.check_consumer("shards", sequence_length=8)
 
 

@@ -88,18 +88,21 @@ def test_a_killed_run_goes_on_with_the_same_bytes(sources, tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no .*step"),
-        ("step = 1", "no .*step"),
+        ("", "expected at least one .*step"),
+        ("step = 1", "expected at least one .*step"),
         ("[[step]\n", "line 1"),
-        ("other = 1\n[[step]]\nverb = 'shard'", "'other' is neither"),
-        ("[[step]]\nverb = 'fly'", "step 1: verb 'fly' is none of"),
-        ("[[step]]\nverb = 'shard'\ninputs = 'a'", r"step 1 \(shard\): 'output' is missing"),
-        ("[[step]]\nverb = 'shard'\ninputs = 'a'\noutput = 'b'\nmax_line = 1", "'max_line' is no option"),
+        ("other = 1\n[[step]]\nverb = 'shard'", "expected `variables` and `step`, found 'other'"),
+        ("[[step]]\nverb = 'fly'", "step 1: verb: expected one of .*, found 'fly'"),
+        ("[[step]]\nverb = 'shard'\ninputs = 'a'", r"step 1 \(shard\): expected the option 'output'"),
+        (
+            "[[step]]\nverb = 'shard'\ninputs = 'a'\noutput = 'b'\nmax_line = 1",
+            "expected options of shard, found 'max_line'",
+        ),
         (
             "[[step]]\nverb = 'prepare'\nsource = 'dolly'\ninputs = 'a'\noutput = 'b'\nlang = 'en'",
-            "'lang' is no option",
+            "expected options of prepare, found 'lang'",
         ),
-        ("[variables]\na = 1\n[[step]]\nverb = 'shard'", "variables.* are texts"),
+        ("[variables]\na = 1\n[[step]]\nverb = 'shard'", "variables.*: expected strings"),
     ],
 )
 def test_a_recipe_that_is_wrong_anywhere_does_nothing(text, reason, tmp_path):
@@ -115,7 +118,7 @@ def test_a_recipe_that_is_wrong_anywhere_does_nothing(text, reason, tmp_path):
 
 def test_an_unknown_variable_is_refused(tmp_path):
     path = recipe(tmp_path / "r.toml", "[[step]]\nverb = 'shard'\ninputs = ['x']\noutput = 'y'\n")
-    with pytest.raises(ConfigError, match="'z' is none of its variables"):
+    with pytest.raises(ConfigError, match=r"variables: expected some of .*, got 'z'"):
         bloomdata.run(path, variables={"z": "1"})
 
 

@@ -157,11 +157,14 @@ def test_the_folder_can_be_packed(sources, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"vocab_size": 100}, "vocab_size: 100 is less than the 260 special tokens and bytes"),
+        ({"vocab_size": 100}, "vocab_size: expected at least the 260 special tokens and bytes, got 100"),
         ({"vocab_size": -1}, "vocab_size"),
         ({"vocab_size": 300, "family": "gpt9"}, "family"),
         ({"vocab_size": 300, "special_tokens": ["<a>"]}, "eos_token: needed"),
-        ({"vocab_size": 300, "special_tokens": ["<a>"], "eos_token": "<b>"}, "eos_token: '<b>' is none of"),
+        (
+            {"vocab_size": 300, "special_tokens": ["<a>"], "eos_token": "<b>"},
+            "eos_token: expected one of .*, got '<b>'",
+        ),
         ({"vocab_size": 300, "definition": "nowhere.json"}, "definition: nowhere.json"),
         ({"vocab_size": 300, "text_field": "body"}, "body"),
     ],

@@ -1,4 +1,4 @@
-"""Whether packed data fits those who will train on it (GD-30)."""
+"""The verb `check_consumer`: whether packed data fits the training run that will read it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def check_consumer(
     tokenizer_model_type: str | None = None,
     evaluate: bool = False,
 ) -> None:
-    """Compares a finished folder with what a training run wants; what is not given is not compared.
+    """Checks that a finished folder fits a training run; options that are not given are not checked.
 
     Args:
-        folder: Written by `pack` or by `bloomdata-cli gdp pipeline`.
+        folder: A folder written by `pack` or by `bloomdata-cli gdp pipeline`.
         sequence_length: Tokens in a row.
-        vocab_size: Ids of the model; the data's tokenizer must not have more.
-        num_workers: Training workers; each needs a file of its own.
-        batch_size: Rows that a worker takes from a file at once; no file may have fewer.
-        tokenizer_model_type: The model's kind, as in `metadata.yaml`.
-        evaluate: Whether dev files are needed, too.
+        vocab_size: Vocabulary size of the model; the tokenizer of the data must not have more ids.
+        num_workers: Training workers; each needs its own file.
+        batch_size: Rows that a worker reads from a file at once; no file may have fewer.
+        tokenizer_model_type: Type of the model, as in `metadata.yaml`.
+        evaluate: Whether dev files are required too.
 
     Raises:
-        MismatchError: Names everything that does not fit.
-        ConfigError: The folder is not finished, or holds no tokens.
+        MismatchError: The folder does not fit; the message lists every problem.
+        ConfigError: The folder is not finished, or has no tokens.
 
     Example:
         >>> _ = bloomdata.pack("raw/*.jsonl", "packed", tokenizer="bytes", sequence_length=16)
@@ -42,7 +42,7 @@ def check_consumer(
     manifest = read_manifest(Path(folder))
     tokenizer = manifest.get("details", {}).get("tokenizer")
     if tokenizer is None:
-        raise ConfigError(f"{os.fspath(folder)}: written by {manifest['verb']!r}, holds no tokens")
+        raise ConfigError(f"{os.fspath(folder)}: expected tokens, found the output of {manifest['verb']!r}")
     found = manifest["config"].get("sequence_length")
     problems = []
     if sequence_length is not None and found != sequence_length:
@@ -66,7 +66,7 @@ def check_consumer(
 
 
 def _rows_of(manifest: dict[str, Any], split: str) -> list[int]:
-    """Rows of each file of a split; a folder without splits is all for training."""
+    """Rows of each file of a split. A folder without splits counts as training data."""
     has_splits = manifest["verb"] == "gdp"
     return [
         output["rows"]

@@ -1,4 +1,4 @@
-"""The verb `convert_sentencepiece`: a `.model` of SentencePiece becomes a `tokenizer.json`."""
+"""The verb `convert_sentencepiece`: converts a SentencePiece `.model` to a `tokenizer.json`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _MARK = "\u2581"
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertReport:
-    """What `convert_sentencepiece` made.
+    """The result of `convert_sentencepiece`.
 
     Attributes:
         path: The `tokenizer.json`.
-        vocab_size: Pieces, all with the ids they had.
-        num_merges: Merges.
-        num_tied_pieces: Pieces that are made by merging and have the score of another such piece: where two of them
-            overlap in a text, SentencePiece takes the left one, a `tokenizer.json` the one whose merge comes first.
+        vocab_size: Number of pieces. Their ids do not change.
+        num_merges: Number of merges.
+        num_tied_pieces: Merged pieces that have the same score as another merged piece. Where two of them overlap in a
+            text, SentencePiece takes the left one, and a `tokenizer.json` the one whose merge comes first.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class ConvertReport:
     num_tied_pieces: int
 
     def to_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """The report as plain values for JSON."""
         return {**vars(self), "path": str(self.path)}
 
     def __str__(self) -> str:
@@ -52,30 +52,30 @@ def convert_sentencepiece(
     allow_inexact: bool = False,
     overwrite: bool = False,
 ) -> ConvertReport:
-    """Writes a folder with a `tokenizer.json` that gives the ids of a SentencePiece BPE model.
+    """Writes a folder with a `tokenizer.json` that encodes like a SentencePiece BPE model.
 
-    Ids are those of `SentencePieceProcessor.encode`: nothing is put around a text. Two things differ, as they do in
-    Hugging Face's conversion: control pieces (`<s>`, ...) that stand in a text become their ids, and what follows one
-    starts with a space of its own; and pieces of equal score, see `ConvertReport.num_tied_pieces`.
+    The ids are those of `SentencePieceProcessor.encode`, without a post-processor. Two things differ, as in Hugging
+    Face's conversion: control pieces (`<s>`, ...) in a text become their ids, and the text after one gets its own
+    leading space; and pieces of equal score may merge in another order, see `ConvertReport.num_tied_pieces`.
 
     Args:
         model: A `.model` file of type `bpe`.
         output: Folder for `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`.
-        allow_inexact: Convert rules that rewrite characters (`nmt_nfkc`, `nfkc`, ...) to the normalizer `Precompiled`,
-            as Hugging Face does. It looks at one letter with its marks at a time, so that parts that join to
-            one character of six bytes or more stay apart (Tamil vowels, Korean jamo), and marks that no rule names
-            may be lost. Without it such models are refused.
-        overwrite: Replace a tokenizer that is in the folder.
+        allow_inexact: Whether to convert character normalization rules (`nmt_nfkc`, `nfkc`, ...) to the normalizer
+            `Precompiled`, as Hugging Face does. `Precompiled` normalizes one grapheme at a time, so sequences that
+            compose to a character of six bytes or more stay decomposed (Tamil vowels, Korean jamo), and combining
+            marks without a rule may be lost. By default such models are rejected.
+        overwrite: Whether to replace an existing tokenizer in the folder.
 
     Raises:
-        ConfigError: No such file, or a folder that holds a tokenizer.
-        CorruptDataError: A damaged model.
-        UnsupportedFormatError: A model that a `tokenizer.json` cannot give the ids of, and why.
+        ConfigError: The file does not exist, or the folder already has a tokenizer.
+        CorruptDataError: The model is damaged.
+        UnsupportedFormatError: No `tokenizer.json` has the ids of this model; the message says why.
 
     Origin:
-        `generate_merges` and `LlamaConverter` of transformers, with scores. transformers 5 loads a `.model` without
-        them, by id, which gives other ids than SentencePiece for a quarter of our documents. Control and byte pieces
-        take no part in merges, as in SentencePiece.
+        `generate_merges` and `LlamaConverter` of transformers, with scores. transformers 5 ignores scores and orders
+        merges by id, which differs from SentencePiece for a quarter of our documents. As in SentencePiece, control and
+        byte pieces take no part in merges.
 
     Command line:
         bloomdata-cli convert-sentencepiece tokenizer.model --output llama-tokenizer/
@@ -98,13 +98,13 @@ def convert_sentencepiece(
 
 
 def _check(model: SentencePieceModel, *, allow_inexact: bool) -> None:
-    """Refuses what would give other ids."""
+    """Rejects models whose ids would change."""
     user_defined = next((piece.text for piece in model.pieces if piece.type == PieceType.USER_DEFINED), None)
     unused = next((piece.text for piece in model.pieces if piece.type == PieceType.UNUSED), None)
     has_rules = bool(model.precompiled_charsmap)
     rules = (
-        f"the rules {model.normalizer_name!r} that rewrite characters, which no normalizer of a tokenizer.json does "
-        "exactly; allow_inexact=True takes the nearest"
+        f"the normalization rules {model.normalizer_name!r}, which no normalizer of a tokenizer.json applies exactly; "
+        "allow_inexact=True takes the nearest"
     )
     reasons = {
         f"its type is {model.model_type}, expected bpe": model.model_type != "bpe",
@@ -113,8 +113,8 @@ def _check(model: SentencePieceModel, *, allow_inexact: bool) -> None:
         "rules that rewrite decoded text": bool(model.denormalizer_charsmap),
         f"the unused piece {unused!r}": unused is not None,
         rules: has_rules and not allow_inexact,
-        f"the user-defined piece {user_defined!r} together with add_dummy_prefix, remove_extra_whitespaces or rules "
-        "that rewrite characters": user_defined is not None
+        f"the user-defined piece {user_defined!r} together with add_dummy_prefix, remove_extra_whitespaces or "
+        "normalization rules": user_defined is not None
         and (model.add_dummy_prefix or model.remove_extra_whitespaces or has_rules),
     }
     for reason, holds in reasons.items():
@@ -123,7 +123,7 @@ def _check(model: SentencePieceModel, *, allow_inexact: bool) -> None:
 
 
 def _merges(model: SentencePieceModel) -> tuple[list[tuple[str, str]], int]:
-    """Every way to make a piece of two others, best score first, then the longer parts; and how many pieces tie."""
+    """All merges of two pieces into one, best score first, then longest parts first; and the number of tied pieces."""
     ids = {piece.text: number for number, piece in enumerate(model.pieces) if piece.type == PieceType.NORMAL}
     lengths = {len(text) for text in ids}
     merges: list[tuple[float, int, int, int, int, str, str]] = []
@@ -137,10 +137,10 @@ def _merges(model: SentencePieceModel) -> tuple[list[tuple[str, str]], int]:
             if left in ids and right in ids:
                 merges.append((-score, -cut, cut - size, number, len(merges), left, right))
         for letter, rest in ((text[0], text[1:]), (text[-1], text[:-1])):
-            # SentencePiece merges any two texts that make a piece, a `tokenizer.json` only tokens.
+            # SentencePiece merges any two texts that form a piece, a `tokenizer.json` only two tokens.
             if size > 1 and letter not in ids and (rest in ids or size == 2):
                 raise UnsupportedFormatError(
-                    f"{model.path}: not convertible: the piece {text!r} is made with {letter!r}, which is no piece"
+                    f"{model.path}: not convertible: the piece {text!r} needs the piece {letter!r}, found none"
                 )
         if len(merges) > before:
             pieces_by_score[score] = pieces_by_score.get(score, 0) + 1
@@ -151,7 +151,7 @@ def _merges(model: SentencePieceModel) -> tuple[list[tuple[str, str]], int]:
 def _definition(model: SentencePieceModel, merges: list[tuple[str, str]]) -> dict[str, Any]:
     """The `tokenizer.json`."""
     added = [
-        # User-defined pieces are found after spaces became marks, as SentencePiece does.
+        # User-defined pieces are matched after spaces became metaspaces, as in SentencePiece.
         {"id": number, "content": piece.text, **ADDED_TOKEN, "normalized": is_text, "special": not is_text}
         for number, piece in enumerate(model.pieces)
         for is_text in [piece.type == PieceType.USER_DEFINED]
@@ -187,7 +187,7 @@ def _normalizers(model: SentencePieceModel) -> list[dict[str, Any]]:
         rules = base64.b64encode(model.precompiled_charsmap).decode()
         stages.append({"type": "Precompiled", "precompiled_charsmap": rules})
     if model.remove_extra_whitespaces:
-        # At the end SentencePiece takes marks for spaces.
+        # At the end of a text SentencePiece strips metaspaces as spaces.
         stages += [_replace({"Regex": pattern}, "") for pattern in (r"\A +", rf"[ {_MARK}]+\z")]
         stages.append(_replace({"Regex": " {2,}"}, " "))
     if model.add_dummy_prefix:

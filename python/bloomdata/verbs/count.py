@@ -1,4 +1,4 @@
-"""The verb `count`: tokens of each input, without writing anything."""
+"""The verb `count`: counts the tokens of each input and writes nothing."""
 
 from __future__ import annotations
 
@@ -46,45 +46,46 @@ def count(
     num_threads: int | None = None,
     on_progress: OnProgress = None,
 ) -> TokenCounts:
-    """Counts the tokens of each input, as `pack` would make them, and writes nothing.
+    """Counts the tokens that `pack` would make of each input, and writes nothing.
 
-    With `append_eos=True`, as `pack` has it, the tokens are the `tokens_in` of the books of `pack`. Memory: 4 bytes a
+    With `append_eos=True`, the default of `pack`, the total is `tokens_in` in the ledger of `pack`. Memory: 4 bytes per
     document.
 
     Args:
-        inputs: As for `pack`.
-        tokenizer: As for `pack`. It must be known which token ends a document, also if none is counted.
-        record: As for `pack`.
-        text_field: As for `pack`; the tokens of several fields are added up.
-        prompt_keyword: As for `pack`.
-        completion_keyword: As for `pack`.
-        space_separator: As for `pack`.
-        prompt_prefix: As for `pack`.
-        prompt_postfix: As for `pack`.
-        template: As for `pack`. What follows the last answer of a conversation is not counted.
-        template_variables: As for `pack`.
-        template_date: As for `pack`.
-        train_on: As for `pack`.
-        messages_keyword: As for `pack`.
-        source: As for `pack`.
-        keep_prompt_only_sequences: As for `pack`.
-        eos_token: As for `pack`.
-        add_special_tokens: As for `pack`.
-        special_tokens: As for `pack`.
-        append_eos: Whether to count the token that ends every document, or pair, too. One that the tokenizer adds
-            itself is the same token, and is counted, or not, like it.
-        on_bad_record: Whether to stop at the first bad record, or to leave bad records out and count them. Nothing
-            is set aside.
-        num_threads: As for `pack`.
-        on_progress: As for `pack`.
+        inputs: Files, folders or patterns, or one table in memory.
+        tokenizer: A `tokenizer.json`, a folder that holds one, or `"bytes"`. Its end-of-document token must be known,
+            even if it is not counted.
+        record: Kind of record: text, pairs of prompt and completion, or messages.
+        text_field: Field that holds the text, such as `data.text`; the tokens of several fields are added up.
+        prompt_keyword: Key of the prompt.
+        completion_keyword: Key of the completion.
+        space_separator: Whether completions start with exactly one space.
+        prompt_prefix: Text before every prompt that is not empty.
+        prompt_postfix: Text after every prompt that is not empty.
+        template: Chat template, as for `pack`. Text after the last answer of a conversation is not counted.
+        template_variables: Further variables of the template.
+        template_date: Date that the template's `strftime_now` returns, such as `2026-01-31`.
+        train_on: Whether to train on all answers of a conversation or on the last one.
+        messages_keyword: Key of the list of messages.
+        source: The `prepare` source of the records, as for `pack`.
+        keep_prompt_only_sequences: Whether to keep pairs without a completion.
+        eos_token: The end-of-document token, if the tokenizer's files do not name it.
+        add_special_tokens: Whether to keep the special tokens that the tokenizer adds, such as a leading `<s>`.
+        special_tokens: Tokens to add to the vocabulary.
+        append_eos: Whether to count the end-of-document token of every document or pair. An end token that the
+            tokenizer adds itself is not counted twice.
+        on_bad_record: Whether to stop at the first bad record (`raise`) or to skip and count bad records
+            (`quarantine`). No file is written.
+        num_threads: Number of threads; one per processor by default.
+        on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
 
     Returns:
-        Counts for each file, for each argument, and in all.
+        Counts for each file, for each argument, and in total.
 
     Raises:
-        ConfigError: An option that cannot work; a tokenizer whose files do not say which token ends a document.
-        CorruptDataError: A damaged input, or a bad record.
-        OSError: What the system reports.
+        ConfigError: An option is invalid, or the tokenizer's files do not name the end-of-document token.
+        CorruptDataError: An input is damaged, or a record is bad.
+        OSError: The operating system reports an error.
 
     Command line:
         bloomdata-cli count raw/ --tokenizer tokenizer.json
@@ -103,7 +104,7 @@ def count(
     config = config_of(format="megatron", **given)
     fields = config["text_field"]
     if not fields or len(set(fields)) != len(fields):
-        raise ConfigError(f"text_field: {fields!r} must name at least one field, and none twice")
+        raise ConfigError(f"text_field: expected one or more distinct fields, got {fields!r}")
     paths, streams = split_inputs(inputs)
     _, counts = _core.lengths(paths, streams, json.dumps(config), thread_count(num_threads), on_progress)
     return token_counts(json.loads(counts), paths or [table.label for table in streams])

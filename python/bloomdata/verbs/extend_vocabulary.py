@@ -1,4 +1,4 @@
-"""The verb `extend_vocabulary`: the tokens of one vocabulary behind those of another."""
+"""The verb `extend_vocabulary`: appends the tokens of one vocabulary to another."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FILES = ("special_tokens_map.json", "tokenizer_config.json")
 
 @dataclass(frozen=True, kw_only=True)
 class ExtendReport:
-    """What `extend_vocabulary` made.
+    """The result of `extend_vocabulary`.
 
     Attributes:
         path: The `.model` or `tokenizer.json`.
-        num_base: Tokens before; with added tokens.
-        num_added: Tokens behind them.
-        num_unreachable: Of those, how many no text ever becomes: their own letters, merged, end as something else,
-            because other merges come first. Special tokens are not counted.
+        num_base: Number of tokens of `base`, added tokens included.
+        num_added: Number of new tokens.
+        num_unreachable: New tokens that no text is ever encoded as, because other merges of their characters come
+            first. Special tokens are not counted.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class ExtendReport:
     num_unreachable: int
 
     def to_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """The report as plain values for JSON."""
         return {**vars(self), "path": str(self.path)}
 
     def __str__(self) -> str:
@@ -54,37 +54,36 @@ def extend_vocabulary(
     *,
     overwrite: bool = False,
 ) -> ExtendReport:
-    """Adds the tokens of `extra` that `base` lacks, in their order, with ids behind all of `base`.
+    """Appends the tokens of `extra` that `base` lacks, in order, with ids after all ids of `base`.
 
-    Ids of `base` stay what they are, so that a trained embedding only grows. Texts do not keep their ids: where a new
-    token fits, it is used. All else (normalizer, special tokens, ...) is that of `base`.
+    The ids of `base` do not change, so a trained embedding only grows. The ids of a text may change, since new tokens
+    are used where they match. Everything else (normalizer, special tokens, ...) is taken from `base`.
 
-    Two `.model` files of SentencePiece: pieces keep their scores and types, so `<pad>` stays a control piece. Scores
-    of `extra` count among those of `base`: a new piece may be merged before an old one. The unknown piece of `extra`
-    is left out.
+    For two `.model` files of SentencePiece, pieces keep their scores and types, so `<pad>` stays a control piece. The
+    scores of `extra` compete with those of `base`: a new piece may merge before an old one. The unknown piece of
+    `extra` is left out.
 
-    Two `tokenizer.json` with BPE, both of bytes or both of characters that fall back to bytes: all merges of `extra`
-    that make a new token go behind all merges of `base`, in their order. Added tokens of `extra` are left out; name
-    them by `special_tokens` of `Tokenizer`. A new token of one letter needs no merge. Other new tokens are reached
-    when their letters, by the merges of `base` and then by these, become the token: in some text exactly if in the
-    text of its own; all are where `base` looks up whole words first (`ignore_merges`). Whether the pre-tokenizer of
-    `base` ever keeps these letters in one word is not looked at.
+    For two `tokenizer.json` files with BPE, both must use bytes, or both characters with a fallback to bytes. All
+    merges of `extra` that form a new token follow all merges of `base`, in order. Added tokens of `extra` are left out;
+    pass them as `special_tokens` of `Tokenizer`. A new token of one character needs no merge. Any other new token is
+    reachable if merging its own characters forms it; all new tokens are reachable if `base` looks up whole words first
+    (`ignore_merges`). This does not consider whether the pre-tokenizer of `base` keeps the characters in one word.
 
     Args:
-        base: What is extended: a `.model`, a `tokenizer.json`, or a folder that holds one.
-        extra: Where tokens are taken from; of the same kind.
-        output: For two `.model` files the file to write; else a folder for `tokenizer.json` and the
+        base: The vocabulary to extend: a `.model`, a `tokenizer.json`, or a folder that holds one.
+        extra: The vocabulary to take tokens from, of the same kind.
+        output: The file to write for two `.model` files; otherwise a folder for `tokenizer.json` and the
             `tokenizer_config.json` and `special_tokens_map.json` of `base`.
-        overwrite: Replace what is there.
+        overwrite: Whether to replace an existing output.
 
     Raises:
-        ConfigError: No such file, or an output that is there.
-        CorruptDataError: A damaged file.
-        MismatchError: Vocabularies of different kinds.
-        UnsupportedFormatError: A model other than BPE.
+        ConfigError: A file does not exist, or the output already exists.
+        CorruptDataError: A file is damaged.
+        MismatchError: The vocabularies are of different kinds.
+        UnsupportedFormatError: A model is not BPE.
 
     Origin:
-        `utils/merge_tokenizer.py` of Open-Llama: for two `.model` files the result is the same bytes.
+        `utils/merge_tokenizer.py` of Open-Llama; for two `.model` files the result is the same, byte for byte.
 
     Command line:
         bloomdata-cli extend-vocabulary llama.model chinese.model --output extended.model
@@ -98,7 +97,7 @@ def extend_vocabulary(
     paths = [_file(name, path) for name, path in (("base", base), ("extra", extra))]
     kinds = [path.suffix == ".model" for path in paths]
     if kinds[0] != kinds[1]:
-        raise MismatchError(f"{paths[0]} and {paths[1]}: expected two .model files, or two tokenizer.json")
+        raise MismatchError(f"{paths[0]} and {paths[1]}: expected two .model files or two tokenizer.json files")
     extend = _extend_sentencepiece if kinds[0] else _extend_definition
     return extend(paths[0], paths[1], Path(output), overwrite=overwrite)
 
@@ -107,21 +106,21 @@ def _file(option: str, path: str | os.PathLike[str]) -> Path:
     found = Path(path)
     found = found / "tokenizer.json" if found.is_dir() else found
     if not found.is_file():
-        raise ConfigError(f"{option}: {found} is not a file")
+        raise ConfigError(f"{option}: expected a file, got {found}")
     return found
 
 
 def _extend_sentencepiece(base_path: Path, extra_path: Path, output: Path, *, overwrite: bool) -> ExtendReport:
     if output.exists() and not (overwrite and output.is_file()):
-        raise ConfigError(f"output: {output} is there already; overwrite=True replaces a file")
+        raise ConfigError(f"output: expected a new path, got {output}, which exists; overwrite=True replaces a file")
     base, extra = read_sentencepiece(base_path), read_sentencepiece(extra_path)
     for model in (base, extra):
         if model.model_type != "bpe":
-            raise UnsupportedFormatError(f"{model.path}: its type is {model.model_type}, expected bpe")
+            raise UnsupportedFormatError(f"{model.path}: model type: expected bpe, found {model.model_type}")
     if extra.byte_fallback and not base.byte_fallback:
-        raise MismatchError(f"{extra_path}: it falls back to bytes, {base_path} does not")
+        raise MismatchError(f"{extra_path}: expected no byte_fallback as in {base_path}, found byte_fallback")
     known = {piece.text for piece in base.pieces}
-    # An unknown piece of another name would be a second one, which SentencePiece does not load.
+    # SentencePiece does not load a model with two unknown pieces.
     new = [piece for piece in extra.pieces if piece.text not in known and piece.type != PieceType.UNKNOWN]
     mergeable = (PieceType.NORMAL, PieceType.UNUSED)
     scores = {piece.text: piece.score for piece in (*base.pieces, *new) if piece.type in mergeable}
@@ -144,8 +143,8 @@ def _extend_sentencepiece(base_path: Path, extra_path: Path, output: Path, *, ov
 def _extend_definition(base_path: Path, extra_path: Path, output: Path, *, overwrite: bool) -> ExtendReport:
     base, extra = _Definition(base_path), _Definition(extra_path)
     if base.kind != extra.kind:
-        raise MismatchError(f"{extra_path}: a BPE of {extra.kind}, expected one of {base.kind} as in {base_path}")
-    # Added tokens outside the vocabulary have the ids behind it: there, they keep them when it grows.
+        raise MismatchError(f"{extra_path}: expected a BPE of {base.kind} as in {base_path}, found {extra.kind}")
+    # Added tokens outside the vocabulary have ids after it; they keep these when it grows.
     vocab = {**base.vocab, **base.added}
     num_base, next_id = len(vocab), max(vocab.values(), default=-1) + 1
     new = [token for token in sorted(extra.vocab, key=lambda token: extra.vocab[token]) if token not in vocab]
@@ -153,7 +152,7 @@ def _extend_definition(base_path: Path, extra_path: Path, output: Path, *, overw
     vocab.update((token, next_id + place) for place, token in enumerate(new))
     made = set(new)
     merges = [pair for pair in extra.merges if pair[0] + pair[1] in made and pair[0] in vocab and pair[1] in vocab]
-    # A pair that is listed twice has the rank of its last place in `tokenizers`.
+    # As in `tokenizers`, a pair that is listed twice has the rank of its last entry.
     places = {pair: place for place, pair in enumerate([*base.merges, *merges])}
     if base.json["model"].get("ignore_merges"):
         unreachable = 0
@@ -167,28 +166,28 @@ def _extend_definition(base_path: Path, extra_path: Path, output: Path, *, overw
 
 
 class _Definition:
-    """A `tokenizer.json` with BPE: its vocabulary, its merges, its added tokens, and what its letters are."""
+    """A `tokenizer.json` with BPE: vocabulary, merges, added tokens, and whether it merges bytes or characters."""
 
     def __init__(self, path: Path) -> None:
         self.json = _json(path)
         model = self.json.get("model") if isinstance(self.json, dict) else None
         if not isinstance(model, dict):
-            raise CorruptDataError(f"{path}: not a tokenizer: it has no model")
+            raise CorruptDataError(f"{path}: expected a tokenizer, found no model")
         if model.get("type", "BPE") != "BPE":
-            raise UnsupportedFormatError(f"{path}: its model is {model['type']}, expected BPE")
+            raise UnsupportedFormatError(f"{path}: model type: expected BPE, found {model['type']}")
         for name in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
             if model.get(name):
-                raise UnsupportedFormatError(f"{path}: its model has {name} {model[name]!r}, expected none")
+                raise UnsupportedFormatError(f"{path}: {name}: expected none, found {model[name]!r}")
         try:
             self.vocab = {str(token): int(number) for token, number in model["vocab"].items()}
             self.merges = [_pair(merge) for merge in model["merges"]]
             self.added = {str(token["content"]): int(token["id"]) for token in self.json.get("added_tokens") or ()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CorruptDataError(f"{path}: not a tokenizer: {type(error).__name__} {error}") from None
+            raise CorruptDataError(f"{path}: expected a tokenizer: {type(error).__name__} {error}") from None
         taken = {number: token for token, number in {**self.vocab, **self.added}.items()}
         for token, number in self.added.items():
             if self.vocab.get(token, number) != number or taken[number] != token:
-                raise CorruptDataError(f"{path}: the added token {token!r} has the id {number}, which is not its own")
+                raise CorruptDataError(f"{path}: added token {token!r}: expected an id of its own, found {number}")
         self.kind = self._kind(path, has_bytes=bool(model.get("byte_fallback")))
 
     def _kind(self, path: Path, *, has_bytes: bool) -> str:
@@ -197,7 +196,7 @@ class _Definition:
         stages = [self.json.get("pre_tokenizer"), self.json.get("normalizer")]
         if any('"ByteLevel"' in json.dumps(stage) for stage in stages):
             return "bytes"
-        raise UnsupportedFormatError(f"{path}: a BPE neither of bytes nor with byte_fallback")
+        raise UnsupportedFormatError(f"{path}: expected a BPE of bytes or with byte_fallback, found neither")
 
 
 def _pair(merge: Any) -> tuple[str, str]:
@@ -208,15 +207,15 @@ def _pair(merge: Any) -> tuple[str, str]:
 def _json(path: Path) -> Any:
     try:
         found = json.loads(path.read_bytes())
-        # Half of a surrogate pair can be read but not written.
+        # JSON can contain a lone surrogate, which cannot be written.
         json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise CorruptDataError(f"{path}: not JSON: {error}") from None
+        raise CorruptDataError(f"{path}: expected JSON: {error}") from None
     return found
 
 
 def _is_reached(token: str, rank: Callable[[str, str], float | None]) -> bool:
-    """Whether the letters of a token, merged, become the token: the lowest rank first, of equal ones the left."""
+    """Whether merging the characters of a token forms it: lowest rank first, then leftmost."""
     parts = list(token)
     while len(parts) > 1:
         ranks = [

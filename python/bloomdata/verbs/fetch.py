@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bloomdata.fetching.names import Item
     from bloomdata.options.inputs import OnProgress
 
-# Between two writings of the books.
+# Interval between two writes of `fetched.json`.
 _SAVE_SECONDS = 1.0
 
 
@@ -42,46 +42,46 @@ def fetch(
     overwrite: bool = False,
     on_progress: OnProgress = None,
 ) -> FetchReport:
-    """Fetches files into a folder: whole, compared with checksums, or not at all.
+    """Downloads files into a folder and verifies their checksums. No file is ever left partial under its name.
 
-    A file comes as `<name>.part` and gets its name when its size and checksum are right. A call that was killed goes
-    on where it was; a file that has changed since begins anew; a finished one is not fetched again. `fetched.json`
-    lists what is there: url, file, size, sha256.
+    A file is written to `<name>.part` and renamed once its size and checksum are verified. A killed call resumes where
+    it stopped; a file that has changed since then starts over; a finished file is not fetched again. `fetched.json`
+    lists the files: url, file, size, sha256.
 
-    Local files, http and https need nothing else. All other addresses (`s3://`, `gs://`,
+    Local files, http and https need no other package. All other URLs (`s3://`, `gs://`,
     `hf://datasets/owner/name/file`, ...) are read by fsspec (`pip install 'bloomdata[remote]'`, and the package of
-    the protocol, as s3fs), with the credentials that fsspec finds.
+    the protocol, such as s3fs), with the credentials that fsspec finds.
 
     Args:
-        sources: Addresses, paths, and names of sets (`oig`, `oig_moderation`, `oasst1`, `dolly`, `pile`; see
-            `bloomdata.FETCH_SETS`); or `{name: address}`, to say what files are called.
-        output: Folder; may hold files fetched before, and others.
-        checksums: A list as `sha256sum` or `md5sum` writes it, as path or address, which must have every file; or
-            `{name: "sha256:..."}` (or md5, sha1, sha512), with None for a file without any.
-        missing: What a file does that is not there: raise, or be listed.
-        decompress: Whether to unpack `.gz` files, and then remove them.
-        num_connections: Files fetched at a time. Never changes the output.
-        num_retries: Attempts after the first, of each file, that bring nothing new; each waits twice as long as the
-            one before, from 1 s to 60 s, or as long as the server asks for.
-        timeout_seconds: How long a server may say nothing.
-        overwrite: Whether to fetch what is there again, and replace files that were not fetched.
-        on_progress: Called now and then with (total bytes or 0, bytes here, files done, bytes here).
+        sources: URLs, paths, and names of sets (`oig`, `oig_moderation`, `oasst1`, `dolly`, `pile`; see
+            `bloomdata.FETCH_SETS`); or `{name: URL}` to choose the file names.
+        output: Folder to write; it may already hold fetched files and others.
+        checksums: Path or URL of a list in the format of `sha256sum` or `md5sum` that names every file; or
+            `{name: "sha256:..."}` (or md5, sha1, sha512), with None for a file without a checksum.
+        missing: What to do when a file does not exist: `raise`, or `report` it in the result.
+        decompress: Whether to unpack `.gz` files and then remove them.
+        num_connections: Number of files fetched at a time. Never changes the output.
+        num_retries: Number of retries for each file that bring no new bytes. The wait doubles with each one, from 1 s
+            to 60 s, unless the server asks for another.
+        timeout_seconds: Seconds to wait for a silent server.
+        overwrite: Whether to fetch existing files again, and replace files that were not fetched.
+        on_progress: Function called regularly with (total bytes or 0, bytes fetched, files done, bytes fetched).
 
     Returns:
-        What is there now.
+        The files that are in the folder now.
 
     Raises:
-        ConfigError: An address that cannot be read, two files of one name, a file without a checksum.
-        CorruptDataError: A wrong checksum (the error names both; nothing is kept), a stream that always ends early,
-            a damaged list or archive (which is kept), a fetched file that has changed since.
-        MismatchError: A file of that name was fetched from elsewhere, or with another checksum.
-        FileNotFoundError: No such file (status 404).
-        PermissionError: Not for us (status 401, 403).
-        OSError: Other answers, and what the system reports.
+        ConfigError: A URL cannot be read, two files have one name, or a file has no checksum.
+        CorruptDataError: A checksum is wrong (the message has both; nothing is kept), a stream always ends early, a
+            list or archive is damaged (the archive is kept), or a fetched file has changed since.
+        MismatchError: A file of that name was fetched from another URL, or with another checksum.
+        FileNotFoundError: A file does not exist (status 404).
+        PermissionError: Access is denied (status 401, 403).
+        OSError: The server answers with another error, or the operating system reports one.
 
     Origin:
-        `data/prepare_data.py` of OpenChatKit (OC-01) and `data/download_the_pile.sh` of Open-Llama (OL-04). There, a
-        folder that exists counts as finished, and nothing is compared.
+        `data/prepare_data.py` of togethercomputer/OpenChatKit and `data/download_the_pile.sh` of s-JoL/Open-Llama.
+        There, a folder that exists counts as finished, and no checksum is verified.
 
     Command line:
         bloomdata-cli fetch --list
@@ -99,23 +99,23 @@ def fetch(
     check_choice("missing", missing, "raise", "report")
     check_counts(num_connections=num_connections, num_retries=num_retries)
     if num_connections < 1:
-        raise ConfigError("num_connections: 0 is less than 1")
+        raise ConfigError("num_connections: expected 1 or more, got 0")
     if not timeout_seconds > 0:
-        raise ConfigError(f"timeout_seconds: {timeout_seconds} is not more than 0")
+        raise ConfigError(f"timeout_seconds: expected seconds > 0, got {timeout_seconds}")
     start = time.monotonic()
     items = items_of(sources)
     if decompress and (
         twice := {item.name.removesuffix(".gz") for item in items if item.name.endswith(".gz")}
         & {item.name for item in items}
     ):
-        raise ConfigError(f"decompress: {sorted(twice)[0]} would be a file of its own, and what an archive holds")
+        raise ConfigError(f"decompress: expected distinct files, got {sorted(twice)[0]} both plain and as .gz")
     folder = Path(output_path(output))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         books = Books(folder)
         wanted = wanted_checksums(sources, checksums, items, timeout_seconds)
         if overwrite:
-            # What is replaced must not look finished while it is not.
+            # A file that is being replaced must not look finished.
             before = len(books.files)
             for item in items:
                 books.files.pop(item.name, None)
@@ -125,7 +125,7 @@ def fetch(
         for item in items:
             download = Download(item, folder, wanted.get(item.name), timeout_seconds=timeout_seconds)
             if _is_finished(books, folder, item, wanted.get(item.name), decompress=decompress):
-                download.forget()  # a run that was killed behind its books has not
+                download.forget()  # a run killed after it saved `fetched.json` has not
             else:
                 downloads.append(download)
         if overwrite:
@@ -152,7 +152,8 @@ def fetch(
                 books.missing.pop(name, None)
                 books.files[name] = result
                 done.append(download)
-            # The books of very many files are long. Those of a killed run are found by what stands beside them.
+            # `fetched.json` of many files is large, so do not save it after each. A killed run is restored from the
+            # `.part.state` files.
             if time.monotonic() - saved > _SAVE_SECONDS:
                 save()
 
@@ -183,27 +184,27 @@ def fetch(
 
 
 def _is_finished(books: Books, folder: Path, item: Item, wanted: Checksum | None, *, decompress: bool) -> bool:
-    """Whether a file was fetched before, and still is what it was; its bytes are not read again."""
+    """Whether a file was fetched before and has not changed since, as told by its size."""
     entry = books.files.get(item.name)
     if entry is None:
         return False
     if entry["url"] != item.url:
-        raise MismatchError(f"{folder / item.name}: is from {entry['url']}, not from {item.url}; see overwrite")
+        raise MismatchError(f"{folder / item.name}: expected from {item.url}, found from {entry['url']}; see overwrite")
     path, unpacked = folder / item.name, entry.get("unpacked")
     if not path.exists() and unpacked is not None and (folder / unpacked["file"]).exists():
         if not decompress:
-            raise MismatchError(f"{path}: was unpacked to {unpacked['file']} with decompress=True; see overwrite")
+            raise MismatchError(f"{path}: expected the file, found it unpacked to {unpacked['file']}; see overwrite")
         path, size = folder / unpacked["file"], unpacked["size"]
     elif path.exists():
         size = entry["size"]
     else:
         return False
     if (found := path.stat().st_size) != size:
-        raise CorruptDataError(f"{path}: has {found} bytes, and had {size} when it was fetched; see overwrite")
+        raise CorruptDataError(f"{path}: expected {size} bytes as fetched, found {found}; see overwrite")
     if wanted is not None and str(wanted) not in (entry["checked"], f"sha256:{entry['sha256']}"):
         if wanted.kind == "sha256" or path.name != item.name:
             known = entry["checked"] if wanted.kind != "sha256" else f"sha256:{entry['sha256']}"
-            raise MismatchError(f"{path}: expected {wanted}, was fetched with {known}; see overwrite")
+            raise MismatchError(f"{path}: expected {wanted}, found {known} of an earlier fetch; see overwrite")
         hash_file(path, wanted).check(str(path))
     if wanted is not None:
         entry["checked"] = str(wanted)
@@ -211,7 +212,7 @@ def _is_finished(books: Books, folder: Path, item: Item, wanted: Checksum | None
 
 
 def _unpack_all(books: Books, folder: Path, items: list[Item], *, overwrite: bool, on_progress: OnProgress) -> None:
-    """Unpacks what is not yet; an archive goes when what was in it is in the books."""
+    """Unpacks the remaining archives. An archive is removed once `fetched.json` lists its content."""
     written = 0
     for number, item in enumerate(items):
         archive = folder / item.name

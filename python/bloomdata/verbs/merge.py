@@ -24,22 +24,22 @@ def merge(
     overwrite: bool = False,
     on_progress: OnProgress = None,
 ) -> MergeReport:
-    """Joins finished Megatron pairs, as if their documents had been written one after the other.
+    """Concatenates finished Megatron pairs, as if their documents had been written to one pair.
 
     Args:
         inputs: Folders written by `pack(format="megatron")` or `merge`, or paths of pairs without `.bin` and `.idx`.
         output: Folder to write.
-        prefix: Name of the pair when the inputs are bare pairs; folders keep their names.
-        overwrite: Whether to discard what an earlier run left in `output`.
-        on_progress: As for `pack`.
+        prefix: Name of the merged pair if the inputs are bare pairs; pairs of folders keep their names.
+        overwrite: Whether to discard the output of an earlier run in `output`.
+        on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
 
     Returns:
-        The sum of the books of all inputs.
+        A report with the sum of the ledgers of all inputs.
 
     Raises:
-        ConfigError: Inputs that hold different fields, or no pairs.
-        CorruptDataError: A damaged index.
-        MismatchError: Different token types or tokenizers.
+        ConfigError: The inputs hold different fields, or no pairs.
+        CorruptDataError: An index is damaged.
+        MismatchError: The inputs have different token types or tokenizers.
 
     Origin:
         `IndexedDatasetBuilder.add_index` of Megatron-core; pointers and sums are 64-bit.

@@ -66,101 +66,102 @@ def pack(
     overwrite: bool = False,
     on_progress: OnProgress = None,
 ) -> PackReport:
-    """Turns documents into token files that training reads.
+    """Turns documents into token files for training.
 
     `format="megatron"` writes `<prefix>_<field>_document.bin` and `.idx`, byte for byte as Megatron-core's builder:
-    one sequence a document, `uint16` for vocabularies below 65,500, else `int32`. `format="hdf5"` writes
-    `<prefix>-00000.hdf5` and so on with `input_ids` and `token_type_ids`, int32, (rows, sequence_length), put together
-    as `packing` says; contiguous, and on page boundaries where they fill a page, so that readers map them without an
-    HDF5 library, or chunked and compressed with `compression="gzip"`.
+    one sequence per document, `uint16` for vocabularies below 65,500, else `int32`. `format="hdf5"` writes
+    `<prefix>-00000.hdf5` and so on with `input_ids` and `token_type_ids`, int32, (rows, sequence_length), packed by
+    `packing`. They are contiguous, and aligned to pages if they fill a page, so readers can map them without an HDF5
+    library; with `compression="gzip"` they are chunked and compressed.
 
     Token types: 0 prompt, 1 text or completion, 2 padding, 3 the last token of an attention unit. Rows without any
-    token of type 1 are left out and counted. Blank lines and empty texts are dropped and counted. A run that was
-    killed goes on when it is called again with the same arguments.
+    token of type 1 are left out and counted. Blank lines and empty texts are dropped and counted. A killed run resumes
+    when it is called again with the same arguments.
 
-    Packings, where an article is a document, or what `packing_boundary` makes of a record:
+    Packings (a document is a record, or with `packing_boundary="prompt_completion_pair"` a pair):
 
-    - `full`: one after the other, cut wherever a row is full; only the last row is padded. `full::drop` drops it.
-    - `greedy::drop`, `greedy::truncate_left`, `greedy::truncate_right`: into the open row if it fits, else into a new
-      one; an article longer than a row is dropped or cut. `greedy` is `greedy::drop`.
-    - `single::drop`, `single::truncate_left`, `single::truncate_right`: each alone in a row. `single::split`: its
-      whole pieces of a row's length. `single::sample`: a stretch from a random place.
-    - `concat::K`: groups of K articles, each padded to whole rows.
-    - `best_fit`: whole articles into as few rows as possible; those longer than a row are cut into whole rows and a
-      rest, so that nothing is lost.
+    - `full`: documents are concatenated and cut into rows; only the last row is padded. `full::drop` drops it.
+    - `greedy::drop`, `greedy::truncate_left`, `greedy::truncate_right`: a document goes into the open row if it fits,
+      else into a new one; a document longer than a row is dropped or truncated. `greedy` is `greedy::drop`.
+    - `single::drop`, `single::truncate_left`, `single::truncate_right`: one document per row. `single::split`: its
+      full-length pieces, one per row. `single::sample`: a window from a random position.
+    - `concat::K`: groups of K documents, each group padded to whole rows.
+    - `best_fit`: whole documents into as few rows as possible; documents longer than a row are split into full rows
+      and a remainder, so no token is lost.
 
     With `record="prompt_completion"` a record is an object with a prompt and a completion, or a list of them (one
-    chat). Exactly one space is put between the two, every pair ends with the end token, pairs without a completion
-    are skipped; lines of `.txt` are completions, newline included. Megatron files get the token types as a second
-    pair, `<prefix>_<field>_token_types`, one byte a token.
+    chat). Exactly one space separates the two, every pair ends with the end token, and pairs without a completion are
+    skipped; lines of `.txt` are completions, newline included. Megatron files get the token types as a second pair,
+    `<prefix>_<field>_token_types`, one byte per token.
 
-    With `record="messages"`, or when a `template` or a `source` is named, a record is a conversation: an object
-    with a list of messages, perhaps with `tools`. It is rendered by the template; the answers of the assistant and the
-    tokens that end them have type 1, all else has type 0. What follows the last answer is left out, and counted. Ids
-    are those of the whole text, without what the tokenizer puts around texts; if the template ends no answer, the end
-    token is put behind the last one. A conversation for which it is not sure what is trained on is a bad record.
+    With `record="messages"`, or if a `template` or a `source` is given, a record is a conversation: an object with a
+    list of messages, and optionally `tools`. The template renders it; the answers of the assistant and the tokens that
+    end them have type 1, all others type 0. Text after the last answer is left out and counted. The ids are those of
+    the whole text, without the post-processor of the tokenizer; if the template ends no answer, the end token is
+    appended to the last one. A conversation whose trained tokens cannot be determined is a bad record.
 
     Args:
-        inputs: As for `shard`.
-        output: Folder to write; made if needed, otherwise empty or from an earlier call.
+        inputs: Files, folders or patterns, or one table in memory, as for `shard`.
+        output: Folder to write: new, empty, or the output of an earlier call.
         tokenizer: A `tokenizer.json`, a folder that holds one, or `"bytes"`, which needs no file: ids 0 to 255 are
             the bytes of UTF-8, then `<pad>`, `<bos>`, `<eos>`.
-        format: Kind of the output files.
+        format: Format of the output files.
         sequence_length: Tokens in a row. HDF5 only, and required there.
-        packing: How articles become rows; `full` by default. HDF5 only.
-        record: What a record is: an object with text fields, or pairs of prompt and completion.
-        text_field: Field that holds the text, `data.text` for one inside another. Several make one Megatron pair
-            each, from the same records.
+        packing: How documents become rows; `full` by default. HDF5 only.
+        record: Kind of record: text, pairs of prompt and completion, or messages.
+        text_field: Field that holds the text; `data.text` is a nested field. Each of several fields becomes its own
+            Megatron pair, from the same records.
         prompt_keyword: Key of the prompt.
         completion_keyword: Key of the completion.
         category_keyword: Key of the category.
         categories: Names of the categories, or a file with a JSON list of them. Adds `category_ids` to HDF5 files:
-            the place in the list, -1 for none and for padding. Another name is a bad record.
-        space_separator: Whether to put one space in front of completions, and none behind prompts.
-        prompt_prefix: In front of prompts that are not empty.
-        prompt_postfix: Behind prompts that are not empty.
-        template: How conversations become text: see `ChatTemplate`. By default the `chat_template` beside the
-            tokenizer. Naming one means `record="messages"`, unless records are `"prompt_completion"`.
-        template_variables: What else the template may use; its special tokens are those of the tokenizer.
-        template_date: What the template's `strftime_now` says, as `2026-01-31`.
-        train_on: All answers of a conversation, or the last one.
+            the index in the list, or -1 for no category and for padding. An unknown name is a bad record.
+        space_separator: Whether completions start with exactly one space, and prompts end without one.
+        prompt_prefix: Text before every prompt that is not empty.
+        prompt_postfix: Text after every prompt that is not empty.
+        template: Chat template that renders conversations, see `ChatTemplate`; by default the `chat_template` of the
+            tokenizer. Implies `record="messages"`, unless records are `"prompt_completion"`.
+        template_variables: Further variables of the template; its special tokens are those of the tokenizer.
+        template_date: Date that the template's `strftime_now` returns, such as `2026-01-31`.
+        train_on: Whether to train on all answers of a conversation or on the last one.
         messages_keyword: Key of the list of messages.
-        source: The source whose records these are, as for `prepare`, so that both are one pass; none for messages. Its
-            name, or a mapping with its name and its options: `{"source": "sharegpt", "turns": "separate"}`.
-        attention_boundary: Which last tokens get type 3: those of records, or of pairs.
-        packing_boundary: What packing keeps together: records, or pairs.
+        source: The `prepare` source of the records, to prepare and pack in one pass; by default records are messages.
+            Its name, or a mapping with its name and options: `{"source": "sharegpt", "turns": "separate"}`.
+        attention_boundary: Whether the last token of a record or of a pair has type 3.
+        packing_boundary: Whether packing keeps records or pairs together.
         keep_prompt_only_sequences: Whether to keep pairs without a completion, and rows without any token of type 1.
-        window_tokens: Tokens that `best_fit` looks at together; they stay in memory, at 8 bytes each.
-        seed: Of `single::sample`.
-        eos_token: The token that ends a document. By default what the files beside the tokenizer say
-            (`tokenizer_config.json`, `special_tokens_map.json`), else the one known end token of its vocabulary.
-        pad_token: The token that pads the last row; by default the tokenizer's own, else the end token.
-        add_special_tokens: Whether tokens that the tokenizer itself adds (a leading `<s>`) are kept, as
-            `transformers` does. An end token that it adds is never doubled.
-        special_tokens: Tokens to add to the vocabulary, each found whole in texts.
-        append_eos: Whether every document, or pair, ends with the end token.
-        compression: `"gzip"` for chunked, compressed HDF5 as generative_data_prep writes it.
-        rows_per_file: Rows in an HDF5 file; 256 MiB of them by default. Only the last file is shorter.
+        window_tokens: Tokens that `best_fit` packs at a time; they stay in memory, 8 bytes each.
+        seed: Seed of `single::sample`.
+        eos_token: The end-of-document token. By default the one that the tokenizer's files name
+            (`tokenizer_config.json`, `special_tokens_map.json`), else the one known end token in its vocabulary.
+        pad_token: The padding token; by default the tokenizer's own, else the end token.
+        add_special_tokens: Whether to keep the special tokens that the tokenizer adds, such as a leading `<s>`, as
+            `transformers` does. An end token that it adds is never duplicated.
+        special_tokens: Tokens to add to the vocabulary; each is always encoded as one token.
+        append_eos: Whether to end every document or pair with the end token.
+        compression: `"gzip"` for chunked, compressed HDF5 files like those of generative_data_prep.
+        rows_per_file: Rows in an HDF5 file; 256 MiB by default. Only the last file is shorter.
         prefix: First part of file names.
-        on_bad_record: As for `shard`.
-        num_threads: Threads; as many as processors by default. Never changes the output.
-        checkpoint_seconds: A killed run loses about this much work (HDF5: the file that was being written).
-        overwrite: Whether to discard what an earlier run left in `output`.
-        on_progress: Called now and then with (total bytes, bytes read, documents, bytes written).
+        on_bad_record: Whether to stop at the first bad record (`raise`) or to collect bad records in
+            `quarantine.jsonl` and count them by reason (`quarantine`).
+        num_threads: Number of threads; one per processor by default. Never changes the output.
+        checkpoint_seconds: Seconds of work that a killed run loses at most, roughly (HDF5: the file being written).
+        overwrite: Whether to discard the output of an earlier run in `output`.
+        on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
 
     Returns:
-        Documents and tokens in and out; `manifest.json` in the folder says the same.
+        A report of documents and tokens in and out, as in `manifest.json` of the folder.
 
     Raises:
-        ConfigError: An option that cannot work, or a folder that is not ours.
-        CorruptDataError: A damaged or truncated input, or a bad record.
+        ConfigError: An option is invalid, or the folder holds other files.
+        CorruptDataError: An input is damaged or truncated, or a record is bad.
         MismatchError: The folder belongs to a call with other options or inputs.
-        OSError: What the system reports.
+        OSError: The operating system reports an error.
 
     Origin:
         `tools/preprocess_data.py` and `megatron/core/datasets/indexed_dataset.py` of NVIDIA/Megatron-LM; pairs,
-        `full`, `single`, `greedy` and the HDF5 columns of sambanova/generative_data_prep (where it differs from its
-        own documentation, the documentation counts); `concat`, `split`, `sample` of Open-Llama; `best_fit`:
+        `full`, `single`, `greedy` and the HDF5 columns of sambanova/generative_data_prep (where its code differs from
+        its documentation, we follow the documentation); `concat`, `split`, `sample` of s-JoL/Open-Llama; `best_fit` of
         arXiv 2404.10830.
 
     Command line:

@@ -1,4 +1,4 @@
-"""The verb `pack_moderation`: labelled texts -> samples of several of them, as lines that `pack` cuts."""
+"""The verb `pack_moderation`: labelled texts -> few-shot samples, as lines that `pack` truncates."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ModerationReport:
-    """What `pack_moderation` returns. `print(report)` shows the books.
+    """The result of `pack_moderation`. `print(report)` shows the ledger.
 
     Attributes:
         path: The file of samples.
         manifest: `config`, `output` (size, sha256) and `ledger`; also in `<path>.books/samples.json`.
         was_finished: Whether the same call had finished before.
-        seconds: How long it took.
+        seconds: Duration of this call.
     """
 
     path: Path
@@ -44,13 +44,13 @@ class ModerationReport:
     def ledger(self) -> dict[str, Any]:
         """`texts_in = texts_out + texts_dropped`, `tokens_in = tokens_out + tokens_truncated + tokens_dropped`.
 
-        Tokens are those of samples, with the header of each. `samples_short` has fewer tokens than a row.
+        Tokens are counted over samples, headers included. `samples_short` counts samples with fewer tokens than a row.
         """
         ledger: dict[str, Any] = self.manifest["ledger"]
         return ledger
 
     def to_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """The report as plain values for JSON."""
         names = ("manifest", "was_finished", "seconds")
         return {"path": str(self.path), **{name: getattr(self, name) for name in names}}
 
@@ -74,39 +74,40 @@ def pack_moderation(
     overwrite: bool = False,
     on_progress: OnProgress = None,
 ) -> ModerationReport:
-    """Joins labelled texts to few-shot samples, one a line: the header of labels, then texts, blank lines between.
+    """Joins labelled texts into few-shot samples, one per line: a header of labels, then texts after blank lines.
 
-    A sample takes texts until it has more than `sequence_length` tokens; see `few_shot`. Its line holds all of it:
-    `pack(..., packing="single::truncate_right")` with the same tokenizer and length cuts it to the ids wanted. Texts
-    cannot be cut at tokens without changing ids.
+    A sample takes texts until it has more than `sequence_length` tokens; see `few_shot`. Its line holds the whole text;
+    `pack(..., packing="single::truncate_right")` with the same tokenizer and length truncates it. Truncating the text
+    here could change ids.
 
-    The texts are read by `prepare("moderation", ...)` into `<output>.books/texts`, whose books hold every record.
+    The texts are read by `prepare("moderation", ...)` into `<output>.books/texts`, whose ledger counts every record.
 
     Args:
-        inputs: As for `prepare`; records with `text`.
-        output: A `.jsonl` file.
-        tokenizer: As for `pack`, or a `Tokenizer`.
-        sequence_length: Tokens that `pack` cuts samples to.
-        add_special_tokens: As for `pack`; whether to count what the tokenizer adds itself.
-        rest: What the last sample does that is short: it stays, or its texts are dropped and counted.
+        inputs: Files, folders or patterns, or one table in memory; every record has a field `text`.
+        output: A `.jsonl` file to write.
+        tokenizer: A `tokenizer.json`, a folder that holds one, `"bytes"`, or a `Tokenizer`.
+        sequence_length: Tokens that `pack` truncates samples to.
+        add_special_tokens: Whether to count the special tokens that the tokenizer adds.
+        rest: What to do with a short last sample: `keep` it, or `drop` and count its texts.
         shuffle: Whether to shuffle all texts first, in bounded memory.
-        seed: Of the shuffle.
-        on_bad_record: As for `prepare`.
-        num_threads: Threads. Never changes the output.
-        overwrite: Whether to discard what an earlier run left.
-        on_progress: As for `prepare`.
+        seed: Seed of the shuffle.
+        on_bad_record: Whether to stop at the first bad record (`raise`) or to collect bad records in
+            `quarantine.jsonl` (`quarantine`).
+        num_threads: Number of threads. Never changes the output.
+        overwrite: Whether to discard the output of an earlier run.
+        on_progress: Function called regularly with (total bytes, bytes read, records, bytes written).
 
     Returns:
-        The books.
+        A report with the ledger.
 
     Raises:
-        ConfigError: An option that cannot work, or an output of somebody else.
-        CorruptDataError: A damaged input, or a bad record.
+        ConfigError: An option is invalid, or the output was not written by this verb.
+        CorruptDataError: An input is damaged, or a record is bad.
         MismatchError: The output belongs to a call with other options or inputs.
-        OSError: What the system reports.
+        OSError: The operating system reports an error.
 
     Origin:
-        `training/tasks/data_loaders/prosocial.py` of OpenChatKit (OC-06), which does so while it trains.
+        `training/tasks/data_loaders/prosocial.py` of togethercomputer/OpenChatKit, which does this during training.
 
     Example:
         >>> report = bloomdata.pack_moderation("raw/a.jsonl", "few.jsonl", tokenizer="bytes", sequence_length=64)
@@ -121,13 +122,13 @@ def pack_moderation(
     check_counts(sequence_length=sequence_length, seed=seed)
     path = Path(output_path(output))
     if path.suffix != ".jsonl":
-        raise ConfigError(f"output: {path} is no .jsonl file")
+        raise ConfigError(f"output: expected a .jsonl file, got {path}")
     start = time.monotonic()
     counter = tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer(tokenizer)
     books = path.with_name(f"{path.name}.books")
     state = books / "samples.json"
     if path.exists() and not books.exists() and not overwrite:
-        raise ConfigError(f"output: {path} is there, and not ours; see overwrite")
+        raise ConfigError(f"output: expected a file of an earlier call, got {path}; see overwrite")
     if overwrite:
         shutil.rmtree(books, ignore_errors=True)
     texts = prepare(
@@ -202,14 +203,14 @@ _COUNTS = (
 
 
 def _finished(state: Path, path: Path, config: dict[str, Any]) -> dict[str, Any] | None:
-    """The manifest of an earlier call, if there was one and its output is still there."""
+    """The manifest of an earlier call, if its output still exists."""
     try:
         manifest: dict[str, Any] = json.loads(state.read_bytes())
     except FileNotFoundError:
         return None
     for name, value in config.items():
         if (found := manifest["config"].get(name)) != value:
-            raise MismatchError(f"{path}: {name}: expected {value}, was written with {found}; see overwrite")
+            raise MismatchError(f"{path}: {name}: expected {value}, found {found} of an earlier call; see overwrite")
     is_there = path.exists() and path.stat().st_size == manifest["output"]["size"]
     return manifest if is_there else None
 

@@ -1,4 +1,4 @@
-"""The verb `plan`: what each packing would do, before anything is written."""
+"""The verb `plan`: predicts the result of each packing before anything is written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bloomdata.options.inputs import Inputs, OnProgress
 
-# What is compared when nothing is named.
+# The packings that are compared by default.
 PACKINGS = (
     *("full", "best_fit", "greedy::drop", "greedy::truncate_left", "greedy::truncate_right"),
     *("single::drop", "single::truncate_right", "concat::10", "concat::50"),
@@ -29,7 +29,7 @@ PACKINGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class PackingPlan:
-    """What packings would do. `print(plan)` shows a table and a histogram.
+    """The predicted results of packings. `print(plan)` shows a table and a histogram.
 
     Attributes:
         sequence_length: Tokens in a row.
@@ -50,7 +50,7 @@ class PackingPlan:
         return next(plan for plan in self.plans if plan["packing"] == packing)
 
     def to_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """The plan as plain values for JSON."""
         return {name: getattr(self, name) for name in ("sequence_length", "num_documents", "plans", "histogram")}
 
     def __str__(self) -> str:
@@ -93,30 +93,30 @@ def plan(
     on_progress: OnProgress = None,
     **options: Any,
 ) -> PackingPlan:
-    """Predicts what packings would do, from the lengths of documents alone, at millions of documents a second.
+    """Predicts the result of packings from the lengths of documents alone, for millions of documents per second.
 
-    For documents of text, the counts are those of the rows that `pack` then writes. For pairs of prompt and
-    completion, a plan cannot see which rows hold nothing but prompts; `pack` leaves those out.
+    For text, the counts are exactly those of the rows that `pack` writes. For pairs of prompt and completion, a plan
+    cannot tell which rows hold only prompts; `pack` leaves those out.
 
     Args:
-        inputs: As for `pack`, which are then tokenized; or what is tokenized already: a folder with a Megatron pair,
-            a pair without its suffix, or an array of lengths.
+        inputs: Inputs of `pack`, which are tokenized first; or tokenized data: a folder with a Megatron pair, the path
+            of a pair without its suffix, or an array of lengths.
         sequence_length: Tokens in a row.
-        packings: Packings to compare, as in `pack`; the common ones by default.
-        window_tokens: As for `pack`.
-        seed: As for `pack`.
-        tokenizer: As for `pack`; only for inputs that are not tokenized.
-        num_threads: As for `pack`.
-        on_progress: As for `pack`.
-        **options: Further options of `pack` that say how records become articles (`record`, `text_field`,
+        packings: Packings to compare, named as in `pack`; the common ones by default.
+        window_tokens: Tokens that `best_fit` packs at a time.
+        seed: Seed of `single::sample`.
+        tokenizer: A `tokenizer.json`, a folder that holds one, or `"bytes"`; only for inputs that are not tokenized.
+        num_threads: Number of threads; one per processor by default.
+        on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
+        **options: Further options of `pack` that say how records become documents (`record`, `text_field`,
             `packing_boundary`, ...).
 
     Returns:
         A table of plans and a histogram.
 
     Raises:
-        ConfigError: An option that cannot work.
-        CorruptDataError: A damaged input, or a bad record.
+        ConfigError: An option is invalid.
+        CorruptDataError: An input is damaged, or a record is bad.
 
     Command line:
         bloomdata-cli plan shards/ --tokenizer tokenizer.json --sequence-length 2048
@@ -129,11 +129,11 @@ def plan(
     """
     check_counts(sequence_length=sequence_length, window_tokens=window_tokens, seed=seed)
     if window_tokens == 0:
-        raise ConfigError("window_tokens: a window must hold at least one token")
+        raise ConfigError("window_tokens: expected 1 or more, got 0")
     lengths = _known_lengths(inputs) if tokenizer is None else None
     if lengths is None:
         if tokenizer is None:
-            raise ConfigError("tokenizer: needed, since the inputs are not tokenized")
+            raise ConfigError("tokenizer: expected one for inputs that are not tokenized, got None")
         options["record"] = record_of(
             options.get("record", "text"),
             inputs,
@@ -144,7 +144,7 @@ def plan(
         paths, streams = split_inputs(inputs)
         lengths, _ = _core.lengths(paths, streams, json.dumps(config), thread_count(num_threads), on_progress)
     elif options:
-        raise ConfigError(f"{sorted(options)[0]}: the inputs are tokenized already")
+        raise ConfigError(f"{sorted(options)[0]}: expected no option of pack for tokenized inputs, got one")
     names = list(PACKINGS if packings is None else packings)
     result = json.loads(_core.plan(lengths, sequence_length, names, seed, window_tokens))
     return PackingPlan(
@@ -156,7 +156,7 @@ def plan(
 
 
 def _known_lengths(inputs: Inputs) -> bytes | None:
-    """Lengths as uint32, if the inputs have been tokenized."""
+    """Lengths of documents as uint32, or None if the inputs are not tokenized."""
     import numpy as np
 
     if isinstance(inputs, (str, os.PathLike)):
@@ -169,15 +169,15 @@ def _known_lengths(inputs: Inputs) -> bytes | None:
 
         dataset = open_dataset(path)
         if not isinstance(dataset, IndexedDataset):
-            raise ConfigError(f"inputs: {path} holds rows; only documents have lengths")
+            raise ConfigError(f"inputs: expected documents, got {path}, which holds rows")
         return dataset.sequence_lengths.astype("<u4").tobytes()
     if isinstance(inputs, np.ndarray) or (
         isinstance(inputs, (list, tuple)) and inputs and all(isinstance(length, int) for length in inputs)
     ):
         lengths = np.asarray(inputs)
         if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths.size and lengths.min() < 0):
-            raise ConfigError("inputs: lengths must be one array of whole numbers that are not negative")
+            raise ConfigError("inputs: expected one array of lengths >= 0, got other values")
         if lengths.size and lengths.max() >= 1 << 32:
-            raise ConfigError("inputs: a length is over 2^32")
+            raise ConfigError("inputs: expected lengths below 2^32, got a larger one")
         return lengths.astype("<u4").tobytes()
     return None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bloomdata.options.inputs import Inputs, OnProgress
 
 STYLES = ("auto", "messages", "prompt_completion", "completion", "text")
-# One file of everything is a shard without an end.
+# A single output file is one shard without a limit.
 _NO_END = 1 << 62
 
 
@@ -56,58 +56,61 @@ def prepare(
     on_progress: OnProgress = None,
     **options: Any,
 ) -> PrepareReport:
-    """Turns the records of a known source into conversations or texts.
+    """Converts the records of a known source to conversations or texts.
 
-    What each source reads and which options it has: `bloomdata.SOURCES`, `bloomdata-cli prepare --list`.
+    `bloomdata.SOURCES` and `bloomdata-cli prepare --list` show what each source reads and which options it has.
 
     `style="auto"` writes conversations as `{"messages": [{"role": ..., "content": ...}, ...]}` and texts as
-    `{"text": ...}`: `pack(..., template=...)` then knows what to train on. `"prompt_completion"` writes pairs, without
-    tags. `"text"` and `"completion"` write the rendered text, which no longer tells who speaks; the latter as
-    `{"prompt": "", "completion": ...}`, which is BLOOMChat's form.
+    `{"text": ...}`, so that `pack(..., template=...)` knows what to train on. `"prompt_completion"` writes pairs
+    without tags. `"text"` and `"completion"` write the rendered text, which no longer says who speaks; `"completion"`
+    writes it as `{"prompt": "", "completion": ...}`, the form of BLOOMChat.
 
-    A run that was killed goes on when it is called again with the same arguments; a finished one does nothing.
+    A killed run resumes when it is called again with the same arguments; a finished run does nothing.
 
     Args:
         source: Name of the source: `oasst1`, `dolly`, `oig`, `alpaca`, `sharegpt`, ...
-        inputs: As for `shard`.
-        output: Folder for shards; or one file, `.jsonl`, `.jsonl.gz` or `.jsonl.zst`, whose books are kept in
+        inputs: Files, folders or patterns, or one table in memory, as for `shard`.
+        output: Folder for shards; or a single file, `.jsonl`, `.jsonl.gz` or `.jsonl.zst`, whose manifest is kept in
             `<file>.books/`.
-        style: Form of the lines.
-        template: Chat template of styles that hold text; `human_bot` by default. See `ChatTemplate`.
-        template_variables: What else the template may use, as `eos_token`.
-        template_date: What the template's `strftime_now` says.
-        ensure_ascii: Whether to escape everything but ASCII, as Python's `json` does by default.
-        max_rows_per_input: Records taken of each input; the others are counted as left out. Not for messages of trees.
-        sampling: Which records those are: the first ones, or a sample that the seed decides; it is kept in memory.
-        repeat: How often the lines of some inputs are written: `{"unified_basic.jsonl": 1001}`, by name or pattern.
-        missing: What an input does that is not there: raise, or be reported in the manifest and left out.
+        style: Format of the lines.
+        template: Chat template for the styles `text` and `completion`, see `ChatTemplate`; `human_bot` by default.
+        template_variables: Further variables of the template, such as `eos_token`.
+        template_date: Date that the template's `strftime_now` returns, such as `2026-01-31`.
+        ensure_ascii: Whether to escape all characters outside ASCII, as Python's `json` does by default.
+        max_rows_per_input: Number of records to take from each input; the others are counted as left out. Not for
+            sources of message trees.
+        sampling: Which of these records to take: the first ones (`head`), or a random sample by the seed
+            (`reservoir`), which is kept in memory.
+        repeat: How often to write the lines of some inputs, by name or pattern: `{"unified_basic.jsonl": 1001}`.
+        missing: What to do when an input does not exist: `raise`, or `report` it in the manifest and skip it.
         shuffle: Whether to shuffle all lines, in bounded memory.
-        seed: Of the shuffle, of samples, and of splits.
-        splits: As for `shard`.
-        max_lines: Lines in a shard.
-        compression: Of the shards.
+        seed: Seed of the shuffle, of samples, and of splits.
+        splits: Shares or numbers of lines for `train`, `dev` and `test`, as for `shard`.
+        max_lines: Maximum number of lines in a shard.
+        compression: Compression of the shards.
         level: Compression level.
-        prefix: First part of names of shards.
-        on_bad_record: As for `shard`. A record that is not of the source's form is bad.
-        num_threads: Threads; as many as processors by default. Never changes the output.
-        overwrite: Whether to discard what an earlier run left in `output`, or a file of that name.
-        on_progress: Called now and then with (total bytes, bytes read, records, bytes written).
-        **options: Of the source.
+        prefix: First part of the names of shards.
+        on_bad_record: Whether to stop at the first record that does not fit the source (`raise`) or to collect such
+            records in `quarantine.jsonl` and count them by reason (`quarantine`).
+        num_threads: Number of threads; one per processor by default. Never changes the output.
+        overwrite: Whether to discard the output of an earlier run in `output`, or a file of that name.
+        on_progress: Function called regularly with (total bytes, bytes read, records, bytes written).
+        **options: Options of the source.
 
     Returns:
-        What was read, kept, dropped and written; `manifest.json` says the same.
+        A report of what was read, kept, dropped and written, as in `manifest.json`.
 
     Raises:
-        ConfigError: No such source or option, or a folder or file that is not ours.
-        CorruptDataError: A damaged or truncated input, or a bad record.
+        ConfigError: The source or an option is unknown, or the folder or file was not written by bloomdata.
+        CorruptDataError: An input is damaged or truncated, or a record is bad.
         MismatchError: The folder belongs to a call with other options or inputs.
-        FileNotFoundError: An input that is not there.
-        OSError: What the system reports.
+        FileNotFoundError: An input does not exist.
+        OSError: The operating system reports an error.
 
     Origin:
         `data_prep` of sambanova/bloomchat, `dataset` of s-JoL/Open-Llama, `tools/dataset_preprocess` of mindformers,
-        `ascendspeed/data/data_handler.py`, OpenChatKit. Each source's file says which; where they lose text or order,
-        the difference is named there.
+        `ascendspeed/data/data_handler.py` of AscendSpeed, togethercomputer/OpenChatKit. The file of each source names
+        its origin, and any difference where the original loses text or order.
 
     Command line:
         bloomdata-cli prepare --list
@@ -121,7 +124,7 @@ def prepare(
         1
     """
     if source not in SOURCES:
-        raise ConfigError(f"source: {source!r} is none of {list(SOURCES)}")
+        raise ConfigError(f"source: expected one of {list(SOURCES)}, got {source!r}")
     check_choice("style", style, *STYLES)
     check_choice("sampling", sampling, "head", "reservoir")
     check_choice("missing", missing, "raise", "report")
@@ -131,21 +134,23 @@ def prepare(
     check_counts(**{f"repeat of {name}": times for name, times in (repeat or {}).items()})
     if unknown := set(options) - set(SOURCES[source].options):
         known = sorted(SOURCES[source].options)
-        raise ConfigError(f"{sorted(unknown)[0]}: no option of {source}, which has {known or 'none'}")
+        raise ConfigError(
+            f"{sorted(unknown)[0]}: expected an option of {source} ({known or 'it has none'}), got an unknown name"
+        )
     paths, streams = split_inputs(inputs)
     absent: list[str] = []
     if missing == "report":
         absent = [path for path in paths if not is_there(path)]
         paths = [path for path in paths if path not in absent]
         if not paths and not streams:
-            raise FileNotFoundError(f"{absent}: none of the inputs is there")
+            raise FileNotFoundError(f"{absent}: expected at least one input that exists, found none")
     rendering = None
     if style in {"completion", "text"}:
         rendering = template_options(
             "human_bot" if template is None else template, variables=template_variables, date=template_date
         )
     elif template is not None or template_variables is not None or template_date is not None:
-        raise ConfigError('template: only styles "text" and "completion" have one')
+        raise ConfigError(f"template: expected only with style='text' or style='completion', got style={style!r}")
     output = output_path(output)
     single = one_file.suffix_of(output)
     config = {
@@ -174,7 +179,7 @@ def prepare(
         },
     }
     if single is not None and splits is not None:
-        raise ConfigError("splits: one file holds no splits; name a folder")
+        raise ConfigError("splits: expected None or a folder as output, got a single file")
     folder = os.fspath(output) if single is None else f"{os.fspath(output)}.books"
     if single is not None:
         one_file.check(Path(folder), Path(output), paths, overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""The verb `run`: a recipe of steps, each a verb with its options."""
+"""The verb `run`: runs a recipe of steps, each a verb with its options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bloomdata.options.inputs import OnProgress
 
-# Verbs that a recipe may name; each is a function of this package.
+# Verbs that a recipe may use; each is a function of this package.
 VERBS = (
     "fetch",
     "shard",
@@ -30,15 +30,15 @@ VERBS = (
     "merge",
     "verify",
 )
-# Options of the machine, not of the recipe: they never change an output.
+# Options that do not belong in a recipe.
 _RUNNING = {"on_progress"}
-# Options that name files: in a recipe they are relative to its folder.
+# Options that are paths, which `_place` resolves.
 _PATHS = {"inputs", "output", "folder", "tokenizer", "base", "extension", "path", "template", "categories", "checksums"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step of a recipe: a verb, and its options with all names of files made absolute."""
+    """One step of a recipe: a verb, and its options with resolved paths."""
 
     number: int
     verb: str
@@ -57,28 +57,28 @@ def run(
     on_step: Callable[[Step, Any], object] | None = None,
     on_progress: Callable[[Step], OnProgress] | None = None,
 ) -> list[Any]:
-    r"""Runs the steps of a recipe, one after the other.
+    r"""Runs the steps of a recipe in order.
 
-    A recipe is a TOML file with a list of `[[step]]`, each with a `verb` and the options of that verb, and perhaps
-    `[variables]`, whose values stand for `{name}` in texts. Outputs, and inputs that an earlier step writes, are
-    relative to `folder`; other files are relative to where the program runs.
+    A recipe is a TOML file with a list of `[[step]]`, each with a `verb` and the options of that verb, and optionally
+    `[variables]`, whose values replace `{name}` in strings. Outputs, and inputs that an earlier step writes, are
+    relative to `folder`; other paths are relative to the working directory.
 
-    All steps are checked before the first one runs. A run that was killed goes on when it is called again: each verb
-    goes on where it stopped, and those that were finished do nothing.
+    All steps are checked before the first one runs. A killed run resumes when it is called again: each verb resumes
+    where it stopped, and verbs that have finished do nothing.
 
     Args:
-        recipe: The TOML file.
-        folder: Where outputs go; by default where the recipe is.
-        variables: Values for the recipe's variables.
-        on_step: Called after each step with the step and what its verb returned.
-        on_progress: Called before each step; what it returns is the verb's `on_progress`.
+        recipe: Path of the TOML file.
+        folder: Folder for outputs; by default the folder of the recipe.
+        variables: Values for the variables of the recipe.
+        on_step: Function called after each step with the step and the result of its verb.
+        on_progress: Function called before each step, which returns the `on_progress` of its verb.
 
     Returns:
-        What the verbs returned.
+        The results of the verbs.
 
     Raises:
-        ConfigError: A recipe that is none: which step, and what is wrong with it.
-        BloomdataError: What a verb raises.
+        ConfigError: The recipe is invalid; the message names the step and the problem.
+        BloomdataError: A verb fails.
 
     Command line:
         bloomdata-cli run recipe.toml --dry-run
@@ -112,7 +112,7 @@ def read_recipe(
     """The steps of a recipe, checked.
 
     Raises:
-        ConfigError: What is wrong, and in which step.
+        ConfigError: The recipe is invalid; the message names the step and the problem.
     """
     path = Path(recipe)
     try:
@@ -120,15 +120,15 @@ def read_recipe(
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     if unknown := set(content) - {"variables", "step"}:
-        raise ConfigError(f"{path}: {sorted(unknown)[0]!r} is neither `variables` nor `step`")
+        raise ConfigError(f"{path}: expected `variables` and `step`, found {sorted(unknown)[0]!r}")
     steps = content.get("step", [])
     if not isinstance(steps, list) or not steps or not all(isinstance(step, dict) for step in steps):
-        raise ConfigError(f"{path}: no [[step]]")
+        raise ConfigError(f"{path}: expected at least one [[step]], found none")
     known = content.get("variables", {})
     if not isinstance(known, dict) or not all(isinstance(value, str) for value in known.values()):
-        raise ConfigError(f"{path}: [variables] are texts")
+        raise ConfigError(f"{path}: [variables]: expected strings, found other values")
     if unset := set(variables or {}) - set(known):
-        raise ConfigError(f"{path}: {sorted(unset)[0]!r} is none of its variables {sorted(known)}")
+        raise ConfigError(f"{path}: variables: expected some of {sorted(known)}, got {sorted(unset)[0]!r}")
     values = {**known, **(variables or {})}
     base = path.parent if folder is None else Path(output_path(folder, "folder"))
     written: set[str] = set()
@@ -137,7 +137,7 @@ def read_recipe(
         place = f"{path}: step {number}"
         verb = step.get("verb")
         if verb not in VERBS:
-            raise ConfigError(f"{place}: verb {verb!r} is none of {list(VERBS)}")
+            raise ConfigError(f"{place}: verb: expected one of {list(VERBS)}, found {verb!r}")
         options = {name: _fill(value, values, place) for name, value in step.items() if name != "verb"}
         _check(verb, options, f"{place} ({verb})")
         options = {name: _place(name, value, base, written) for name, value in options.items()}
@@ -148,7 +148,7 @@ def read_recipe(
 
 
 def _check(verb: str, options: Mapping[str, Any], place: str) -> None:
-    """Names options that the verb does not have, and those that it lacks."""
+    """Checks that the verb has every option, and that no required option is missing."""
     import bloomdata
     from bloomdata.prepare_sources import SOURCES
 
@@ -157,18 +157,18 @@ def _check(verb: str, options: Mapping[str, Any], place: str) -> None:
     if verb == "prepare" and options.get("source") in SOURCES:
         known |= set(SOURCES[options["source"]].options)
     if unknown := set(options) - known:
-        raise ConfigError(f"{place}: {sorted(unknown)[0]!r} is no option of it")
+        raise ConfigError(f"{place}: expected options of {verb}, found {sorted(unknown)[0]!r}")
     needed = [
         parameter.name
         for parameter in parameters
         if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
     ]
     if lacking := [name for name in needed if name not in options]:
-        raise ConfigError(f"{place}: {lacking[0]!r} is missing")
+        raise ConfigError(f"{place}: expected the option {lacking[0]!r}, found none")
 
 
 def _fill(value: Any, variables: Mapping[str, str], place: str) -> Any:
-    """Puts values in the place of `{name}`; a text without a known name stays as it is, as a template may."""
+    """Replaces `{name}` by its value. Unknown names stay as they are, since a template may contain braces."""
     if isinstance(value, list):
         return [_fill(one, variables, place) for one in value]
     if isinstance(value, dict):
@@ -181,7 +181,7 @@ def _fill(value: Any, variables: Mapping[str, str], place: str) -> Any:
 
 
 def _place(name: str, value: Any, base: Path, written: set[str]) -> Any:
-    """Outputs, and what an earlier step wrote, are in the folder."""
+    """Resolves outputs, and inputs that an earlier step wrote, against the folder."""
     if name not in _PATHS:
         return value
     if isinstance(value, list):

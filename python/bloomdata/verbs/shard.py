@@ -47,47 +47,47 @@ def shard(
     """Copies the lines of all inputs into shards of at most `max_lines` lines.
 
     Lines are copied byte for byte; only the last shard is shorter. Elements of JSON arrays and rows of tables become
-    one line each, lines of `.txt` files become `{"text": ...}`. Blank lines are dropped and counted. Shards consist of
-    independent zstd frames with a seek table, which any zstd program reads.
+    one line each, and lines of `.txt` files become `{"text": ...}`. Blank lines are dropped and counted. Shards consist
+    of independent zstd frames with a seek table, which any zstd program reads.
 
-    A run that was killed goes on when it is called again with the same arguments; a finished one does nothing.
+    A killed run resumes when it is called again with the same arguments; a finished run does nothing.
 
     Args:
         inputs: Files, folders or patterns (`.jsonl`, `.ndjson`, `.json`, `.txt`, each plain, `.gz` or `.zst`;
-            `.parquet`), or one `datasets.Dataset` or Arrow stream. Folders and patterns in natural order.
-        output: Folder to write; made if needed, otherwise empty or from an earlier call.
-        max_lines: Lines in a shard.
-        max_bytes: Decompressed bytes in a shard; a longer line has a shard of its own.
-        compression: Of the shards.
+            `.parquet`), or one `datasets.Dataset` or Arrow stream. Folders and patterns are read in natural order.
+        output: Folder to write: new, empty, or the output of an earlier call.
+        max_lines: Maximum number of lines in a shard.
+        max_bytes: Maximum number of decompressed bytes in a shard; a longer line gets its own shard.
+        compression: Compression of the shards.
         level: Compression level.
-        prefix: First part of names: `part-00000.jsonl.zst`.
-        digits: Digits of the number, at least. 1 and `first_index=1` give the names of Open-Llama v2.
+        prefix: First part of the names of shards: `part-00000.jsonl.zst`.
+        digits: Minimum number of digits in the names. 1 and `first_index=1` give the names of Open-Llama v2.
         first_index: Number of the first shard.
         text_field: Key for the lines of `.txt` inputs.
-        validate: Whether every line must be a JSON object. Without it, lines are copied unread.
-        on_bad_record: `"raise"` stops at the first bad line and names file, line and byte offset; `"quarantine"`
-            keeps bad lines in `quarantine.jsonl` and counts them by reason.
+        validate: Whether to require that every line is a JSON object. If not, lines are copied without parsing.
+        on_bad_record: Whether to stop at the first bad line with its file, line and byte offset (`raise`), or to
+            collect bad lines in `quarantine.jsonl` and count them by reason (`quarantine`).
         shuffle: Whether to shuffle all lines, in bounded memory (a temporary copy is written beside the output).
-        seed: Of the shuffle and of splits by ratio.
-        splits: Shares like `{"train": 0.98, "dev": 0.01, "test": 0.01}`: each line is drawn by itself; or numbers
-            of lines like `{"dev": 1000, "test": 1000}`: the first lines go to test, the next to dev, the rest to
-            train. Each split has a sub-folder.
-        num_threads: Threads; as many as processors by default. Never changes the output.
-        overwrite: Whether to discard what an earlier run left in `output`.
-        on_progress: Called now and then with (total bytes, bytes read, lines, bytes written).
+        seed: Seed of the shuffle and of splits by share.
+        splits: Shares such as `{"train": 0.98, "dev": 0.01, "test": 0.01}`, drawn independently for each line; or
+            numbers of lines such as `{"dev": 1000, "test": 1000}`: the first lines go to test, the next to dev, the
+            rest to train. Each split gets a sub-folder.
+        num_threads: Number of threads; one per processor by default. Never changes the output.
+        overwrite: Whether to discard the output of an earlier run in `output`.
+        on_progress: Function called regularly with (total bytes, bytes read, lines, bytes written).
 
     Returns:
-        What was read, kept, dropped and written; `manifest.json` in the folder says the same.
+        A report of what was read, kept, dropped and written, as in `manifest.json` of the folder.
 
     Raises:
-        ConfigError: An option that cannot work, or a folder that is not ours.
-        CorruptDataError: A damaged or truncated input, or a bad line.
+        ConfigError: An option is invalid, or the folder holds other files.
+        CorruptDataError: An input is damaged or truncated, or a line is bad.
         MismatchError: The folder belongs to a call with other options or inputs.
-        OSError: What the system reports.
+        OSError: The operating system reports an error.
 
     Origin:
-        `data/preprocess_the_pile.py` and `data/preprocess_wudao.py` of s-JoL/Open-Llama (16,384 lines a file, counted
-        across all inputs), without its merging of two lines where an input lacks its last newline.
+        `data/preprocess_the_pile.py` and `data/preprocess_wudao.py` of s-JoL/Open-Llama (16,384 lines per file, counted
+        across all inputs), but without joining two lines where an input lacks its last newline.
 
     Command line:
         bloomdata-cli shard raw/ --output shards/ --max-lines 16384
@@ -103,7 +103,7 @@ def shard(
     check_choice("compression", compression, "zstd", "gzip", "none")
     check_choice("on_bad_record", on_bad_record, "raise", "quarantine")
     if max_bytes == 0:
-        raise ConfigError("max_bytes: 0 bytes make no shard")
+        raise ConfigError("max_bytes: expected 1 or more, got 0")
     config = {
         "max_lines": max_lines,
         "max_bytes": max_bytes,
@@ -127,20 +127,20 @@ def shard(
 
 
 def split_config(splits: Mapping[str, float] | None) -> dict[str, list[float]] | None:
-    """The core's description of splits."""
+    """The core's configuration of splits."""
     if splits is None:
         return None
     if not splits:
-        raise ConfigError("splits: none named")
+        raise ConfigError("splits: expected at least one split, got none")
     if unknown := set(splits) - set(SPLITS):
-        msg = f"splits: {sorted(unknown)} are none of {list(SPLITS)}"
+        msg = f"splits: expected some of {list(SPLITS)}, got {sorted(unknown)}"
         raise ConfigError(msg)
     if not all(math.isfinite(share) and share >= 0 for share in splits.values()):
-        msg = f"splits: {dict(splits)} are no shares and no numbers of lines"
+        msg = f"splits: expected shares or numbers of lines >= 0, got {dict(splits)}"
         raise ConfigError(msg)
     if all(isinstance(share, int) for share in splits.values()):
         if "train" in splits:
-            msg = "splits: counts are of dev and test; train gets the rest"
+            msg = "splits: expected numbers of lines for dev and test only, got one for train, which has the rest"
             raise ConfigError(msg)
         return {"count": [splits.get("dev", 0), splits.get("test", 0)]}
     return {"ratio": [float(splits.get(name, 0.0)) for name in SPLITS]}

@@ -1,4 +1,4 @@
-"""The verb `train_tokenizer`: a vocabulary from texts."""
+"""The verb `train_tokenizer`: trains a vocabulary on texts."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainReport:
-    """What `train_tokenizer` made.
+    """The result of `train_tokenizer`.
 
     Attributes:
         path: The `tokenizer.json`.
-        vocab_size: Tokens in it; fewer than asked for when no pair was frequent enough.
-        num_merges: Merges.
-        num_words: Words in the texts.
-        distinct_words: Different words.
-        inputs: For each input `path`, `documents`, `text_bytes`, `dropped` and `bad` records.
+        vocab_size: Size of the vocabulary; smaller than requested if no other pair was frequent enough.
+        num_merges: Number of merges.
+        num_words: Pre-tokens in the texts.
+        distinct_words: Distinct pre-tokens.
+        inputs: For each input `path`, `documents`, `text_bytes`, and the numbers of `dropped` and `bad` records.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class TrainReport:
     inputs: list[dict[str, Any]]
 
     def to_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """The report as plain values for JSON."""
         return {**vars(self), "path": str(self.path)}
 
     def __str__(self) -> str:
@@ -83,34 +83,37 @@ def train_tokenizer(
 ) -> TrainReport:
     """Trains a BPE tokenizer and writes a folder that `tokenizers`, `transformers` and `pack` load.
 
-    A call with the same options and the same content of the same files as one that has finished does nothing, as told
-    by `trained_from.json` in the folder.
+    A call with the same options and unchanged inputs as a finished one does nothing; `trained_from.json` in the folder
+    records both.
 
-    The merges are those of `tokenizers`' `BpeTrainer` for the same words, whatever the number of threads or the order
-    of documents. Every different word is held in memory, the texts are not.
+    The merges are those of `BpeTrainer` of `tokenizers` for the same pre-tokens, for any number of threads and any
+    order of documents. Every distinct pre-token is kept in memory; the texts are not.
 
     Args:
-        inputs: As for `pack`.
+        inputs: Files, folders or patterns, or one table in memory.
         output: Folder for `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`.
-        vocab_size: Tokens in the vocabulary, with special tokens and letters.
-        family: How words are cut and what tokens are made of: `bloom`, `gpt2`, `llama3`, `qwen2`, `starcoder` (bytes),
-            or `llama` (characters, and bytes of those that are too rare; each digit by itself).
-        definition: A `tokenizer.json` whose normalizer, pre-tokenizer, post-processor and decoder are taken over
-            instead of a family's; its vocabulary and its added tokens are not.
-        min_frequency: The least count of a pair that is merged.
+        vocab_size: Size of the vocabulary, including special tokens and the byte alphabet.
+        family: Pre-tokenizer and alphabet: `bloom`, `gpt2`, `llama3`, `qwen2`, `starcoder` (bytes), or `llama`
+            (characters, with a fallback to bytes for rare ones; every digit is a token).
+        definition: A `tokenizer.json` whose normalizer, pre-tokenizer, post-processor and decoder replace those of the
+            family; its vocabulary and added tokens are ignored.
+        min_frequency: Minimum count of a pair to be merged.
         special_tokens: Tokens with the lowest ids, in this order; those of the family by default.
-        eos_token: Which of them ends a document; by default that of the family.
-        limit_alphabet: Most characters that have a token of their own (`llama`); a quarter of `vocab_size` by default.
-        max_token_length: Tokens have fewer letters than this, or two; letters are bytes but for `llama`.
-        text_field: Field that holds the text, `a.b` for one inside another.
-        on_bad_record: `"raise"`, or `"quarantine"` to leave bad records out and count them.
-        num_threads: Threads; one per processor by default.
-        overwrite: Replace a tokenizer that is in the folder.
-        on_progress: As for `pack`.
+        eos_token: The end-of-document token, one of `special_tokens`; that of the family by default.
+        limit_alphabet: Maximum number of characters with their own token (`llama`); a quarter of `vocab_size` by
+            default.
+        max_token_length: Exclusive limit of the length of merged tokens of more than two characters (bytes, except
+            for `llama`).
+        text_field: Field that holds the text; `a.b` is a nested field.
+        on_bad_record: Whether to stop at the first bad record (`raise`) or to skip and count bad records
+            (`quarantine`).
+        num_threads: Number of threads; one per processor by default.
+        overwrite: Whether to replace an existing tokenizer in the folder.
+        on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
 
     Raises:
-        ConfigError: An option that cannot work, or a folder that holds a tokenizer.
-        CorruptDataError: A damaged input, or a bad record.
+        ConfigError: An option is invalid, or the folder already has a tokenizer.
+        CorruptDataError: An input is damaged, or a record is bad.
 
     Command line:
         bloomdata-cli train-tokenizer corpus/ --output my-tokenizer --vocab-size 32000
@@ -130,9 +133,9 @@ def train_tokenizer(
     if eos_token is not None:
         roles["eos_token"] = eos_token
     if "eos_token" not in roles:
-        raise ConfigError("eos_token: needed with special_tokens, to know which of them ends a document")
+        raise ConfigError("eos_token: expected one of special_tokens, got None")
     if roles["eos_token"] not in specials:
-        raise ConfigError(f"eos_token: {roles['eos_token']!r} is none of the special tokens {specials}")
+        raise ConfigError(f"eos_token: expected one of the special tokens {specials}, got {roles['eos_token']!r}")
     letters = [] if has_bytes else _byte_letters()
     options: dict[str, Any] = {
         "vocab_size": vocab_size,
@@ -176,9 +179,9 @@ def _definition(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"definition: {path}: {error.strerror}") from None
     except ValueError as error:
-        raise CorruptDataError(f"{path}: not a tokenizer: {error}") from None
+        raise CorruptDataError(f"{path}: expected a tokenizer: {error}") from None
     if not isinstance(found, dict) or not isinstance(found.get("model"), dict):
-        raise CorruptDataError(f"{path}: not a tokenizer: it has no model")
+        raise CorruptDataError(f"{path}: expected a tokenizer, found no model")
     return found
 
 
@@ -192,7 +195,7 @@ def _falls_back(definition: str | os.PathLike[str] | None) -> bool:
 
 
 def _byte_letters() -> list[str]:
-    """GPT-2's letters for bytes."""
+    """The byte alphabet of GPT-2."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     return [chr(byte) for byte in printable] + [chr(0x100 + place) for place in range(256 - len(printable))]
 

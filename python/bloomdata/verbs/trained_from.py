@@ -1,4 +1,4 @@
-"""`trained_from.json` beside a tokenizer: what it was trained from, so that the same call again does nothing."""
+"""`trained_from.json` beside a tokenizer: what it was trained on, so that repeating the call does nothing."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ NAME = "trained_from.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Options, and inputs by their content.
+    """The options of a call, and the content of its inputs.
 
     Attributes:
-        facts: Version, options and arguments, as they stand in the file.
+        facts: Version, options and input files, as stored in `trained_from.json`.
     """
 
     facts: dict[str, Any]
 
     @classmethod
     def of(cls, config: str, roles: dict[str, str], arguments: list[str]) -> Origin:
-        """What a call is asked for."""
+        """The origin that a call would have."""
         files = [str(path) for path, _ in _core.list_files(arguments)]
         return cls(facts={"version": _core.VERSION, "config": json.loads(config), "roles": roles, "files": files})
 
     def finished(self, folder: Path) -> dict[str, Any] | None:
-        """The report of an earlier call, if it was the same one, and neither its inputs nor the tokenizer changed."""
+        """The report of an earlier call, if its options are the same and neither inputs nor tokenizer have changed."""
         path = folder / "tokenizer.json"
         try:
             known = json.loads((folder / NAME).read_bytes())
@@ -43,7 +43,7 @@ class Origin:
             return None
 
     def write(self, path: Path, report: dict[str, Any]) -> None:
-        """Notes what the tokenizer `path` was made of."""
+        """Writes `trained_from.json` beside the tokenizer `path`."""
         known = {"facts": self.facts, "inputs": self._contents(), "tokenizer": _content(path), "report": report}
         write_json(path.with_name(NAME), known)
 
@@ -52,5 +52,5 @@ class Origin:
 
 
 def _content(path: str | Path) -> list[Any]:
-    """Size and hash."""
+    """Size and hash of a file."""
     return list(_core.hash_file(path))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What `verify` has checked: every byte of `files` files, `bytes` in all."""
+    """The result of `verify`: it has checked every byte of `files` files, `bytes` in total."""
 
     files: int
     bytes: int
@@ -39,25 +39,25 @@ def verify(
 ) -> Verification:
     """Checks a finished folder: every hash, size and count, every index, every token against the vocabulary.
 
-    Memory: 4 bytes a document of the largest Megatron index.
+    Memory: 4 bytes per document of the largest Megatron index.
 
     Args:
-        folder: Written by `shard`, `pack`, `merge` or `gdp pipeline`.
-        sequence_length: What a training run wants, as for `check_consumer`; nothing by default.
-        vocab_size: As for `check_consumer`.
-        num_workers: As for `check_consumer`.
-        batch_size: As for `check_consumer`.
-        evaluate: As for `check_consumer`.
-        num_threads: Threads; as many as processors by default.
-        on_progress: As for `pack`.
+        folder: A folder written by `shard`, `prepare`, `pack`, `merge` or `gdp pipeline`.
+        sequence_length: Tokens in a row that the training run expects; not checked by default.
+        vocab_size: Vocabulary size of the model that will be trained; not checked by default.
+        num_workers: Training workers, each of which needs its own file; not checked by default.
+        batch_size: Rows that a worker reads from a file at once; not checked by default.
+        evaluate: Whether dev files are required too.
+        num_threads: Number of threads; one per processor by default.
+        on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
 
     Returns:
-        What was checked.
+        The numbers of files and bytes checked.
 
     Raises:
-        CorruptDataError: Names each file that is wrong, and how.
-        MismatchError: The data do not fit the training run.
-        ConfigError: The folder is not finished, or not ours.
+        CorruptDataError: Files are damaged; the message names each of them and its problem.
+        MismatchError: The data does not fit the training run.
+        ConfigError: The folder is not finished, or was not written by bloomdata.
 
     Command line:
         bloomdata-cli verify packed/
@@ -88,7 +88,7 @@ def verify(
 
 
 def _compressed_problems(folder: Path) -> Iterator[str]:
-    """Looks into compressed HDF5 files, which the core does not read."""
+    """Problems of compressed HDF5 files, which the core does not read."""
     from bloomdata.datasets.opening import PackedDataset
     from bloomdata.manifest import read_manifest
 
@@ -103,10 +103,10 @@ def _compressed_problems(folder: Path) -> Iterator[str]:
             yield f"  {output['path']}: {error}"
             continue
         if len(dataset) != output["rows"] or dataset.sequence_length != manifest["config"]["sequence_length"]:
-            yield f"  {output['path']}: {dataset!r}, expected {output['rows']} rows"
+            yield f"  {output['path']}: expected {output['rows']} rows, found {dataset!r}"
         for start in range(0, len(dataset), 1024):
             rows = dataset[start : start + 1024]
             for name, limit in limits.items():
                 if ((rows[name] < 0) | (rows[name] >= limit)).any():
-                    yield f"  {output['path']}: {name}: a value that is not in 0 to {limit - 1}"
+                    yield f"  {output['path']}: {name}: expected values from 0 to {limit - 1}, found others"
                     return
