@@ -1,13 +1,14 @@
-"""How `bloomdata.fetch` gets files from elsewhere into a folder, whole or not at all.
+"""How `bloomdata.fetch` downloads files into a folder, atomically.
 
-- `names`: sources -> addresses and the names of their files; named sets are in `bloomdata.fetching.sets`.
-- `checksums`: lists as `sha256sum` and `md5sum` write them -> what each file must have.
-- `wanted`: which checksum each file must have.
-- `opening`: an address -> a stream from an offset on; local files and everything that fsspec reads.
-- `http`: the same for http and https, with nothing but the standard library.
-- `download`: a stream -> `<name>.part`, gone on with after a kill, checked, synced, renamed.
-- `unpack`: `.gz` files without their compression.
+- `names`: sources -> URLs and file names; named sets are in `sets`.
+- `checksums`: reads lists of `sha256sum` and `md5sum`, and computes checksums.
+- `wanted`: the expected checksum of each file.
+- `opening`: a URL -> a stream from an offset; local files and everything that fsspec reads.
+- `http`: the same for http and https, with the standard library only.
+- `remote`: an open remote file, and its errors.
+- `download`: a stream -> `<name>.part`, resumed after a kill, verified, synced, renamed.
+- `unpack`: decompresses `.gz` files.
 - `books`: `fetched.json`, and the lock of the folder.
 - `connections`: several files at a time; retries.
-- `report`: what `fetch` returns.
+- `report`: the result of `fetch`.
 """

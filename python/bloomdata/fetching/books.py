@@ -1,4 +1,4 @@
-"""`fetched.json`: what a folder of `fetch` holds; and its lock."""
+"""`fetched.json`, which lists the files in a folder of `fetch`, and the lock of the folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ENTRY = {"url": str, "file": str, "size": int, "sha256": str, "checked": str | 
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Writes a file that is whole or not there, also after the power fails."""
+    """Writes a file atomically, even if the power fails."""
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as file:
         file.write(content)
@@ -30,7 +30,7 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes names last."""
+    """Syncs a folder, so that renames survive a power failure."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -40,16 +40,17 @@ def sync_folder(folder: Path) -> None:
 
 
 def to_bytes(value: Any) -> bytes:
-    """JSON for people, the same for the same value."""
+    """Indented JSON; equal values give equal bytes."""
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 class Books:
-    """The entries of `fetched.json`; written anew after every change.
+    """The entries of `fetched.json`.
 
     Attributes:
-        files: By name: `url`, `file`, `size`, `sha256`, and of what was unpacked `unpacked`: `file`, `size`, `sha256`.
-        missing: By name: addresses where no file was.
+        files: Entries by name: `url`, `file`, `size`, `sha256`, and for unpacked files `unpacked`: `file`, `size`,
+            `sha256`.
+        missing: URLs of missing files, by name.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,12 +67,12 @@ class Books:
         except FileNotFoundError:
             return
         except (ValueError, KeyError, TypeError) as error:
-            raise CorruptDataError(f"{self.path}: not the books of fetched files: {error}") from error
+            raise CorruptDataError(f"{self.path}: expected a list of fetched files: {error}") from error
         if not is_whole:
-            raise CorruptDataError(f"{self.path}: not the books of fetched files: an entry of another form")
+            raise CorruptDataError(f"{self.path}: expected a list of fetched files, found an invalid entry")
 
     def save(self) -> None:
-        """Writes them; no times in them, and sorted: the same files give the same bytes."""
+        """Writes the file, sorted and without timestamps: the same files give the same bytes."""
         files = [self.files[name] for name in sorted(self.files)]
         missing = [{"url": self.missing[name], "file": name} for name in sorted(self.missing)]
         write_synced(self.path, to_bytes({"version": 1, "files": files, "missing": missing}))
@@ -79,15 +80,15 @@ class Books:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps other runs out of the folder; a killed run leaves no lock behind.
+    """Locks the folder against other runs; a killed run leaves no lock.
 
     Raises:
-        BlockingIOError: Another run is at work there.
+        BlockingIOError: Another run is fetching into the folder.
     """
     with (folder / _LOCK).open("ab") as file:
         try:
             import fcntl
-        except ImportError:  # Windows: nothing keeps two runs apart
+        except ImportError:  # Windows: no lock
             yield
             return
         try:

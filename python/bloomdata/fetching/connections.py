@@ -1,4 +1,4 @@
-"""Several files at a time; attempts again where that may help."""
+"""Concurrent downloads, with retries after transient errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bloomdata.fetching.download import Download
     from bloomdata.options.inputs import OnProgress
 
-# Before the second attempt; twice as long before every further one.
+# Wait before the first retry; it doubles with each further one.
 FIRST_WAIT_SECONDS = 1.0
 MOST_WAIT_SECONDS = 60.0
 _PROGRESS_SECONDS = 0.05
@@ -33,18 +33,18 @@ def run_downloads(
     on_done: Callable[[Download, dict[str, Any] | FileNotFoundError], None],
     on_progress: OnProgress,
 ) -> None:
-    """Fetches files. The first error ends all; what they have by then is gone on with by the next run.
+    """Fetches files. The first error stops all downloads; the next run resumes them.
 
     Args:
-        downloads: What to fetch, begun in this order.
-        num_connections: How many at a time.
-        num_retries: Attempts after the first one that bring nothing new, of each file.
+        downloads: Files to fetch, started in this order.
+        num_connections: Number of files fetched at a time.
+        num_retries: Number of retries for each file that bring no new bytes.
         overwrite: As for `Download.attempt`.
-        on_done: Called in this thread with the entry of each file, or with why it is missing.
-        on_progress: Called in this thread with (total bytes or 0, bytes here, files done, bytes here).
+        on_done: Called in this thread with the entry of each file, or with the error of a missing file.
+        on_progress: Called in this thread with (total bytes or 0, bytes fetched, files done, bytes fetched).
 
     Raises:
-        BaseException: What an attempt, `on_done` or `on_progress` raises.
+        BaseException: Whatever an attempt, `on_done` or `on_progress` raises.
     """
     waiting: queue.SimpleQueue[Download] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[Download, Any]] = queue.SimpleQueue()
@@ -63,7 +63,7 @@ def run_downloads(
             except BaseException as error:
                 done.put((download, error))
 
-    # Daemons: one that waits for a silent server must not keep a program alive that was interrupted.
+    # Daemon threads, so that one waiting for a silent server does not keep an interrupted program alive.
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(num_connections, len(downloads)))]
     for thread in threads:
         thread.start()
@@ -92,7 +92,7 @@ def run_downloads(
 
 
 def _attempts(download: Download, stop: threading.Event, num_retries: int, *, overwrite: bool) -> dict[str, Any]:
-    """Attempts until one succeeds, or so many have brought nothing new."""
+    """Retries until an attempt succeeds, or `num_retries` in a row brought no new bytes."""
     most_bytes = failures = 0
     while True:
         try:
@@ -103,7 +103,7 @@ def _attempts(download: Download, stop: threading.Event, num_retries: int, *, ov
             failures += 1
             if failures > num_retries:
                 kind = CorruptDataError if isinstance(error, TruncatedError) else OSError
-                raise kind(f"{error} (after {failures} attempts that brought nothing new)") from error
+                raise kind(f"{error} (after {failures} attempts without new bytes)") from error
             wait = FIRST_WAIT_SECONDS * 2 ** (failures - 1) if error.wait_seconds is None else error.wait_seconds
             if stop.wait(min(wait, MOST_WAIT_SECONDS)):
                 raise StoppedError from None

@@ -1,4 +1,4 @@
-"""One file: a stream -> `<name>.part` -> `<name>`, gone on with after a kill."""
+"""One file: a stream -> `<name>.part` -> `<name>`, resumed after a kill."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _BLOCK_BYTES = 256 << 10
 
 
 class TruncatedError(TransientError):
-    """A stream that ended before its file did."""
+    """A stream ended before the end of its file."""
 
 
 class StoppedError(Exception):
-    """Another file failed, or the user has had enough."""
+    """Another file failed, or the user interrupted."""
 
 
 class Download:
-    """The state of one file. What is in `<name>.part` always belongs to what `<name>.part.state` describes.
+    """The state of one file. `<name>.part.state` always describes the content of `<name>.part`.
 
     Attributes:
-        item: What is fetched.
-        num_bytes: Of it, here already.
-        size: Of the whole; None if nobody says.
-        is_missing: Whether there is no such file.
+        item: The file to fetch.
+        num_bytes: Bytes fetched so far.
+        size: Size of the whole file; None if unknown.
+        is_missing: Whether the file does not exist.
     """
 
     def __init__(self, item: Item, folder: Path, wanted: Checksum | None, *, timeout_seconds: float) -> None:
@@ -51,27 +51,27 @@ class Download:
         self._state_path = folder / f"{item.name}.part.state"
         self._wanted = wanted
         self._timeout_seconds = timeout_seconds
-        # Of the first `num_bytes`; None before they are read.
+        # Digests of the first `num_bytes`; None before these are read.
         self._digests: Digests | None = None
         self._is_resumed = False
         self._may_restart = True
 
     def attempt(self, stop: threading.Event, *, overwrite: bool = False) -> dict[str, Any]:
-        """Fetches what is not here yet, and gives the file its name.
+        """Fetches the remaining bytes and renames the file.
 
         Args:
-            stop: Ends the attempt when it is set.
-            overwrite: Whether a file of that name may be replaced.
+            stop: Ends the attempt when set.
+            overwrite: Whether to replace an existing file.
 
         Returns:
-            The entry of the file for the books; `forget` is to be called when it is in them.
+            The entry of the file for `fetched.json`. Call `forget` after saving it.
 
         Raises:
-            CorruptDataError: Another checksum than wanted; nothing is kept then.
-            ConfigError: A file of that name that is not ours.
-            TransientError: Another attempt may go on from here.
+            CorruptDataError: The checksum is wrong; nothing is kept.
+            ConfigError: A file of that name exists that `fetch` did not write.
+            TransientError: Another attempt can resume here.
             StoppedError: `stop` was set.
-            OSError: As `open_address`, and what the system reports of writing.
+            OSError: As for `open_address`, or an error while writing.
         """
         state = self._read_state()
         if self._path.exists() and not overwrite and (entry := self._adopt(state, stop)):
@@ -86,23 +86,23 @@ class Download:
             self.discard()
             if not (self._is_resumed and self._may_restart):
                 raise
-            # The bytes of an earlier run may be the wrong ones, as after a failure of power.
+            # The bytes of an earlier run may be wrong, for example after a power failure.
             self._may_restart = False
             return self.attempt(stop, overwrite=overwrite)
         return self._finish()
 
     def discard(self) -> None:
-        """Removes what is unfinished."""
+        """Removes the unfinished file."""
         self._part.unlink(missing_ok=True)
         self._state_path.unlink(missing_ok=True)
         self.num_bytes, self.size, self._digests = 0, None, None
 
     def forget(self) -> None:
-        """The books have the file: its state is needed no more."""
+        """Removes the state, once `fetched.json` lists the file."""
         self._state_path.unlink(missing_ok=True)
 
     def _read_state(self) -> dict[str, Any]:
-        """What the bytes that are here are from; empty if that is not known."""
+        """The state of the fetched bytes; empty if unknown."""
         try:
             state: Any = json.loads(self._state_path.read_bytes())
         except (FileNotFoundError, ValueError):
@@ -120,13 +120,13 @@ class Download:
         }
 
     def _adopt(self, state: dict[str, Any], stop: threading.Event) -> dict[str, Any] | None:
-        """A file that has its name: of a run killed before its books were written, or of somebody else.
+        """The entry of an existing file, left by a run that was killed before it saved `fetched.json`.
 
-        That of a killed run is fetched again if it is not what is wanted now.
+        Returns None after removing a file of a killed run that must be fetched again.
         """
         is_ours = "sha256" in state and not self._part.exists()
         if self._wanted is None and not is_ours:
-            raise ConfigError(f"{self._path}: is there, and was not fetched from {self.item.url}; see overwrite")
+            raise ConfigError(f"{self._path}: expected no file, or one fetched from {self.item.url}; see overwrite")
         digests = hash_file(self._path, self._wanted, stop)
         try:
             digests.check(str(self._path))
@@ -141,7 +141,7 @@ class Download:
         return None
 
     def _read_part(self, state: dict[str, Any], stop: threading.Event) -> None:
-        """Counts and hashes what an earlier run left."""
+        """Counts and hashes the bytes that an earlier run left."""
         if self._digests is not None:
             return
         if not state or not self._part.exists():
@@ -157,7 +157,7 @@ class Download:
 
     def _fetch(self, state: dict[str, Any], stop: threading.Event) -> None:
         validator = state.get("validator")
-        # Without anything that tells versions apart, only a checksum makes it safe to go on.
+        # Without a validator, only a checksum makes it safe to resume.
         offset = self.num_bytes if validator is not None or self._wanted is not None else 0
         try:
             remote = open_address(
@@ -178,12 +178,12 @@ class Download:
             self._copy(remote, stop)
         if remote.validator_now is not None and remote.validator_now() != remote.validator:
             self.discard()
-            raise TransientError(f"{self.item.url}: changed while it was read")
+            raise TransientError(f"{self.item.url}: the file changed while it was read")
         if self.size is not None and self.num_bytes < self.size:
-            raise TruncatedError(f"{self.item.url}: ended after {self.num_bytes} of {self.size} bytes")
+            raise TruncatedError(f"{self.item.url}: expected {self.size} bytes, the stream has {self.num_bytes}")
 
     def _begin(self, remote: Remote) -> None:
-        """First the old bytes go, then the state changes, then new bytes come."""
+        """Removes the old bytes, then writes the new state, so that the state never describes other bytes."""
         self.discard()
         self._is_resumed = False
         self.size, self._digests = remote.size, Digests(self._wanted)
@@ -205,14 +205,14 @@ class Download:
                     break
         if self.size is not None and self.num_bytes > self.size:
             self.discard()
-            raise TransientError(f"{self.item.url}: sent more than the {remote.size} bytes that it has")
+            raise TransientError(f"{self.item.url}: expected {remote.size} bytes, the server sent more")
 
     def _finish(self) -> dict[str, Any]:
         assert self._digests is not None
         entry = self._entry(self._digests, self.num_bytes)
-        with self._part.open("ab") as part:  # an empty file has had no part yet
+        with self._part.open("ab") as part:  # creates the part of an empty file
             os.fsync(part.fileno())
-        # From here on, a run that is killed is known by this when the file has its name already.
+        # If the run is killed after the rename, this state identifies the file as ours.
         write_synced(self._state_path, to_bytes(entry))
         self._part.replace(self._path)
         sync_folder(self._path.parent)

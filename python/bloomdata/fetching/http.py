@@ -1,4 +1,4 @@
-"""Files of http and https by the standard library alone: `Range`, `If-Range`, and servers that know neither."""
+"""Files over http and https with the standard library: `Range`, `If-Range`, and servers that support neither."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from email.message import Message
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-# What may go away by itself.
+# Status codes that may succeed on a retry.
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a server elsewhere, but not from https to http."""
+    """Follows redirects, except from https to http."""
 
     def http_error_302(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message) -> Any:
         try:
@@ -38,13 +38,13 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: object, code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise FinalError(f"{req.full_url}: leads from https to {newurl}")
-        # Its stub asks for a file of bytes, of which nothing is used here.
+            raise FinalError(f"{req.full_url}: expected a redirect to https, got {newurl}")
+        # The stub declares `fp` as IO[bytes]; it is not used here.
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """No ftp, no local files: a server must not lead there."""
+    """An opener without ftp and local files, so that no server can redirect there."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -60,9 +60,9 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def open_http(url: str, *, offset: int, validator: str | None, size: int | None, timeout_seconds: float) -> Remote:
-    """As `open_address`.
+    """As `open_address`, for http and https.
 
-    Without a validator, only a size that is still the same tells that a file has not changed.
+    Without a validator, a file counts as unchanged if its size is the same.
     """
     request = _request(url)
     if offset:
@@ -74,7 +74,7 @@ def open_http(url: str, *, offset: int, validator: str | None, size: int | None,
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416 and offset:
-            # Nothing from there on: the file is shorter now, or ends there and its end was never heard of.
+            # The file is now shorter, or ends at the offset and its size was unknown.
             return open_http(url, offset=0, validator=None, size=None, timeout_seconds=timeout_seconds)
         raise _error_of(url, error) from None
     except urllib.error.URLError as error:
@@ -83,8 +83,8 @@ def open_http(url: str, *, offset: int, validator: str | None, size: int | None,
     except FinalError:
         raise
     except ValueError as error:
-        # Its own complaint about an address that a server leads to.
-        raise FinalError(f"{url}: leads to an address that cannot be read: {error}") from error
+        # urllib rejects the target of a redirect.
+        raise FinalError(f"{url}: expected a redirect to a URL that can be read: {error}") from error
     except (OSError, http.client.HTTPException) as error:
         raise TransientError(f"{url}: {type(error).__name__}: {error}") from error
     try:
@@ -95,7 +95,7 @@ def open_http(url: str, *, offset: int, validator: str | None, size: int | None,
     start, is_other = remote.offset, size is not None and remote.size not in (None, size)
     if start > offset or (start and not offset):
         response.close()
-        raise TransientError(f"{url}: asked for the bytes from {offset} on, got those from {start} on")
+        raise TransientError(f"{url}: expected bytes from {offset} on, got bytes from {start} on")
     if start and (start != offset or is_other or (validator and remote.validator not in (None, validator))):
         response.close()
         return open_http(url, offset=0, validator=None, size=None, timeout_seconds=timeout_seconds)
@@ -106,11 +106,11 @@ def _request(url: str) -> urllib.request.Request:
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None:
         raise ConfigError(
-            f"sources: {parts.hostname}: names and passwords in addresses are not sent, and would be kept"
+            f"sources: {parts.hostname}: expected a URL without user name and password, which would be stored"
         )
-    # Spaces and letters beyond ASCII, as people paste them; what is escaped already stays.
+    # Escape spaces and characters outside ASCII; keep existing escapes.
     safe = quote(url, safe="%/:=&?~#+!$,;'@()*[]")
-    # Other encodings would hide the size, and that a stream was cut.
+    # Other encodings would hide the size and truncated streams.
     headers = {"User-Agent": "bloomdata", "Accept-Encoding": "identity"}
     try:
         return urllib.request.Request(safe, headers=headers)
@@ -122,29 +122,29 @@ def _remote(url: str, response: http.client.HTTPResponse, size: int | None) -> R
     headers = response.headers
     name = urlsplit(url).path
     if headers.get("Content-Encoding", "identity") != "identity" and not name.endswith((".gz", ".zst", ".bz2", ".xz")):
-        raise FinalError(f"{url}: was sent with {headers['Content-Encoding']}, though that was not asked for")
+        raise FinalError(f"{url}: expected no content encoding, got {headers['Content-Encoding']}")
     start = 0
     if response.status == 206:
         found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
         if found is None:
-            raise TransientError(f"{url}: a part without saying which ({headers.get('Content-Range')!r})")
+            raise TransientError(f"{url}: expected a valid Content-Range, got {headers.get('Content-Range')!r}")
         start = int(found[1])
         size = size if found[3] == "*" else int(found[3])
     elif response.status == 200:
         length = headers.get("Content-Length")
         size = None if response.chunked else _whole_number(length)
     else:
-        raise FinalError(f"{url}: status {response.status} is no file")
+        raise FinalError(f"{url}: expected status 200 or 206, got status {response.status}")
     return Remote(stream=_Body(url, response), offset=start, size=size, validator=_validator(headers))
 
 
 def _whole_number(text: str | None) -> int | None:
-    """A number of digits; None for anything else, as the superscripts that `isdigit` takes."""
+    """A number in ASCII digits; None for anything else, such as superscripts, which `isdigit` accepts."""
     return int(text) if text is not None and text.isascii() and text.isdigit() else None
 
 
 def _validator(headers: Message) -> str | None:
-    """What `If-Range` takes: a strong ETag, else a date."""
+    """The validator for `If-Range`: a strong ETag, else a date."""
     etag = headers.get("ETag")
     if etag is not None and etag.startswith('"'):
         return str(etag)
@@ -165,7 +165,7 @@ def _error_of(url: str, error: urllib.error.HTTPError) -> OSError:
 
 
 class _Body:
-    """The body of an answer, whose end and errors are those of a file."""
+    """The body of a response, as a file."""
 
     def __init__(self, url: str, response: http.client.HTTPResponse) -> None:
         self._url = url
@@ -173,7 +173,7 @@ class _Body:
 
     def read(self, count: int, /) -> bytes:
         try:
-            # One call of the system: what has come is written, and progress seen, before the next waits.
+            # At most one system call, so that received bytes are written and reported before waiting again.
             return self._response.read1(count)
         except (http.client.HTTPException, OSError) as error:
             raise TransientError(f"{self._url}: {type(error).__name__}: {error}") from error

@@ -1,4 +1,4 @@
-"""Sources as users name them -> addresses, and the name of each file."""
+"""Sources -> URLs and the name of each file."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Item:
     """One file to fetch.
 
     Attributes:
-        url: Its address; a path for a local file.
-        name: What it is called in the output folder.
+        url: The URL, or the path of a local file.
+        name: Its name in the output folder.
     """
 
     url: str
@@ -35,7 +35,7 @@ class Item:
 
 
 def scheme_of(url: str) -> str:
-    """`https`, `s3`, ...; `file` for a path without one.
+    """The scheme of a URL, such as `https` or `s3`; `file` for a path.
 
     Example:
         >>> scheme_of("S3://bucket/a.jsonl"), scheme_of("raw/a.jsonl")
@@ -48,16 +48,16 @@ def scheme_of(url: str) -> str:
 def items_of(
     sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]],
 ) -> list[Item]:
-    """Resolves sources.
+    """The files of sources.
 
     Args:
         sources: As for `fetch`.
 
     Returns:
-        Files in the order given; all names differ.
+        Files in the order given, with distinct names.
 
     Raises:
-        ConfigError: No source, an address without a file name, or two files of one name.
+        ConfigError: There is no source, a URL has no file name, or two files have the same name.
     """
     if isinstance(sources, Mapping):
         pairs = [(os.fspath(url), _checked(name, os.fspath(url))) for name, url in sources.items()]
@@ -65,12 +65,12 @@ def items_of(
         given = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
         pairs = [(url, _name_of(url)) for source in given for url in _addresses(source)]
     if not pairs:
-        raise ConfigError("sources: none given")
+        raise ConfigError("sources: expected at least one source, got none")
     items: dict[str, Item] = {}
     for url, name in pairs:
-        # An address that is given twice is fetched once.
+        # A URL that is given twice is fetched once.
         if name in items and items[name].url != url:
-            raise ConfigError(f"sources: {items[name].url} and {url} are both called {name}; give names: {{name: url}}")
+            raise ConfigError(f"sources: {items[name].url} and {url}: both called {name}; give names: {{name: url}}")
         items[name] = Item(url=url, name=name)
     return list(items.values())
 
@@ -86,16 +86,16 @@ def _name_of(url: str) -> str:
         return _checked(Path(url).name, url)
     if scheme_of(url) in {"http", "https", "file"}:
         return _checked(unquote(urlsplit(url).path.rpartition("/")[2]), url)
-    # What others call a path may hold `?`, `#` and `%`; `::` leads from a file to the archive that holds it.
+    # Paths of other file systems may contain `?`, `#` and `%`; `::` separates a file from the archive that holds it.
     return _checked(url.partition("::")[0].rpartition("/")[2], url)
 
 
 def _checked(name: str, url: str) -> str:
-    """A name comes from outside: it must not leave the folder, nor be one of ours."""
+    """Checks that an untrusted name stays in the folder and is not reserved."""
     if not name or name in {".", ".."} or "/" in name or "\\" in name or "\0" in name:
-        raise ConfigError(f"sources: {url} has no file name ({name!r}); give one: {{name: url}}")
+        raise ConfigError(f"sources: {url}: expected a file name, got {name!r}; give one: {{name: url}}")
     if name in _RESERVED or name.endswith(_RESERVED_SUFFIXES):
         raise ConfigError(
-            f"sources: {url} would be called {name}, a name of our own files; give another: {{name: url}}"
+            f"sources: {url}: expected a name that is not reserved, got {name!r}; give another: {{name: url}}"
         )
     return name

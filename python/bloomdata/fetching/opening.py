@@ -1,4 +1,4 @@
-"""An address -> a stream of bytes from an offset on."""
+"""A URL -> a stream of bytes from an offset."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from bloomdata.errors import ConfigError
 from bloomdata.fetching.names import scheme_of
 from bloomdata.fetching.remote import FinalError, Remote, TransientError
 
-# fsspec asks for blocks of so many bytes; few requests, little memory.
+# Block size of fsspec: large enough for few requests, small enough for little memory.
 _BLOCK_BYTES = 16 << 20
 
 
 def open_address(url: str, *, offset: int, validator: str | None, size: int | None, timeout_seconds: float) -> Remote:
-    """Opens a file for reading from an offset on, if it still is the file that it was.
+    """Opens a file for reading from an offset, if the file has not changed.
 
     Args:
-        url: Address or path.
-        offset: Bytes of it that are here already.
-        validator: Of the file that they are from.
-        size: Of the file that they are from.
-        timeout_seconds: How long a server may say nothing.
+        url: URL or path.
+        offset: Number of bytes already fetched.
+        validator: Validator of the file when they were fetched.
+        size: Size of the file when they were fetched.
+        timeout_seconds: Seconds to wait for a silent server.
 
     Returns:
-        A stream from `offset` on, or from 0 on if the file has changed or cannot be read from its middle on.
+        A stream from `offset`, or from 0 if the file has changed or ranges are not supported.
 
     Raises:
-        ConfigError: An address that nothing here can read.
-        FileNotFoundError: No such file.
-        PermissionError: Not for us.
-        TransientError: What may go away by itself.
-        OSError: Everything else.
+        ConfigError: No reader supports the URL.
+        FileNotFoundError: The file does not exist.
+        PermissionError: Access is denied.
+        TransientError: A retry may succeed.
+        OSError: Any other error.
     """
     scheme = scheme_of(url)
     if scheme in {"http", "https"}:
@@ -56,7 +56,7 @@ def _open_local(url: str, offset: int, validator: str | None) -> Remote:
     if path.is_dir():
         raise IsADirectoryError(21, "a folder, not a file", str(path))
     if path.exists() and not path.is_file():
-        raise FinalError(f"{path}: not a regular file")
+        raise FinalError(f"{path}: expected a regular file")
     stream = path.open("rb")
     facts = os.fstat(stream.fileno())
     now = f"{facts.st_size}-{facts.st_mtime_ns}"
@@ -87,7 +87,7 @@ def _file_system(url: str) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
     except ImportError:
         raise ConfigError(
-            f"sources: {url}: addresses of {scheme_of(url)} need fsspec: pip install 'bloomdata[remote]'"
+            f"sources: {url}: {scheme_of(url)} URLs need fsspec: pip install 'bloomdata[remote]'"
         ) from None
     try:
         files, path = url_to_fs(url)
@@ -97,7 +97,7 @@ def _file_system(url: str) -> tuple[Any, str]:
 
 
 def _error_of(url: str, error: Exception) -> Exception:
-    """Back ends raise what their own libraries raise; what is not known to last may go away."""
+    """Back ends raise errors of their own libraries; all that are not known to be permanent count as transient."""
     lasting = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, MemoryError, ImportError)
     if isinstance(error, lasting):
         return error
@@ -105,7 +105,7 @@ def _error_of(url: str, error: Exception) -> Exception:
 
 
 class _Wrapped:
-    """A file of fsspec, whose errors are those of the system."""
+    """A file of fsspec, whose errors become OSError."""
 
     def __init__(self, stream: Any, url: str) -> None:
         self._stream = stream

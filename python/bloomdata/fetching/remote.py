@@ -1,4 +1,4 @@
-"""A file elsewhere, open for reading, and what can go wrong with it."""
+"""An open remote file, and its errors."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ if TYPE_CHECKING:
 
 
 class TransientError(OSError):
-    """Something that may go away by itself.
+    """An error that a retry may resolve.
 
     Attributes:
-        wait_seconds: How long the server asks to wait; None if it does not.
+        wait_seconds: The wait that the server asks for; None if it does not.
     """
 
     wait_seconds: float | None = None
 
 
 class FinalError(OSError):
-    """An answer that will be the same the next time."""
+    """An error that a retry cannot resolve."""
 
 
 class Stream(Protocol):
-    """What is read from."""
+    """A stream of bytes."""
 
     def read(self, count: int, /) -> bytes:
-        """At most so many bytes; none at the end."""
+        """Reads at most `count` bytes; none at the end."""
 
     def close(self) -> None:
-        """Frees the connection."""
+        """Closes the connection."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Remote:
-    """A file elsewhere, open for reading.
+    """A remote file, open for reading.
 
     Attributes:
-        stream: Its bytes from `offset` on.
-        offset: Where the stream starts, which may be earlier than asked for.
-        size: Bytes of the whole file; None if nobody says.
-        validator: Another one means other bytes (an ETag, a time of change); None if nobody says.
-        validator_now: Asks for the validator again, where one stream is several requests; None where it is one.
+        stream: Its bytes from `offset`.
+        offset: Start of the stream, which may be before the requested offset.
+        size: Size of the whole file in bytes; None if unknown.
+        validator: A value that changes with the content (an ETag, a modification time); None if unknown.
+        validator_now: Fetches the validator again, for streams of several requests; None for a single request.
     """
 
     stream: Stream

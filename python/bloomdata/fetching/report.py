@@ -1,4 +1,4 @@
-"""What `fetch` returns."""
+"""The result of `fetch`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FetchReport:
-    """What is in a folder now. `print(report)` shows it.
+    """The files in a folder after `fetch`. `print(report)` shows a summary.
 
     Attributes:
-        folder: Where the files are.
-        files: One entry for each file of the call, in its order: `url`, `file`, `size` in bytes, `sha256`, `checked`
+        folder: The folder of the files.
+        files: One entry for each file of the call, in order: `url`, `file`, `size` in bytes, `sha256`, `checked`
             (the checksum that it was compared with, or None); with `decompress` also `unpacked`: `file`, `size`,
             `sha256`.
-        missing: Addresses where no file was.
-        num_fetched: How many of the files were not there before this call.
-        seconds: How long it took.
+        missing: URLs of files that do not exist.
+        num_fetched: Number of files that were fetched by this call.
+        seconds: Duration of this call.
     """
 
     folder: Path
@@ -33,11 +33,11 @@ class FetchReport:
 
     @property
     def paths(self) -> list[Path]:
-        """The files, unpacked where they were: inputs of `prepare`, `shard` and `pack`."""
+        """Paths of the files, unpacked ones if any: inputs of `prepare`, `shard` and `pack`."""
         return [self.folder / entry.get("unpacked", entry)["file"] for entry in self.files]
 
     def to_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """The report as plain values for JSON."""
         names = ("files", "missing", "num_fetched", "seconds")
         return {"folder": str(self.folder), **{name: getattr(self, name) for name in names}}
 
@@ -46,4 +46,4 @@ class FetchReport:
         checked = sum(entry["checked"] is not None for entry in self.files)
         head = f"fetch -> {self.folder}: {len(self.files)} files, {size}, {self.num_fetched} of them new"
         lines = [f"{head}, {checked} compared with checksums"]
-        return "\n".join([*lines, *(f"  not there: {url}" for url in self.missing)])
+        return "\n".join([*lines, *(f"  missing: {url}" for url in self.missing)])

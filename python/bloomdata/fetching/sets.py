@@ -1,7 +1,7 @@
-"""Sets of files with a name: `bloomdata.fetch("oig", ...)`.
+"""Named sets of files: `bloomdata.fetch("oig", ...)`.
 
-Addresses are as their publishers gave them. No test fetches them, since tests run without a network: an address that
-has moved since is an error that names it, or with `missing="report"` an entry of the report.
+The URLs are those of the publishers. Tests run without a network and do not fetch them: a URL that has moved raises an
+error that names it, or with `missing="report"` is listed in the report.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ class FetchSet:
     """Files that belong together.
 
     Attributes:
-        title: What its people call it.
-        urls: Where its files are.
-        checksums: Where the list of its checksums is, if there is one; used unless others are given.
-        licence: Note on the licence of the data; no advice, and data sets change theirs.
-        origin: Whose list of files it is.
-        note: What else to know.
+        title: Name that its publishers use.
+        urls: URLs of its files.
+        checksums: URL of its list of checksums, if any; used unless other checksums are given.
+        licence: Note on the licence of the data. It is not legal advice, and licences may change.
+        origin: Project that the list of files is from.
+        note: Further remarks.
     """
 
     title: str
@@ -69,36 +69,36 @@ FETCH_SETS: Mapping[str, FetchSet] = MappingProxyType(
         "oig": FetchSet(
             title="Open Instruction Generalist, the 25 files of BLOOMChat's first stage, in its order",
             urls=tuple(f"hf://datasets/laion/OIG/unified_{name}.jsonl{'.gz' * (name in _OIG_PACKED)}" for name in _OIG),
-            licence="Apache-2.0 as a whole; its files come from sources with licences of their own",
-            origin="data_prep/subsample_openchatkit.py of sambanova/bloomchat (BC-05)",
-            note="4 of the names are not in the public listing, so that missing='report' is needed, as there (BC-08)",
+            licence="Apache-2.0 as a whole; its files come from data sets with their own licences",
+            origin="data_prep/subsample_openchatkit.py of sambanova/bloomchat",
+            note="4 of the names are not in the public listing; missing='report' skips them, as BLOOMChat does",
         ),
         "oig_moderation": FetchSet(
             title="OIG-moderation, the later of its two versions",
             urls=("hf://datasets/ontocord/OIG-moderation/OIG_safety_v0.2.jsonl",),
-            licence="Apache-2.0 as a whole; some of it comes from sources with licences of their own",
-            origin="data/OIG-moderation/prepare.py of OpenChatKit (OC-01)",
+            licence="Apache-2.0 as a whole; some of it comes from data sets with their own licences",
+            origin="data/OIG-moderation/prepare.py of togethercomputer/OpenChatKit",
         ),
         "oasst1": FetchSet(
             title="OASST1, messages of trees that are ready for export",
             urls=("hf://datasets/OpenAssistant/oasst1/2023-04-12_oasst_ready.messages.jsonl.gz",),
             licence="Apache-2.0",
-            origin="OpenAssistant/oasst1 (BC-01)",
-            note="train and validation together: BLOOMChat reads the train split alone",
+            origin="OpenAssistant/oasst1, as sambanova/bloomchat uses it",
+            note="train and validation together; BLOOMChat reads only the train split",
         ),
         "dolly": FetchSet(
             title="databricks-dolly-15k",
             urls=("hf://datasets/databricks/databricks-dolly-15k/databricks-dolly-15k.jsonl",),
             licence="CC BY-SA 3.0",
-            origin="databricks/databricks-dolly-15k (BC-03)",
+            origin="databricks/databricks-dolly-15k, as sambanova/bloomchat uses it",
         ),
         "pile": FetchSet(
             title="The Pile, training shards 00 to 29",
             urls=tuple(f"https://the-eye.eu/public/AI/pile/train/{number:02}.jsonl.zst" for number in range(30)),
             checksums="https://the-eye.eu/public/AI/pile/SHA256SUMS.txt",
-            licence="none for the whole; each of its parts has its own",
-            origin="data/download_the_pile.sh of s-JoL/Open-Llama (OL-04)",
-            note="about 15 GB each; the host has taken the data down since 2023, mirrors have other addresses",
+            licence="none for the whole; each part has its own",
+            origin="data/download_the_pile.sh of s-JoL/Open-Llama",
+            note="about 15 GB each; the host took the data down in 2023, mirrors have other URLs",
         ),
     }
 )

@@ -1,4 +1,4 @@
-"""`.gz` files without their compression."""
+"""Decompresses `.gz` files."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 def unpack(archive: Path, *, overwrite: bool, on_bytes: Callable[[int], object]) -> dict[str, Any]:
-    """Writes what is in an archive beside it, under its name without `.gz`. The archive stays.
+    """Decompresses an archive to its name without `.gz`. The archive stays.
 
     Args:
         archive: A gzip file of one or more members.
-        overwrite: Whether a file of that name may be replaced; one with the same bytes always may.
+        overwrite: Whether to replace an existing file; one with the same bytes is always replaced.
         on_bytes: Called with the number of bytes after every block.
 
     Returns:
-        `file`, `size` and `sha256` of what was written.
+        `file`, `size` and `sha256` of the decompressed file.
 
     Raises:
-        CorruptDataError: No gzip file, a damaged or a truncated one.
-        ConfigError: A file of that name with other bytes.
-        OSError: What the system reports.
+        CorruptDataError: The archive is not gzip, or is damaged or truncated.
+        ConfigError: A file of that name has other bytes.
+        OSError: The operating system reports an error.
     """
     output = archive.with_name(archive.name.removesuffix(".gz"))
     part = output.with_name(f"{output.name}.part")
@@ -45,12 +45,12 @@ def unpack(archive: Path, *, overwrite: bool, on_bytes: Callable[[int], object])
                 on_bytes(len(block))
             file.flush()
             os.fsync(file.fileno())
-        # A run that was killed may have come as far before its books were written.
+        # A killed run may have unpacked the file before it saved `fetched.json`.
         if output.exists() and not overwrite and hash_file(output, None).sha256 != digests.sha256:
-            raise ConfigError(f"{output}: is there, and is not what {archive.name} holds; see overwrite")
+            raise ConfigError(f"{output}: expected no file, or the content of {archive.name}; see overwrite")
         part.replace(output)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise CorruptDataError(f"{archive}: after {size} bytes of its contents: {error}") from error
+        raise CorruptDataError(f"{archive}: after {size} decompressed bytes: {error}") from error
     finally:
         part.unlink(missing_ok=True)
     sync_folder(output.parent)

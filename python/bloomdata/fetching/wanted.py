@@ -1,4 +1,4 @@
-"""Which checksum each file must have: of a list here or elsewhere, of a mapping, or of a named set."""
+"""The expected checksum of each file, from a local or remote list, a mapping, or a named set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bloomdata.fetching.sets import FETCH_SETS
 if TYPE_CHECKING:
     from bloomdata.fetching.names import Item
 
-# More than any list of checksums has.
+# Larger than any list of checksums.
 _MOST_BYTES = 64 << 20
 
 
@@ -25,21 +25,21 @@ def wanted_checksums(
     items: list[Item],
     timeout_seconds: float,
 ) -> dict[str, Checksum]:
-    """Resolves checksums.
+    """The expected checksums of files.
 
     Args:
-        sources: As for `fetch`; named sets may have lists of their own.
+        sources: As for `fetch`; named sets may have their own lists.
         checksums: As for `fetch`.
         items: The files.
-        timeout_seconds: How long a server may say nothing.
+        timeout_seconds: Seconds to wait for a silent server.
 
     Returns:
-        By name of the file; files without a known one are left out.
+        Checksums by file name; files without a known checksum are left out.
 
     Raises:
-        ConfigError: A file without a checksum, or one that is none.
-        CorruptDataError: A list that is none.
-        OSError: As `open_address`.
+        ConfigError: A file has no checksum, or a checksum is invalid.
+        CorruptDataError: The list is malformed.
+        OSError: As for `open_address`.
     """
     if isinstance(checksums, Mapping):
         return from_mapping(checksums, items)
@@ -61,13 +61,13 @@ def _of_list(where: str, items: list[Item], timeout_seconds: float) -> dict[str,
         while block := remote.stream.read(1 << 20):
             content += block
             if len(content) > _MOST_BYTES:
-                raise CorruptDataError(f"{where}: too long for a list of checksums")
+                raise CorruptDataError(f"{where}: expected a list of at most {_MOST_BYTES} bytes, found more")
     finally:
         remote.stream.close()
     if remote.size not in (None, len(content)):
-        raise CorruptDataError(f"{where}: ended after {len(content)} of {remote.size} bytes")
+        raise CorruptDataError(f"{where}: expected {remote.size} bytes, the stream has {len(content)}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise CorruptDataError(f"{where}: offset {error.start}: not UTF-8") from None
+        raise CorruptDataError(f"{where}: offset {error.start}: expected UTF-8") from None
     return from_list(parse_list(text, where), items, where)
