@@ -76,7 +76,7 @@ REFUSED = [
 ]
 # These are found only when the core has the lines.
 REFUSED_LATE = [
-    ({"num_training_splits": 10}, "num_training_splits: 9 lines are too few for 10"),
+    ({"num_training_splits": 10}, "num_training_splits: expected at most 9 files in all, got 10"),
     ({"seed": -1}, "-1"),
 ]
 REFUSED_BY_PACK = [
@@ -85,8 +85,8 @@ REFUSED_BY_PACK = [
     ({"packing_boundary": "line"}, "packing_boundary"),
     ({"attention_boundary": "line"}, "attention_boundary"),
     ({"special_tokens": ["<a>"]}, "tokens"),
-    ({"categories_path": "twice.json"}, "twice"),
-    ({"categories_path": "object.json"}, "no list of names"),
+    ({"categories_path": "twice.json"}, "expected distinct names"),
+    ({"categories_path": "object.json"}, "expected a list of names"),
     ({"max_seq_length": 0}, "max_seq_length"),
     ({"max_seq_length": -1}, "max_seq_length"),
 ]
@@ -103,7 +103,8 @@ def beside(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [*REFUSED, *REFUSED_BY_PACK, *REFUSED_LATE, ({"num_workers": 0}, "less than 1")]
+    ("options", "message"),
+    [*REFUSED, *REFUSED_BY_PACK, *REFUSED_LATE, ({"num_workers": 0}, "expected 1 or more, got 0")],
 )
 def test_options_that_cannot_work_are_refused(options, message, run, beside):
     with pytest.raises(ConfigError, match=message):
@@ -135,7 +136,7 @@ def test_a_refused_option_is_named_as_it_was_given(name, run):
 
 @pytest.mark.parametrize("name", ["null.json", "text.json"])
 def test_a_file_of_categories_must_hold_a_list(name, run, beside):
-    with pytest.raises(ConfigError, match="no list of names"):
+    with pytest.raises(ConfigError, match="expected a list of names"):
         run(categories_path=name)
 
 

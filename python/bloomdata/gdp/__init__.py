@@ -1,14 +1,14 @@
-"""The work of generative_data_prep with its own flags, file names and rows, by the same core as `bloomdata.pack`.
+"""The pipeline of generative_data_prep with its flags, file names and rows, on the same core as `bloomdata.pack`.
 
 - `pipeline`: shuffle, split, pack, balance, write; `data_prep`: one file into one HDF5 file.
-- `opening`: the output folder: new, to be gone on with, or finished.
-- `options`: options in the words of `bloomdata.pack`; which files a path stands for.
-- `splits`: how many files, and what they are called.
+- `opening`: opens the output folder: new, to resume, or finished.
+- `options`: converts options to those of `bloomdata.pack`; finds input files.
+- `splits`: number and names of files.
 - `balance`: equal numbers of rows in all files of a split.
-- `write`: rows become HDF5 files.
-- `books`: ledger, metrics and manifest, put together from those of the parts.
+- `write`: writes rows to HDF5 files.
+- `books`: merges ledgers, metrics and manifests of the parts.
 - `folder`: `metadata.yaml`, checksums, the tokenizer beside the data.
-- `training`: split counts from the devices that will train.
+- `training`: numbers of splits for the training devices.
 """
 
 from __future__ import annotations

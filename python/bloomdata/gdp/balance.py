@@ -1,18 +1,18 @@
-"""Equal numbers of rows in all files of a split, by moving rows from full files to needy ones (GD-20)."""
+"""Balances the files of a split by moving rows from larger files to smaller ones."""
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
-# Rows `start` to `stop` of a file, given by its number.
+# File number, and rows `start` to `stop` of it.
 Stretch: TypeAlias = tuple[int, int, int]
 
 
 def balance(counts: list[int]) -> list[list[Stretch]]:
-    """What each file holds afterwards.
+    """The stretches of rows that each file holds after balancing.
 
-    The first files get one more row when they cannot be equal. Surplus rows leave from the tails of files, in order,
-    and go to the files that need some, in order.
+    If the rows do not divide evenly, the first files get one more. Surplus rows are taken from the ends of files, in
+    order, and appended to files with too few rows, in order.
 
     Args:
         counts: Rows of each file.

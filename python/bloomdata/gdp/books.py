@@ -1,4 +1,4 @@
-"""The books of a run of `pipeline`, put together from those of its parts; what is derived from them (GD-21, GD-23)."""
+"""The manifest of a run of `pipeline`, merged from those of its parts, and the files derived from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write_facts(
     options: dict[str, Any],
     tokenizer: tuple[str, str],
 ) -> dict[str, Any]:
-    """Writes what stands beside the rows; facts for the manifest."""
+    """Writes the files beside the rows; returns details for the manifest."""
     first = manifests["train"][0]
     used = first["details"]["tokenizer"]["path"]
     beside = folder / WORK / "rows" / f"train_1_of_{len(rows['train'])}"
@@ -67,7 +67,7 @@ def build_manifest(
     facts: dict[str, Any],
     log: Path,
 ) -> dict[str, Any]:
-    """The books of all parts, put together."""
+    """The merged manifest of all parts."""
     parts = [manifest for group in manifests.values() for manifest in group]
     ledger: dict[str, Any] = {}
     for name, value in parts[0]["ledger"].items():
@@ -111,7 +111,7 @@ def build_manifest(
 
 
 def _join_quarantines(folder: Path) -> int:
-    """Puts the bad records of all parts into one file; how many there are."""
+    """Joins the bad records of all parts in one file; returns their number."""
     entries = []
     for path in sorted((folder / WORK / "rows").glob("*/quarantine.jsonl")):
         for line in path.read_text("utf-8").split("\n")[:-1]:
@@ -124,7 +124,7 @@ def _join_quarantines(folder: Path) -> int:
 
 
 def write_log(path: Path, config: dict[str, Any], details: dict[str, Any]) -> None:
-    """Logs versions, options and metrics."""
+    """Writes version, options and metrics to the log."""
     lines = [f"bloomdata {_core.VERSION}", *(f"{name}: {config[name]}" for name in config)]
     for name, metrics in details["metrics_by_split"].items():
         lines += [f"{name} {key}: {value}" for key, value in metrics.items()]

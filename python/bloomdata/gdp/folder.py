@@ -1,4 +1,4 @@
-"""What stands beside the rows: `metadata.yaml`, checksums, the tokenizer (GD-21, GD-22, GD-27)."""
+"""The files beside the rows: `metadata.yaml`, checksums, the tokenizer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json"),
     *("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "chat_template.jinja"),
 )
-# Where transformers has the configuration class of a model type.
+# Configuration class of each model type in transformers.
 _CONFIG_CLASSES = {
     "bloom": "bloom.configuration_bloom.BloomConfig",
     "falcon": "falcon.configuration_falcon.FalconConfig",
@@ -37,34 +37,34 @@ _CONFIG_CLASSES = {
 
 
 def find_tokenizer(name: str) -> str:
-    """A local tokenizer: a path as it is, else the name of a model of the Hugging Face hub.
+    """The path of a tokenizer: a local path unchanged, or a model fetched from the Hugging Face hub.
 
     Raises:
-        ConfigError: A name that is no path, and cannot be fetched.
+        ConfigError: The name is not a path, and cannot be fetched.
     """
     if name == "bytes" or Path(name).exists():
         return name
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
-        advice = "no such path; models of the Hugging Face hub need the package huggingface_hub"
-        raise ConfigError(f"pretrained_tokenizer: {name!r}: {advice}") from None
+        advice = "models of the Hugging Face hub need the package huggingface_hub"
+        raise ConfigError(f"pretrained_tokenizer: expected an existing path, got {name!r}; {advice}") from None
     try:
         folder: str = snapshot_download(name, allow_patterns=list(_TOKENIZER_FILES))
     except Exception as error:  # the hub raises classes of five packages
-        raise ConfigError(f"pretrained_tokenizer: {name!r} cannot be fetched: {error}") from error
+        raise ConfigError(f"pretrained_tokenizer: {name!r}: cannot be fetched: {error}") from error
     return folder
 
 
 def copy_tokenizer(used: Path | None, source: str, name: str, folder: Path, facts: dict[str, Any]) -> None:
-    """Puts the tokenizer beside the data: as it was used, and as the user gave it.
+    """Copies the tokenizer beside the data: as it was used, and as the user gave it.
 
     Args:
-        used: The `tokenizer.json` that made the rows; none for built-in ones.
-        source: Where it was found.
-        name: As the user named it.
+        used: The `tokenizer.json` that made the rows; None for built-in ones.
+        source: Path of the tokenizer.
+        name: Name given by the user.
         folder: The output folder.
-        facts: Which tokens end and pad.
+        facts: End and padding tokens.
     """
     given = folder / "tokenizer" / "user_input_tokenizer"
     given.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def copy_tokenizer(used: Path | None, source: str, name: str, folder: Path, fact
         shutil.copyfile(path, given / path.name)
     shutil.copyfile(used, folder / "tokenizer" / "tokenizer.json")
     for file in ("tokenizer_config.json", "special_tokens_map.json"):
-        # What was used, whatever the files of the user say.
+        # The tokens that were used override those in the files of the user.
         path = folder / "tokenizer" / file
         if file == "special_tokens_map.json" and not path.exists():
             continue
@@ -93,7 +93,7 @@ def copy_tokenizer(used: Path | None, source: str, name: str, folder: Path, fact
 
 
 def model_type(source: str) -> str | None:
-    """The configuration class of the model that the tokenizer belongs to, as transformers prints it."""
+    """The configuration class of the tokenizer's model, as transformers prints it."""
     path = Path(source) / "config.json"
     if not path.is_file():
         return None
@@ -107,13 +107,13 @@ def model_type(source: str) -> str | None:
 
 
 def write_metadata(folder: Path, facts: dict[str, Any]) -> None:
-    """Writes `metadata.yaml`, its keys sorted."""
+    """Writes `metadata.yaml` with sorted keys."""
     lines = [f"{key}: {_scalar(facts[key])}\n" for key in sorted(facts)]
     (folder / "metadata.yaml").write_text("".join(lines), "utf-8")
 
 
 def _scalar(value: Any) -> str:
-    """A value as YAML, which has its own words for some of Python's."""
+    """A value as a YAML scalar."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = str(value)
@@ -123,7 +123,7 @@ def _scalar(value: Any) -> str:
 
 
 def write_checksums(folder: Path) -> None:
-    """Writes sha256, size and time of last change of every file of the folder, but of logs."""
+    """Writes sha256, size and modification time of every file in the folder, except logs."""
     entries = {}
     for path in files_of(folder):
         name = path.relative_to(folder).as_posix()
@@ -141,7 +141,7 @@ def write_checksums(folder: Path) -> None:
 
 
 def files_of(folder: Path) -> Iterator[Path]:
-    """All files of a folder, sorted; hidden folders are work in progress."""
+    """All files of a folder, sorted, without hidden folders, which are work in progress."""
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):

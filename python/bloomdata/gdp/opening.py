@@ -1,4 +1,4 @@
-"""Opening the output folder of `pipeline`: new, to be gone on with, or finished already."""
+"""Opens the output folder of `pipeline`: new, to resume, or finished."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ WORK = ".gdp"
 def open_folder(
     folder: Path, inputs: list[Path], config: dict[str, Any], *, overwrite: bool
 ) -> Iterator[tuple[dict[str, Any] | None, bool]]:
-    """Makes the folder ready, and keeps others out while the block runs.
+    """Prepares the folder, and locks it while the block runs.
 
     Yields:
-        The manifest of a run that has finished with the same options and inputs, or None; and whether there is an
-        earlier attempt to go on with.
+        The manifest of a finished run with the same options and inputs, or None; and whether there is an earlier
+        attempt to resume.
 
     Raises:
-        ConfigError: A folder that is not ours, holds an input, or in which another run is at work.
-        MismatchError: A folder of a run with other options or inputs.
+        ConfigError: The folder holds other files or an input, or another run is using it.
+        MismatchError: The folder belongs to a run with other options or inputs.
     """
     for path in inputs:
         if path.resolve().is_relative_to(folder.resolve()):
-            raise ConfigError(f"output_path: {folder} holds the input {path}")
+            raise ConfigError(f"output_path: expected a folder without inputs, got {folder}, which holds {path}")
     work = folder / WORK
     manifest = _finished(folder)
     is_ours = manifest is not None or (work / "lock").exists()
     if not is_ours and folder.exists() and any(path != work for path in folder.iterdir()):
-        raise ConfigError(f"output_path: {folder} is not empty, and no output of this command")
+        raise ConfigError(f"output_path: expected an empty folder or an output of this command, got {folder}")
     if manifest is not None and not overwrite and not work.exists():
-        # Perhaps on a disk that cannot be written any more.
+        # Do not write here: the disk may be read-only.
         _check_finished(folder, manifest, config)
         yield manifest, False
         return
     work.mkdir(parents=True, exist_ok=True)
     with _locked(work / "lock", folder):
         kept = work / "config.json"
-        # Another run may have finished while this one came here.
+        # Another run may have finished in the meantime.
         manifest = _finished(folder)
         if overwrite:
-            # The manifest goes first: what is left must never look finished. `.gdp` says whose it is.
+            # Remove the manifest first, so that the rest never looks finished. `.gdp` marks the folder as ours.
             (folder / "manifest.json").unlink(missing_ok=True)
             kept.unlink(missing_ok=True)
         elif manifest is not None:
@@ -72,7 +72,7 @@ def open_folder(
         try:
             yield None, was_begun
         except ConfigError:
-            # Options that cannot work must not stand in the way of others.
+            # Invalid options must not block a later run with other options.
             if not was_begun:
                 _clear(folder, None)
                 shutil.rmtree(work)
@@ -80,12 +80,12 @@ def open_folder(
 
 
 def _finished(folder: Path) -> dict[str, Any] | None:
-    """The manifest, if it is one of this command."""
+    """The manifest of a finished run of this command, or None."""
     if not (folder / "manifest.json").exists():
         return None
     manifest = read_manifest(folder)
     if manifest["verb"] != "gdp":
-        raise ConfigError(f"output_path: {folder} is the output of {manifest['verb']!r}")
+        raise ConfigError(f"output_path: {folder}: expected an output of gdp, found the output of {manifest['verb']!r}")
     return manifest
 
 
@@ -95,11 +95,11 @@ def _locked(path: Path, folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(f"output_path: another run is at work in {folder}") from None
+            raise ConfigError(f"output_path: {folder}: expected no other run, found another run at work") from None
         yield
 
 
-# What a run writes into its folder; a folder of users may hold more.
+# Files that a run writes; the folder may hold files of the user too.
 WRITTEN = re.compile(
     r"(train|dev)_\d+_of_\d+\.hdf5|test_files/test_[^/]*|splits/[^/]*|tokenizer/[^/]*|sha256/files_metadata\.json"
     r"|metadata\.yaml|category_to_id\.json|logs\.log|quarantine\.jsonl|manifest\.json"
@@ -107,7 +107,7 @@ WRITTEN = re.compile(
 
 
 def _clear(folder: Path, manifest: dict[str, Any] | None) -> None:
-    """Removes what an earlier run wrote, but for the lock; what else is there stays, and no link is followed."""
+    """Removes the files of an earlier run except the lock. Keeps other files, and follows no links."""
     known = set()
     if manifest is not None:
         known |= {output["path"] for output in manifest["outputs"]}
@@ -134,7 +134,7 @@ def _remove(path: Path) -> None:
 
 
 def _check_finished(folder: Path, manifest: dict[str, Any], config: dict[str, Any]) -> None:
-    """A finished folder answers for the same options, the same content of inputs, and outputs that are still there."""
+    """Checks that options and the content of inputs are unchanged, and that all outputs exist."""
     _check_same(manifest["config"], config)
     for entry in manifest["inputs"]:
         size, digest = _core.hash_file(entry["path"])
@@ -154,4 +154,4 @@ def _check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
 
 
 def _other_run() -> str:
-    return "the output folder belongs to another run (--overwrite_output_path starts anew)"
+    return "the output folder belongs to another run (--overwrite_output_path starts over)"

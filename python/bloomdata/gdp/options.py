@@ -1,4 +1,4 @@
-"""Options of generative_data_prep in the words of `bloomdata.pack`, and the files that a path stands for."""
+"""Converts options of generative_data_prep to those of `bloomdata.pack`, and finds input files."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def pack_options(
     tokenizer: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Options of `bloomdata.pack` for those of generative_data_prep; the others have the same names."""
+    """Options of `bloomdata.pack` from those of generative_data_prep; `options` have the same names in both."""
     if apply_chat_template:
         if tokenizer is None or not has_chat_template(tokenizer):
-            raise ConfigError(f"apply_chat_template: there is no chat template beside {tokenizer}")
+            raise ConfigError(f"apply_chat_template: expected a chat template beside {tokenizer}, found none")
         options["template"] = template_source(tokenizer)
     return {
         "record": "prompt_completion",
@@ -47,7 +47,7 @@ def pack_options(
 
 
 def check_options(source: str, options: dict[str, Any]) -> Tokenizer:
-    """Checks options before anything is written, with the names that they have here; the tokenizer."""
+    """Checks options before anything is written, with their names in this command; returns the tokenizer."""
     names = {"sequence_length": "max_seq_length", "packing": "input_packing_config", "eos_token": "special_tokens_dict"}
     try:
         config_of(tokenizer=source, **options)
@@ -64,17 +64,17 @@ def check_options(source: str, options: dict[str, Any]) -> Tokenizer:
 
 
 def find_inputs(path: Path) -> list[Path]:
-    """The files that a path stands for: itself, or the `.jsonl` (else `.txt`) files of a folder (GD-04)."""
+    """The input files at a path: the file itself, or the `.jsonl` files of a folder, or else its `.txt` files."""
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder")
+        raise FileNotFoundError(f"{path}: expected a file or folder, found none")
     found = [path] if path.is_file() else sorted(file for file in path.iterdir() if not file.name.startswith("."))
     for suffix in (".jsonl", ".txt"):
         names = [file for file in found if bare(file).suffix == suffix]
         if names:
             return names
-    raise ConfigError(f"input_path: {path} is neither .jsonl nor .txt, and holds no such file")
+    raise ConfigError(f"input_path: expected a .jsonl or .txt file, or a folder of these, got {path}")
 
 
 def bare(path: Path) -> Path:
-    """A path without the suffix of its compression."""
+    """A path without a compression suffix."""
     return path.with_suffix("") if path.suffix in {".gz", ".zst"} else path

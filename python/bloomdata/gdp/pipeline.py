@@ -1,6 +1,6 @@
-"""`pipeline` and `data_prep` of generative_data_prep: text files to balanced, compressed HDF5 files (GD-01 to GD-28).
+"""`pipeline` and `data_prep` of generative_data_prep: text files to balanced, compressed HDF5 files.
 
-Made of finished runs of `shard` and `pack` in a work folder, `.gdp`, so that a run that was killed goes on.
+Built from finished runs of `shard` and `pack` in a work folder, `.gdp`, so that a killed run resumes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bloomdata.options.inputs import OnProgress
 
 LOG = "logs.log"
-# All of them are open at once while lines are dealt out.
+# All files are open at once while lines are distributed.
 _MAX_FILES = 10_000
 _SHUFFLES = ("False", "on_RAM", "large_file")
 
@@ -77,52 +77,53 @@ def pipeline(
 
     Writes `train_1_of_32.hdf5` and so on, `dev_...`, `test_files/test_...` (text, never tokenized), `tokenizer/`,
     `metadata.yaml`, `sha256/files_metadata.json`, `category_to_id.json` with categories, `logs.log`, and
-    `manifest.json` with the ledger. A run that was killed goes on when it is called again.
+    `manifest.json` with the ledger. A killed run resumes when it is called again.
 
-    Where it differs on purpose: every shuffle is seeded, uniform, and works beyond memory; files are never joined
-    without a newline; bytes that are not UTF-8 are bad records and not U+FFFD; splits without rows get files of zero
-    rows; lines that cannot be read are kept in `quarantine.jsonl` with their reason.
+    Intended differences: every shuffle is seeded, uniform, and not limited by memory; files are never joined without a
+    newline; invalid UTF-8 makes a bad record instead of U+FFFD; splits without rows get files of zero rows; bad lines
+    are kept in `quarantine.jsonl` with their reason.
 
     Args:
         input_path: A `.jsonl` or `.txt` file (also `.gz`, `.zst`), or a folder of `.jsonl` files, or else of `.txt`.
         output_path: Folder to write.
-        pretrained_tokenizer: A `tokenizer.json`, a folder that holds one, or a name on the Hugging Face hub.
+        pretrained_tokenizer: A `tokenizer.json`, a folder that holds one, or the name of a model on the Hugging Face
+            hub.
         max_seq_length: Tokens in a row.
-        input_packing_config: As `packing` of `bloomdata.pack`.
-        packing_boundary: As in `bloomdata.pack`.
-        attention_boundary: As in `bloomdata.pack`.
+        input_packing_config: How articles become rows; `packing` of `bloomdata.pack`.
+        packing_boundary: Whether packing keeps records (`jsonl`) or pairs together.
+        attention_boundary: Whether the last token of a record (`jsonl`) or of a pair has type 3.
         prompt_keyword: Key of the prompt.
         completion_keyword: Key of the completion.
-        disable_space_separator: Whether not to put a space between prompt and completion.
-        keep_prompt_only_sequences: As in `bloomdata.pack`.
-        prompt_prefix: In front of prompts.
-        prompt_postfix: Behind prompts.
-        categories_path: JSON list of the names of categories.
+        disable_space_separator: Whether to put no space between prompt and completion.
+        keep_prompt_only_sequences: Whether to keep pairs without a completion, and rows of prompts only.
+        prompt_prefix: Text before prompts.
+        prompt_postfix: Text after prompts.
+        categories_path: File with a JSON list of category names.
         special_tokens: Tokens to add to the vocabulary.
-        eos_token: As in `bloomdata.pack`.
-        pad_token: As in `bloomdata.pack`.
-        num_training_splits: Training files; 32, 128 or 256 by the size of the input if not given.
-        num_dev_splits: Dev files.
-        num_test_splits: Test files.
+        eos_token: The end-of-document token; by default the one that the tokenizer's files name.
+        pad_token: The padding token; by default the tokenizer's own, else the end token.
+        num_training_splits: Number of training files; by default 32, 128 or 256, depending on the size of the input.
+        num_dev_splits: Number of dev files.
+        num_test_splits: Number of test files.
         dev_ratio: Share of dev files, instead of counts.
         test_ratio: Share of test files, instead of counts.
-        shuffle: `"False"`, `"on_RAM"` or `"large_file"`; the last two are the same here.
-        seed: Of the shuffle.
-        do_not_balance_hdf5: Whether files keep the rows of their own text.
+        shuffle: Whether to shuffle lines: `"False"`, `"on_RAM"` or `"large_file"`; the last two are the same here.
+        seed: Seed of the shuffle.
+        do_not_balance_hdf5: Whether to leave files with different numbers of rows.
         keep_split_jsonls: Whether to keep the texts of the splits, in `splits/`.
-        ignore_input_format_error: Whether to set bad lines aside instead of stopping.
-        apply_chat_template: Whether the tokenizer's chat template is put around pairs.
-        num_workers: Threads; as many as processors by default.
-        overwrite_output_path: Whether to discard what an earlier run left.
-        log_file_path: Where to log; `logs.log` in the output folder by default.
-        on_progress: As for `bloomdata.pack`.
+        ignore_input_format_error: Whether to collect bad lines in `quarantine.jsonl` instead of stopping.
+        apply_chat_template: Whether to render pairs with the tokenizer's chat template.
+        num_workers: Number of threads; one per processor by default.
+        overwrite_output_path: Whether to discard the output of an earlier run.
+        log_file_path: Path of the log; `logs.log` in the output folder by default.
+        on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
 
     Returns:
-        The books; `manifest.json` in the folder says the same.
+        A report with the ledger, as in `manifest.json` of the folder.
 
     Raises:
-        ConfigError: An option that cannot work.
-        CorruptDataError: A damaged input, or a bad record.
+        ConfigError: An option is invalid.
+        CorruptDataError: An input is damaged, or a record is bad.
         MismatchError: The folder belongs to a call with other options or inputs.
 
     Origin:
@@ -142,7 +143,7 @@ def pipeline(
         test_ratio=test_ratio,
     )
     if counts.total > _MAX_FILES:
-        raise ConfigError(f"num_training_splits: {counts.total} files are more than {_MAX_FILES}")
+        raise ConfigError(f"num_training_splits: expected at most {_MAX_FILES} files of all splits, got {counts.total}")
     options = pack_options(
         max_seq_length=max_seq_length,
         input_packing_config=input_packing_config,
@@ -187,7 +188,7 @@ def pipeline(
 
 @dataclass(frozen=True)
 class Run:
-    """A run at work: its folder, its options, and what they mean."""
+    """A run in progress: its folder and options."""
 
     folder: Path
     inputs: list[Path]
@@ -200,7 +201,7 @@ class Run:
     on_progress: OnProgress
 
     def finish(self, log: Path | None) -> dict[str, Any]:
-        """Does all the work that earlier attempts have not done; the manifest."""
+        """Does the work that earlier attempts have left; returns the manifest."""
         folder, work, suffix = self.folder, self.folder / WORK, self.suffix
         names = self.counts.names(suffix)
         split = deal_lines(
@@ -214,7 +215,7 @@ class Run:
         )
         if split["ledger"]["documents_kept"] < self.counts.total:
             lines = split["ledger"]["documents_kept"]
-            raise ConfigError(f"num_training_splits: {lines} lines are too few for {self.counts.total} files")
+            raise ConfigError(f"num_training_splits: expected at most {lines} files in all, got {self.counts.total}")
         stems = {
             name: [file.removesuffix(suffix) for file in names if file.startswith(name)] for name in ("train", "dev")
         }
@@ -239,7 +240,7 @@ class Run:
         return result
 
     def _pack(self, stem: str) -> dict[str, Any]:
-        """Packs one split file; its manifest."""
+        """Packs one split file; returns its manifest."""
         work = self.folder / WORK
         report = pack(
             work / "splits" / f"{stem}{self.suffix}",
@@ -262,26 +263,27 @@ def data_prep(
     on_progress: OnProgress = None,
     **options: Any,
 ) -> PackReport:
-    """One text file into one HDF5 file, without splits.
+    """Packs one text file into one HDF5 file, without splits.
 
     Args:
         input_path: A `.jsonl` or `.txt` file.
-        output_path: The file to write; its name ends in `.hdf5`.
-        pretrained_tokenizer: As for `pipeline`.
-        overwrite_output_path: Whether to replace a file that is there.
-        num_workers: Threads.
-        on_progress: As for `bloomdata.pack`.
-        **options: Those of `pipeline` that say how records become rows: `max_seq_length`, `prompt_keyword`, ...
+        output_path: The `.hdf5` file to write.
+        pretrained_tokenizer: A `tokenizer.json`, a folder that holds one, or the name of a model on the Hugging Face
+            hub.
+        overwrite_output_path: Whether to replace an existing file.
+        num_workers: Number of threads; one per processor by default.
+        on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
+        **options: Options of `pipeline` that say how records become rows: `max_seq_length`, `prompt_keyword`, ...
 
     Returns:
-        The books.
+        A report with the ledger.
 
     Raises:
-        ConfigError: An option that cannot work, or a file that is there.
+        ConfigError: An option is invalid, or the file already exists.
     """
     target = Path(local_path(output_path, "output_path"))
     if target.suffix != ".hdf5":
-        raise ConfigError(f"output_path: {target} does not end in .hdf5")
+        raise ConfigError(f"output_path: expected a .hdf5 file, got {target}")
     if target.exists() and not overwrite_output_path:
         raise ConfigError(f"output_path: {target} exists (--overwrite_output_path replaces it)")
     work = target.with_name(f".{target.name}.gdp")
@@ -313,7 +315,7 @@ def deal_lines(
     threads: int,
     on_progress: OnProgress,
 ) -> dict[str, Any]:
-    """Deals the lines of all inputs out to text files, line k to file k modulo their number; the books."""
+    """Distributes the lines of all inputs to text files, line k to file k modulo their number; returns the manifest."""
     config = {
         "max_lines": (1 << 63) - 1,
         "max_bytes": None,
@@ -351,7 +353,7 @@ def _shard(
 
 
 def _move_texts(splits: Path, folder: Path, suffix: str, *, keep: bool) -> None:
-    """Test files stay text; the others are kept only when asked for."""
+    """Copies the test files, which stay text, and the other splits if `keep` is set."""
     for path in sorted(splits.glob(f"*{suffix}")):
         if path.name.startswith("test_"):
             target = folder / "test_files" / path.name

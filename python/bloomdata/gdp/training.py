@@ -1,4 +1,4 @@
-"""Splits that fit the devices which will train (GD-29)."""
+"""Numbers of splits that fit the training devices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bloomdata.tokenizers.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from bloomdata.reports.report import PackReport
 
-# Bytes of text for a token, at least.
+# Lower bound of bytes of text per token.
 _BYTES_PER_TOKEN = 3
 _ON_RAM_BYTES = 2 << 30
 
@@ -39,26 +39,26 @@ def run_with_training_args(
     num_workers: int = 16,
     **options: Any,
 ) -> PackReport:
-    """Runs `pipeline` with as many files as the devices need.
+    """Runs `pipeline` with as many files as the training devices need.
 
     Args:
-        input_path: As for `pipeline`.
-        output_path: As for `pipeline`.
-        checkpoint_path: Folder of the model that will be trained, with its `config.json` and tokenizer.
-        number_of_rdus: Devices that will train.
+        input_path: A `.jsonl` or `.txt` file (also `.gz`, `.zst`), or a folder of these.
+        output_path: Folder to write.
+        checkpoint_path: Folder of the model to train, with its `config.json` and tokenizer.
+        number_of_rdus: Number of training devices.
         grad_accum_steps: Micro-batches in a step.
         pef_batch_size: Rows in a micro-batch of a device.
-        max_seq_length: Tokens in a row; what the model's configuration says if not given.
+        max_seq_length: Tokens in a row; by default the value in the model's configuration.
         evaluation_ratio: Share of dev files.
-        custom_tokenizer_path: Another tokenizer than the model's; its vocabulary must not be larger.
-        input_packing_config: As for `pipeline`.
-        shuffle: As for `pipeline`; `on_RAM` below 2 GiB of input, else `large_file`, if not given.
-        num_workers: As for `pipeline`.
+        custom_tokenizer_path: Tokenizer to use instead of the model's; its vocabulary must not be larger.
+        input_packing_config: How articles become rows; `packing` of `bloomdata.pack`.
+        shuffle: As for `pipeline`; by default `on_RAM` below 2 GiB of input, else `large_file`.
+        num_workers: Number of threads.
         **options: Further options of `pipeline`.
 
     Raises:
-        ConfigError: A model without the facts that are needed, or too little text for the devices.
-        MismatchError: A tokenizer with more ids than the model has.
+        ConfigError: The model's configuration lacks a required value, or there is too little text for the devices.
+        MismatchError: The tokenizer has more ids than the model.
     """
     for name, number in (
         ("number_of_rdus", number_of_rdus),
@@ -67,19 +67,19 @@ def run_with_training_args(
         ("max_seq_length", 1 if max_seq_length is None else max_seq_length),
     ):
         if number < 1:
-            raise ConfigError(f"{name}: {number!r} is less than 1")
+            raise ConfigError(f"{name}: expected 1 or more, got {number!r}")
     path = Path(checkpoint_path) / "config.json"
     try:
         model = json.loads(path.read_bytes())
     except ValueError as error:
         raise ConfigError(f"checkpoint_path: {path}: {error}") from error
     if not isinstance(model, dict):
-        raise ConfigError(f"checkpoint_path: {path} holds no object")
+        raise ConfigError(f"checkpoint_path: {path}: expected a JSON object")
     length = max_seq_length or model.get("max_position_embeddings") or model.get("n_positions")
     if not isinstance(length, int):
-        raise ConfigError(f"max_seq_length: {path} does not say it")
+        raise ConfigError(f"max_seq_length: expected a value in {path}, found none")
     tokenizer = os.fspath(checkpoint_path if custom_tokenizer_path is None else custom_tokenizer_path)
-    # Without a word on it, a template is used where there is one.
+    # By default, use the chat template if there is one.
     if options.get("apply_chat_template") is None:
         options["apply_chat_template"] = has_chat_template(tokenizer)
     vocab_size = Tokenizer(tokenizer, eos_token=options.get("eos_token")).vocab_size
@@ -103,9 +103,9 @@ def run_with_training_args(
 
 
 def _splits(input_bytes: int, devices: int, tokens_per_split: int) -> int:
-    """Files for so many devices: a multiple of their number, each with a step's tokens at least."""
+    """Number of files: a multiple of the number of devices, each file with at least the tokens of a step."""
     default = default_training_splits(input_bytes)
     for count in (math.ceil(default / devices) * devices, 2 * devices):
         if input_bytes >= count * tokens_per_split * _BYTES_PER_TOKEN:
             return count
-    raise ConfigError(f"number_of_rdus: {input_bytes} bytes of text are too few for {devices} devices")
+    raise ConfigError(f"number_of_rdus: expected more text for {devices} devices, got {input_bytes} bytes")

@@ -1,4 +1,4 @@
-"""Rows of finished runs become HDF5 files as generative_data_prep writes them, balanced if asked (GD-19, GD-20)."""
+"""Writes the rows of finished runs to HDF5 files like those of generative_data_prep, optionally balanced."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def write_group(sources: list[Path], targets: list[Path], *, is_balanced: bool) -> list[int]:
-    """Writes one file for each source; returns the rows of each.
+    """Writes one file for each source; returns the number of rows of each.
 
     Args:
         sources: Finished folders of `pack`.
-        targets: Files to write; those that are there already are written again.
-        is_balanced: Whether rows move until all files have the same number.
+        targets: Files to write; existing files are overwritten.
+        is_balanced: Whether to move rows until all files have the same number.
 
     Memory: twice the largest compressed file.
     """
@@ -39,7 +39,7 @@ def write_group(sources: list[Path], targets: list[Path], *, is_balanced: bool) 
 def _open(folder: Path) -> PackedDataset:
     dataset = open_dataset(folder)
     if not isinstance(dataset, PackedDataset):
-        raise ConfigError(f"{folder}: holds no rows")
+        raise ConfigError(f"{folder}: expected rows, found documents")
     return dataset
 
 

@@ -1,9 +1,9 @@
-"""Samples -> batches, at any step, on any number of ranks, with one integer of state.
+"""Samples -> batches, from any step, on any number of ranks, with one integer of state.
 
-- `loader`: `DataLoader`, what users hold.
-- `stream_order`: place in the stream of samples -> epoch and sample; ranges that are skipped.
-- `prefetch`: batches ahead of time, in order, by threads.
-- `tensors`: arrays -> tensors of torch.
+- `loader`: `DataLoader`, the public class.
+- `stream_order`: position in the stream of samples -> epoch and sample; skipped ranges.
+- `prefetch`: reads batches ahead on threads, in order.
+- `tensors`: arrays -> torch tensors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`DataLoader`: what users hold."""
+"""`DataLoader`, the public class."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ if TYPE_CHECKING:
 
     from bloomdata.datasets.samples import Batch, SampleDataset
 
-# Version of the state and of the order that it points into.
+# Version of the state, and of the order of samples that it refers to.
 FORMAT = 1
 _IGNORED = -100
-# Samples of a stream, far below where int64 ends.
+# Maximum number of samples in a stream, far below the limit of int64.
 _MAX_PLACE = 1 << 62
 _STATE = {"format", "fingerprint", "seed", "shuffle", "consumed_samples"}
 
 
 class DataLoader:
-    """Batches of a data set, in an order that is a function of (data, seed): nothing to save but how far it came.
+    """Batches of a data set, in an order that is a function of (data, seed), so the only state is the position.
 
-    The stream of samples is `epochs` times the data set, each epoch in an order of its own; a batch may hold the end
-    of one epoch and the start of the next. Step s takes the samples `s * batch_size` to `(s + 1) * batch_size` of the
-    stream, and rank r every `world_size`-th of them from the r-th on. So any number of ranks trains on the same
-    batches, a run goes on with another batch size at the very next sample, and all ranks have equally many steps.
+    The stream of samples repeats the data set `epochs` times, each epoch in its own order; a batch may hold the end of
+    one epoch and the start of the next. Step s takes samples `s * batch_size` to `(s + 1) * batch_size` of the stream;
+    of these, rank r takes every `world_size`-th sample, starting at the r-th. So any number of ranks trains on the same
+    batches, a run can resume with another batch size at the next sample, and all ranks have the same number of steps.
 
     Args:
         dataset: Any data set with `read_batch`: rows, blends, windows of documents.
-        batch_size: Samples of a step **over all ranks**; `world_size` must divide it.
-        seed: 0 to 2^64 - 1.
-        shuffle: Whether epochs are shuffled. Default: yes, unless the data set is in a random order: it says so by
-            `is_shuffled`, as blends do, or has `order="megatron"`.
-        epochs: How often the data set is gone through; `None` for no end. A data set that is not shuffled here comes
-            in the same order every time: more epochs of a blend are better asked of the blend.
-        rank: Which part of every batch. Default: of torch's process group if there is one, else 0.
-        world_size: How many parts. Default: likewise, else 1.
-        tail: What happens to the last samples that do not fill a batch: `drop`, or `pad` the batch with rows that are
-            not trained on (labels -100, weights 0).
-        skip: Ranges (start, end) of the stream, in samples, that are left out, say around a spike of the loss. They
-            may change when a run goes on.
-        num_threads: Threads that read ahead; 0 reads when asked.
-        prefetch: Batches that are read ahead.
-        format: `numpy` arrays or `torch` tensors. Default: `torch` if a device is named.
-        device: Where tensors go; through pinned memory to a CUDA device.
-        columns: Names of the arrays to hand out. Default: all.
+        batch_size: Samples in a step **over all ranks**; must be a multiple of `world_size`.
+        seed: Seed of the shuffle, 0 to 2^64 - 1.
+        shuffle: Whether to shuffle every epoch. By default yes, unless the data set is already in a random order
+            (`is_shuffled`, as for blends, or `order="megatron"`).
+        epochs: Number of passes over the data set; `None` for an endless stream. A data set that is not shuffled here
+            has the same order in every epoch; to repeat a blend, ask the blend for more epochs instead.
+        rank: Index of this process among the ranks. By default that of torch's process group if there is one, else 0.
+        world_size: Number of ranks. By default that of torch's process group if there is one, else 1.
+        tail: What to do with the last samples if they do not fill a batch: `drop` them, or `pad` the batch with rows
+            that are not trained on (labels -100, weights 0).
+        skip: Ranges (start, end) of the stream to leave out, in samples, for example around a loss spike. They may
+            change when a run resumes.
+        num_threads: Threads that read ahead; with 0, batches are read on demand.
+        prefetch: Number of batches to read ahead.
+        format: `numpy` for arrays or `torch` for tensors. By default `torch` if a device is given.
+        device: Device of the tensors; transfers to a CUDA device use pinned memory.
+        columns: Names of the arrays to return; all by default.
 
     Raises:
-        ConfigError: Options that cannot work, or a data set without samples.
+        ConfigError: An option is invalid, or the data set has no samples.
 
     Example:
         >>> _ = bloomdata.pack("raw/*.jsonl", "packed-for-loader", tokenizer="bytes", sequence_length=8)
@@ -88,32 +88,30 @@ class DataLoader:
         self.world_size = group_size if world_size is None else operator.index(world_size)
         self.batch_size, self.seed = operator.index(batch_size), operator.index(seed)
         if not 0 <= self.rank < self.world_size:
-            raise ConfigError(f"rank: {self.rank} of world_size {self.world_size}")
+            raise ConfigError(f"rank: expected 0 or more and below world_size {self.world_size}, got {self.rank}")
         if self.batch_size < 1 or self.batch_size % self.world_size:
-            raise ConfigError(
-                f"batch_size: {self.batch_size} samples over all ranks, expected a multiple of {self.world_size} ranks"
-            )
+            raise ConfigError(f"batch_size: expected a multiple of world_size {self.world_size}, got {self.batch_size}")
         if not 0 <= self.seed < 1 << 64:
-            raise ConfigError(f"seed: {self.seed}, expected 0 to 2^64 - 1")
+            raise ConfigError(f"seed: expected 0 to 2^64 - 1, got {self.seed}")
         if num_threads < 0 or prefetch < 0:
-            raise ConfigError(f"num_threads, prefetch: {num_threads}, {prefetch}, expected 0 or more")
+            raise ConfigError(f"num_threads, prefetch: expected 0 or more, got {num_threads}, {prefetch}")
         if not callable(getattr(dataset, "read_batch", None)):
-            raise ConfigError(f"dataset: {dataset!r} has no samples: see TokenRows for documents")
+            raise ConfigError(f"dataset: expected samples, got {dataset!r}; see TokenRows for documents")
         if len(dataset) == 0:
-            raise ConfigError("dataset: no samples")
+            raise ConfigError("dataset: expected at least one sample, got none")
         self.dataset = dataset
         in_random_order = getattr(dataset, "is_shuffled", getattr(dataset, "order", None) == "megatron")
         self.shuffle = not in_random_order if shuffle is None else bool(shuffle)
         if tail not in {"drop", "pad"}:
-            raise ConfigError(f"tail: {tail!r}, expected 'drop' or 'pad'")
+            raise ConfigError(f"tail: expected 'drop' or 'pad', got {tail!r}")
         self.tail = tail
         if epochs is not None and len(dataset) * epochs > _MAX_PLACE:
-            raise ConfigError(f"epochs: {epochs} of {len(dataset)} samples; a stream has at most 2^62 samples")
+            raise ConfigError(f"epochs: expected at most 2^62 samples, got {epochs} epochs of {len(dataset)} samples")
         self.order = StreamOrder(len(dataset), seed=self.seed, shuffle=self.shuffle, epochs=epochs, skip=skip)
         self.num_threads, self.prefetch = num_threads, prefetch
         self.format = format or ("numpy" if device is None else "torch")
         if self.format not in {"numpy", "torch"} or (self.format == "numpy" and device is not None):
-            raise ConfigError(f"format: {format!r}, expected 'numpy', or 'torch', which a device needs")
+            raise ConfigError(f"format: expected 'numpy', or 'torch', which a device requires, got {format!r}")
         self.device, self._pins = device, None if device is None else pins(device)
         self.columns = None if columns is None else tuple(columns)
         self._turn = 0
@@ -121,10 +119,10 @@ class DataLoader:
         self._running: weakref.ref[Prefetcher[Any]] | None = None
 
     def __len__(self) -> int:
-        """Steps from the start of the stream to its end, at this batch size.
+        """The number of steps in the stream, at this batch size.
 
         Raises:
-            TypeError: There is no end.
+            TypeError: The stream is endless.
         """
         steps = self._steps(0)
         if steps is None:
@@ -132,7 +130,7 @@ class DataLoader:
         return steps
 
     def _steps(self, turn: int) -> int | None:
-        """Steps from a turn to the end."""
+        """The number of steps from a turn to the end."""
         if self.order.num_turns is None:
             return None
         left = max(0, self.order.num_turns - turn)
@@ -141,10 +139,10 @@ class DataLoader:
     def batch(self, step: int) -> dict[str, Any]:
         """This rank's part of a step, counted from the start of the stream.
 
-        It is read at once, wherever it is, and has no effect on iteration.
+        Any step can be read directly; this does not affect iteration.
 
         Raises:
-            IndexError: No such step.
+            IndexError: The step does not exist.
         """
         steps = self._steps(0)
         if step < 0 or (steps is not None and step >= steps) or step > _MAX_PLACE // self.batch_size:
@@ -152,7 +150,7 @@ class DataLoader:
         return self._finish(self._read(step * self.batch_size))
 
     def sample_ids(self, step: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Samples of this rank's part of a step, (batch_size / world_size,) int64; a short last batch has fewer."""
+        """Indices of this rank's samples in a step, (batch_size / world_size,) int64; fewer in a short last batch."""
         turns = step * self.batch_size + np.arange(self.rank, self.batch_size, self.world_size)
         if self.order.num_turns is not None:
             turns = turns[turns < self.order.num_turns]
@@ -171,7 +169,7 @@ class DataLoader:
         if self.columns is not None:
             absent = [name for name in self.columns if name not in batch]
             if absent:
-                raise ConfigError(f"columns: no {absent} among {list(batch)}")
+                raise ConfigError(f"columns: expected some of {list(batch)}, got {absent}")
             batch = {name: batch[name] for name in self.columns}
         return batch if self.format == "numpy" else to_tensors(batch, pin_memory=bool(self._pins))
 
@@ -179,14 +177,14 @@ class DataLoader:
         return batch if self.device is None else to_device(batch, self.device)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Batches from where the loader is to the end of the stream. One iteration at a time: another one ends it.
+        """Batches from the current position to the end of the stream. A new iteration ends an earlier one.
 
         Raises:
-            ConfigError: This loader came to its end before; `epochs` says how often the data set is gone through.
+            ConfigError: The loader is at its end; `epochs` sets the number of passes over the data set.
         """
         if self._ended:
             raise ConfigError(
-                "the loader came to the end of its epochs: epochs=n goes through the data set n times, "
+                "the loader is at the end of its epochs: epochs=n iterates over the data set n times, "
                 "reset() starts again"
             )
         self._stop_reading()
@@ -209,7 +207,7 @@ class DataLoader:
                 self._turn = turn if self.order.num_turns is None else min(turn, self.order.num_turns)
                 yield self._finish(batch)
                 done = number + 1
-            # Another iteration may have ended this one before.
+            # A new iteration may have ended this one early.
             self._ended = done == steps
         finally:
             reader.close()
@@ -220,21 +218,21 @@ class DataLoader:
             reader.close()
 
     def reset(self) -> None:
-        """Back to the start of the stream."""
+        """Returns to the start of the stream."""
         self._stop_reading()
         self._turn, self._ended = 0, False
 
     @property
     def consumed_samples(self) -> int:
-        """Samples of the stream, over all ranks and with those skipped, that were handed out by iteration."""
+        """Number of samples of the stream that iteration has passed, over all ranks, skipped ones included."""
         if self._turn == 0:
             return 0
         return int(self.order.places(np.array([self._turn - 1]))[0]) + 1
 
     def state_dict(self) -> dict[str, Any]:
-        """How far iteration came, as plain values for JSON; equal on all ranks.
+        """The position of iteration, as plain values for JSON; equal on all ranks.
 
-        A batch counts when it is handed out, not when it is read ahead: save after the step that used it.
+        A batch counts once it is returned, not when it is read ahead: save after the step that used it.
         """
         return {
             "format": FORMAT,
@@ -245,25 +243,25 @@ class DataLoader:
         }
 
     def load_state_dict(self, state: Any) -> None:
-        """Goes on where `state` was taken.
+        """Resumes at the position of `state`.
 
-        The number of ranks, the batch size, the number of threads, and the ranges to skip may be others than then.
+        The number of ranks, the batch size, the number of threads, and the ranges to skip may have changed.
 
         Raises:
-            ConfigError: Not a state of a loader.
-            MismatchError: Of other data, another seed, another order, another version, or beyond the end.
+            ConfigError: `state` is not the state of a loader.
+            MismatchError: The data, seed, order or version differ, or the position is beyond the end.
         """
         if not isinstance(state, dict):
-            raise ConfigError(f"state: expected a dict, found {type(state).__name__}")
+            raise ConfigError(f"state: expected a dict, got {type(state).__name__}")
         if set(state) != _STATE:
-            raise ConfigError(f"state: expected the keys {sorted(_STATE)}, found {sorted(map(str, state))}")
+            raise ConfigError(f"state: expected the keys {sorted(_STATE)}, got {sorted(map(str, state))}")
         expected = self.state_dict()
         for name in ("format", "fingerprint", "seed", "shuffle"):
             if state[name] != expected[name] or type(state[name]) is not type(expected[name]):
                 raise MismatchError(f"{name} of the state: expected {expected[name]!r}, found {state[name]!r}")
         consumed = state["consumed_samples"]
         if isinstance(consumed, bool) or not isinstance(consumed, int) or not 0 <= consumed <= _MAX_PLACE:
-            raise ConfigError(f"state: consumed_samples: {consumed!r}, expected 0 to 2^62")
+            raise ConfigError(f"state: consumed_samples: expected 0 to 2^62, got {consumed!r}")
         if self.order.num_places is not None and consumed > self.order.num_places:
             raise MismatchError(f"consumed_samples: expected at most {self.order.num_places}, found {consumed}")
         self._stop_reading()
@@ -277,9 +275,9 @@ class DataLoader:
 
 
 def _mask(batch: Batch, num_rows: int) -> None:
-    """Rows from `num_rows` on are not trained on."""
+    """Masks the labels and weights of the rows from `num_rows` on."""
     if "labels" not in batch:
-        raise ConfigError(f"tail: 'pad' needs labels to mask, the data set gives {list(batch)}")
+        raise ConfigError(f"tail: expected labels to mask with 'pad', got {list(batch)}")
     batch["labels"][num_rows:] = _IGNORED
     if "loss_weights" in batch:
         batch["loss_weights"][num_rows:] = 0

@@ -1,4 +1,4 @@
-"""Items ahead of time, in order, by threads."""
+"""Reads items ahead on threads, in order."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Item = TypeVar("Item")
 class Prefetcher(Generic[Item]):
     """Iterates over `read(first)`, `read(first + 1)`, ... and reads ahead.
 
-    Exceptions of `read` come where its item would have come. `close`, the end, and losing the last reference stop the
-    threads. In a forked child, which has no threads of its parent, reading starts anew at the item that is next.
+    An exception of `read` is raised in the place of its item. The threads stop at `close`, at the end, and when the
+    last reference is lost. A forked child, which has no threads of its parent, starts reading again at the next item.
 
     Args:
-        read: Makes an item; called in any thread, several at a time.
+        read: Reads an item; called in any thread, several at a time.
         first: Number of the first item.
         stop: Number after the last item; `None` for no end.
-        num_threads: Threads that read; with 0 items are read when they are asked for.
-        depth: Items that are read ahead of the one that was asked for last.
+        num_threads: Threads that read; with 0, items are read on demand.
+        depth: Number of items to read ahead.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Prefetcher(Generic[Item]):
             raise
 
     def close(self) -> None:
-        """Stops the threads; waits for items that are being read."""
+        """Stops the threads, after the items that are being read."""
         self._closed = True
         self._waiting.clear()
         executor, self._executor = self._executor, None
@@ -77,5 +77,5 @@ class Prefetcher(Generic[Item]):
     def __del__(self) -> None:
         executor = self.__dict__.get("_executor")
         if executor is not None and self._process == os.getpid():
-            # Not waited for: this may run in one of its threads.
+            # Do not wait: this may run in one of the threads.
             executor.shutdown(wait=False, cancel_futures=True)

@@ -1,7 +1,7 @@
-"""The stream of samples that a run goes through: epoch after epoch, each in an order that is a function of the seed.
+"""The stream of samples of a run: epoch after epoch, each in an order that is a function of the seed.
 
-A *place* counts samples of the stream from its start, over all ranks and epochs. Skipped places are left out; a
-*turn* counts those that are left. Steps are made of turns, the state of a loader is a place.
+A *place* is an index in the stream, over all ranks and epochs. A *turn* is an index among the places that are not
+skipped. Steps consist of turns; the state of a loader is a place.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ class StreamOrder:
     """Turn -> sample, in constant memory.
 
     Args:
-        num_samples: Samples of an epoch.
-        seed: Of the order.
-        shuffle: Every epoch in a keyed order of its own, else as the data set has it.
-        epochs: How many; `None` for no end.
-        skip: Half-open ranges of places that are left out; they may overlap.
+        num_samples: Samples in an epoch.
+        seed: Seed of the order.
+        shuffle: Whether every epoch has its own keyed order; otherwise all have the order of the data set.
+        epochs: Number of epochs; `None` for an endless stream.
+        skip: Half-open ranges of places to leave out; they may overlap.
 
     Raises:
-        ConfigError: A range that is none, or epochs below 1.
+        ConfigError: A range is invalid, or `epochs` is below 1.
     """
 
     def __init__(
         self, num_samples: int, *, seed: int, shuffle: bool, epochs: int | None, skip: Iterable[tuple[int, int]]
     ) -> None:
         if epochs is not None and epochs < 1:
-            raise ConfigError(f"epochs: {epochs}, expected 1 or more, or None for no end")
+            raise ConfigError(f"epochs: expected 1 or more, or None for an endless stream, got {epochs}")
         self.num_samples, self.seed, self.shuffle = num_samples, seed, shuffle
         self.num_places = None if epochs is None else num_samples * epochs
         ranges = merged(skip)
@@ -48,10 +48,10 @@ class StreamOrder:
         lengths = np.array([end - start for start, end in ranges], np.int64)
         self._starts, self._skipped = starts, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         self._lengths = lengths
-        # The turn at which each range is jumped over.
+        # The turn at which each range is skipped.
         self._turns = starts - self._skipped[:-1]
         self.num_turns = None if self.num_places is None else self.num_places - int(self._skipped[-1])
-        # Two at most: a batch rarely has samples of more epochs.
+        # At most two orders: a batch rarely spans more epochs.
         self._orders: dict[int, _core.KeyedOrder] = {}
 
     def places(self, turns: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -62,7 +62,7 @@ class StreamOrder:
         return places
 
     def turn(self, place: int) -> int:
-        """Turns before a place."""
+        """The number of turns before a place."""
         before = int(np.searchsorted(self._starts, place, side="right"))
         skipped = int(self._skipped[before])
         if before:
@@ -89,7 +89,7 @@ class StreamOrder:
         order = self._orders.get(epoch)
         if order is None:
             order = _core.KeyedOrder(self.num_samples, self.seed, 0, epoch)
-            # Replaced as a whole: threads look into it.
+            # Replaced as a whole, since other threads read it.
             self._orders = {epoch: order} | dict(list(self._orders.items())[:1])
         return order
 
@@ -98,19 +98,19 @@ class StreamOrder:
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges in order, those that touch made one.
+    """Sorted ranges, with touching ones merged.
 
     Raises:
-        ConfigError: Not a pair (start, end) with 0 <= start <= end.
+        ConfigError: A range is not a pair (start, end) with 0 <= start <= end.
     """
     checked = []
     for pair in ranges:
         try:
             start, end = (operator.index(value) for value in pair)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"skip: {pair!r}, expected (start, end)") from error
+            raise ConfigError(f"skip: expected (start, end), got {pair!r}") from error
         if not 0 <= start <= end <= 1 << 62:
-            raise ConfigError(f"skip: {pair!r}, expected 0 <= start <= end <= 2^62")
+            raise ConfigError(f"skip: expected 0 <= start <= end <= 2^62, got {pair!r}")
         if start < end:
             checked.append((start, end))
     result: list[tuple[int, int]] = []

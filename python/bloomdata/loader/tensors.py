@@ -1,4 +1,4 @@
-"""Arrays of a batch as tensors of torch. Torch is imported when the first batch needs it."""
+"""Arrays of a batch as torch tensors. Torch is imported when the first batch needs it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def to_tensors(batch: Batch, *, pin_memory: bool) -> dict[str, Any]:
-    """Tensors that share the arrays' memory; copies in pinned memory when asked."""
+    """Tensors that share the memory of the arrays, or copies in pinned memory."""
     import torch
 
     tensors = {name: torch.from_numpy(values) for name, values in batch.items()}
@@ -17,12 +17,12 @@ def to_tensors(batch: Batch, *, pin_memory: bool) -> dict[str, Any]:
 
 
 def to_device(tensors: dict[str, Any], device: Any) -> dict[str, Any]:
-    """Tensors on a device; copies from pinned memory overlap with its work."""
+    """Tensors on a device; copies from pinned memory overlap with computation."""
     return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
 
 def pins(device: Any) -> bool:
-    """Whether batches for the device go through pinned memory: a CUDA device that is there."""
+    """Whether batches for the device use pinned memory: true for an available CUDA device."""
     import torch
 
     return bool(torch.device(device).type == "cuda" and torch.cuda.is_available())
