@@ -173,7 +173,7 @@ def test_megatrons_order_is_taken_as_arrays(sources):
     assert [source.samples for source in blend.plan().sources] == [1, 2, 0]
     copied = pickle.loads(pickle.dumps(blend))
     assert copied.locate([0]).tolist() == [[1, 0, 24]]
-    with pytest.raises(ConfigError, match="sample 10 of source 0, which has 10"):
+    with pytest.raises(ConfigError, match="expected below 10 for source 0, got 10"):
         bloomdata.BlendedDataset([(sources[0], 1)], order="megatron", indices=([0], [10]))
     with pytest.raises(IndexError):
         bloomdata.BlendedDataset([(sources[0], 1)], order="megatron", indices=([1], [0]))
@@ -206,7 +206,7 @@ def test_paths_are_opened_and_named_in_the_plan(raw):
     assert "one" in text
     assert "50.0000%" in text
     bloomdata.pack("raw", "documents", tokenizer="bytes", format="megatron")
-    with pytest.raises(ConfigError, match="documents, no samples"):
+    with pytest.raises(ConfigError, match="expected samples, got documents"):
         bloomdata.BlendedDataset("documents")
 
 
@@ -224,7 +224,7 @@ def test_options_that_cannot_work_are_refused(sources, weights, options):
 
 
 def test_rows_of_different_lengths_are_refused(sources, tmp_path):
-    with pytest.raises(ConfigError, match="different lengths"):
+    with pytest.raises(ConfigError, match="rows of one length"):
         bloomdata.BlendedDataset([(sources[0], 1), (numbered(tmp_path / "x.hdf5", 5, length=8), 1)])
 
 

@@ -61,7 +61,7 @@ def test_rows_equal_the_oracle_and_give_their_ids_back(ids, seed, index, length,
     expected = oracle.ul2r(ids, seed, index, mode_ids=MODE_IDS, sentinels=sentinels, eos_id=EOS, length=size)
     options = {"mode_ids": MODE_IDS, "eos_id": EOS, "sequence_length": length, "sentinels": sentinels}
     if expected is None:
-        with pytest.raises(ConfigError, match="no place"):
+        with pytest.raises(ConfigError, match="expected space"):
             bloomdata.ul2r(ids, seed, index, **options)
         return
     row = bloomdata.ul2r(np.array(ids, np.uint32), seed, index, **options)

@@ -88,7 +88,7 @@ def test_paths_of_every_kind_are_opened(tmp_path, monkeypatch):
     for path in (prefix, f"{prefix}.idx", f"{prefix}.bin", bloomdata.open("packed"), [prefix]):
         assert read_all(GPTDataset(path, **options)) == expected
     bloomdata.pack("a.jsonl", "rows", tokenizer="bytes", sequence_length=4)
-    with pytest.raises(ConfigError, match="holds rows"):
+    with pytest.raises(ConfigError, match="found rows"):
         GPTDataset("rows", **options)
     with pytest.raises(FileNotFoundError):
         GPTDataset("nothing", **options)

@@ -1,10 +1,10 @@
-"""Packed files as data sets: documents, rows, samples, and blends of them. Loaders are in `loader`.
+"""Packed files as data sets: documents, rows, samples, and blends of these. Loaders are in `loader`.
 
-- `opening`: `open`, which looks at what is there.
-- Documents: `indexed_dataset`, `indexed_writer` (Megatron pairs), `token_rows` (documents joined when they are read).
+- `opening`: `open`, which detects the format.
+- Documents: `indexed_dataset`, `indexed_writer` (Megatron pairs), `token_rows` (documents joined into rows on reading).
 - Rows: `packed` (with `packed_files`, `hdf5`), `label_rules` (which targets count), `unshifted` (labels for models of
   transformers), `denoise` (denoising tasks).
 - Megatron's samples: `gpt_dataset`, `megatron_blend`, `megatron_cache`.
-- Blends: `blend` (with `blend_plan`, `blend_weights`), `permutation` (orders without memory).
-- `samples`: what all of them offer.
+- Blends: `blend` (with `blend_plan`, `blend_weights`), `permutation` (orders in constant memory).
+- `samples`: the interface that all of them share.
 """

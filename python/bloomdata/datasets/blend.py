@@ -1,4 +1,4 @@
-"""Several data sets as one: exact shares, no index, an order that is a function of (sources, weights, seed)."""
+"""Several data sets as one: exact shares, no index, and an order that is a function of (sources, weights, seed)."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
     from bloomdata.datasets.samples import Batch, SampleDataset
 
 Source: TypeAlias = "SampleDataset | str | os.PathLike[str]"
-# Version of the order; part of every fingerprint.
+# Version of the order, which is part of every fingerprint.
 _ORDER = "keyed-1"
 
 
 class BlendedDataset:
-    """A mixture of data sets. Its samples come in a random order already: a loader does not shuffle them again.
+    """A mixture of data sets. Its samples are already in a random order, so a loader does not shuffle them again.
 
-    After every block of 65,536 samples (more, if a weight is too small for one sample of them) each source has its
-    share of all samples so far, less than one sample off. Inside a block a keyed permutation says which sample is
-    whose, so a source much smaller than its share of a block is gone through in an order that mixes its epochs there.
+    After every block of 65,536 samples (more, if a weight is too small for one sample per block), the share of each
+    source in all samples so far is exact to less than one sample. Inside a block, a keyed permutation assigns samples
+    to sources. If a source is much smaller than its share of a block, its epochs are mixed within the block.
 
     Args:
-        sources: `{dataset: weight}`, a list of (dataset, weight), or one line, `path:0.2,path:0.3` or
+        sources: `{dataset: weight}`, a list of (dataset, weight), or one string such as `path:0.2,path:0.3` or
             `0.2 path 0.3 path`. Data sets, blends, or paths that `bloomdata.open` opens as rows.
-        by: What weights mean: parts of all `samples`; parts of all `tokens`, padding not counted; or how many `epochs`
-            of each source there are, which also gives the number of samples.
-        num_samples: How many samples. Default: as many as `on_exhausted` lets; with `repeat` and `error` as many as
-            all sources have.
-        on_exhausted: When a source has too few samples for its share: `stop_first` ends the blend before any sample
-            comes twice, `stop_all` ends it when every sample of every source came once, `repeat` goes through sources
-            again in another order, `error` refuses. Decided now, not in the middle of a run.
-        seed: 0 to 2^64 - 1.
-        shuffle: Rows of a source come in a random order, another one in every epoch; else in the source's order,
-            up to the mixing inside blocks.
+        by: Unit of the weights: shares of all `samples`; shares of all `tokens`, without padding; or the number of
+            `epochs` of each source, which also determines the number of samples.
+        num_samples: Number of samples. By default the maximum that `on_exhausted` allows; with `repeat` and `error`
+            the number of samples in all sources.
+        on_exhausted: What to do when a source has too few samples for its share: `stop_first` ends the blend before
+            any sample repeats, `stop_all` ends it once every sample has occurred, `repeat` starts the source again in
+            another order, `error` raises. Decided when the blend is made, not during a run.
+        seed: Seed of the order, 0 to 2^64 - 1.
+        shuffle: Whether to shuffle the rows of each source anew in every epoch; otherwise they keep their order,
+            except for the mixing inside blocks.
         order: `keyed`, or `megatron` with `indices`.
-        indices: For `megatron`: its dataset index and dataset sample index, one number each for every sample.
+        indices: Dataset index and dataset sample index of Megatron, one number each per sample.
 
     Raises:
-        ConfigError: Options that contradict each other, weights that are no numbers, sources that have different rows,
-            or, with `error`, a source that is too short.
+        ConfigError: Options contradict each other, a weight is not a number, sources have rows of different lengths,
+            or, with `error`, a source is too short.
 
     Example:
         >>> _ = bloomdata.pack("raw/*.jsonl", "packed-for-blend", tokenizer="bytes", sequence_length=8)
@@ -83,10 +83,10 @@ class BlendedDataset:
         lengths = [len(source) for source in self.sources]
         row_lengths = {length for source in self.sources if (length := getattr(source, "sequence_length", None))}
         if len(row_lengths) > 1:
-            raise ConfigError(f"sources: rows of different lengths {sorted(row_lengths)}")
+            raise ConfigError(f"sources: expected rows of one length, got {sorted(row_lengths)}")
         self._indices: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
         if (order == "megatron") != (indices is not None) or order not in {"keyed", "megatron"}:
-            raise ConfigError(f"order: {order!r}, expected 'keyed', or 'megatron' with its indices")
+            raise ConfigError(f"order: expected 'keyed', or 'megatron' with its indices, got {order!r}")
         if indices is not None:
             self._indices = _checked_order(indices, lengths)
             self._num_samples = len(self._indices[0])
@@ -106,13 +106,13 @@ class BlendedDataset:
 
     @property
     def sequence_length(self) -> int | None:
-        """Tokens of a row, where the sources say it."""
+        """Tokens in a row, if the sources have it."""
         lengths = [length for source in self.sources if (length := getattr(source, "sequence_length", None))]
         return int(lengths[0]) if lengths else None
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of all samples, padding not counted where sources know it."""
+        """Tokens of all samples, without padding where sources know it."""
         return self.plan().num_tokens
 
     @property
@@ -124,7 +124,7 @@ class BlendedDataset:
         return digest([*facts, [[source.fingerprint, len(source)] for source in self.sources]])
 
     def plan(self) -> BlendPlan:
-        """What the blend takes from each source: samples, tokens, epochs."""
+        """Samples, tokens and epochs that the blend takes from each source."""
         total = max(1, self._num_samples)
         rows = []
         for name, source, count in zip(self.names, self.sources, self._counts, strict=True):
@@ -143,10 +143,10 @@ class BlendedDataset:
         return BlendPlan(sources=tuple(rows), num_samples=self._num_samples, num_tokens=sum(row.tokens for row in rows))
 
     def locate(self, indices: ArrayLike) -> NDArray[np.int64]:
-        """Where samples are found: (n, 3) int64 of source, epoch, and sample of the source.
+        """The origin of samples: (n, 3) int64 of source, epoch, and sample of the source.
 
         Raises:
-            IndexError: No such sample.
+            IndexError: A sample does not exist.
         """
         positions = checked_indices(indices, len(self))
         if self._indices is None:
@@ -156,17 +156,17 @@ class BlendedDataset:
         return np.stack([source, sample // lengths, sample % lengths], axis=1)
 
     def read_batch(self, indices: ArrayLike) -> Batch:
-        """Samples as the sources give them, and `source`, (rows,) int32: the number of each row's source."""
+        """Samples of the sources, and `source`, (rows,) int32: the index of each row's source."""
         places = self.locate(indices)
         parts = []
         for number in np.unique(places[:, 0]).tolist():
             rows = np.flatnonzero(places[:, 0] == number)
             part = self.sources[number].read_batch(np.ascontiguousarray(places[rows, 2]))
-            part.pop("source", None)  # of a blend inside
+            part.pop("source", None)  # of a nested blend
             parts.append((rows, part))
         if not parts:
             parts = [(np.empty(0, np.int64), self.sources[0].read_batch(np.empty(0, np.int64)))]
-        # One part is all of the batch, in its order.
+        # A single part is the whole batch, in order.
         batch = join_batches(parts, len(places)) if len(parts) > 1 else parts[0][1]
         batch["source"] = places[:, 0].astype(np.int32)
         return batch
@@ -200,10 +200,10 @@ def _pairs(sources: Mapping[Any, float] | Sequence[tuple[Source, float]] | str) 
         return [(path, weight) for path, weight in parse_blend(sources)]
     pairs = list(sources.items()) if isinstance(sources, Mapping) else list(sources)
     if not pairs or any(len(pair) != 2 for pair in pairs):
-        raise ConfigError("sources: expected {dataset: weight}, or a list of (dataset, weight)")
+        raise ConfigError("sources: expected {dataset: weight} or a list of (dataset, weight), got something else")
     for _, weight in pairs:
         if isinstance(weight, bool) or not isinstance(weight, (int, float, np.integer, np.floating)):
-            raise ConfigError(f"weights: {weight!r} is no number")
+            raise ConfigError(f"weights: expected a number, got {weight!r}")
     return pairs
 
 
@@ -215,13 +215,13 @@ def _opened(source: Source) -> SampleDataset:
     else:
         opened = source
     if not callable(getattr(opened, "read_batch", None)):
-        raise ConfigError(f"sources: {opened!r} has documents, no samples: see TokenRows")
+        raise ConfigError(f"sources: expected samples, got documents of {opened!r}; see TokenRows")
     samples: SampleDataset = opened
     return samples
 
 
 def _tokens(source: SampleDataset) -> float:
-    """Tokens of a source, as it says itself, or by the length of its rows; else its samples are counted."""
+    """The number of tokens of a source if known, else rows times their length, else the number of samples."""
     known = getattr(source, "num_tokens", None)
     return float(len(source) * (getattr(source, "sequence_length", None) or 1) if known is None else known)
 
@@ -232,15 +232,15 @@ def _checked_order(
     try:
         source, sample = indices
     except (TypeError, ValueError) as error:
-        raise ConfigError("indices: expected (dataset_index, dataset_sample_index)") from error
+        raise ConfigError("indices: expected (dataset_index, dataset_sample_index), got something else") from error
     sources = checked_indices(source, len(lengths), "source")
     samples = checked_indices(sample, 1 << 62)
     if sources.shape != samples.shape:
-        raise ConfigError(f"indices: {len(sources)} sources and {len(samples)} samples")
+        raise ConfigError(f"indices: expected equal lengths, got {len(sources)} sources and {len(samples)} samples")
     beyond = np.flatnonzero(samples >= np.array(lengths, np.int64)[sources]) if len(sources) else sources
     if len(beyond):
         at = int(beyond[0])
         raise ConfigError(
-            f"indices: sample {int(samples[at])} of source {int(sources[at])}, which has {lengths[int(sources[at])]}"
+            f"indices: expected below {lengths[int(sources[at])]} for source {int(sources[at])}, got {int(samples[at])}"
         )
     return sources, samples

@@ -1,4 +1,4 @@
-"""How many samples a blend has and how often it goes through each source, decided before the first sample is read."""
+"""The number of samples of a blend and the epochs of each source, planned before the first sample is read."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ OnExhausted = Literal["stop_first", "stop_all", "repeat", "error"]
 
 @dataclass(frozen=True, kw_only=True)
 class SourcePlan:
-    """What a blend takes from one source.
+    """The part of one source in a blend.
 
     Attributes:
-        name: The source.
-        available: Its samples.
-        share: Part of the blend's samples, 0 to 1.
+        name: Name of the source.
+        available: Samples of the source.
+        share: Share of the blend's samples, 0 to 1.
         samples: Samples that the blend takes.
-        tokens: Tokens in them, padding not counted where the source knows it.
-        epochs: Times that the source is gone through.
+        tokens: Tokens in these samples, without padding where the source knows it.
+        epochs: Passes over the source.
     """
 
     name: str
@@ -39,7 +39,7 @@ class SourcePlan:
 
 @dataclass(frozen=True, kw_only=True)
 class BlendPlan:
-    """The plan of a blend; `print` shows it as a table."""
+    """The plan of a blend. `print(plan)` shows it as a table."""
 
     sources: tuple[SourcePlan, ...]
     num_samples: int
@@ -65,35 +65,35 @@ def plan_samples(
     num_samples: int | None,
     on_exhausted: OnExhausted,
 ) -> tuple[list[int], int]:
-    """Whole weights in samples, and the length of the blend.
+    """Integer weights by samples, and the length of the blend.
 
     Args:
-        weights: As the user gave them.
-        lengths: Samples of the sources.
-        tokens: Tokens of an average sample of each source.
-        by: What the weights mean.
-        num_samples: Length that the user asks for.
-        on_exhausted: What to do with sources that are too short.
+        weights: Weights given by the user.
+        lengths: Samples of each source.
+        tokens: Mean tokens per sample of each source.
+        by: Unit of the weights.
+        num_samples: Length given by the user.
+        on_exhausted: What to do when a source is too short.
 
     Raises:
-        ConfigError: Options that contradict each other; a source too short, with `error`.
+        ConfigError: Options contradict each other, or, with `error`, a source is too short.
     """
     if by not in {"samples", "tokens", "epochs"}:
-        raise ConfigError(f"by: {by!r}, expected 'samples', 'tokens' or 'epochs'")
+        raise ConfigError(f"by: expected 'samples', 'tokens' or 'epochs', got {by!r}")
     if on_exhausted not in {"stop_first", "stop_all", "repeat", "error"}:
-        raise ConfigError(f"on_exhausted: {on_exhausted!r}, expected 'stop_first', 'stop_all', 'repeat' or 'error'")
+        raise ConfigError(f"on_exhausted: expected 'stop_first', 'stop_all', 'repeat' or 'error', got {on_exhausted!r}")
     if num_samples is not None and num_samples < 0:
-        raise ConfigError(f"num_samples: {num_samples}, expected 0 or more")
+        raise ConfigError(f"num_samples: expected 0 or more, got {num_samples}")
     for at, (weight, length) in enumerate(zip(weights, lengths, strict=True)):
         if weight > 0 and length == 0:
-            raise ConfigError(f"weights: source {at} has a weight but no samples")
+            raise ConfigError(f"weights: expected weight 0 for source {at} without samples, got {weight}")
     if by == "epochs":
         if num_samples is not None:
-            raise ConfigError("num_samples: follows from the epochs")
+            raise ConfigError(f"num_samples: expected None with by='epochs', got {num_samples}")
         whole_weights(weights)
         counts = [round(weight * length) for weight, length in zip(weights, lengths, strict=True)]
         if not sum(counts):
-            raise ConfigError("weights: epochs that give no sample")
+            raise ConfigError(f"weights: expected epochs that give at least one sample, got {list(weights)}")
         return counts, sum(counts)
     if by == "tokens":
         weights = [weight / size if size else 0.0 for weight, size in zip(weights, tokens, strict=True)]
@@ -110,7 +110,7 @@ def _length(whole: list[int], lengths: Sequence[int], wanted: int | None, on_exh
             _refuse_repeats(_counts(whole, lengths, num_samples), lengths, num_samples)
         return num_samples
     if on_exhausted == "stop_all":
-        # The first length at which every source was gone through; rounding may ask for a sample more of one.
+        # The first length at which every source is complete; rounding may require one more sample.
         num_samples = max(-(-length * total // weight) for weight, length in used)
         while any(
             count < length for count, length in zip(_counts(whole, lengths, num_samples), lengths, strict=True) if count
@@ -134,5 +134,5 @@ def _refuse_repeats(counts: list[int], lengths: Sequence[int], num_samples: int)
         if count > length
     ]
     if short:
-        reason = f"{num_samples:,} samples need more than there are: {'; '.join(short)}"
-        raise ConfigError(f"{reason}; on_exhausted='repeat' goes through them again")
+        reason = f"num_samples: {num_samples:,} need more samples than there are: {'; '.join(short)}"
+        raise ConfigError(f"{reason}; on_exhausted='repeat' repeats sources")

@@ -1,7 +1,7 @@
-"""Rows of tokens as tasks: a prefix and its continuation, or spans taken out and asked for (UL2R; OC-05).
+"""Rows of tokens as denoising tasks: a prefix and its continuation, or masked spans to predict (UL2R).
 
-Pure functions of the row, a seed and the row's number: what a training run sees does not depend on where it was
-stopped, nor on how many workers read. All numbers come from the raw output of Philox, which NumPy promises to keep.
+Pure functions of the row, a seed and the row's index: what a training run sees does not depend on where it was stopped
+or on the number of workers. All random numbers come from the raw output of Philox, which NumPy keeps stable.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ SENTINELS = range(-100, -20)
 
 @dataclass(frozen=True, kw_only=True)
 class Denoised:
-    """One row.
+    """One row of a denoising task.
 
     Attributes:
-        input_ids: (sequence_length,), of the dtype of the ids.
-        prefix_mask: (sequence_length,) uint8: 1 on what is given, 0 on what is asked for and on padding.
-        labels: (sequence_length,) int64, not shifted: the ids that are asked for, -100 elsewhere.
-        mode: Which task.
-        num_tokens: How many ids of the row are in it; the others, at its end, had no place.
+        input_ids: (sequence_length,), with the dtype of the ids.
+        prefix_mask: (sequence_length,) uint8: 1 on inputs, 0 on targets and padding.
+        labels: (sequence_length,) int64, not shifted: the ids of targets, -100 elsewhere.
+        mode: The task.
+        num_tokens: Number of ids of the original row that fit; the others, at its end, are left out.
     """
 
     input_ids: NDArray[Any]
@@ -52,25 +52,25 @@ class Denoised:
 
 
 def prefix_lm(ids: ArrayLike, seed: int, index: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    """Splits a row into a prefix, which is seen in both directions, and a continuation, which is trained on.
+    """Splits a row into a prefix with bidirectional attention and a continuation that is trained on.
 
     One prefix in five is short, 0 to 19 ids; the others have any length up to all but one id.
 
     Args:
-        ids: (num_tokens,) whole numbers.
-        seed: Of the run, 0 to 2^64 - 1.
-        index: Number of the row in the run, 0 to 2^64 - 1.
+        ids: Token ids, (num_tokens,) whole numbers.
+        seed: Seed of the run, 0 to 2^64 - 1.
+        index: Index of the row in the run, 0 to 2^64 - 1.
 
     Returns:
-        ids: As given.
+        ids: The ids, unchanged.
         prefix_mask: (num_tokens,) uint8, 1 on the prefix.
 
     Raises:
-        ConfigError: Ids in another shape, a number that is none.
+        ConfigError: The ids have another shape or dtype, or a number is out of range.
 
     Origin:
-        `UL2R_DENOISE_ENABLED=0` in `training/tasks/data_loaders/data_utils.py` of OpenChatKit, whose splits cannot be
-        had again.
+        `UL2R_DENOISE_ENABLED=0` in `training/tasks/data_loaders/data_utils.py` of OpenChatKit, whose splits are not
+        reproducible.
 
     Example:
         >>> ids, prefix_mask = bloomdata.prefix_lm([5, 6, 7, 8], seed=0, index=0)
@@ -95,7 +95,7 @@ def labels_of(ids: ArrayLike, prefix_mask: ArrayLike) -> NDArray[np.int64]:
 
 
 def mode_ids_of(tokenizer: Tokenizer) -> dict[Mode, list[int]]:
-    """What stands in front of rows of each mode: the ids of `[S2S]`, `[NLG]`, `[NLU]`."""
+    """The ids that start rows of each mode: those of `[S2S]`, `[NLG]`, `[NLU]`."""
     return {mode: tokenizer.encode(f"[{mode}]", add_special_tokens=False).tolist() for mode in MODES}
 
 
@@ -109,36 +109,36 @@ def ul2r(
     sentinels: Sequence[int] | None = None,
     sequence_length: int | None = None,
 ) -> Denoised:
-    """Makes one of three tasks of a row.
+    """Turns a row into one of three denoising tasks.
 
-    - `S2S` (half of the rows): a prefix and its continuation, as `prefix_lm` splits them.
-    - `NLG` (a quarter): a span of 1 to 31 ids is taken out; a sentinel stands for it, and comes again, with the span,
-      at the end.
-    - `NLU` (a quarter): the row is cut into chunks of 1 to 5 ids; 15 % of them, no two side by side, are taken out,
-      each with the next sentinel.
+    - `S2S` (half of the rows): a prefix and its continuation, split as by `prefix_lm`.
+    - `NLG` (a quarter): a span of 1 to 31 ids is replaced by a sentinel, and follows at the end after the same
+      sentinel.
+    - `NLU` (a quarter): the row is divided into chunks of 1 to 5 ids; 15 % of them, no two adjacent, are replaced in
+      the same way, each by its own sentinel.
 
-    The ids of the mode stand in front, `eos_id` fills up. What was taken out comes back whole: the ids that would not
-    fit then are left out at the end of the row, before it is cut.
+    The row starts with the ids of the mode and is padded with `eos_id`. Masked spans are never truncated: ids that
+    would not fit are dropped from the end of the row first.
 
     Args:
-        ids: (num_tokens,) whole numbers, at least one.
-        seed: Of the run, 0 to 2^64 - 1.
-        index: Number of the row in the run, 0 to 2^64 - 1.
-        mode_ids: What stands in front; see `mode_ids_of`.
-        eos_id: Fills up.
-        sentinels: As many ids as spans may be taken out; `eos_id - 100` to `eos_id - 21` if not given.
-        sequence_length: Ids in the row that comes back; as many as in `ids` if not given.
+        ids: Token ids, (num_tokens,) whole numbers, at least one.
+        seed: Seed of the run, 0 to 2^64 - 1.
+        index: Index of the row in the run, 0 to 2^64 - 1.
+        mode_ids: Ids that start rows of each mode; see `mode_ids_of`.
+        eos_id: Id that pads rows.
+        sentinels: Sentinel ids, one for each span that may be masked; `eos_id - 100` to `eos_id - 21` by default.
+        sequence_length: Ids in the resulting row; by default as many as in `ids`.
 
     Returns:
         The row.
 
     Raises:
-        ConfigError: Ids in another shape, no place for one of them, no sentinels.
+        ConfigError: The ids have another shape or dtype, the row has no space for an id, or there are no sentinels.
 
     Origin:
-        `UL2R_DENOISE_ENABLED=1` in `training/tasks/data_loaders/data_utils.py` of OpenChatKit, with its defects left
-        out: there, `NLU` rows grow with those before them, chunks side by side are taken out, ends are cut off, padding
-        is trained on, and nothing can be had again.
+        `UL2R_DENOISE_ENABLED=1` in `training/tasks/data_loaders/data_utils.py` of OpenChatKit, without its defects:
+        there, `NLU` rows grow with those before them, adjacent chunks are masked, ends are truncated, padding is
+        trained on, and nothing is reproducible.
 
     Example:
         >>> mode_ids = {"S2S": [1], "NLG": [2], "NLU": [3]}
@@ -148,13 +148,13 @@ def ul2r(
     """
     row = _row(ids)
     if not row.size:
-        raise ConfigError("ids: none")
+        raise ConfigError("ids: expected at least one id, got none")
     marks = [eos_id + offset for offset in SENTINELS] if sentinels is None else list(sentinels)
     if not marks or min(marks) < 0:
-        raise ConfigError(f"sentinels: found {marks[:1]}, expected ids from 0 on; eos_id {eos_id} may be too small")
+        raise ConfigError(f"sentinels: expected ids >= 0, got {marks[:1]}; eos_id {eos_id} may be too small")
     new = [eos_id, *marks, *(token for front in mode_ids.values() for token in front)]
     if min(new) < 0 or max(new) > np.iinfo(row.dtype).max:
-        raise ConfigError(f"ids: {row.dtype} cannot hold the ids {min(new)} to {max(new)} that are put in")
+        raise ConfigError(f"ids: expected a dtype for the new ids {min(new)} to {max(new)}, got {row.dtype}")
     length = row.size if sequence_length is None else sequence_length
     raw = _raw(seed, index, 1 + 2 * row.size)
     chance, rest = _unit(raw[0]), raw[1:]
@@ -167,7 +167,7 @@ def ul2r(
     else:
         num_tokens, chunk_ends, num_spans = _chunks(row.size, room, len(marks), rest)
     if num_tokens < 1:
-        raise ConfigError(f"sequence_length: {length} has no place for [{mode}] and an id")
+        raise ConfigError(f"sequence_length: expected space for [{mode}] and an id, got {length}")
     keys, row = rest[row.size :], row[:num_tokens]
     if mode == "S2S":
         split = _split(num_tokens, rest)
@@ -185,19 +185,19 @@ def ul2r(
 def _row(ids: ArrayLike) -> NDArray[Any]:
     row = np.asarray(ids)
     if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
-        raise ConfigError(f"ids: found {row.dtype} of shape {row.shape}, expected one row of whole numbers")
+        raise ConfigError(f"ids: expected one row of whole numbers, got {row.dtype} of shape {row.shape}")
     return row if row.size else row.astype(np.int64)
 
 
 def _raw(seed: int, index: int, count: int) -> NDArray[np.uint64]:
     for name, value in (("seed", seed), ("index", index)):
         if not 0 <= value < 1 << 64:
-            raise ConfigError(f"{name}: {value} is not a whole number from 0 to 2^64 - 1")
+            raise ConfigError(f"{name}: expected a whole number from 0 to 2^64 - 1, got {value}")
     return np.random.Philox(key=np.array([seed, index], np.uint64)).random_raw(count)
 
 
 def _unit(raw: np.uint64) -> float:
-    """A number from 0 to 1, without 1, from the upper 53 bits."""
+    """A number in [0, 1), from the upper 53 bits."""
     return (int(raw) >> 11) / (1 << 53)
 
 
@@ -207,13 +207,13 @@ def _below(bound: int, raw: np.uint64) -> int:
 
 
 def _split(num_tokens: int, raw: NDArray[np.uint64]) -> int:
-    """Length of a prefix; at least one id is left."""
+    """The length of a prefix, which leaves at least one id."""
     is_short = _unit(raw[0]) < SHORT_PREFIX_RATIO
     return _below(min(num_tokens, SHORT_PREFIX_TOKENS) if is_short else num_tokens, raw[1])
 
 
 def _chunks(num_tokens: int, room: int, num_marks: int, raw: NDArray[np.uint64]) -> tuple[int, NDArray[np.int64], int]:
-    """Most ids that fit with both sentinels of each span, the ends of their chunks, and how many are taken out."""
+    """The number of ids that fit with two sentinels per span, the ends of their chunks, and the number of spans."""
     sizes = np.array([1 + _below(NLU_CHUNK_TOKENS, each) for each in raw[:num_tokens]], np.int64)
     ends = np.cumsum(sizes)
     counts = np.arange(1, num_tokens + 1)
@@ -227,9 +227,9 @@ def _chunks(num_tokens: int, room: int, num_marks: int, raw: NDArray[np.uint64])
 
 
 def _apart(chunk_ends: NDArray[np.int64], num_spans: int, raw: NDArray[np.uint64]) -> list[tuple[int, int]]:
-    """Chooses chunks, no two side by side, all such choices being equally likely.
+    """Chooses chunks, no two adjacent, uniformly among all such choices.
 
-    k of n - k + 1, each then moved behind as many gaps as there are chosen ones before it.
+    Chooses k of n - k + 1, then shifts each by the number of chosen ones before it.
     """
     choices = len(chunk_ends) - num_spans + 1
     chosen = np.sort(np.argsort(raw[:choices], kind="stable")[:num_spans]) + np.arange(num_spans)
@@ -240,7 +240,7 @@ def _apart(chunk_ends: NDArray[np.int64], num_spans: int, raw: NDArray[np.uint64
 def _take_out(
     row: NDArray[Any], spans: list[tuple[int, int]], marks: Sequence[int]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """What is left, and what was taken, with a sentinel for each span in both."""
+    """The remaining ids and the masked ids, with a sentinel for each span in both."""
     given, asked, end = [], [], 0
     for (start, stop), mark in zip(spans, marks, strict=False):
         sentinel = np.array([mark], row.dtype)

@@ -1,4 +1,4 @@
-"""Samples of a fixed length from the documents of Megatron pairs: in Megatron's order, or as they lie in the files."""
+"""Samples of a fixed length from the documents of Megatron pairs, in Megatron's order or in file order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Batch: TypeAlias = "dict[str, NDArray[Any]]"
 
 _COLUMNS = ("input_ids", "labels", "loss_weights", "position_ids", "cu_seqlens")
-# Megatron's names, and the core's for the same.
+# Names of Megatron, and those of the core.
 _CORE_NAMES = {"tokens": "input_ids", "loss_weights": "loss_mask"}
 _KNOWN = {*_COLUMNS, *_CORE_NAMES, "loss_mask"}
 
@@ -32,66 +32,68 @@ _KNOWN = {*_COLUMNS, *_CORE_NAMES, "loss_mask"}
 class GPTDataset:
     """Samples of `sequence_length` tokens from the documents of one or more Megatron pairs.
 
-    `dataset[i]` is sample i as a dict of (sequence_length,) arrays, `dataset.read_batch(indices)` a dict of
-    (len(indices), sequence_length) arrays, filled by the core with the GIL released:
+    `dataset[i]` is sample i as a dict of (sequence_length,) arrays; `dataset.read_batch(indices)` is a dict of
+    (len(indices), sequence_length) arrays, filled by the core without the GIL:
 
     - `input_ids` (or `tokens`, Megatron's name): int64 or int32.
     - `labels`: the next token of each.
-    - `loss_weights` (or `loss_mask`): float32, 0 where the label does not count, else 1.
-    - `position_ids`: as `input_ids`.
-    - `cu_seqlens`: int32, of one dimension: where rows and documents start among all tokens of the batch, and how many
-      tokens these are.
+    - `loss_weights` (or `loss_mask`): float32, 0 where the label is ignored, else 1.
+    - `position_ids`: same dtype as `input_ids`.
+    - `cu_seqlens`: int32, one dimension: offsets of rows and documents in the flattened batch, and its number of
+      tokens.
 
-    With `order="megatron"`, sample i is sample i of Megatron-core's `GPTDataset`, token for token. Documents of
-    `num_samples` samples, several epochs if needed, are shuffled; samples are cut from them; samples are shuffled. The
-    three indices are built when the data set is made (4 bytes a document and epoch, 12 a sample), or loaded.
+    With `order="megatron"`, sample i is sample i of Megatron-core's `GPTDataset`, token for token: documents for
+    `num_samples` samples, over several epochs if needed, are shuffled and cut into samples, which are shuffled again.
+    The three indices are built on construction (4 bytes per document and epoch, 12 per sample), or loaded.
 
-    With `order="sequential"`, sample i has the tokens from i x sequence_length on of the split's documents one after
-    the other. Nothing is built; a shuffle by key comes from whoever reads.
+    With `order="sequential"`, sample i starts at token i x sequence_length of the concatenated documents of the split.
+    No index is built; loaders shuffle by a keyed order.
 
-    Several pairs are one row of documents, as if they were merged. Can be pickled, forked and used in threads; a
-    spawned worker builds its indices anew unless there is a cache.
+    Several pairs are treated as if they were merged. Can be pickled, forked and used in threads; a spawned worker
+    rebuilds the indices unless there is a cache.
 
     Args:
         path: Prefix of a pair, a folder written by `pack` or `merge`, an `IndexedDataset`, a `ShardedIndexedDataset`,
             or a list of prefixes.
-        sequence_length: Tokens of a sample, 1 to 2^31 - 2.
-        num_samples: Samples that are wanted; the data set has as many or more. `None`: one epoch.
-        seed: Of the shuffles, 0 to 2^32 - 1; Megatron's default is 1234. No influence on `sequential`.
+        sequence_length: Tokens in a sample, 1 to 2^31 - 2.
+        num_samples: Minimum number of samples; `None` for one epoch.
+        seed: Seed of the shuffles, 0 to 2^32 - 1; Megatron's default is 1234. No effect on `sequential`.
         split: Shares of training, validation and test data, such as `969,30,1`; `None` for all documents.
-        split_name: Which of the three: `train`, `valid` or `test`.
-        split_rule: `core` as Megatron-core rounds, `legacy` as older ones do (`/` between numbers, too).
-        order: `megatron` or `sequential`.
-        columns: Names of what batches have, from the list above.
-        dtype: Of ids, labels and positions: `int64` or `int32`.
-        eod_token_id: The token that ends documents. Without one, a document starts where a sequence of the files does.
-        pad_token_id: What fills a last sample that is not full. Labels that are it have weight 0; it becomes 0.
-        eod_mask_loss: Whether the label behind `eod_token_id` has weight 0.
-        reset_position_ids: Whether positions start anew in each document.
-        reset_attention_mask: Whether `cu_seqlens` has the starts of documents; else those of rows only.
-        ignore_index: Label where the weight is 0, such as -100; Megatron leaves the token there.
-        add_extra_token: Whether samples overlap by one token, so that every label is there; Megatron's
-            `add_extra_token_to_sequence`. Without it, the last label of a sample is padding.
-        drop_last_partial_validation_sequence: For `valid` only: whether tokens behind the last full sample are dropped,
-            else padded.
-        separate_threshold: The last epoch is shuffled by itself when less than this share of it is needed: 0.80 in
-            Megatron-core, 0.95 in bigscience Megatron-DeepSpeed.
+        split_name: Part of the split: `train`, `valid` or `test`.
+        split_rule: Rounding of the split: `core` as in Megatron-core, `legacy` as in older versions, which also allow
+            `/` between numbers.
+        order: Order of samples: `megatron` or `sequential`.
+        columns: Names of the arrays of batches, from the list above.
+        dtype: Type of ids, labels and positions: `int64` or `int32`.
+        eod_token_id: The end-of-document token. Without it, a document starts at every sequence of the files.
+        pad_token_id: Token that fills an incomplete last sample. Labels of this token have weight 0, and the token is
+            replaced by 0.
+        eod_mask_loss: Whether the label after `eod_token_id` has weight 0.
+        reset_position_ids: Whether positions restart in each document.
+        reset_attention_mask: Whether `cu_seqlens` has the starts of documents, or only those of rows.
+        ignore_index: Label for weight 0, such as -100; by default the token stays, as in Megatron.
+        add_extra_token: Whether samples overlap by one token, so that every label exists; Megatron's
+            `add_extra_token_to_sequence`. If not, the last label of a sample is padding.
+        drop_last_partial_validation_sequence: Whether to drop, instead of pad, tokens after the last full sample; only
+            for `valid`.
+        separate_threshold: Share of the last epoch below which it is shuffled separately: 0.80 in Megatron-core, 0.95
+            in bigscience Megatron-DeepSpeed.
         mode: How files are read, as for `IndexedDataset`.
-        max_open_files: As for `ShardedIndexedDataset`.
-        cache_folder: Where the indices are kept as files, under names made of the lengths of all documents and all
-            options. The first process of a machine builds them, others wait and map them. `None`: in memory.
-        indices: Index files that are there, Megatron-core's or those of `save_indices`: their path up to
-            `-document_index.npy`.
-        num_threads: Threads that build indices; one per processor by default. No influence on the result.
+        max_open_files: Number of pairs that stay open, as for `ShardedIndexedDataset`.
+        cache_folder: Folder for index files, whose names depend on the lengths of all documents and on all options. The
+            first process on a machine builds them; others wait and map them. `None` keeps indices in memory.
+        indices: Existing index files of Megatron-core or `save_indices`: their path up to `-document_index.npy`.
+        num_threads: Threads that build indices; one per processor by default. No effect on the result.
 
     Raises:
-        ConfigError: Options that cannot work: a split without tokens, more samples than `sequential` has.
-        CorruptDataError: A damaged file.
-        MismatchError: `indices` of other options or other data; found when a sample is read, where they are damaged.
+        ConfigError: An option is invalid: a split without tokens, more samples than `sequential` has.
+        CorruptDataError: A file is damaged.
+        MismatchError: `indices` were built with other options or from other data; if they are damaged, this is found
+            when a sample is read.
 
     Origin:
-        `megatron/core/datasets/gpt_dataset.py` (0.16.1). Differences: no attention mask but `cu_seqlens`; lengths of
-        padded validation sets are never rounded up beyond the data, where Megatron-core aborts.
+        `megatron/core/datasets/gpt_dataset.py` (0.16.1). Differences: `cu_seqlens` instead of an attention mask; the
+        length of a padded validation set is never rounded up beyond the data, where Megatron-core aborts.
 
     Example:
         >>> _ = bloomdata.pack("raw/*.jsonl", "packed-documents", tokenizer="bytes", format="megatron")
@@ -129,17 +131,17 @@ class GPTDataset:
         num_threads: int | None = None,
     ) -> None:
         if split_name not in SPLITS:
-            raise ConfigError(f"split_name: {split_name!r}, expected one of {SPLITS}")
+            raise ConfigError(f"split_name: expected one of {SPLITS}, got {split_name!r}")
         if dtype not in {"int64", "int32"}:
-            raise ConfigError(f"dtype: {dtype!r}, expected 'int64' or 'int32'")
+            raise ConfigError(f"dtype: expected 'int64' or 'int32', got {dtype!r}")
         if unknown := set(columns) - _KNOWN:
-            raise ConfigError(f"columns: {sorted(unknown)} unknown, expected some of {sorted(_KNOWN)}")
+            raise ConfigError(f"columns: expected some of {sorted(_KNOWN)}, got {sorted(unknown)}")
         if not 0 <= seed < 2**32:
-            raise ConfigError(f"seed: {seed}, expected 0 to 4294967295")
+            raise ConfigError(f"seed: expected 0 to 4294967295, got {seed}")
         if num_samples is not None and not 0 <= num_samples < 2**63:
-            raise ConfigError(f"num_samples: {num_samples}, expected 0 or more")
+            raise ConfigError(f"num_samples: expected 0 or more, got {num_samples}")
         if not 1 <= sequence_length < 2**31 - 1:
-            raise ConfigError(f"sequence_length: {sequence_length}, expected 1 to 2147483646")
+            raise ConfigError(f"sequence_length: expected 1 to 2147483646, got {sequence_length}")
         self.path_prefixes, found_mode = _prefixes(path)
         mode = mode or found_mode
         self.sequence_length, self.num_samples, self.seed = sequence_length, num_samples, seed
@@ -181,7 +183,7 @@ class GPTDataset:
 
     @property
     def is_shuffled(self) -> bool:
-        """Whether samples come in a random order already, so that loaders do not shuffle them again."""
+        """Whether samples are already in a random order, so that loaders do not shuffle them again."""
         return bool(self._config["order"] == "megatron")
 
     def __len__(self) -> int:
@@ -207,12 +209,12 @@ class GPTDataset:
             A dict of (rows, sequence_length) arrays, and `cu_seqlens`.
 
         Raises:
-            IndexError: No such sample.
-            ConfigError: Indices that are not whole numbers in one dimension.
+            IndexError: A sample does not exist.
+            ConfigError: The indices are not whole numbers in one dimension.
         """
         array = np.asarray(indices)
         if array.ndim != 1 or not (array.dtype.kind in "iu" or array.size == 0):
-            raise ConfigError(f"indices: {array.dtype} of shape {array.shape}, expected whole numbers, one dimension")
+            raise ConfigError(f"indices: expected one dimension of whole numbers, got {array.dtype} {array.shape}")
         shape = (len(array), self.sequence_length)
         batch: Batch = {}
         outputs: Batch = {}
@@ -228,53 +230,53 @@ class GPTDataset:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all that determines samples: lengths of documents, both ends of every `.bin`, all options."""
+        """Hash of everything that determines the samples: document lengths, both ends of every `.bin`, all options."""
         if self.columns == _COLUMNS and self.dtype == np.int64:
             return self._core.fingerprint()
         return f"{self._core.fingerprint()}-{'-'.join(self.columns)}-{self.dtype}"
 
     @property
     def num_epochs(self) -> int:
-        """How often each document occurs; 1 in sequential order."""
+        """Number of times that each document occurs; 1 in sequential order."""
         return self._core.plan[0] if self._core.plan else 1
 
     @property
     def num_samples_before_last_epoch(self) -> int | None:
-        """Samples that are shuffled before those of the last epoch, if that is separate."""
+        """Number of samples before the last epoch, if it is shuffled separately; else None."""
         return self._core.plan[2] if self._core.plan else None
 
     @property
     def document_index(self) -> NDArray[np.int32]:
-        """(documents x epochs,) int32: the sequence at each place of the shuffled documents; a copy."""
+        """The shuffled sequences, (documents x epochs,) int32; a copy."""
         return self._index(0)
 
     @property
     def sample_index(self) -> NDArray[Any]:
-        """(samples + 1, 2) int32 or int64: place and offset of each sample's first token; a copy."""
+        """Position and offset of the first token of each sample, (samples + 1, 2) int32 or int64; a copy."""
         return self._index(1).reshape(-1, 2)
 
     @property
     def shuffle_index(self) -> NDArray[Any]:
-        """(samples,) uint32 or int64: the row of the sample index at each position; a copy."""
+        """Row of the sample index for each sample, (samples,) uint32 or int64; a copy."""
         return self._index(2)
 
     def _index(self, number: int) -> NDArray[Any]:
         if self._arrays is None:
             found = self._core.indices()
             if found is None:
-                raise ConfigError('order: only order="megatron" has indices')
+                raise ConfigError('order: expected "megatron" for indices, got "sequential"')
             self._arrays = [np.frombuffer(elements, name) for name, elements in found]
         return self._arrays[number]
 
     def identifiers(self, tokenizer: Any = None, dataset_path: str | None = None) -> dict[str, Any]:
-        """What identifies this data set for Megatron-core; see `megatron_cache.gpt_identifiers`.
+        """The identifiers of this data set in Megatron-core; see `megatron_cache.gpt_identifiers`.
 
         Args:
             tokenizer: Megatron's tokenizer, or its `unique_identifiers`.
-            dataset_path: The prefix as Megatron is given it; by default, ours.
+            dataset_path: The prefix given to Megatron; by default that of this data set.
         """
         if len(self.path_prefixes) != 1:
-            raise ConfigError("path: Megatron-core has one pair for each data set")
+            raise ConfigError(f"path: expected one pair, as in Megatron-core, got {len(self.path_prefixes)}")
         return gpt_identifiers(
             dataset_path if dataset_path is not None else self.path_prefixes[0],
             num_samples=self.num_samples,
@@ -286,7 +288,7 @@ class GPTDataset:
         )
 
     def save_indices(self, folder: PathLike, *, tokenizer: Any = None, dataset_path: str | None = None) -> Path:
-        """Saves the indices so that Megatron-core finds them in its `path_to_cache`.
+        """Saves the indices where Megatron-core finds them.
 
         Args:
             folder: Megatron's `path_to_cache`.
@@ -294,13 +296,13 @@ class GPTDataset:
             dataset_path: As for `identifiers`.
 
         Returns:
-            The path of the four files up to `-description.txt`: what `indices` takes.
+            The path of the four files up to `-description.txt`, to pass as `indices`.
 
         Raises:
-            ConfigError: Another order than Megatron's, or several pairs.
+            ConfigError: The order is not Megatron's, or there are several pairs.
         """
         if self._core.plan is None:
-            raise ConfigError('order: only order="megatron" has indices')
+            raise ConfigError('order: expected "megatron" for indices, got "sequential"')
         description = describe(self.identifiers(tokenizer, dataset_path))
         prefix = cache_prefix(folder, description, "GPTDataset", self.split_name)
         self._core.save_indices(prefix, description)
@@ -321,7 +323,7 @@ class GPTDataset:
 def _prefixes(
     path: PathLike | Sequence[PathLike] | IndexedDataset | ShardedIndexedDataset,
 ) -> tuple[list[str], Mode]:
-    """Prefixes of the pairs, and how to read them."""
+    """Prefixes of the pairs, and the mode of reading."""
     if isinstance(path, IndexedDataset):
         return [path.path_prefix], path.mode
     if isinstance(path, ShardedIndexedDataset):
@@ -333,7 +335,7 @@ def _prefixes(
 
         dataset = open_dataset(path)
         if not isinstance(dataset, IndexedDataset):
-            raise ConfigError(f"{os.fspath(path)}: holds rows, not documents; they are samples already")
+            raise ConfigError(f"{os.fspath(path)}: expected documents, found rows, which are samples already")
         return [dataset.path_prefix], "mmap"
     return [_plain(path)], "mmap"
 

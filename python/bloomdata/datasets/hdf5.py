@@ -1,6 +1,6 @@
-"""h5py, as the core needs it: what an HDF5 file of a given number of rows looks like, and compressed files.
+"""h5py for the core: the layout of an HDF5 file with a given number of rows, and compressed files.
 
-The core writes the rows itself, straight to where the datasets lie. h5py is only asked for the bytes around them.
+The core writes the rows directly at the offsets of the datasets. h5py only provides the bytes around them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Rows: TypeAlias = "Callable[[int, int], NDArray[np.int32]]"
 
-# Every dataset starts on a page, so that maps of it are aligned.
+# Datasets are aligned to pages, so that they can be mapped.
 PAGE_BYTES = 4096
 ITEM_BYTES = 4
 NAMES = ("input_ids", "token_type_ids", "category_ids")
@@ -31,8 +31,8 @@ class Hdf5Files:
 
     Args:
         sequence_length: Tokens in a row.
-        compression: `"gzip"`, or none for contiguous files.
-        with_categories: Whether there is a third dataset, `category_ids`.
+        compression: `"gzip"`, or None for contiguous files.
+        with_categories: Whether to add a third dataset, `category_ids`.
     """
 
     def __init__(self, sequence_length: int, compression: str | None, *, with_categories: bool = False) -> None:
@@ -41,7 +41,7 @@ class Hdf5Files:
         self._compression = compression
 
     def layout(self, num_rows: int) -> Layout | None:
-        """All but the rows of a contiguous file: (runs of bytes with offsets, offsets of datasets, file size)."""
+        """A contiguous file without its rows: (segments of bytes with offsets, offsets of datasets, file size)."""
         if self._compression is not None:
             return None
         import h5py
@@ -54,7 +54,7 @@ class Hdf5Files:
                 offsets = [self._create(file, name, num_rows) for name in self._names]
             file_bytes = path.stat().st_size
             data_bytes = num_rows * self._sequence_length * ITEM_BYTES
-            # The file is sparse: the rows were never written. Read only what is around them.
+            # The file is sparse, since the rows were not written. Read only the bytes around them.
             segments = []
             with path.open("rb") as raw:
                 at = 0
@@ -81,7 +81,7 @@ class Hdf5Files:
         return offset if offset is not None else PAGE_BYTES
 
     def compress(self, raw: str, offsets: list[int], num_rows: int) -> bytes:
-        """A compressed file of raw rows, with a dataset at each of the offsets."""
+        """A compressed file with the datasets at the given offsets of a file of raw rows."""
         import numpy as np
 
         length = self._sequence_length
@@ -98,13 +98,13 @@ class Hdf5Files:
 
 
 def compressed_file(columns: dict[str, Rows], num_rows: int, length: int) -> bytes:
-    """A file of chunked, gzip-compressed datasets, made a megabyte at a time (as generative_data_prep, GD-19).
+    """A file of chunked, gzip-compressed datasets, resized by a megabyte at a time as in generative_data_prep.
 
-    It is made in memory: on a disk that gets full, the HDF5 library may crash when it closes a file.
+    It is built in memory, since the HDF5 library may crash on closing a file when the disk is full.
 
     Args:
-        columns: A function for each dataset that gives the rows from `start` to `stop`, (stop - start, length) int32.
-        num_rows: Rows of each.
+        columns: Function for each dataset that returns the rows from `start` to `stop`, (stop - start, length) int32.
+        num_rows: Rows of each dataset.
         length: Tokens in a row.
     """
     import h5py

@@ -1,4 +1,4 @@
-"""Documents of Megatron pairs: one pair as views of its files, or any number of pairs as one data set."""
+"""Documents of Megatron pairs: a single pair as views of its files, or many pairs as one data set."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ Mode: TypeAlias = Literal["mmap", "pread"]
 MAGIC = b"MMIDIDX\x00\x00"
 _LEGACY_MAGIC = b"TNTIDX\x00\x00"
 _HEADER_BYTES, _LEGACY_HEADER_BYTES = 34, 56
-# Codes of Megatron's index; 6 and 7 mean different floats in different versions, and are no tokens.
+# Type codes of Megatron's index. 6 and 7 are floats, not tokens, and differ between versions.
 TOKEN_DTYPES = {1: "<u1", 2: "<i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}
-# More sequences than that take seconds to check; `verify` does.
+# Checking more sequences takes seconds, so that is left to `verify`.
 _CHECKED_SEQUENCES = 10_000_000
 _INT32_MAX = 2**31 - 1
 
 
 def map_file(path: PathLike) -> mmap.mmap | bytes:
-    """The file as read-only memory. It stays mapped as long as a view of it lives."""
+    """The file as read-only memory, mapped as long as any view of it exists."""
     with Path(path).open("rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
             return b""
@@ -43,17 +43,17 @@ def map_file(path: PathLike) -> mmap.mmap | bytes:
 
 
 class Documents(ABC):
-    """Documents by their numbers: one, a slice of them as a list, or all in order."""
+    """Documents by index, as a list for a slice, or by iteration."""
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def get(self, index: int, offset: int = 0, length: int | None = None) -> Tokens:
-        """Tokens `offset` to `offset + length` of a document, (length,); to its end without a length.
+        """Tokens `offset` to `offset + length` of a document, (length,); to its end by default.
 
         Raises:
-            IndexError: No such document, or a range that is not inside it.
+            IndexError: The document does not exist, or the range is not inside it.
         """
 
     @overload
@@ -72,26 +72,26 @@ class Documents(ABC):
 class IndexedDataset(Documents):
     """Documents of a Megatron pair.
 
-    `dataset[i]` are the tokens of document i, (num_tokens,), read-only; `dataset[a:b]` is a list of them. Reads the
-    layout of Megatron-core and the older TNTIDX. Can be pickled (it reopens its files), forked and used in threads.
+    `dataset[i]` is the read-only array of tokens of document i, (num_tokens,); `dataset[a:b]` is a list of these. Reads
+    the format of Megatron-core and the older TNTIDX. Can be pickled (it reopens its files), forked and used in threads.
 
     Args:
         path_prefix: Path of the pair without `.bin` and `.idx`.
-        mode: `mmap` gives views of the files. `pread` copies tokens by system calls and reads the index into memory,
-            20 bytes a document: for file systems where maps fail or are slow.
+        mode: How to read: `mmap` returns views of the files; `pread` copies tokens with system calls and reads the
+            index into memory, 20 bytes per document, for file systems where maps fail or are slow.
 
     Raises:
-        CorruptDataError: An index that breaks a rule of the format or does not fit its `.bin`.
+        CorruptDataError: The index violates the format or does not match its `.bin`.
 
     Origin:
-        `megatron/core/datasets/indexed_dataset.py`, `IndexedDataset`; there, `len` counts sequences, here documents.
-        The two differ where documents are empty or have several sequences. TNTIDX: `IndexedDataset` of bigscience
+        `IndexedDataset` of `megatron/core/datasets/indexed_dataset.py`; there `len` counts sequences, here documents,
+        which differs if documents are empty or have several sequences. TNTIDX: `IndexedDataset` of bigscience
         Megatron-DeepSpeed's `megatron/data/indexed_dataset.py`.
     """
 
     def __init__(self, path_prefix: PathLike, *, mode: Mode = "mmap") -> None:
         if mode not in {"mmap", "pread"}:
-            raise ConfigError(f"mode: {mode!r}, expected 'mmap' or 'pread'")
+            raise ConfigError(f"mode: expected 'mmap' or 'pread', got {mode!r}")
         self.path_prefix = os.fspath(path_prefix)
         self.mode: Mode = mode
         idx, bin_ = Path(f"{self.path_prefix}.idx"), Path(f"{self.path_prefix}.bin")
@@ -116,14 +116,14 @@ class IndexedDataset(Documents):
 
     def _read(self, idx: Path, index: mmap.mmap | bytes) -> None:
         if len(index) < _HEADER_BYTES or index[:9] != MAGIC:
-            raise CorruptDataError(f"{idx}: offset 0: not a Megatron index (magic MMIDIDX expected)")
+            raise CorruptDataError(f"{idx}: offset 0: expected a Megatron index (magic MMIDIDX)")
         version, code, sequences, documents = struct.unpack_from("<QBQQ", index, 9)
         if version != 1:
-            raise CorruptDataError(f"{idx}: offset 9: version {version}, expected 1")
+            raise CorruptDataError(f"{idx}: offset 9: version: expected 1, found {version}")
         if code not in TOKEN_DTYPES:
-            raise CorruptDataError(f"{idx}: offset 17: token type code {code}, expected one of {sorted(TOKEN_DTYPES)}")
+            raise CorruptDataError(f"{idx}: offset 17: token type: expected {sorted(TOKEN_DTYPES)}, found {code}")
         expected = _HEADER_BYTES + 12 * sequences + 8 * documents
-        # Multimodal indices hold one more byte a sequence.
+        # Multimodal indices have one more byte per sequence.
         if len(index) not in {expected, expected + sequences} or documents < 1:
             raise CorruptDataError(
                 f"{idx}: offset 18: {sequences} sequences and {documents} document index entries "
@@ -138,12 +138,12 @@ class IndexedDataset(Documents):
 
     def _read_legacy(self, idx: Path, index: mmap.mmap | bytes) -> None:
         if len(index) < _LEGACY_HEADER_BYTES:
-            raise CorruptDataError(f"{idx}: offset {len(index)}: the header has {_LEGACY_HEADER_BYTES} bytes")
+            raise CorruptDataError(f"{idx}: offset {len(index)}: expected a header of {_LEGACY_HEADER_BYTES} bytes")
         version, code, itemsize, items, sizes, documents = struct.unpack_from("<6Q", index, 8)
         if version != 1:
-            raise CorruptDataError(f"{idx}: offset 8: version {version}, expected 1")
+            raise CorruptDataError(f"{idx}: offset 8: version: expected 1, found {version}")
         if code not in TOKEN_DTYPES or np.dtype(TOKEN_DTYPES[code]).itemsize != itemsize:
-            raise CorruptDataError(f"{idx}: offset 16: token type code {code} of {itemsize} bytes is none of ours")
+            raise CorruptDataError(f"{idx}: offset 16: unknown token type {code} of {itemsize} bytes")
         expected = _LEGACY_HEADER_BYTES + 8 * (2 * (items + 1) + sizes + documents)
         if len(index) != expected or documents < 1:
             raise CorruptDataError(
@@ -154,35 +154,35 @@ class IndexedDataset(Documents):
         starts = np.frombuffer(index, "<i8", items + 1, starts_at)
         lengths = np.diff(starts)
         if starts[0] != 0 or (lengths < 0).any() or (lengths > _INT32_MAX).any():
-            raise CorruptDataError(f"{idx}: offset {starts_at}: starts of items are out of order")
+            raise CorruptDataError(f"{idx}: offset {starts_at}: expected ascending starts of items")
         self.dtype = np.dtype(TOKEN_DTYPES[code])
         self.sequence_lengths = lengths.astype("<i4")
         self.sequence_pointers = starts[:-1] * itemsize
         self.document_indices = np.frombuffer(index, "<i8", documents, starts_at + 8 * (items + 1 + sizes))
 
     def _check(self, idx: Path, bin_: Path) -> None:
-        """Lengths must tile `.bin`, documents must tile sequences. Large indices are checked at their ends only."""
+        """Checks that lengths tile `.bin` and documents tile sequences; for large indices only at their ends."""
         sequences = len(self.sequence_lengths)
         end = 0
         if sequences:
             end = int(self.sequence_pointers[-1]) + int(self.sequence_lengths[-1]) * self.dtype.itemsize
         if end != self._bin_bytes:
-            raise CorruptDataError(f"{bin_}: {self._bin_bytes} bytes, its index says {end}")
+            raise CorruptDataError(f"{bin_}: expected {end} bytes by its index, found {self._bin_bytes}")
         if self.document_indices[0] != 0 or self.document_indices[-1] != sequences:
-            raise CorruptDataError(f"{idx}: the document index must go from 0 to {sequences}")
+            raise CorruptDataError(f"{idx}: expected a document index from 0 to {sequences}")
         if sequences > _CHECKED_SEQUENCES:
             return
         sizes = self.sequence_lengths.astype(np.int64) * self.dtype.itemsize
         if (self.sequence_lengths < 0).any() or not np.array_equal(np.cumsum(sizes) - sizes, self.sequence_pointers):
-            raise CorruptDataError(f"{idx}: lengths and pointers do not tile the tokens")
+            raise CorruptDataError(f"{idx}: expected lengths and pointers that tile the tokens")
         if (np.diff(self.document_indices) < 0).any():
-            raise CorruptDataError(f"{idx}: the document index is out of order")
+            raise CorruptDataError(f"{idx}: expected an ascending document index")
 
     def __len__(self) -> int:
         return len(self.document_indices) - 1
 
     def get(self, index: int, offset: int = 0, length: int | None = None) -> Tokens:
-        """As `Documents.get`: a view of the file, or a copy with `pread`."""
+        """As for `Documents.get`: a view of the file, or a copy with `pread`."""
         num_documents = len(self)
         document = index + num_documents if index < 0 else index
         if not 0 <= document < num_documents:
@@ -204,7 +204,7 @@ class IndexedDataset(Documents):
             return np.frombuffer(self._bin, self.dtype, length, start)
         parts, wanted = [], length * self.dtype.itemsize
         while wanted:
-            # One call gives 2 GB at most.
+            # One call returns at most 2 GB.
             part = os.pread(self._descriptor, wanted, start)
             if not part:
                 raise CorruptDataError(f"{self.path_prefix}.bin: offset {start}: the file has become shorter")
@@ -226,19 +226,20 @@ def _reopen(path_prefix: str, mode: Mode) -> IndexedDataset:
 
 
 class ShardedIndexedDataset(Documents):
-    """Documents of many Megatron pairs, one pair after the other, as one data set.
+    """Documents of many Megatron pairs as one data set, one pair after the other.
 
-    Only headers are read when it is made. Pairs are opened when they are needed; those used longest ago are closed
-    again, so thousands of pairs take neither file descriptors nor maps.
+    Only headers are read on construction. Pairs are opened on demand and the least recently used ones are closed, so
+    thousands of pairs do not exhaust file descriptors or maps.
 
     Args:
         path_prefixes: Paths of the pairs without suffix, in order.
-        mode: As for `IndexedDataset`.
-        max_open_files: Pairs that stay open; 1,024 with `mmap`, which holds no descriptors, else 256.
+        mode: How to read, `mmap` or `pread`, as for `IndexedDataset`.
+        max_open_files: Number of pairs that stay open; by default 1,024 with `mmap`, which holds no descriptors, else
+            256.
 
     Raises:
-        ConfigError: No pairs.
-        CorruptDataError: A damaged header.
+        ConfigError: There are no pairs.
+        CorruptDataError: A header is damaged.
 
     Example:
         >>> _ = bloomdata.pack("raw/*.jsonl", "packed-pair", tokenizer="bytes", format="megatron")
@@ -252,9 +253,9 @@ class ShardedIndexedDataset(Documents):
         self, path_prefixes: Sequence[PathLike], *, mode: Mode = "mmap", max_open_files: int | None = None
     ) -> None:
         if isinstance(path_prefixes, (str, os.PathLike)) or not path_prefixes:
-            raise ConfigError("path_prefixes: expected a list of paths, one at least")
+            raise ConfigError(f"path_prefixes: expected a list of at least one path, got {path_prefixes!r}")
         if max_open_files is not None and max_open_files < 1:
-            raise ConfigError(f"max_open_files: {max_open_files}, expected 1 or more")
+            raise ConfigError(f"max_open_files: expected 1 or more, got {max_open_files}")
         self.path_prefixes = [os.fspath(prefix) for prefix in path_prefixes]
         self.mode: Mode = mode
         self.max_open_files = max_open_files or default_open_files(mode)
@@ -262,7 +263,7 @@ class ShardedIndexedDataset(Documents):
         self._open: dict[int, IndexedDataset] = {}
 
     def _pair(self, number: int) -> IndexedDataset:
-        # Threads may open a pair twice; each step by itself is atomic.
+        # Two threads may open the same pair, which is harmless, since each step is atomic.
         dataset = self._open.pop(number, None) or IndexedDataset(self.path_prefixes[number], mode=self.mode)
         self._open[number] = dataset
         for oldest in list(self._open)[: len(self._open) - self.max_open_files]:
@@ -273,7 +274,7 @@ class ShardedIndexedDataset(Documents):
         return int(self._ends[-1])
 
     def get(self, index: int, offset: int = 0, length: int | None = None) -> Tokens:
-        """As `Documents.get`, of the pair that holds the document."""
+        """As for `Documents.get`, from the pair that holds the document."""
         document = index + len(self) if index < 0 else index
         if not 0 <= document < len(self):
             raise IndexError(f"document {index} of {len(self)}")
@@ -292,12 +293,12 @@ def _reopen_all(path_prefixes: list[str], mode: Mode, max_open_files: int) -> Sh
 
 
 def default_open_files(mode: Mode) -> int:
-    """How many pairs stay open when nobody says: maps hold no file descriptors, of which a process has 1,024."""
+    """Default number of open pairs: more for maps, which hold none of the 1,024 file descriptors of a process."""
     return 1024 if mode == "mmap" else 256
 
 
 def _num_documents(idx: str) -> int:
-    """Documents that a header announces; the rest is checked when the pair is opened."""
+    """Number of documents in a header; the rest is checked when the pair is opened."""
     descriptor = os.open(idx, os.O_RDONLY | os.O_CLOEXEC)
     try:
         header, size = os.pread(descriptor, _LEGACY_HEADER_BYTES, 0), os.fstat(descriptor).st_size
@@ -305,7 +306,7 @@ def _num_documents(idx: str) -> int:
         os.close(descriptor)
     is_legacy = header[:8] == _LEGACY_MAGIC
     if len(header) < (_LEGACY_HEADER_BYTES if is_legacy else _HEADER_BYTES) or not (is_legacy or header[:9] == MAGIC):
-        raise CorruptDataError(f"{idx}: offset 0: not a Megatron index (magic MMIDIDX expected)")
+        raise CorruptDataError(f"{idx}: offset 0: expected a Megatron index (magic MMIDIDX)")
     count: int = struct.unpack_from("<Q", header, 48 if is_legacy else 26)[0]
     if not 1 <= count <= size // 8:
         raise CorruptDataError(f"{idx}: offset {48 if is_legacy else 26}: {count} entries in a file of {size} bytes")

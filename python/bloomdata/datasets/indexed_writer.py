@@ -1,4 +1,4 @@
-"""Megatron pairs from tokens that were made elsewhere; `pack` makes them of text."""
+"""Writes Megatron pairs from existing tokens; `pack` makes them from text."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ if TYPE_CHECKING:
 
 _CODES = {np.dtype(name).str: code for code, name in TOKEN_DTYPES.items()}
 _INT32_MAX = 2**31 - 1
-# From here on, ids need 32 bits; Megatron draws the line where some ids of padding still fit.
+# Vocabulary size that needs 32 bits. Megatron's limit leaves room for some padding ids.
 _MANY_IDS = 65_500
 
 
 class IndexedDatasetWriter:
     """Writes a Megatron pair, `<prefix>.bin` and `<prefix>.idx`.
 
-    Both are written beside their names and renamed by `finalize`, the `.idx` last: where there is an `.idx`, the pair
-    is whole. As a context manager it finalizes at the end, and leaves nothing after an exception.
+    Both are written under temporary names and renamed by `finalize`, the `.idx` last: if there is an `.idx`, the pair
+    is complete. As a context manager it finalizes at the end, and leaves no files after an exception.
 
     Args:
         path_prefix: Path of the pair without `.bin` and `.idx`.
-        dtype: Of tokens: 8 to 64 bits signed, 8 or 16 bits unsigned.
-        vocab_size: Instead of a dtype: `uint16` below 65,500 ids, else `int32`, as Megatron chooses.
-        overwrite: Whether to replace a pair that is there.
+        dtype: Type of tokens: 8 to 64 bits signed, 8 or 16 bits unsigned.
+        vocab_size: Vocabulary size, instead of a dtype: below 65,500 ids the type is `uint16`, else `int32`, as in
+            Megatron.
+        overwrite: Whether to replace an existing pair.
 
     Raises:
-        ConfigError: A pair that is there; a dtype that the format does not have.
+        ConfigError: The pair already exists, or the format does not support the dtype.
 
     Origin:
         `IndexedDatasetBuilder` of `megatron/core/datasets/indexed_dataset.py`: the same calls, the same bytes.
@@ -66,12 +67,12 @@ class IndexedDatasetWriter:
     ) -> None:
         self.path_prefix = output_path(path_prefix, "path_prefix")
         if (dtype is None) == (vocab_size is None):
-            raise ConfigError("dtype: name either a dtype or a vocab_size")
+            raise ConfigError("dtype: expected either a dtype or a vocab_size, got both or neither")
         if vocab_size is not None:
             dtype = "<u2" if vocab_size < _MANY_IDS else "<i4"
         self.dtype: np.dtype[Any] = np.dtype(dtype).newbyteorder("<")
         if self.dtype.str not in _CODES:
-            raise ConfigError(f"dtype: {self.dtype} is none of the format's: {sorted(name[1:] for name in _CODES)}")
+            raise ConfigError(f"dtype: expected one of {sorted(name[1:] for name in _CODES)}, got {self.dtype}")
         self._bin, self._idx = Path(f"{self.path_prefix}.bin"), Path(f"{self.path_prefix}.idx")
         for path in (self._bin, self._idx):
             if path.exists() and not overwrite:
@@ -82,20 +83,20 @@ class IndexedDatasetWriter:
         self._documents = array("q", [0])
 
     def add_item(self, tokens: ArrayLike) -> None:
-        """Adds a sequence to the document that is open.
+        """Adds a sequence to the current document.
 
         Args:
             tokens: (num_tokens,) whole numbers that fit the dtype.
 
         Raises:
-            ConfigError: Something else than a row of whole numbers, one that does not fit, or over 2^31 - 1 of them.
+            ConfigError: The tokens are not a row of whole numbers, do not fit the dtype, or are more than 2^31 - 1.
         """
         row = self._row(tokens)
         self._file.write(row.tobytes())
         self._lengths.append(len(row))
 
     def end_document(self) -> None:
-        """Ends the document that is open, even if it has no tokens."""
+        """Ends the current document, even if it has no tokens."""
         self._documents.append(len(self._lengths))
 
     def add_document(self, tokens: ArrayLike, lengths: Sequence[int] | None = None) -> None:
@@ -103,17 +104,17 @@ class IndexedDatasetWriter:
 
         Args:
             tokens: (num_tokens,) whole numbers that fit the dtype.
-            lengths: Lengths of its sequences; one of all tokens if not given.
+            lengths: Lengths of its sequences; by default one sequence of all tokens.
 
         Raises:
-            ConfigError: As `add_item`; lengths that do not sum up to the tokens; a document that is open.
+            ConfigError: As for `add_item`; or the lengths do not add up to the tokens, or a document is open.
         """
         if self._documents[-1] != len(self._lengths):
-            raise ConfigError("add_document: a document is open; end_document() ends it")
+            raise ConfigError("add_document: expected no open document, but a document is open; end_document() ends it")
         row = self._row(tokens)
         lengths = [len(row)] if lengths is None else list(lengths)
         if sum(lengths) != len(row) or min(lengths, default=0) < 0:
-            raise ConfigError(f"lengths: {lengths} are not those of {len(row)} tokens")
+            raise ConfigError(f"lengths: expected lengths >= 0 with a sum of {len(row)} tokens, got {lengths}")
         self._file.write(row.tobytes())
         self._lengths.extend(lengths)
         self.end_document()
@@ -122,8 +123,8 @@ class IndexedDatasetWriter:
         """Adds all documents of another pair.
 
         Raises:
-            MismatchError: The pair has another dtype.
-            CorruptDataError: The pair is damaged.
+            MismatchError: The other pair has another dtype.
+            CorruptDataError: The other pair is damaged.
         """
         other = IndexedDataset(path_prefix)
         if other.dtype != self.dtype:
@@ -135,14 +136,14 @@ class IndexedDatasetWriter:
         self._documents.extend((np.asarray(other.document_indices[1:]) + before).tolist())
 
     def finalize(self) -> None:
-        """Seals the pair.
+        """Finishes the pair and renames its files.
 
         Raises:
             ConfigError: A document is open.
-            OSError: What the system reports.
+            OSError: The operating system reports an error.
         """
         if self._documents[-1] != len(self._lengths):
-            raise ConfigError("finalize: a document is open; end_document() ends it")
+            raise ConfigError("finalize: expected no open document, but a document is open; end_document() ends it")
         lengths = np.frombuffer(self._lengths, "<i4") if self._lengths else np.empty(0, "<i4")
         sizes = lengths.astype("<i8") * self.dtype.itemsize
         header = struct.pack("<QBQQ", 1, _CODES[self.dtype.str], len(lengths), len(self._documents))
@@ -154,13 +155,13 @@ class IndexedDatasetWriter:
             _sync(file)
         _sync(self._file)
         self._file.close()
-        # Until the new index is there, no index says what the tokens are.
+        # Remove the old index first, so that no index describes the wrong tokens.
         self._idx.unlink(missing_ok=True)
         self._part.replace(self._bin)
         index.replace(self._idx)
 
     def discard(self) -> None:
-        """Takes away what was written."""
+        """Removes the unfinished files."""
         self._file.close()
         self._part.unlink(missing_ok=True)
 
@@ -180,14 +181,14 @@ class IndexedDatasetWriter:
     def _row(self, tokens: ArrayLike) -> np.ndarray[Any, Any]:
         row = np.asarray(tokens)
         if row.ndim != 1 or (row.dtype.kind not in "iu" and row.size):
-            raise ConfigError(f"tokens: {row.dtype} of shape {row.shape} is no row of whole numbers")
+            raise ConfigError(f"tokens: expected a row of whole numbers, got {row.dtype} of shape {row.shape}")
         if len(row) > _INT32_MAX:
-            raise ConfigError(f"tokens: {len(row)} are more than a sequence has, 2^31 - 1")
+            raise ConfigError(f"tokens: expected at most 2^31 - 1 in a sequence, got {len(row)}")
         if row.size:
             limits = np.iinfo(self.dtype)
             lowest, highest = int(row.min()), int(row.max())
             if lowest < limits.min or highest > limits.max:
-                raise ConfigError(f"tokens: {lowest} to {highest} do not fit {self.dtype}")
+                raise ConfigError(f"tokens: expected ids that fit {self.dtype}, got {lowest} to {highest}")
         return row.astype(self.dtype)
 
 

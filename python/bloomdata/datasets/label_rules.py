@@ -1,4 +1,4 @@
-"""How packed rows become samples: which targets are trained, with which weight, and where documents end."""
+"""How packed rows become samples: the weights of targets, and the ends of documents."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ _COLUMNS = ("input_ids", "labels", "loss_weights", "position_ids", "cu_seqlens")
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRules:
-    """Rules for labels. A label is -100 exactly where its loss weight is 0.
+    """Rules for labels. A label is -100 if and only if its loss weight is 0.
 
-    A document starts at the start of a row, after a token of type 3 (the last of an attention unit) or
-    `eod_token_id`, and where padding starts or ends.
+    A document starts at the start of a row, after a token of type 3 (the last of an attention unit) or `eod_token_id`,
+    and where padding starts or ends.
 
     Args:
-        prompt_loss_weight: Loss weight of targets in prompts (type 0), 0 or more; with 0 their labels are -100, too.
-            Completions and separators (types 1, 3) have 1, padding (type 2) has 0.
-        eod_token_id: A token that ends documents, for files without token types.
-        eod_mask_loss: The first token of a document is not a target: no prediction from one document to the next.
-        reset_position_ids: Positions start at 0 in every document, else in every row.
-        reset_attention_mask: `cu_seqlens` has the boundaries of documents, else of rows only.
-        shift_labels: `labels[:, i]` is the token after `input_ids[:, i]`; the last one of a row is -100. False: it is
-            token i itself, as models of transformers take it, which shift by themselves.
-        dtype: Integers of a batch: `int64`, which torch's losses need, or `int32`.
-        columns: Arrays of a batch, `input_ids` among them; what is not asked for is not made.
+        prompt_loss_weight: Loss weight of targets in prompts (type 0), 0 or more; with 0 their labels are -100 too.
+            Completions and separators (types 1, 3) have weight 1, padding (type 2) has weight 0.
+        eod_token_id: The end-of-document token, for files without token types.
+        eod_mask_loss: Whether to ignore the first token of a document as a target, so that no document predicts the
+            next one.
+        reset_position_ids: Whether positions restart in every document, or only in every row.
+        reset_attention_mask: Whether `cu_seqlens` has the boundaries of documents, or only those of rows.
+        shift_labels: Whether `labels[:, i]` is the token after `input_ids[:, i]`, with -100 at the end of a row. If
+            not, it is token i itself, for models of transformers, which shift labels themselves.
+        dtype: Type of integers in a batch: `int64`, which torch's losses require, or `int32`.
+        columns: Arrays of a batch, including `input_ids`; other arrays are not computed.
 
     Raises:
-        ConfigError: A weight that is not a number of 0 or more, or another dtype.
+        ConfigError: The weight is not a number >= 0, or the dtype or a column is unknown.
 
     Origin:
-        Weights by token type as in BLOOMChat's training; names of the other options from Megatron, whose defaults are
-        the opposite: there, all three `reset_*` and `eod_*` are off.
+        Weights by token type as in BLOOMChat's training. The other options have Megatron's names but opposite defaults:
+        there, all three `reset_*` and `eod_*` options are off.
     """
 
     prompt_loss_weight: float = 0.0
@@ -58,15 +59,15 @@ class LabelRules:
 
     def __post_init__(self) -> None:
         if self.dtype not in {"int32", "int64"}:
-            raise ConfigError(f"dtype: {self.dtype!r}, expected 'int32' or 'int64'")
+            raise ConfigError(f"dtype: expected 'int32' or 'int64', got {self.dtype!r}")
         if not 0 <= self.prompt_loss_weight < float("inf"):
-            raise ConfigError(f"prompt_loss_weight: {self.prompt_loss_weight!r}, expected 0 or more")
+            raise ConfigError(f"prompt_loss_weight: expected 0 or more, got {self.prompt_loss_weight!r}")
         if "input_ids" not in self.columns or not set(self.columns) <= set(_COLUMNS):
-            raise ConfigError(f"columns: {self.columns}, expected 'input_ids' and others of {_COLUMNS}")
+            raise ConfigError(f"columns: expected 'input_ids' and others of {_COLUMNS}, got {self.columns}")
         self.build()
 
     def build(self) -> _core.RowRules:
-        """The rules as the core has them."""
+        """The rules as an object of the core."""
         facts = dataclasses.asdict(self)
         facts["wide"] = facts.pop("dtype") == "int64"
         columns = facts.pop("columns")
@@ -74,7 +75,7 @@ class LabelRules:
         return _core.RowRules(json.dumps(facts))
 
     def unpack(self, memory: bytearray, boundaries: bytearray, length: int) -> Batch:
-        """The arrays that lie one after the other in the memory of a batch."""
+        """The arrays of a batch, which are stored one after the other in its memory."""
         dtype = np.dtype("<i8" if self.dtype == "int64" else "<i4")
         integers = ["input_ids", "labels", *(["position_ids"] if "position_ids" in self.columns else [])]
         weighs = "loss_weights" in self.columns

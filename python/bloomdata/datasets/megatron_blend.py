@@ -1,7 +1,7 @@
-"""Megatron's order of several data sets, index for index.
+"""Blends of several data sets in Megatron's order, index for index.
 
-`plan_megatron_blend` says how many samples each data set must have, `MegatronBlend` mixes them. The index costs 10
-bytes a sample; without need for Megatron's order, a `BlendedDataset` with its own order has none.
+`plan_megatron_blend` computes the number of samples of each data set, `MegatronBlend` mixes them. The index takes 10
+bytes per sample; unless you need Megatron's order, use `BlendedDataset`, which has no index.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MegatronBlendPlan:
-    """How many samples come from where.
+    """Numbers of samples of each data set in a blend.
 
     Attributes:
-        weights: Shares that sum up to 1.
-        targets: Samples that the blend takes of each data set, about.
-        requests: Samples that each data set is built with: a little more.
-        size: Samples of the blend: the sum of the targets.
+        weights: Shares with a sum of 1.
+        targets: Approximate number of samples that the blend takes from each data set.
+        requests: Number of samples that each data set is built with, slightly more than its target.
+        size: Number of samples of the blend, the sum of the targets.
     """
 
     weights: list[float]
@@ -46,15 +46,15 @@ class MegatronBlendPlan:
 
 
 def plan_megatron_blend(weights: Sequence[float], num_samples: int, *, surplus: float = 0.005) -> MegatronBlendPlan:
-    """How many samples Megatron-core builds and takes of each data set.
+    """The numbers of samples that Megatron-core builds and takes of each data set.
 
     Args:
-        weights: Shares of samples, above 0, of any sum.
-        num_samples: Samples that are wanted.
-        surplus: `mid_level_dataset_surplus`: how much more each data set is built with.
+        weights: Shares of samples, above 0, with any sum.
+        num_samples: Number of samples to request.
+        surplus: Share of additional samples that each data set is built with, `mid_level_dataset_surplus` of Megatron.
 
     Raises:
-        ConfigError: Weights that are not above 0, or none.
+        ConfigError: There are no weights, or one is not above 0.
 
     Origin:
         `normalize` and `_get_size_per_split_per_dataset` of `megatron/core/datasets` (0.16.1).
@@ -75,20 +75,20 @@ class MegatronBlend:
     """Samples of several data sets in Megatron-core's order.
 
     Sample i comes from the data set that is furthest behind its share. `dataset_index` (int16) and
-    `dataset_sample_index` (int64) say where from, as Megatron-core's arrays of these names.
+    `dataset_sample_index` (int64) have its source and index, as the arrays of these names in Megatron-core.
 
     Args:
-        datasets: Anything with `len`, `read_batch` and `fingerprint`; at most 32,766.
-        weights: Shares of samples, above 0. `None`: by length.
-        size: Samples. `None`, only without weights: every sample of every data set once.
+        datasets: Data sets with `len`, `read_batch` and `fingerprint`; at most 32,766.
+        weights: Shares of samples, above 0; by default proportional to the lengths.
+        size: Number of samples. `None`, allowed only without weights, takes every sample of every data set once.
 
     Raises:
-        ConfigError: Options that cannot work, or a data set that has fewer samples than the blend would take: Megatron
-            before core found that out in the middle of training.
+        ConfigError: An option is invalid, or a data set has fewer samples than the blend takes, which Megatron before
+            core only found during training.
 
     Origin:
-        `megatron/core/datasets/blended_dataset.py` and `BlendedMegatronDatasetBuilder` (0.16.1). As there, without
-        weights and with a size, the size is cut to what there is.
+        `megatron/core/datasets/blended_dataset.py` and `BlendedMegatronDatasetBuilder` (0.16.1). As there, a size
+        without weights is limited to the number of samples available.
 
     Example:
         >>> _ = bloomdata.pack("raw/*.jsonl", "packed-to-blend", tokenizer="bytes", format="megatron")
@@ -108,16 +108,16 @@ class MegatronBlend:
         lengths = [len(dataset) for dataset in self.datasets]
         if weights is None:
             if not lengths or min(lengths) < 1:
-                raise ConfigError(f"datasets: lengths {lengths[:10]}, expected one at least and none of 0")
+                raise ConfigError(f"datasets: expected one or more data sets with samples, got lengths {lengths[:10]}")
             self.weights: list[float] | list[int] = lengths if size is None else _normalized(lengths)
             self.size = size = None if size is None else min(size, sum(lengths))
         elif len(weights) != len(lengths) or size is None:
-            raise ConfigError(f"weights: {len(weights)} for {len(lengths)} datasets and size {size}")
+            raise ConfigError(f"weights: expected {len(lengths)} and a size, got {len(weights)} and size {size}")
         else:
             self.weights = _normalized(weights)
         total = sum(lengths) if size is None else size
         if total < 0:
-            raise ConfigError(f"size: {total}, expected 0 or more")
+            raise ConfigError(f"size: expected 0 or more, got {total}")
         self.dataset_index: NDArray[np.int16] = np.empty(total, np.int16)
         self.dataset_sample_index: NDArray[np.int64] = np.empty(total, np.int64)
         if size is None:
@@ -142,25 +142,25 @@ class MegatronBlend:
         surplus: float = 0.005,
         **options: Any,
     ) -> MegatronBlend:
-        """Opens a `GPTDataset` of each path, with as many samples as Megatron-core builds, and blends them.
+        """Opens a `GPTDataset` for each path, with as many samples as Megatron-core builds, and blends them.
 
         Args:
-            paths: As for `GPTDataset`, one each.
-            weights: As for the class.
-            num_samples: Samples that are wanted; with weights, the blend has up to one more for each data set.
-            surplus: As for `plan_megatron_blend`.
-            options: As for `GPTDataset`, but for `num_samples`.
+            paths: One `path` of `GPTDataset` for each data set.
+            weights: Shares of samples, above 0; by default proportional to the lengths.
+            num_samples: Number of samples to request; with weights, the blend has up to one more for each data set.
+            surplus: Share of additional samples, as for `plan_megatron_blend`.
+            options: Other options of `GPTDataset`.
         """
         if weights is None:
             return cls([GPTDataset(path, **options) for path in paths], size=num_samples)
         if num_samples is None:
-            raise ConfigError("num_samples: needed with weights")
+            raise ConfigError("num_samples: expected a number with weights, got None")
         plan = plan_megatron_blend(weights, num_samples, surplus=surplus)
         if len(plan.requests) != len(paths):
-            raise ConfigError(f"weights: {len(plan.requests)} for {len(paths)} paths")
+            raise ConfigError(f"weights: expected {len(paths)}, one for each path, got {len(plan.requests)}")
         pairs = zip(paths, plan.requests, strict=True)
         datasets = [GPTDataset(path, num_samples=request, **options) for path, request in pairs]
-        # Normalised twice, as there: the second time can change last bits.
+        # Normalised twice, as in Megatron-core, since the second time can change the last bits.
         return cls(datasets, plan.weights, size=plan.size)
 
     def __len__(self) -> int:
@@ -174,10 +174,10 @@ class MegatronBlend:
         return found
 
     def read_batch(self, indices: ArrayLike) -> Batch:
-        """Samples of `indices`, one row each; as `GPTDataset.read_batch`.
+        """Samples of `indices`, one row each, as for `GPTDataset.read_batch`.
 
         Raises:
-            ConfigError: Data sets with different arrays.
+            ConfigError: The data sets have different arrays.
         """
         array = np.asarray(indices, np.int64)
         if array.size and (array.min() < 0 or array.max() >= len(self)):
@@ -198,7 +198,7 @@ class MegatronBlend:
                 if not starts and name not in joined:
                     joined[name] = np.empty((len(array), *values.shape[1:]), values.dtype)
                 if name not in joined or joined[name].shape[1:] != values.shape[1:]:
-                    raise ConfigError(f"datasets: {name} is not of one shape in all")
+                    raise ConfigError(f"datasets: expected {name} of one shape in all, got others")
                 joined[name][rows] = values
         if starts:
             joined["cu_seqlens"] = np.append(np.sort(np.concatenate(starts)), joined["cu_seqlens"]).astype(np.int32)
@@ -206,12 +206,12 @@ class MegatronBlend:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all that determines samples and their order."""
+        """Hash of everything that determines the samples and their order."""
         facts = [[dataset.fingerprint for dataset in self.datasets], self.weights, self.size]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def save_indices(self, folder: PathLike, *, tokenizer: Any = None) -> Path:
-        """Saves the index so that Megatron-core finds it in its `path_to_cache`; those of `GPTDataset`s not.
+        """Saves the index where Megatron-core finds it, without the indices of each `GPTDataset`.
 
         Args:
             folder: Megatron's `path_to_cache`.
@@ -240,9 +240,9 @@ class MegatronBlend:
 
 
 def _normalized(weights: Sequence[float]) -> list[float]:
-    """Weights that sum up to 1, rounded as NumPy rounds."""
+    """Weights with a sum of 1, rounded like NumPy."""
     array = np.array(weights, np.float64)
     if array.ndim != 1 or not array.size or not (np.isfinite(array).all() and (array > 0).all()):
-        raise ConfigError(f"weights: {list(weights)[:10]}, expected numbers above 0")
+        raise ConfigError(f"weights: expected numbers above 0, got {list(weights)[:10]}")
     normal: list[float] = (array / np.sum(array)).tolist()
     return normal

@@ -1,7 +1,7 @@
-"""Names under which Megatron-core looks for index files that were built before.
+"""The names under which Megatron-core looks for cached index files.
 
-A description of the data set in JSON, and its MD5 as the start of file names. Same options and same paths give the same
-name; the data itself is not looked at, so stale files are found, too: our own caches have the data in their names.
+File names start with the MD5 of a JSON description of the data set. The name depends on options and paths, not on the
+data, so Megatron-core may find stale files. The names of our own caches include a hash of the data.
 
 Origin: `MegatronDataset.__init__` of `megatron/core/datasets/megatron_dataset.py`, `BlendedDataset.__init__` of
 `blended_dataset.py`, and their `_build_..._indices` (0.16.1).
@@ -32,14 +32,14 @@ def gpt_identifiers(
     split: str | None,
     tokenizer: Any,
 ) -> dict[str, Any]:
-    """What identifies a `GPTDataset` of Megatron-core, in its order.
+    """The identifiers of a `GPTDataset` of Megatron-core, in its order.
 
     Args:
-        dataset_path: The prefix of the pair, as Megatron is given it.
-        num_samples: Samples that are asked for, `None` for one epoch.
+        dataset_path: The prefix of the pair given to Megatron.
+        num_samples: Number of samples to request; `None` for one epoch.
         split_name: `train`, `valid` or `test`.
-        seed: `random_seed`.
-        sequence_length: Tokens of a sample.
+        seed: `random_seed` of Megatron.
+        sequence_length: Tokens in a sample.
         split: The split string; `None` with one blend for each split.
         tokenizer: Megatron's tokenizer, or its `unique_identifiers`.
     """
@@ -47,7 +47,7 @@ def gpt_identifiers(
     if split is not None:
         matrix = _core.split_matrix(split)
         if matrix[0] is not None:
-            # Megatron starts its sums with the integer 0, and JSON shows it.
+            # Megatron starts its sums with the integer 0, which JSON writes without a decimal point.
             matrix[0] = (0, matrix[0][1])
     return {
         "class": "GPTDataset",

@@ -1,7 +1,7 @@
-"""Packed files as datasets: `len`, `[i]`, slices; NumPy views of the files without copies.
+"""Opens packed files as data sets with `len`, `[i]` and slices: NumPy views of the files without copies.
 
-`open` looks at what is there: a folder written by `pack` or `merge`, a bare Megatron pair, or a bare HDF5 file.
-Datasets can be pickled (they reopen their files) and used in threads, forked and spawned workers.
+`open` detects the format: a folder written by `pack` or `merge`, a bare Megatron pair, or a bare HDF5 file. Data sets
+can be pickled (they reopen their files) and used in threads, forked and spawned workers.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | Packed
     Args:
         path: A folder written by `pack` or `merge`, a Megatron pair (with or without `.bin` or `.idx`), or an HDF5
             file with `input_ids` and `token_type_ids`.
-        field: Which field of a folder that holds several. The token types of a Megatron pair `<name>_document` are
-            opened by their path, `<name>_token_types`.
+        field: Field to open, for a folder with several. To open the token types of a Megatron pair `<name>_document`,
+            pass their path, `<name>_token_types`.
 
     Returns:
         An `IndexedDataset` of documents, or a `PackedDataset` of rows.
 
     Raises:
-        ConfigError: A folder that is not finished, holds shards, or holds several fields and none is named.
-        CorruptDataError: A damaged index.
-        UnsupportedFormatError: A file that is neither.
+        ConfigError: The folder is not finished, holds shards, or holds several fields and `field` is not given.
+        CorruptDataError: An index is damaged.
+        UnsupportedFormatError: The file has another format.
 
     Example:
         >>> _ = bloomdata.pack("raw/*.jsonl", "packed", tokenizer="bytes", sequence_length=8)
@@ -59,11 +59,11 @@ def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | Packed
             exact = f"{prefix}_{field}_document"
             chosen = [name for name in indices if name == exact or (not prefix and name.endswith(f"_{field}_document"))]
         if len(chosen) != 1:
-            raise ConfigError(f"{path}: field {field!r} does not name one of {indices}")
+            raise ConfigError(f"{path}: field: expected one of {indices}, got {field!r}")
         return IndexedDataset(path / chosen[0])
     rows = [output for output in outputs if "rows" in output]
     if not rows:
-        raise ConfigError(f"{path}: written by {manifest['verb']!r}, holds no tokens")
+        raise ConfigError(f"{path}: expected tokens, found the output of {manifest['verb']!r}")
     paths = [path / output["path"] for output in rows]
     ledger = manifest.get("ledger") or {}
     tokens, padding = ledger.get("tokens_out"), ledger.get("tokens_padding")
@@ -83,5 +83,5 @@ def _open_file(path: Path) -> IndexedDataset | PackedDataset:
     if Path(f"{prefix}.idx").exists():
         return IndexedDataset(prefix)
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such folder, file, or Megatron pair")
-    raise UnsupportedFormatError(f"{path}: found neither HDF5 nor a Megatron pair")
+        raise FileNotFoundError(f"{path}: expected a folder, file, or Megatron pair, found none")
+    raise UnsupportedFormatError(f"{path}: expected HDF5 or a Megatron pair, found neither")

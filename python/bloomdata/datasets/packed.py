@@ -1,4 +1,4 @@
-"""Packed rows as samples: raw columns by number, and batches with labels, weights, positions and boundaries."""
+"""Packed rows as samples: raw columns by index, and batches with labels, weights, positions and boundaries."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
 
     from bloomdata.datasets.samples import Batch
 
-# Path, offset of the first row, type of the tokens.
+# Path, offset of the first row, dtype of the tokens.
 _Column: TypeAlias = "tuple[str, int, str]"
-# Types of tokens that the core reads.
+# Token dtypes that the core reads.
 _DTYPES = {"|u1": "uint8", "<u2": "uint16", "<i4": "int32"}
 
 
 class PackedDataset:
-    """Rows of HDF5 files, one file after the other; or of Megatron pairs whose documents are all of one length.
+    """Rows of HDF5 files, one file after the other; or of Megatron pairs whose documents all have the same length.
 
-    `dataset[i]` are the raw columns, `{"input_ids": ..., "token_type_ids": ...}` and `"category_ids"` where the file
-    has them, each (sequence_length,) int32; `dataset[a:b]` has (b - a, sequence_length). Views where the file is
-    contiguous and the rows lie in one file, else copies. `read_batch` gives what training needs. Contiguous files are
-    read without the HDF5 library, in forked and spawned workers, too. Compressed ones are read by h5py, opened anew in
+    `dataset[i]` has the raw columns, `{"input_ids": ..., "token_type_ids": ...}` and `"category_ids"` if the file has
+    them, each (sequence_length,) int32; those of `dataset[a:b]` are (b - a, sequence_length). They are views if the
+    rows are in one contiguous file, else copies. `read_batch` returns batches for training. Contiguous files are read
+    without the HDF5 library, also in forked and spawned workers. Compressed files are read with h5py and reopened in
     every process.
 
     Args:
         paths: The files, in order.
-        layouts: Where each file's datasets are, as the manifest says; found with h5py when not given.
-        rules: How rows become samples; see `LabelRules`.
-        fingerprint: The fingerprint that the manifest has.
-        num_tokens: Tokens that are not padding, where the manifest says; else all are counted.
+        layouts: Layout of the datasets in each file, as in the manifest; read with h5py by default.
+        rules: Rules by which rows become samples; see `LabelRules`.
+        fingerprint: Fingerprint in the manifest.
+        num_tokens: Number of tokens without padding, if the manifest has it; by default all tokens are counted.
 
     Raises:
-        CorruptDataError: A file without the two datasets, or with others than (n, sequence_length) int32.
+        CorruptDataError: A file lacks one of the two datasets, or one is not (n, sequence_length) int32.
 
     Example:
         >>> _ = bloomdata.pack("raw/*.jsonl", "packed-for-samples", tokenizer="bytes", sequence_length=8)
@@ -68,7 +68,7 @@ class PackedDataset:
         num_tokens: int | None = None,
     ) -> None:
         if not paths:
-            raise ConfigError("paths: no file")
+            raise ConfigError("paths: expected at least one file, got none")
         self.paths = [os.fspath(path) for path in paths]
         self.rules = rules or LabelRules()
         self._layouts: list[dict[str, Any] | None] = list(layouts or [None] * len(paths))
@@ -78,11 +78,11 @@ class PackedDataset:
         ]
         lengths = {file.sequence_length for file in self._files}
         if len(lengths) != 1:
-            raise CorruptDataError(f"{self.paths[0]} and others: different sequence lengths {sorted(lengths)}")
+            raise CorruptDataError(f"{self.paths[0]} and others: expected one sequence length, found {sorted(lengths)}")
         self.sequence_length: int = lengths.pop()
         columns = {file.columns for file in self._files}
         if len(columns) != 1:
-            raise CorruptDataError(f"{self.paths[0]} and others: different datasets {sorted(columns)}")
+            raise CorruptDataError(f"{self.paths[0]} and others: expected the same datasets, found {sorted(columns)}")
         self.columns: tuple[str, ...] = columns.pop()
         self._ends = np.cumsum([file.num_rows for file in self._files]).tolist()
         self._fingerprint, self._known_tokens = fingerprint, num_tokens
@@ -92,16 +92,16 @@ class PackedDataset:
     def from_megatron(
         cls, path_prefix: str | os.PathLike[str], types_prefix: str | os.PathLike[str] | None = None
     ) -> PackedDataset:
-        """Documents of a Megatron pair as rows; all must have one length and be of one sequence.
+        """Documents of a Megatron pair as rows; each must be one sequence, and all must have the same length.
 
         Args:
             path_prefix: Path of the pair without `.bin` and `.idx`.
-            types_prefix: A pair of the same shape with the type of each token. Without it, all are trained on;
-                `with_rules(eod_token_id=...)` says where documents end inside rows.
+            types_prefix: Path of a pair of the same shape with the type of each token. By default all tokens are
+                trained on; `with_rules(eod_token_id=...)` sets where documents end inside rows.
 
         Raises:
-            UnsupportedFormatError: Documents of different lengths, or tokens of other types than uint8, uint16, int32.
-            CorruptDataError: A damaged index, or types that do not fit the tokens.
+            UnsupportedFormatError: Documents differ in length, or the dtype of tokens is not uint8, uint16 or int32.
+            CorruptDataError: An index is damaged, or the types do not match the tokens.
         """
         from bloomdata.datasets.indexed_dataset import IndexedDataset
 
@@ -112,7 +112,7 @@ class PackedDataset:
             documents = IndexedDataset(prefix)
             lengths = np.unique(documents.sequence_lengths)
             if len(lengths) != 1 or len(documents) != len(documents.sequence_lengths) or not lengths[0]:
-                raise UnsupportedFormatError(f"{os.fspath(prefix)}: documents are not all one sequence of one length")
+                raise UnsupportedFormatError(f"{os.fspath(prefix)}: expected documents of one sequence and one length")
             shape = [len(documents), int(lengths[0])]
             layout[name] = {
                 "offset": 0,
@@ -138,12 +138,12 @@ class PackedDataset:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens that are not padding; all tokens, where no manifest says how many those are."""
+        """Number of tokens without padding, or of all tokens if there is no manifest."""
         return self._known_tokens if self._known_tokens is not None else len(self) * self.sequence_length
 
     @property
     def fingerprint(self) -> str:
-        """The manifest's; without a manifest, a hash of sizes, shapes, and both ends of every file."""
+        """The fingerprint in the manifest, or without one a hash of sizes, shapes, and both ends of every file."""
         if self._fingerprint is None:
             facts = []
             for file, path in zip(self._files, self.paths, strict=True):
@@ -155,32 +155,32 @@ class PackedDataset:
         return self._fingerprint
 
     def read_batch(self, indices: ArrayLike) -> Batch:
-        """Rows as samples, made by the core with the GIL released.
+        """Rows as samples, built by the core without the GIL.
 
         Args:
-            indices: Numbers of rows, in any order; the same one may come twice.
+            indices: Indices of rows, in any order; they may repeat.
 
         Returns:
             `input_ids`, `labels`, `position_ids`, each (rows, sequence_length) int64 or int32; `loss_weights`, float32
-            of that shape; and `cu_seqlens`, int32, where documents start in the flattened batch, ending with the
-            number of its tokens. All are new and can be written to.
+            of that shape; and `cu_seqlens`, int32, the starts of documents in the flattened batch and its number of
+            tokens. All are new, writable arrays.
 
         Raises:
-            IndexError: No such row.
-            CorruptDataError: A file that is too short, or holds a token type that is none.
-            OSError: A file that is gone.
+            IndexError: A row does not exist.
+            CorruptDataError: A file is too short, or holds an invalid token type.
+            OSError: A file no longer exists.
         """
         rows = checked_indices(indices, len(self), "row")
         process = os.getpid()
         if self._core is None or self._core[0] != process:
-            # Made anew after a fork: a lock of the core may have been held by a thread that is not there any more.
+            # Rebuild after a fork: a lock of the core may have been held by a thread that no longer exists.
             self._core = (process, _core.PackedRows(self.sequence_length, self._describe()), self.rules.build())
         _, reader, rules = self._core
         if all(isinstance(file, MappedRows) for file in self._files):
             return self.rules.unpack(*reader.read(rules, rows), self.sequence_length)
         shape = (len(rows), self.sequence_length)
         ids, types = np.empty(shape, np.int32), np.empty(shape, np.int32)
-        # In the order of the file, so that rows of one chunk are decompressed once.
+        # In file order, so that every chunk is decompressed once.
         for at in np.argsort(rows, kind="stable").tolist():
             row = self._row(int(rows[at]))
             ids[at], types[at] = row["input_ids"], row["token_type_ids"]
@@ -194,7 +194,7 @@ class PackedDataset:
         return {name: values[0] for name, values in file.read(local, local + 1).items()}
 
     def _describe(self) -> list[tuple[int, _Column, _Column | None]]:
-        """The mapped files, as the core takes them."""
+        """The mapped files, for the core."""
         files = []
         for file in self._files:
             if not isinstance(file, MappedRows):
@@ -202,7 +202,7 @@ class PackedDataset:
             columns = {}
             for name, (place, offset, dtype) in file.places.items():
                 if dtype.str not in _DTYPES:
-                    raise UnsupportedFormatError(f"{place}: tokens of type {dtype}, expected uint8, uint16 or int32")
+                    raise UnsupportedFormatError(f"{place}: expected tokens of uint8, uint16 or int32, found {dtype}")
                 columns[name] = (place, offset, _DTYPES[dtype.str])
             files.append((file.num_rows, columns["input_ids"], columns.get("token_type_ids")))
         return files

@@ -1,4 +1,4 @@
-"""Rows of one file: mapped where they lie one after the other, by h5py where they are compressed."""
+"""Rows of one file: mapped if they are contiguous, read with h5py if they are compressed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COLUMNS = ("input_ids", "token_type_ids", "category_ids")
-# Decompressed chunks that a process keeps of one file.
+# Size of the cache of decompressed chunks, per process and file.
 _CACHE_BYTES = 32 << 20
-# Bytes at both ends of a file that stand for all of it in a fingerprint.
+# Number of bytes at each end of a file that go into a fingerprint.
 _HEADER_BYTES = 4096
 
 
-# Threads of a new process that find a file of their parent open it once.
+# Held while a file is reopened after a fork, so that only one thread does it.
 _OPENING = threading.Lock()
 
 
 def _after_fork() -> None:
-    global _OPENING  # the parent's may be held by a thread that is not here
+    global _OPENING  # the lock of the parent may be held by a thread that does not exist here
     _OPENING = threading.Lock()
 
 
@@ -37,7 +37,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def file_facts(paths: list[str]) -> list[Any]:
-    """What stands for files in a fingerprint: sizes, and hashes of both ends."""
+    """The parts of files that go into a fingerprint: sizes, and hashes of both ends."""
     facts: list[Any] = []
     for path in paths:
         with Path(path).open("rb") as file:
@@ -50,7 +50,7 @@ def file_facts(paths: list[str]) -> list[Any]:
 
 
 def find_layout(path: str) -> dict[str, Any] | None:
-    """Asks h5py where the datasets of a file are; `None` when they are chunked."""
+    """The layout of the datasets in a file, read with h5py; `None` if they are chunked."""
     import h5py
 
     try:
@@ -64,9 +64,9 @@ def find_layout(path: str) -> dict[str, Any] | None:
         for name in columns:
             dataset = file.get(name)
             if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 2 or dataset.dtype != np.dtype("<i4"):
-                raise CorruptDataError(f"{path}: no dataset {name} of shape (rows, sequence_length) and type int32")
+                raise CorruptDataError(f"{path}: expected a dataset {name} of (rows, sequence_length) int32")
         if len({file[name].shape for name in columns}) != 1:
-            raise CorruptDataError(f"{path}: {' and '.join(columns)} differ in shape")
+            raise CorruptDataError(f"{path}: expected one shape, but {' and '.join(columns)} differ in shape")
         offsets = {name: file[name].id.get_offset() for name in columns}
         rows = file["input_ids"].shape[0]
         if any(file[name].chunks for name in columns) or (rows and None in offsets.values()):
@@ -75,21 +75,21 @@ def find_layout(path: str) -> dict[str, Any] | None:
 
 
 def _columns(file: Any) -> tuple[str, ...]:
-    """Datasets of rows in a file or a layout; the last one need not be there."""
+    """Datasets of rows in a file or a layout; the last one is optional."""
     return COLUMNS if COLUMNS[2] in file else COLUMNS[:2]
 
 
 class MappedRows:
-    """Contiguous rows of one file, mapped when they are first looked at.
+    """Contiguous rows of one file, mapped on first access.
 
     Args:
         path: The file.
-        layout: For each column `offset` and `shape`, and where they are not int32 in this file, `dtype` and `path`.
+        layout: For each column `offset` and `shape`, and optionally `dtype` (int32 by default) and `path`.
     """
 
     def __init__(self, path: str, layout: dict[str, Any]) -> None:
         if not isinstance(layout, dict):
-            raise CorruptDataError(f"{path}: not a layout of rows: {layout!r}")
+            raise CorruptDataError(f"{path}: expected a layout of rows, found {layout!r}")
         self.columns = _columns(layout) if "token_type_ids" in layout else COLUMNS[:1]
         self.places: dict[str, tuple[str, int, np.dtype[Any]]] = {}
         shapes = set()
@@ -101,16 +101,16 @@ class MappedRows:
                 offset, dtype = int(column["offset"]), np.dtype(column.get("dtype", "<i4"))
                 place = str(column.get("path", path))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
-                raise CorruptDataError(f"{path}: not a layout of {name}: {layout.get(name)!r}") from error
+                raise CorruptDataError(f"{path}: expected a layout of {name}, found {layout.get(name)!r}") from error
             if dtype.kind not in "iu":
                 raise CorruptDataError(f"{path}: {name}: expected whole numbers, found {dtype}")
             if rows < 0 or length < 1 or offset < 0:
-                raise CorruptDataError(f"{path}: {name}: {rows} rows of {length} tokens at offset {offset}")
+                raise CorruptDataError(f"{path}: {name}: invalid: {rows} rows of {length} tokens at offset {offset}")
             if place not in sizes:
                 sizes[place] = os.stat(place).st_size  # noqa: PTH116 - a thousand paths take milliseconds
             size = sizes[place]
             if rows and offset + dtype.itemsize * rows * length > size:
-                raise CorruptDataError(f"{place}: offset {offset}: {name} ends behind the file ({size} bytes)")
+                raise CorruptDataError(f"{place}: offset {offset}: {name} exceeds the file size {size}")
             shapes.add((rows, length))
             self.places[name] = (place, offset, dtype)
         if len(shapes) != 1:
@@ -133,7 +133,7 @@ class MappedRows:
 
 
 class LibraryRows:
-    """Rows of one compressed file, read by h5py: all rows of a chunk at once, the last ones kept."""
+    """Rows of one compressed file, read with h5py a chunk at a time, with an LRU cache of chunks."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -150,7 +150,7 @@ class LibraryRows:
         self._max_chunks = max(1, _CACHE_BYTES // max(1, chunk_bytes))
 
     def _open(self) -> Any:
-        # A handle of the HDF5 library must not cross a fork, nor may a lock that another thread held.
+        # Neither an HDF5 handle nor a lock held by another thread may be used after a fork.
         process = os.getpid()
         if self._process != process:
             import h5py
@@ -167,7 +167,7 @@ class LibraryRows:
         return {name: file[name][start:stop] for name in self.columns}
 
     def row(self, number: int) -> dict[str, NDArray[Any]]:
-        """One row as views of a kept chunk."""
+        """One row as views of a cached chunk."""
         file = self._open()
         at, offset = divmod(number, self._chunk_rows)
         with self._lock:

@@ -1,4 +1,4 @@
-"""The order of an epoch as a function: any position at once, in constant memory, and its inverse."""
+"""The order of an epoch as a function with random access, an inverse, and constant memory."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 class Permutation:
     """A keyed order of the numbers 0 to n - 1.
 
-    `permutation[i]` is the number at place i; slices and arrays of places give int64 arrays. Opening costs nothing and
-    no memory depends on `n`: a slice needs 8 bytes for each of its numbers. The order is a frozen function of
-    (n, seed, source, epoch).
+    `permutation[i]` is the number at place i; slices and arrays of places return int64 arrays. Time and memory to
+    create one do not depend on `n`; a slice takes 8 bytes per number. The order is a function of
+    (n, seed, source, epoch) that never changes.
 
     Args:
-        n: How many numbers, up to 2^63 - 1.
-        seed: 0 to 2^64 - 1.
-        source: Orders of different sources are independent of each other.
-        epoch: As are orders of different epochs.
+        n: Number of elements, up to 2^63 - 1.
+        seed: Seed of the order, 0 to 2^64 - 1.
+        source: Number of the source; orders of different sources are independent.
+        epoch: Number of the epoch; orders of different epochs are independent.
 
     Raises:
-        ConfigError: More than 2^63 - 1 numbers.
-        OverflowError: A number below 0 or above 2^64 - 1.
+        ConfigError: `n` is more than 2^63 - 1.
+        OverflowError: A number is below 0 or above 2^64 - 1.
 
     Origin:
         A Feistel network with cycle walking (Luby and Rackoff 1988; Black and Rogaway 2002): 32 rounds for up to
-        65,536 numbers, where few would make some orders likelier than others, else 12. No cipher: it keeps no secrets.
+        65,536 numbers, since fewer would make some orders more likely than others, else 12. Not a secure cipher.
 
     Example:
         >>> order = bloomdata.Permutation(10, seed=1)
@@ -70,7 +70,7 @@ class Permutation:
         """The place of a number, or of an array of them as int64.
 
         Raises:
-            IndexError: A number that is not among 0 to n - 1.
+            IndexError: A number is not from 0 to n - 1.
         """
         places = self._apply(self._order.positions, value, "number")
         return int(places[0]) if isinstance(value, (int, np.integer)) else places.reshape(np.shape(value))

@@ -1,4 +1,4 @@
-"""What every data set of samples offers, and batches of several sources put together."""
+"""The interface of data sets of samples, and joining batches of several sources."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Batch: TypeAlias = "dict[str, NDArray[Any]]"
 
 
 class SampleDataset(Protocol):
-    """Samples by number, read a batch at a time.
+    """Samples by index, read a batch at a time.
 
-    `fingerprint` names the samples and their order; it changes when any of them does, and never with where files lie.
+    `fingerprint` identifies the samples and their order; it does not depend on the location of files.
     """
 
     def __len__(self) -> int: ...
@@ -31,19 +31,19 @@ class SampleDataset(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Equal only where the samples are."""
+        """Hash of the samples and their order."""
 
 
 def checked_indices(indices: ArrayLike, length: int, what: str = "sample") -> NDArray[np.int64]:
     """Indices as contiguous int64.
 
     Raises:
-        ConfigError: Not whole numbers in one dimension.
-        IndexError: One that is below 0 or not below `length`.
+        ConfigError: The indices are not whole numbers in one dimension.
+        IndexError: An index is not from 0 to `length - 1`.
     """
     array = np.asarray(indices)
     if array.ndim != 1 or not (array.dtype.kind in "iu" or array.size == 0):
-        raise ConfigError(f"indices: {array.dtype} of shape {array.shape}, expected whole numbers in one dimension")
+        raise ConfigError(f"indices: expected one dimension of whole numbers, got {array.dtype} {array.shape}")
     if array.size:
         low, high = int(array.min()), int(array.max())
         if low < 0 or high >= length:
@@ -61,16 +61,16 @@ def one_sample(dataset: SampleDataset, index: int) -> Batch:
 
 
 def join_batches(parts: Sequence[tuple[NDArray[np.int64], Batch]], num_rows: int) -> Batch:
-    """One batch of `num_rows` rows from parts of it: for each, where its rows go, and the rows.
+    """Joins parts, each with its row indices and rows, into one batch of `num_rows` rows.
 
     Raises:
-        ConfigError: Parts with different arrays or different row lengths.
+        ConfigError: The parts have different arrays or row lengths.
     """
     names = list(parts[0][1])
     joined: Batch = {}
     for _, part in parts:
         if set(part) != set(names):
-            raise ConfigError(f"sources: different arrays {names} and {list(part)}")
+            raise ConfigError(f"sources: expected the same arrays, got {names} and {list(part)}")
     for name in names:
         arrays = [part[name] for _, part in parts]
         if name == "cu_seqlens":
@@ -78,7 +78,7 @@ def join_batches(parts: Sequence[tuple[NDArray[np.int64], Batch]], num_rows: int
             continue
         if len({(array.shape[1:], array.dtype) for array in arrays}) != 1:
             found = sorted({f"{array.dtype} {array.shape[1:]}" for array in arrays})
-            raise ConfigError(f"sources: {name}: rows differ: {', '.join(found)}")
+            raise ConfigError(f"sources: {name}: expected equal rows, got {', '.join(found)}")
         joined[name] = np.empty((num_rows, *arrays[0].shape[1:]), arrays[0].dtype)
         for (rows, _), array in zip(parts, arrays, strict=True):
             joined[name][rows] = array
@@ -96,5 +96,5 @@ def _join_boundaries(parts: Sequence[tuple[NDArray[np.int64], Batch]]) -> NDArra
 
 
 def digest(facts: Any) -> str:
-    """A fingerprint of plain values, 64 hex digits."""
+    """A fingerprint of plain values, in 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Documents of tokens as rows of one length: joined, cut or padded when they are read, not before."""
+"""Tokenized documents as rows of one length: joined, cut or padded on reading."""
 
 from __future__ import annotations
 
@@ -24,46 +24,45 @@ if TYPE_CHECKING:
     from bloomdata.datasets.samples import Batch
 
 Mode = Literal["concat", "groups", "split", "truncate", "sample"]
-# Types of tokens, as packed files have them.
+# Token types of packed files.
 _COMPLETION, _PADDING, _LAST = 1, 2, 3
-# Sources of keyed numbers, apart from those of blends and loaders.
+# Size and source of keyed orders, distinct from those of blends and loaders.
 _DRAWS = (1 << 62, 1 << 40)
 
 
 class TokenRows:
-    """Rows of `sequence_length` tokens from documents, by number: the streams of other tools as a map.
+    """Rows of `sequence_length` tokens from documents, by index: the streams of other tools with random access.
 
-    Row i is a function of (documents, options, i). Orders come from `DataLoader` and `BlendedDataset`, which shuffle
-    all rows by a function instead of some by a buffer; so rows can be read at random, and nothing is lost or repeated
-    when a run goes on.
+    Row i is a function of (documents, options, i). `DataLoader` and `BlendedDataset` shuffle all rows by a keyed order
+    instead of a buffer, so rows can be read in any order, and no row is lost or repeated when a run resumes.
 
-    - `concat`: the next tokens of all documents, one after the other, `separator` in front of each. OpenChatKit (with a
-      newline between), Open-Llama v1. The last tokens, too few for a row, are dropped, as there. No index.
-    - `groups`: the same over `num_sequences` documents at a time, padded at the end. Open-Llama v2, which drops an
-      incomplete last group; here it is kept. An index of 8 bytes a group.
-    - `split`: a full piece of one document; the rest of a document is dropped, and so is a short document. Open-Llama
-      v2. An index of 8 bytes a document.
+    - `concat`: all documents concatenated, each after the `separator`. OpenChatKit (with a newline as separator),
+      Open-Llama v1. As there, the tokens after the last full row are dropped. No index.
+    - `groups`: the same for groups of `num_sequences` documents, each padded at the end. Open-Llama v2, which drops an
+      incomplete last group; here it is kept. An index of 8 bytes per group.
+    - `split`: full pieces of one document; the rest of a document, or a short document, is dropped. Open-Llama v2. An
+      index of 8 bytes per document.
     - `truncate`: the first tokens of a document, padded. Open-Llama v2. No index.
-    - `sample`: a window of a document, padded: with probability 1/4 its start, else anywhere. Open-Llama v2, which
-      overwrites the last token by an end; here no token is changed. The window is the same in every epoch of one
-      seed. No index.
+    - `sample`: a window of a document, padded: its start with probability 1/4, else a random one. Open-Llama v2, which
+      overwrites the last token by an end token; here no token is changed. For one seed, the window is the same in
+      every epoch. No index.
 
-    The last token of a document counts as type 3: it ends the document for labels, positions and `cu_seqlens`. The
-    tools above know no documents in rows: `rules=LabelRules(eod_mask_loss=False, reset_position_ids=False,
-    reset_attention_mask=False)` does as they do.
+    The last token of a document has type 3: it ends the document for labels, positions and `cu_seqlens`. The tools
+    above do not separate documents in rows; `rules=LabelRules(eod_mask_loss=False, reset_position_ids=False,
+    reset_attention_mask=False)` matches them.
 
     Args:
         documents: An `IndexedDataset`.
-        sequence_length: Tokens of a row, 1 or more.
-        mode: See above.
-        separator: Tokens in front of every document, for `concat` and `groups`.
-        pad_token_id: What fills rows; needed for `groups`, `truncate` and `sample`.
-        num_sequences: Documents of a group.
-        seed: Of the windows of `sample`.
-        rules: How rows become samples; see `LabelRules`.
+        sequence_length: Tokens in a row, 1 or more.
+        mode: How documents become rows, see above.
+        separator: Tokens before every document, for `concat` and `groups`.
+        pad_token_id: Token that pads rows; required for `groups`, `truncate` and `sample`.
+        num_sequences: Number of documents in a group.
+        seed: Seed of the windows of `sample`.
+        rules: Rules by which rows become samples; see `LabelRules`.
 
     Raises:
-        ConfigError: Options that cannot work.
+        ConfigError: An option is invalid.
 
     Example:
         >>> _ = bloomdata.pack("raw/*.jsonl", "documents", tokenizer="bytes", format="megatron")
@@ -88,17 +87,17 @@ class TokenRows:
         self.mode, self.rules, self.seed = mode, rules or LabelRules(), operator.index(seed)
         self.separator = np.asarray(list(separator), np.int32)
         if not hasattr(documents, "sequence_pointers"):
-            raise ConfigError(f"documents: {documents!r} are not documents of a Megatron pair")
+            raise ConfigError(f"documents: expected documents of a Megatron pair, got {documents!r}")
         if self.sequence_length < 1:
-            raise ConfigError(f"sequence_length: {sequence_length}, expected 1 or more")
+            raise ConfigError(f"sequence_length: expected 1 or more, got {sequence_length}")
         if mode not in {"concat", "groups", "split", "truncate", "sample"}:
-            raise ConfigError(f"mode: {mode!r}, expected 'concat', 'groups', 'split', 'truncate' or 'sample'")
+            raise ConfigError(f"mode: expected 'concat', 'groups', 'split', 'truncate' or 'sample', got {mode!r}")
         if len(self.separator) and mode not in {"concat", "groups"}:
-            raise ConfigError(f"separator: nothing to separate with mode {mode!r}")
+            raise ConfigError(f"separator: expected none with mode {mode!r}, got {list(separator)}")
         if (mode == "groups") != (num_sequences is not None) or (num_sequences is not None and num_sequences < 1):
-            raise ConfigError(f"num_sequences: {num_sequences}, expected 1 or more with mode 'groups', else None")
+            raise ConfigError(f"num_sequences: expected 1 or more with mode 'groups', else None, got {num_sequences}")
         if pad_token_id is None and mode in {"groups", "truncate", "sample"}:
-            raise ConfigError(f"pad_token_id: needed to fill rows with mode {mode!r}")
+            raise ConfigError(f"pad_token_id: expected a token to pad rows with mode {mode!r}, got None")
         self.pad_token_id = 0 if pad_token_id is None else operator.index(pad_token_id)
         self.num_sequences = num_sequences
         self._ends: NDArray[np.int64] | None = None
@@ -107,14 +106,14 @@ class TokenRows:
         self._draws = [_core.KeyedOrder(_DRAWS[0], self.seed, _DRAWS[1], number) for number in range(2)]
 
     def _rows_of_parts(self) -> NDArray[np.int64]:
-        """Rows of every document or group."""
+        """Number of rows of every document or group."""
         if self.mode == "split":
             return np.diff(self._starts(np.arange(len(self.documents) + 1), 0)) // self.sequence_length
         edges = np.append(np.arange(0, len(self.documents), self.num_sequences or 1), len(self.documents))
         return -(-np.diff(self._starts(edges, len(self.separator))) // self.sequence_length)
 
     def _starts(self, documents: NDArray[np.int64], separator: int) -> NDArray[np.int64]:
-        """Tokens before documents, each with a separator in front."""
+        """Number of tokens before each of the documents, with separators."""
         indexed = self.documents
         sequences = np.asarray(indexed.document_indices[documents])
         total = indexed.num_tokens * indexed.dtype.itemsize
@@ -127,7 +126,7 @@ class TokenRows:
         return starts
 
     def _start(self, document: int) -> int:
-        """Tokens of the stream before a document."""
+        """Number of tokens of the stream before a document."""
         indexed = self.documents
         sequence = int(indexed.document_indices[document])
         if sequence == len(indexed.sequence_pointers):
@@ -138,7 +137,7 @@ class TokenRows:
 
     @property
     def num_stream_tokens(self) -> int:
-        """Tokens of all documents, with separators."""
+        """Number of tokens of all documents, with separators."""
         return self._start(len(self.documents))
 
     def __len__(self) -> int:
@@ -150,7 +149,7 @@ class TokenRows:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the documents and with every option that changes rows."""
+        """Hash of the documents and of every option that affects rows."""
         named = getattr(self.documents, "fingerprint", None)
         prefix = self.documents.path_prefix
         facts = [named] if isinstance(named, str) else file_facts([f"{prefix}.idx", f"{prefix}.bin"])
@@ -174,7 +173,7 @@ class TokenRows:
         """Rows as samples; see `PackedDataset.read_batch`.
 
         Raises:
-            IndexError: No such row.
+            IndexError: A row does not exist.
         """
         rows = checked_indices(indices, len(self), "row")
         shape = (len(rows), self.sequence_length)
@@ -197,7 +196,7 @@ class TokenRows:
                 types[at - 1] = _LAST
 
     def _pieces(self, row: int) -> Iterator[tuple[NDArray[Any], bool]]:
-        """Tokens of a row, piece by piece, and whether a document ends with the piece."""
+        """The pieces of a row, and whether each ends a document."""
         length = self.sequence_length
         if self.mode == "concat":
             yield from self._joined(row * length, (row + 1) * length, 0)
@@ -238,7 +237,7 @@ class TokenRows:
             document += 1
 
     def _window(self, document: int) -> int:
-        """Where the window of a document starts."""
+        """The start of the window of a document."""
         over = self._start(document + 1) - self._start(document) - self.sequence_length
         chooses, place = (int(np.frombuffer(draw.at(np.array([document], np.int64)), "<i8")[0]) for draw in self._draws)
         if over <= 0 or chooses * 4 < _DRAWS[0]:

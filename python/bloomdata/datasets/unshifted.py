@@ -1,4 +1,4 @@
-"""Labels as models of transformers take them: unshifted, since those models shift by themselves."""
+"""Unshifted labels for models of transformers, which shift labels themselves."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def with_labels(dataset: Any, *, shifted: bool) -> Any:
     """The same samples with shifted or unshifted labels.
 
     Args:
-        dataset: Rows, windows of documents, or a blend of those.
-        shifted: Whether `labels[i]` is the token after `input_ids[i]`; else it is that token itself.
+        dataset: Rows, windows of documents, or a blend of these.
+        shifted: Whether `labels[i]` is the token after `input_ids[i]`; otherwise it is that token itself.
 
     Raises:
-        ConfigError: A data set of which it is not known what its labels are.
+        ConfigError: It is unknown how the labels of the data set are shifted.
     """
     if hasattr(dataset, "with_rules"):
         return dataset.with_rules(shift_labels=shifted)
@@ -35,7 +35,7 @@ def with_labels(dataset: Any, *, shifted: bool) -> Any:
             setattr(blend, name, [with_labels(source, shifted=shifted) for source in inner])
             return blend
     if not _is_windows(dataset):
-        raise ConfigError(f"dataset: expected rows, windows of documents or a blend of those, got {dataset!r}")
+        raise ConfigError(f"dataset: expected rows, windows of documents or a blend of these, got {dataset!r}")
     return dataset if shifted else Unshifted(dataset)
 
 
@@ -48,17 +48,17 @@ def _is_windows(dataset: Any) -> bool:
 class Unshifted:
     """Samples of a `GPTDataset` with unshifted labels.
 
-    Megatron's last label, the token behind the sample, has no place in them. Labels of weight 0 are -100.
+    Megatron's last label, the token after the sample, is left out. Labels of weight 0 are -100.
 
     Args:
-        dataset: One with `labels`, and `loss_weights` or `loss_mask`.
+        dataset: A `GPTDataset` with `labels`, and `loss_weights` or `loss_mask`.
     """
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
         self._weights = next((name for name in ("loss_weights", "loss_mask") if name in dataset.columns), None)
         if "labels" in dataset.columns and self._weights is None:
-            raise ConfigError("columns: labels need loss_weights beside them, to know which of them count")
+            raise ConfigError("columns: expected loss_weights with labels, to mask them, got labels alone")
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -68,7 +68,7 @@ class Unshifted:
         return {name: values if name == "cu_seqlens" else values[0] for name, values in batch.items()}
 
     def read_batch(self, indices: NDArray[np.int64]) -> Batch:
-        """As `GPTDataset.read_batch`."""
+        """As for `GPTDataset.read_batch`."""
         batch: Batch = dict(self.dataset.read_batch(indices))
         if self._weights is not None:
             weights = batch[self._weights]
@@ -87,5 +87,5 @@ class Unshifted:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the samples, and is not that of shifted labels."""
+        """Hash of the samples, different from that of shifted labels."""
         return f"{self.dataset.fingerprint}-unshifted"
