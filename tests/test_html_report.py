@@ -20,9 +20,9 @@ from bloomdata.reports.report import MergeReport, PackReport, Report, ShardRepor
 EVERYWHERE = ["Key figures", "Ledger", "Documents left out, by reason", "Outputs", "Inputs", "Configuration"]
 SECTIONS = {
     "shard": [*EVERYWHERE, "Ignored inputs"],
-    "pack": [*EVERYWHERE, "Ignored inputs", "Metrics", "Lengths of articles", "Tokens by source", "Padding"],
-    "megatron": [*EVERYWHERE, "Ignored inputs", "Lengths of articles", "Tokens by source"],
-    "merge": [*EVERYWHERE, "Lengths of articles"],
+    "pack": [*EVERYWHERE, "Ignored inputs", "Metrics", "Lengths of documents", "Tokens by input", "Padding"],
+    "megatron": [*EVERYWHERE, "Ignored inputs", "Lengths of documents", "Tokens by input"],
+    "merge": [*EVERYWHERE, "Lengths of documents"],
     "empty": ["Key figures", "Inputs", "Configuration"],
 }
 EVIL = """<script>alert("1")</script>'&amp;\x1b[31m\u202etxt"""
@@ -171,7 +171,7 @@ def test_the_largest_sources_are_shown_and_the_rest_is_summed_up(reports):
     entry = reports["pack"].manifest["inputs"][0]
     inputs = [{**entry, "path": f"in-{n}", "tokens": n, "documents_kept": 1} for n in range(1, NUM_SOURCES + 4)]
     text = page_of(reports["pack"], inputs=inputs)
-    sources = text.split("<h2>Tokens by source</h2>")[1].split("</section>")[0]
+    sources = text.split("<h2>Tokens by input</h2>")[1].split("</section>")[0]
     assert re.findall(r">(in-\d+)<", sources) == [f"in-{n}" for n in range(NUM_SOURCES + 3, 3, -1)]
     rest = sources.split("3 more")[1]
     assert re.findall(r">([\d.,%]+)</td>", rest) == ["3", "6", "2.17%"]
@@ -197,7 +197,7 @@ def test_numbers_have_separators_and_rows_are_no_bytes(reports):
 def test_the_histogram_counts_articles_by_powers_of_two(reports):
     details = {**reports["pack"].manifest["details"], "length_histogram": [2, 0, 4]}
     text = page_of(reports["pack"], details=details)
-    lengths = text.split("<h2>Lengths of articles</h2>")[1].split("</section>")[0]
+    lengths = text.split("<h2>Lengths of documents</h2>")[1].split("</section>")[0]
     assert re.findall(r'<th scope="row">([^<]*)</th><td[^>]*>([^<]*)</td>', lengths) == [
         ("1", "2"),
         ("2 to 3", "0"),
@@ -231,7 +231,7 @@ def test_a_report_saves_its_page_beside_its_folder(reports, tmp_path):
 
 
 def test_a_page_does_not_go_into_the_folder_that_it_is_about(reports, raw):
-    with pytest.raises(ConfigError, match=r"html: .*report\.html lies in"):
+    with pytest.raises(ConfigError, match=r"html: expected a path outside of .*, got .*report\.html"):
         reports["pack"].save_html(reports["pack"].folder / "report.html")
     assert main(["shard", "raw", "-o", "out", "--html", "out/report.html"]) == 1
     assert not (raw.parent / "out").exists()

@@ -93,22 +93,31 @@ DAMAGED = {
     "empty": (b"", "offset 0: no unknown piece among 0 pieces"),
     "a pointer of Git LFS": (b"version https://git-lfs", "offset 0: wire type 6"),
     "zeros": (bytes(100), "offset 0: field 0"),
-    "a number without an end": (b"\x0a", "offset 1: a number without an end"),
-    "a number too long": (b"\xff" * 20, "offset 0: a number of more than ten bytes"),
+    "a number without an end": (b"\x0a", "offset 1: expected a complete number"),
+    "a number too long": (b"\xff" * 20, "offset 0: expected a number of at most ten bytes"),
     "a length behind the end": (b"\x0a\xff\xff\xff\xff\x0f", "offset 0: field 1 ends at"),
-    "a piece without text": (b"\x0a\x00", "offset 0: a piece without text"),
-    "text that is not UTF-8": (bytes_field(1, bytes_field(1, b"a\xff")), "offset 5: text that is not UTF-8"),
-    "a zero byte": (piece_field("a\0b"), "offset 2: piece 'a.x00b' holds a zero byte"),
-    "a long piece": (piece_field("a" * 8000), "a piece of 8000 bytes"),
-    "a score that is no number": (piece_field("a", float("nan")), "has the score nan"),
-    "a type that is none": (piece_field("a", 0.0, 9), "has the type 9"),
-    "a score of another wire type": (bytes_field(1, bytes_field(1, "a") + number_field(2, 1)), "expected 4 bytes"),
-    "a piece twice": (model_bytes([*SPECIAL, ("a", 0.0), ("a", 1.0)]), "piece 4 is 'a', as is piece 3"),
-    "two unknown pieces": (model_bytes([*SPECIAL, ("<u>", 0.0, UNKNOWN)]), "a second unknown piece"),
+    "a piece without text": (b"\x0a\x00", "offset 0: expected a piece with text"),
+    "text that is not UTF-8": (bytes_field(1, bytes_field(1, b"a\xff")), "offset 5: expected text in UTF-8"),
+    "a zero byte": (piece_field("a\0b"), "offset 2: piece 'a.x00b': expected no zero byte"),
+    "a long piece": (piece_field("a" * 8000), "expected a piece of less than 8000 bytes, found 8000"),
+    "a score that is no number": (piece_field("a", float("nan")), "expected a finite score, found nan"),
+    "a type that is none": (piece_field("a", 0.0, 9), "expected a type from 1 to 6, found 9"),
+    "a score of another wire type": (
+        bytes_field(1, bytes_field(1, "a") + number_field(2, 1)),
+        "expected a field of 4 bytes",
+    ),
+    "a piece twice": (
+        model_bytes([*SPECIAL, ("a", 0.0), ("a", 1.0)]),
+        "piece 4: expected a new text, found 'a' of piece 3",
+    ),
+    "two unknown pieces": (
+        model_bytes([*SPECIAL, ("<u>", 0.0, UNKNOWN)]),
+        "expected one unknown piece, found a second",
+    ),
     "no unknown piece": (model_bytes([("a", 0.0)]), "no unknown piece among 1 pieces"),
-    "bytes without fallback": (model_bytes([*SPECIAL, *BYTES]), "is a byte, but byte_fallback is false"),
-    "a byte is missing": (model_bytes([*SPECIAL, *BYTES[:-1]], byte_fallback=True), "there is no piece <0xFF>"),
-    "a model type that is none": (model_bytes(SPECIAL, model_type=9), "model_type 9 is none of"),
+    "bytes without fallback": (model_bytes([*SPECIAL, *BYTES]), "expected no byte without byte_fallback"),
+    "a byte is missing": (model_bytes([*SPECIAL, *BYTES[:-1]], byte_fallback=True), "expected a piece <0xFF>"),
+    "a model type that is none": (model_bytes(SPECIAL, model_type=9), "model_type: expected one of .*, found 9"),
 }
 
 
@@ -136,13 +145,13 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
     with path.open("wb") as file:
         file.truncate(1 << 40)
     start = time.monotonic()
-    with pytest.raises(CorruptDataError, match=f"offset {MAX_FILE_BYTES}: more than"):
+    with pytest.raises(CorruptDataError, match=f"offset {MAX_FILE_BYTES}: expected a model of at most"):
         read_sentencepiece(path)
     assert time.monotonic() - start < 10
 
 
 def test_a_path_that_is_no_file_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="is not a file"):
+    with pytest.raises(ConfigError, match="expected a file"):
         read_sentencepiece(tmp_path)
 
 
@@ -221,12 +230,12 @@ REFUSED = {
     "its type is char": model_bytes(SPECIAL, model_type=4),
     "treat_whitespace_as_suffix": model_bytes(SPECIAL, trainer=number_field(24, 1)),
     "escape_whitespaces=false": model_bytes(SPECIAL, normalizer=number_field(5, 0)),
-    "the rules 'nfkc' that rewrite characters": model_bytes(SPECIAL, normalizer=RULES),
+    "the normalization rules 'nfkc'": model_bytes(SPECIAL, normalizer=RULES),
     "rules that rewrite decoded text": model_bytes(SPECIAL, more=bytes_field(5, RULES)),
     "the unused piece 'x'": model_bytes([*SPECIAL, ("x", 0.0, UNUSED)]),
     "the user-defined piece 'x'": model_bytes([*SPECIAL, ("x", 0.0, USER_DEFINED)]),
-    "'ab' is made with 'b', which is no piece": model_bytes([*SPECIAL, *scored(["ab", "a"])]),
-    "'ab' is made with 'a', which is no piece": model_bytes([*SPECIAL, *scored(["ab"])]),
+    "the piece 'ab' needs the piece 'b'": model_bytes([*SPECIAL, *scored(["ab", "a"])]),
+    "the piece 'ab' needs the piece 'a'": model_bytes([*SPECIAL, *scored(["ab"])]),
 }
 
 

@@ -84,7 +84,7 @@ def test_a_file_of_any_name_is_opened(folder_of, tmp_path):
         assert ours.encode("the quick fox").tolist() == theirs.encode("the quick fox").ids
     assert ours.eos_token_id == theirs.token_to_id("<s>")
     for missing in (folder, tmp_path / "nope.json"):
-        with pytest.raises(bloomdata.ConfigError, match="is not a file"):
+        with pytest.raises(bloomdata.ConfigError, match="expected a file"):
             bloomdata.Tokenizer.from_file(missing)
 
 

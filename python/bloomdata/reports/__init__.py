@@ -1,6 +1,6 @@
-"""What runs return: the books, as text and as a web page.
+"""The results of runs, as text and as a web page.
 
-- `report`: reports of `shard`, `prepare`, `pack`, `merge`. `token_counts`: what `count` returns.
-- `html_report` (with `html_charts`, `html_style`): the books as one web page.
-- `metrics`: the table of generative_data_prep. `units`: numbers of bytes for people.
+- `report`: reports of `shard`, `prepare`, `pack`, `merge`. `token_counts`: the result of `count`.
+- `html_report` (with `html_charts`, `html_style`): a report as one web page.
+- `metrics`: the metrics table of generative_data_prep. `units`: readable numbers of bytes.
 """

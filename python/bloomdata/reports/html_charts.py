@@ -1,7 +1,6 @@
-"""Bars and tables of the web page of a run: text in, HTML out, everything escaped here.
+"""Bars and tables of the web page of a report. All text is escaped here.
 
-Bars are SVG with widths in percent and without text, so that they fit any screen; all numbers are in the table
-beside them.
+Bars are SVG with widths in percent and without text, so that they fit any screen; all numbers are in the table below.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# Parts of a percent: a place on a bar is a whole number of them, so that all widths sum up to 100 %.
+# Parts of a percent. Positions on a bar are whole numbers of parts, so that all widths add up to 100 %.
 _PARTS = 10_000
 
 
 class Segment(NamedTuple):
-    """Part of a bar: its name, its size, and its colour (a class in `html_style`)."""
+    """Part of a bar: its name, size, and colour (a class in `html_style`)."""
 
     name: str
     size: int
@@ -26,7 +25,7 @@ class Segment(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A name with something small below it, or beside it: a note, a bar (of 0 to 1), a swatch."""
+    """A name, and optionally a note below it, a bar (0 to 1), or a swatch."""
 
     name: str
     note: str = ""
@@ -36,13 +35,13 @@ class Cell(NamedTuple):
 
 
 def escape(text: object) -> str:
-    r"""Text for any place in HTML; what cannot be seen (control characters, overrides of direction) as `\x1b`."""
+    r"""Text escaped for HTML; invisible characters (control characters, direction overrides) appear as `\x1b`."""
     seen = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text))
     return html.escape(seen)
 
 
 def share(part: int, whole: int) -> str:
-    """A share in percent, which is 0 or 100 only if it is exactly that."""
+    """A share in percent, which shows 0 or 100 only if it is exact."""
     if not whole:
         return "-"
     hundredths = (part * 20_000 + whole) // (2 * whole)
@@ -54,7 +53,7 @@ def share(part: int, whole: int) -> str:
 
 
 def stacked_bar(identity: str, title: str, segments: Iterable[Segment], head: Sequence[str]) -> str:
-    """One bar of all segments that are not empty, and a table of them; nothing, if all of them are."""
+    """A bar of all segments that are not empty, and their table; an empty string if there are none."""
     found = [segment for segment in segments if segment.size]
     total = sum(segment.size for segment in found)
     if not total:
@@ -83,13 +82,13 @@ def _percent(parts: int) -> str:
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell | str]], *, kind: str = "") -> str:
-    """A table whose first column names its rows; the other columns are numbers.
+    """A table whose first column has the names of rows; the other columns are numbers.
 
     Args:
-        caption: Read aloud, not shown: the heading above says the same.
-        head: Names of the columns; none are shown if all are empty.
-        rows: Cells; plain text is the same as a cell without more.
-        kind: Classes in `html_style`: `stack` for long names, which on narrow screens stand above their numbers.
+        caption: Caption for screen readers; not shown, since the heading says the same.
+        head: Names of the columns; not shown if all are empty.
+        rows: Cells; a plain string is a cell with only a name.
+        kind: Classes in `html_style`: `stack` for long names, which narrow screens show above their numbers.
     """
     columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     top = f"<thead><tr>{columns}</tr></thead>\n" if any(head) else ""

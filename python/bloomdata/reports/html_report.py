@@ -1,4 +1,4 @@
-"""The books of a finished run as one web page: no scripts, nothing loaded, equal bytes for equal manifests."""
+"""The report of a finished run as one web page: no scripts, no external files, equal bytes for equal manifests."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bloomdata.reports.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Sources that are shown one by one.
+# Maximum number of inputs in the table of tokens; the rest is summed up.
 NUM_SOURCES = 20
-# Rows of a list of files; the manifest has all of them.
+# Maximum number of files in a list; the manifest has all of them.
 MAX_FILES = 200
 HASH_CHARACTERS = 16
 _COUNTS = ("rows", "lines", "documents", "sequences", "tokens", "token_types", "records")
@@ -24,14 +24,14 @@ _TABLES = ("parquet", "arrow")
 
 
 def html_report(manifest: dict[str, Any], *, folder: str) -> str:
-    """The books of a finished run as one web page.
+    """The report of a finished run as one web page.
 
     Args:
         manifest: Contents of `manifest.json`.
-        folder: Name of the folder, to be shown.
+        folder: Name of the folder to show.
 
     Returns:
-        HTML with all styles and plots in it; sections without data are left out.
+        Self-contained HTML; sections without data are left out.
 
     Example:
         >>> report = bloomdata.shard("raw/*.jsonl", "shards")
@@ -42,8 +42,8 @@ def html_report(manifest: dict[str, Any], *, folder: str) -> str:
         ("Key figures", _figures(manifest)),
         ("Ledger", _ledger(manifest)),
         ("Metrics", _metrics(manifest)),
-        ("Lengths of articles", _lengths(manifest)),
-        ("Tokens by source", _sources(manifest)),
+        ("Lengths of documents", _lengths(manifest)),
+        ("Tokens by input", _sources(manifest)),
         ("Documents left out, by reason", _reasons(manifest)),
         ("Padding", _padding(manifest)),
         ("Outputs", _outputs(manifest)),
@@ -124,7 +124,7 @@ def _ledger(manifest: dict[str, Any]) -> str:
 
 
 def _left_out(ledger: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
-    """What became of documents that were not kept: fate and reason, count, colour. Neighbours differ in shade."""
+    """Documents that were not kept: fate and reason, count, colour. Adjacent ones differ in shade."""
     shades = ("", "-2", "-3")
     for fate, colour in (("dropped", "dropped"), ("quarantined", "bad")):
         for number, (reason, count) in enumerate(ledger[f"documents_{fate}"].items()):
@@ -156,8 +156,8 @@ def _lengths(manifest: dict[str, Any]) -> str:
         for power, count in enumerate(histogram)
         if power >= first
     ]
-    text = _muted(f"{total:,} articles with tokens: what packing keeps together, before it cuts.")
-    return text + "\n" + table("Articles by length", ("tokens", "articles", ""), rows, kind="histogram")
+    text = _muted(f"{total:,} documents with tokens, as packing keeps them together, before it cuts them.")
+    return text + "\n" + table("Documents by length", ("tokens", "documents", ""), rows, kind="histogram")
 
 
 def _sources(manifest: dict[str, Any]) -> str:
@@ -174,7 +174,7 @@ def _sources(manifest: dict[str, Any]) -> str:
         (Cell(path, bar=tokens / highest, colour="kept"), f"{documents:,}", f"{tokens:,}", share(tokens, total))
         for path, tokens, documents in shown
     ]
-    return table("Tokens by source", ("source", "documents", "tokens", "of all"), rows, kind="stack")
+    return table("Tokens by input", ("input", "documents", "tokens", "of all"), rows, kind="stack")
 
 
 def _reasons(manifest: dict[str, Any]) -> str:
@@ -244,7 +244,7 @@ def _ignored(manifest: dict[str, Any]) -> str:
     items = "\n".join(f"<li><code>{escape(path)}</code></li>" for path in paths[:MAX_FILES])
     hidden = len(paths) - MAX_FILES
     more = _muted(f"and {hidden:,} more, which manifest.json lists") if hidden > 0 else ""
-    text = _muted(f"{len(paths):,} files were not read: hidden, set aside, or of no known format.")
+    text = _muted(f"{len(paths):,} files were not read: hidden, quarantined, or of unknown format.")
     return f"{text}\n<ul>\n{items}\n</ul>{more}"
 
 

@@ -1,8 +1,8 @@
-"""The style of the web page of a run: light and dark, wide and narrow, on paper; nothing is loaded."""
+"""The style of the web page of a report: light and dark, wide and narrow screens, print; no external files."""
 
 from __future__ import annotations
 
-# Colours keep a contrast of 4.5 (text) and 3 (bars) to their background; no two neighbours differ in hue only.
+# Contrast to the background is at least 4.5 (text) and 3 (bars); adjacent colours differ in more than hue.
 _LIGHT = """
   --page: #ffffff; --card: #f3f5f8; --line: #d5d9e0; --text: #16181d; --muted: #565d6b;
   --kept: #1f6fb5; --padding: #858c99; --prompt: #1b8577; --lost: #c23a22;

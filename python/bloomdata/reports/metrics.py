@@ -1,4 +1,4 @@
-"""The metrics table of generative_data_prep, from the counts that an HDF5 pack leaves in its manifest."""
+"""The metrics table of generative_data_prep, from the counts in the manifest of an HDF5 pack."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def metrics_table(metrics: Mapping[str, int], *, unit: str = "Articles") -> list
         unit: What is packed: articles are a word of generative_data_prep alone.
 
     Returns:
-        Counts, averages for each article, and shares. The input is what went into rows and what was left out of
-        them; rows of prompts only are counted with their whole length.
+        Counts, averages per article, and shares. The input consists of the tokens in rows and those left out; rows of
+        prompts only count with their whole length.
 
     Origin:
         `processors/metrics.py` of sambanova/generative_data_prep.

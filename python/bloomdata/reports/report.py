@@ -1,4 +1,4 @@
-"""What a run returns: the manifest, and how it prints; as text here, as a web page in `html_report`."""
+"""The report of a run: its manifest, printed as text here and as a web page in `html_report`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from bloomdata.reports.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# What the books of every run hold.
-# Inputs shown by themselves at most.
+# Maximum number of inputs that are listed.
 _MAX_INPUTS = 40
+# Keys that the manifest of every run has.
 _COUNTS = ("documents_in", "documents_kept", "bytes_in", "text_bytes")
 _TOKENS = ("tokens_in", "tokens_out", "tokens_padding", "tokens_truncated", "tokens_dropped")
 _REASONS = ("documents_dropped", "documents_quarantined")
@@ -28,14 +28,14 @@ _OUTPUT = {"path", "size", "hash"}
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A finished run. `print(report)` shows the books.
+    """The report of a finished run. `print(report)` shows the ledger.
 
     Attributes:
-        folder: What was written.
+        folder: The folder that was written.
         manifest: Contents of its `manifest.json`.
-        seconds: How long this call took; not part of the manifest. None for a folder that was only opened.
+        seconds: Duration of this call, which is not part of the manifest. None for a folder that was only opened.
         was_finished: Whether the same run had finished before, so that nothing was done.
-        was_resumed: Whether an earlier attempt was gone on with.
+        was_resumed: Whether an earlier attempt was resumed.
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class Report:
 
     @classmethod
     def from_run(cls, folder: str | os.PathLike[str], result: tuple[str, bool, bool], seconds: float) -> Self:
-        """Wraps what the core returns."""
+        """A report from the result of the core."""
         manifest, was_finished, was_resumed = result
         return cls(
             folder=Path(folder),
@@ -58,23 +58,23 @@ class Report:
 
     @staticmethod
     def open(folder: str | os.PathLike[str]) -> Report:
-        """The report of a finished folder, of the class that its verb returns.
+        """The report of a finished folder, of the class of its verb.
 
         Raises:
-            ConfigError: A folder that is not finished.
-            CorruptDataError: A damaged manifest.
+            ConfigError: The folder is not finished.
+            CorruptDataError: The manifest is damaged.
         """
         from bloomdata.manifest import read_manifest
 
         manifest = read_manifest(Path(folder))
         if not _has_books(manifest):
-            raise CorruptDataError(f"{Path(folder) / 'manifest.json'}: not the books of a finished run")
+            raise CorruptDataError(f"{Path(folder) / 'manifest.json'}: expected the manifest of a finished run")
         kind = {"shard": ShardReport, "prepare": PrepareReport, "merge": MergeReport}.get(manifest["verb"], PackReport)
         return kind(folder=Path(folder), manifest=manifest, seconds=None, was_finished=True, was_resumed=False)
 
     @property
     def ledger(self) -> dict[str, Any]:
-        """Where every document and token went (see `rust/bloomdata-core/src/ledger.rs`)."""
+        """Counts of every document and token, by what became of it (see `FORMAT.md`)."""
         ledger: dict[str, Any] = self.manifest["ledger"]
         return ledger
 
@@ -90,7 +90,7 @@ class Report:
         return str(self.manifest["fingerprint"])
 
     def to_json(self) -> dict[str, Any]:
-        """For scripts: the manifest and how the run went."""
+        """The report as plain values for JSON."""
         return {
             "folder": str(self.folder),
             "seconds": self.seconds,
@@ -100,14 +100,14 @@ class Report:
         }
 
     def save_html(self, path: str | os.PathLike[str]) -> None:
-        """Writes the books as one web page, which needs nothing else.
+        """Writes the report as one self-contained web page.
 
         Args:
-            path: File to write or replace; not in the folder, whose manifest names every file.
+            path: File to write or replace; not inside the folder, whose manifest lists every file.
 
         Raises:
-            ConfigError: A path in the folder.
-            OSError: What the system reports.
+            ConfigError: The path is inside the folder.
+            OSError: The operating system reports an error.
         """
         from bloomdata.reports.html_report import html_report
 
@@ -136,7 +136,7 @@ class Report:
         lines += self._by_input()
         if ignored := self.manifest["ignored_inputs"]:
             lines.append(
-                f"  not read (hidden, set aside, or of no known format): {len(ignored)} file(s), e.g. {ignored[0]}"
+                f"  not read (hidden, quarantined, or of unknown format): {len(ignored)} file(s), e.g. {ignored[0]}"
             )
         return "\n".join(lines)
 
@@ -160,17 +160,17 @@ class Report:
 
 
 def check_outside(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> None:
-    """A web page must not lie in the folder that it is about: `verify` knows only what the manifest names.
+    """Checks that a web page is not inside its folder, where `verify` allows only the files in the manifest.
 
     Raises:
-        ConfigError: It does.
+        ConfigError: The path is inside the folder.
     """
     if Path(path).resolve().is_relative_to(Path(folder).resolve()):
-        raise ConfigError(f"html: {os.fspath(path)} lies in {os.fspath(folder)}, which holds only what its run wrote")
+        raise ConfigError(f"html: expected a path outside of {os.fspath(folder)}, got {os.fspath(path)}")
 
 
 def _longest(entry: dict[str, Any]) -> str:
-    """The upper end of the last bucket of a histogram by powers of two."""
+    """The upper limit of the last bucket of a histogram by powers of two."""
     return f"{2 ** len(entry['length_histogram']) - 1:,}"
 
 
@@ -181,7 +181,7 @@ def _aligned(rows: list[tuple[str, str]]) -> list[str]:
 
 
 def _has_books(manifest: dict[str, Any]) -> bool:
-    """Whether everything that a report shows is there."""
+    """Whether the manifest has everything that a report shows."""
 
     def entries(name: str, keys: set[str]) -> bool:
         found = manifest.get(name)
@@ -203,14 +203,14 @@ def _has_books(manifest: dict[str, Any]) -> bool:
 
 
 class ShardReport(Report):
-    """What `shard` returns."""
+    """The report of `shard`."""
 
     def _rows(self) -> list[tuple[str, str]]:
         return [("input", format_bytes(self.ledger["bytes_in"]))]
 
 
 class PrepareReport(ShardReport):
-    """What `prepare` returns."""
+    """The report of `prepare`."""
 
     def _rows(self) -> list[tuple[str, str]]:
         inputs = self.manifest["inputs"]
@@ -218,15 +218,15 @@ class PrepareReport(ShardReport):
         if turns := sum(entry.get("turns", 0) for entry in inputs):
             rows.append(("  answers", f"{turns:,}"))
         missing = self.manifest["config"]["prepare"]["missing_inputs"]
-        return [*rows, *[("not there", name) for name in missing]]
+        return [*rows, *[("missing", name) for name in missing]]
 
 
 class PackReport(Report):
-    """What `pack` returns."""
+    """The report of `pack`."""
 
     @property
     def metrics(self) -> dict[str, int]:
-        """Counts of rows and of what is in them (HDF5); empty for Megatron files."""
+        """Counts of rows and their tokens (HDF5); empty for Megatron files."""
         metrics: dict[str, int] = self.manifest["details"].get("metrics", {})
         return metrics
 
@@ -242,7 +242,7 @@ class PackReport(Report):
         counts = {
             "answers": "turns",
             "trained on": "tokens_trained",
-            "behind the last answer, left out": "tokens_after_last_answer",
+            "after the last answer, left out": "tokens_after_last_answer",
         }
         for name, key in counts.items():
             if count := sum(entry.get(key, 0) for entry in inputs):
@@ -257,7 +257,7 @@ class PackReport(Report):
         return [] if is_plain or not self.metrics else metrics_table(self.metrics, unit=unit_of(self.manifest))
 
     def _by_input(self) -> list[str]:
-        """A line for each input of conversations, if there are several."""
+        """A line for each input of conversations, if there is more than one."""
         inputs = [entry for entry in self.manifest["inputs"] if "length_histogram" in entry]
         if len(inputs) < 2:
             return []
@@ -274,4 +274,4 @@ class PackReport(Report):
 
 
 class MergeReport(PackReport):
-    """What `merge` returns."""
+    """The report of `merge`."""

@@ -1,4 +1,4 @@
-"""How many tokens inputs hold: for each file, for each argument, and in all."""
+"""Token counts of inputs: for each file, for each argument, and in total."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any, Literal
 _COUNTS = ("documents", "text_bytes", "tokens", "dropped", "bad")
 
 
-# Of more files than these, only sources are shown when nobody says what to show.
+# With more files than this, a table shows sources by default.
 MANY_FILES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenCounts:
-    """What inputs hold. `print(counts)` shows a table.
+    """Token counts of inputs. `print(counts)` shows a table.
 
     Attributes:
         inputs: One entry for each file, in the order of reading: `path`, and the five counts below.
-        sources: The same added up for each argument, as it was given: `source`, `files`, and the five counts.
-        documents: Records that have tokens.
-        text_bytes: Bytes of their texts, as UTF-8.
-        tokens: Their tokens.
-        dropped: Records left out though nothing is wrong with them: blank lines, empty texts.
-        bad: Records that cannot become documents; none unless `on_bad_record="quarantine"`.
+        sources: The sum for each argument, as it was given: `source`, `files`, and the five counts.
+        documents: Number of records that have tokens.
+        text_bytes: Size of their texts in UTF-8.
+        tokens: Number of their tokens.
+        dropped: Number of valid records without text: blank lines, empty texts.
+        bad: Number of records that cannot become documents; 0 unless `on_bad_record="quarantine"`.
     """
 
     inputs: list[dict[str, Any]]
@@ -35,14 +35,14 @@ class TokenCounts:
     bad: int
 
     def to_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """The counts as plain values for JSON."""
         return {name: getattr(self, name) for name in ("inputs", "sources", *_COUNTS)}
 
     def table(self, by: Literal["file", "source"] | None = None) -> str:
         """A table with the totals in its last line.
 
         Args:
-            by: What a line is about; by default a file, or a source where there are more than 20 files.
+            by: Unit of a line: `file` or `source`; by default `file` for up to 20 files.
         """
         if by is None:
             by = "file" if len(self.inputs) <= MANY_FILES else "source"
@@ -66,7 +66,7 @@ class TokenCounts:
 
 
 def token_counts(files: list[dict[str, Any]], arguments: list[str]) -> TokenCounts:
-    """Counts of files, added up for each argument and in all."""
+    """Counts of files, summed for each argument and in total."""
     names = [arguments[file.pop("argument")] for file in files]
     totals = {name: sum(file[name] for file in files) for name in _COUNTS}
     return TokenCounts(inputs=files, sources=_added_up(files, names), **totals)

@@ -1,4 +1,4 @@
-"""Chat templates: conversations become text, and it is known which of it is trained on."""
+"""Chat templates: render conversations to text, and mark the parts that are trained on."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 class RenderedChat(NamedTuple):
-    """Text of a conversation, and the parts that are trained on: (start, end) in characters, in order."""
+    """The text of a conversation, and the parts that are trained on: (start, end) in characters, in order."""
 
     text: str
     trained: list[tuple[int, int]]
 
 
 class EncodedChat(NamedTuple):
-    """Ids of a conversation, and for each id whether it is trained on."""
+    """The ids of a conversation, and for each id whether it is trained on."""
 
     ids: list[int]
     trained: list[bool]
@@ -35,32 +35,31 @@ class EncodedChat(NamedTuple):
 class ChatTemplate:
     r"""A chat template.
 
-    Built in are `human_bot` (`<human>: …`, `<bot>: …`, of BLOOMChat and OpenChatKit), `user_system` (of Open-Llama),
-    `alpaca`, `chatml`, `llama2`, `llama3`, `zephyr` and `mistral`. Any other Jinja template gives the text that
-    `transformers.apply_chat_template` gives, or is refused.
+    The built-in templates are `human_bot` (`<human>: …`, `<bot>: …`, of BLOOMChat and OpenChatKit), `user_system` (of
+    Open-Llama), `alpaca`, `chatml`, `llama2`, `llama3`, `zephyr` and `mistral`. Any other Jinja template renders the
+    same text as `transformers.apply_chat_template`, or is rejected.
 
-    Known differences from Jinja2 there: filters, methods and operators that no chat template is known to use are
-    refused (`%` between texts, `truncate`, `casefold`, …), so are whole numbers that 64 bits do not hold, and `+`
-    beside `safe`, where Jinja2 escapes HTML. What Jinja2 refuses may have a meaning here: looping over none, ordering
-    values of different kinds. A dot finds keys that are named like methods of Python's dictionaries (`spec.items`
-    without brackets), and an object of Python is not printed as in Python (`range(3)`, a generator). `~` and `join`
-    write very large and very small floats in full.
+    Known differences from Jinja2: filters, methods and operators that no known chat template uses are rejected (`%`
+    between strings, `truncate`, `casefold`, …), and so are integers of more than 64 bits, and `+` with `safe`, where
+    Jinja2 escapes HTML. Some errors of Jinja2 are allowed here: looping over none, ordering values of different types.
+    A dot also finds keys with the names of dictionary methods (`spec.items` without brackets), and Python objects print
+    differently (`range(3)`, a generator). `~` and `join` write very large and very small floats in full.
 
-    What is trained on is known for every template, with or without `{% generation %}` blocks: the assistant's messages
-    and the token that ends each. A conversation for which it cannot be told for sure is refused.
+    For every template, with or without `{% generation %}` blocks, the assistant's messages and the token that ends each
+    are trained on. A conversation for which these cannot be determined is rejected.
 
     Args:
-        template: The name of one that is built in; the source of a Jinja template; a file that holds one (`.jinja`);
-            a `tokenizer_config.json`, or a folder that holds one.
-        tokenizer: Its files say what the special tokens are; an answer ends with the first of its added tokens that
-            follows. Needed by `encode`.
-        variables: What else the template may use: `bos_token`, `eos_token`, switches of its own.
-        date: What `strftime_now` says, as `2026-01-31` or `2026-01-31T12:00:00`. A template that asks for the date is
-            refused without it: data must not depend on the day it was made.
-        train_on: All answers, or the last one.
+        template: Name of a built-in template; source of a Jinja template; a `.jinja` file; or a
+            `tokenizer_config.json`, or a folder that holds one.
+        tokenizer: Tokenizer whose files define the special tokens; an answer ends with the first of its added tokens
+            that follows. Required by `encode`.
+        variables: Further variables of the template: `bos_token`, `eos_token`, its own switches.
+        date: Date that `strftime_now` returns, such as `2026-01-31` or `2026-01-31T12:00:00`. A template that uses the
+            date is rejected without it, since data must not depend on the day it was made.
+        train_on: Whether to train on `all` answers or the `last` one.
 
     Raises:
-        ConfigError: No template, a broken one, or one that lacks a variable.
+        ConfigError: The template does not exist, is invalid, or lacks a variable.
 
     Origin:
         `apply_chat_template` of huggingface/transformers; the prefix check is ours.
@@ -102,13 +101,13 @@ class ChatTemplate:
         """The text of a conversation.
 
         Args:
-            messages: `{"role": …, "content": …}` and whatever else the template looks at.
-            tools: Descriptions of tools, for templates that take them.
-            documents: Documents to answer from, for templates that take them.
-            add_generation_prompt: Whether to end with what asks for an answer.
+            messages: Messages `{"role": …, "content": …}`, with any other keys that the template uses.
+            tools: Descriptions of tools, for templates that use them.
+            documents: Documents to answer from, for templates that use them.
+            add_generation_prompt: Whether to end with the prompt for an answer.
 
         Raises:
-            ConfigError: What the template objects to.
+            ConfigError: The template rejects the conversation.
         """
         text = self._core.render_plain(messages, _json(tools), _json(documents), add_generation_prompt)
         if text is not None:
@@ -122,10 +121,10 @@ class ChatTemplate:
         tools: Sequence[Mapping[str, Any]] | None = None,
         documents: Sequence[Mapping[str, Any]] | None = None,
     ) -> RenderedChat:
-        """The text of a conversation, and which of it is trained on.
+        """The text of a conversation, and the parts of it that are trained on.
 
         Raises:
-            ConfigError: What the template objects to; nothing to train on; a part that cannot be told for sure.
+            ConfigError: The template rejects the conversation, or the trained parts are empty or cannot be determined.
         """
         return RenderedChat(*self._core.render_trained(_record(messages, tools, documents)))
 
@@ -136,18 +135,18 @@ class ChatTemplate:
         tools: Sequence[Mapping[str, Any]] | None = None,
         documents: Sequence[Mapping[str, Any]] | None = None,
     ) -> EncodedChat:
-        """Ids of a conversation, and which are trained on: those with at least one trained character.
+        """The ids of a conversation, and which are trained on: those with at least one trained character.
 
         Raises:
-            ConfigError: As `render_trained`, or no tokenizer was given.
+            ConfigError: As for `render_trained`; or no tokenizer was given.
         """
         if self.tokenizer is None:
-            raise ConfigError("tokenizer: none was given")
+            raise ConfigError("tokenizer: expected a tokenizer of the template, got None")
         text, spans = self.render_trained(messages, tools=tools, documents=documents)
         ids, ends = self.tokenizer.encode_ends(text)
         trained, start, last, span = [], 0, 0, 0
         for end in ends:
-            # Tokens that end together are parts of one character.
+            # Tokens with the same end are parts of one character.
             if end > last:
                 start, last = last, end
             while span < len(spans) and spans[span][1] <= start:

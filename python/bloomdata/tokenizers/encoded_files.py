@@ -1,4 +1,4 @@
-"""Files as batches of ids: what `Tokenizer.encode_files` returns."""
+"""Files as batches of ids, the result of `Tokenizer.encode_files`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class EncodedBatch(NamedTuple):
-    """Texts of one file that stand behind each other, as ids.
+    """Ids of consecutive texts of one file.
 
     Attributes:
-        ids: (num_tokens,) uint32, read-only, of all texts one behind the other.
-        offsets: (num_texts + 1,) int64; text `i` has `ids[offsets[i]:offsets[i + 1]]`.
+        ids: (num_tokens,) uint32, read-only, of all texts, concatenated.
+        offsets: (num_texts + 1,) int64; the ids of text `i` are `ids[offsets[i]:offsets[i + 1]]`.
         path: The file.
-        lines: (num_texts,) int64; the number of each text's line, or row, in the file, from 1, as errors name it.
+        lines: (num_texts,) int64; the line or row of each text in the file, from 1, as in errors.
     """
 
     ids: NDArray[np.uint32]
@@ -30,9 +30,9 @@ class EncodedBatch(NamedTuple):
 
 
 class EncodedFiles:
-    """Iterates over batches. The next ones are made while one is worked on.
+    """Iterates over batches, which are prepared ahead.
 
-    Memory of ids is used again once nobody holds their array; a batch that is kept stays as it is.
+    The memory of ids is reused once their array is no longer referenced; batches that you keep do not change.
     """
 
     def __init__(self, core: _core.EncodedFiles, arguments: list[str]) -> None:
@@ -42,7 +42,7 @@ class EncodedFiles:
 
     @property
     def counts(self) -> TokenCounts | None:
-        """What each file held, as from `count`, but a text without ids is a document, too; `None` before the end."""
+        """Counts of each file, as from `count`, but including texts without ids; `None` before the end."""
         return self._counts
 
     def __iter__(self) -> EncodedFiles:

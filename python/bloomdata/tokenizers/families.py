@@ -1,4 +1,4 @@
-"""Pipelines that a new tokenizer can have: everything of a `tokenizer.json` but the vocabulary."""
+"""Pipelines for new tokenizers: everything in a `tokenizer.json` except the vocabulary."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _LLAMA = {
     },
 }
 
-# What a family's `tokenizer.json` holds.
+# Parts of the `tokenizer.json` of each family.
 PIPELINES: dict[str, dict[str, Any]] = {
     "bloom": _byte_level(_split(_BLOOM), use_regex=False),
     "gpt2": _byte_level(use_regex=True),
@@ -53,7 +53,7 @@ PIPELINES: dict[str, dict[str, Any]] = {
     "llama": _LLAMA,
 }
 
-# Special tokens of a family, and what they are for.
+# Special tokens of each family, by role.
 SPECIAL_TOKENS: dict[str, dict[str, str]] = {
     "bloom": {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"},
     "gpt2": {"eos_token": "<|endoftext|>"},

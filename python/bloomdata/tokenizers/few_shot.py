@@ -1,4 +1,4 @@
-"""Samples for a moderation model: a header, then labelled texts until there are enough tokens (OC-06)."""
+"""Few-shot samples for a moderation model: a header, then labelled texts until there are enough tokens."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from bloomdata.tokenizers.tokenizer import Tokenizer
 
 LABELS = ("casual", "needs caution", "needs intervention", "possibly needs caution", "probably needs caution")
-# As `stages/moderation.rs` has it.
+# Same as in `stages/moderation.rs`.
 MODERATION_HEADER = "\n".join(["Possible labels:", *(f"{number}. {label}" for number, label in enumerate(LABELS, 1))])
 
-# Prefixes of a sample counted together: their memory grows with the square of this.
+# Maximum number of prefixes counted together, whose memory grows with the square of this.
 _MOST_TEXTS = 64
 
 
@@ -27,9 +27,9 @@ class FewShot:
     """One sample.
 
     Attributes:
-        text: The header and the texts, with blank lines between, stripped; not cut.
-        num_texts: Texts in it.
-        num_tokens: Its tokens, those included that are to be cut.
+        text: The header and the texts, separated by blank lines, stripped, not truncated.
+        num_texts: Number of texts.
+        num_tokens: Number of tokens before truncation.
     """
 
     text: str
@@ -45,30 +45,30 @@ def few_shot(
     add_special_tokens: bool = True,
     num_threads: int | None = None,
 ) -> Iterator[FewShot]:
-    r"""Joins texts to samples: each takes texts until it has more than `sequence_length` tokens.
+    r"""Joins texts into samples: each takes texts until it has more than `sequence_length` tokens.
 
-    Only the last sample may have fewer. The text that goes over the limit is not carried to the next sample: what is
-    cut of it is lost, as in the original.
+    Only the last sample may have fewer. The text that exceeds the limit does not continue in the next sample: its
+    truncated tokens are lost, as in the original.
 
-    Tokens are counted on whole samples, since a token may reach over the seam of two texts. A sample of n texts is
-    hence counted n times, all of them in one batch.
+    Tokens are counted on whole samples, since a token may span two texts. So for a sample of n texts, n prefixes are
+    counted, in one batch.
 
     Args:
-        texts: In the order of the samples; read as they are needed.
-        tokenizer: Counts the tokens.
-        sequence_length: Tokens that a sample is cut to later.
-        add_special_tokens: Whether to count what the tokenizer puts around texts.
+        texts: Texts in the order of the samples; read on demand.
+        tokenizer: Tokenizer that counts the tokens.
+        sequence_length: Tokens that a sample is truncated to later.
+        add_special_tokens: Whether to count the special tokens that the tokenizer adds.
         num_threads: Threads of the tokenizer. Never changes the samples.
 
     Yields:
         Samples.
 
     Raises:
-        ConfigError: A length of 0.
+        ConfigError: `sequence_length` is below 1.
 
     Origin:
-        `training/tasks/data_loaders/prosocial.py` of OpenChatKit. There, texts come in the order of a shuffle buffer
-        and begin again at the end, so that no sample is short.
+        `training/tasks/data_loaders/prosocial.py` of togethercomputer/OpenChatKit. There, texts come in the order of a
+        shuffle buffer and start again at the end, so no sample is short.
 
     Example:
         >>> samples = bloomdata.few_shot(["a", "b", "c"], tokenizer=bloomdata.Tokenizer("bytes"), sequence_length=122)
@@ -76,7 +76,7 @@ def few_shot(
         [(2, 123, 'a\n\nb'), (1, 120, 'n\n\nc')]
     """
     if sequence_length < 1:
-        raise ConfigError(f"sequence_length: {sequence_length} is less than 1")
+        raise ConfigError(f"sequence_length: expected 1 or more, got {sequence_length}")
     unread, waiting, guess = iter(texts), deque[str](), 8
     while True:
         sample, num_texts, counts = MODERATION_HEADER, 0, [0]
@@ -98,7 +98,7 @@ def few_shot(
             if taken is not None:
                 yield FewShot(prefixes[taken - 1].strip(), num_texts + taken, counts[taken - 1])
                 waiting.extendleft(reversed(block[taken:]))
-                # Most samples take about as many texts as the one before.
+                # Consecutive samples take similar numbers of texts.
                 guess = min(num_texts + taken + 1, _MOST_TEXTS)
                 break
             num_texts += len(block)

@@ -1,4 +1,4 @@
-"""Writes tokenizers: files that are there as a whole or not at all."""
+"""Writes tokenizers atomically."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ ADDED_TOKEN = {"single_word": False, "lstrip": False, "rstrip": False, "normaliz
 
 
 def prepare_folder(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    """A folder for a `tokenizer.json`, made when it is not there.
+    """A folder for a `tokenizer.json`, created if needed.
 
     Raises:
-        ConfigError: One that holds a tokenizer, unless it may be replaced, or that cannot be made.
+        ConfigError: The folder holds a tokenizer that may not be replaced, or cannot be created.
     """
     folder = Path(output_path(output))
     if (folder / "tokenizer.json").exists() and not overwrite:
@@ -30,7 +30,7 @@ def prepare_folder(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
 
 
 def write_folder(folder: Path, definition: dict[str, Any], files: dict[str, Any]) -> Path:
-    """Writes other files by name, then the `tokenizer.json`: a folder with one is complete."""
+    """Writes the other files first, then `tokenizer.json`, so that a folder with one is complete."""
     for name, value in files.items():
         write_json(folder / name, value)
     path = folder / "tokenizer.json"
@@ -39,12 +39,12 @@ def write_folder(folder: Path, definition: dict[str, Any], files: dict[str, Any]
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, indented as `tokenizers` does."""
+    """Writes JSON with the indentation of `tokenizers`."""
     write_bytes(path, json.dumps(value, ensure_ascii=False, indent=2).encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file as a whole or not at all."""
+    """Writes a file atomically."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:

@@ -1,8 +1,8 @@
-"""Reads SentencePiece `.model` files: a protobuf `ModelProto`, by a reader of our own for the few fields that matter.
+"""Reads SentencePiece `.model` files: a protobuf `ModelProto`, with our own reader for the few fields needed.
 
     file -> fields (number, value, offset) -> pieces, trainer_spec, normalizer_spec
 
-Origin: `sentencepiece_model.proto` of google/sentencepiece; names and defaults are its.
+Origin: `sentencepiece_model.proto` of google/sentencepiece, with its names and defaults.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 1 << 26
 MAX_PIECES = 1 << 22
-# What SentencePiece itself refuses to load.
+# SentencePiece itself rejects pieces of this size.
 MAX_PIECE_BYTES = 8000
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -30,7 +30,7 @@ _WIRE_NAMES = {_VARINT: "varint", _FIXED64: "8 bytes", _BYTES: "length and bytes
 
 
 class PieceType(IntEnum):
-    """What a piece is for."""
+    """The type of a piece."""
 
     NORMAL = 1
     UNKNOWN = 2
@@ -44,14 +44,14 @@ MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
 class Piece(NamedTuple):
-    """One piece of the vocabulary; its id is its place.
+    """One piece of the vocabulary; its id is its index.
 
     Attributes:
         text: The piece, with `▁` for spaces.
-        score: Higher is merged earlier.
-        type: What it is for.
+        score: Score; pieces with higher scores merge earlier.
+        type: Type of the piece.
         start: Offset of its field in the file.
-        end: Offset behind it.
+        end: Offset of the end of its field.
     """
 
     text: str
@@ -63,7 +63,7 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class SentencePieceModel:
-    """What a `.model` file says.
+    """The content of a `.model` file.
 
     Attributes:
         path: The file.
@@ -71,13 +71,13 @@ class SentencePieceModel:
         pieces: The vocabulary, by id.
         model_type: `unigram`, `bpe`, `word` or `char`.
         byte_fallback: Whether unknown characters become pieces of bytes.
-        treat_whitespace_as_suffix: Whether the dummy space is put behind a text.
-        special_ids: Ids of `unk`, `bos`, `eos` and `pad`, of those that there are.
-        normalizer_name: Of the rules in `precompiled_charsmap`: `identity`, `nmt_nfkc`, ...
-        precompiled_charsmap: Rules that rewrite characters; empty for none.
-        add_dummy_prefix: Whether a space is put in front of a text.
-        remove_extra_whitespaces: Whether spaces at the ends go, and runs become one.
-        escape_whitespaces: Whether spaces become `▁`.
+        treat_whitespace_as_suffix: Whether the dummy space is added after a text.
+        special_ids: Ids of `unk`, `bos`, `eos` and `pad`, if they exist.
+        normalizer_name: Name of the rules in `precompiled_charsmap`: `identity`, `nmt_nfkc`, ...
+        precompiled_charsmap: Character normalization rules; empty for none.
+        add_dummy_prefix: Whether a space is added before a text.
+        remove_extra_whitespaces: Whether to strip spaces at the ends and collapse repeated ones.
+        escape_whitespaces: Whether spaces become metaspaces (`▁`).
         denormalizer_charsmap: Rules for decoded text; empty for none.
     """
 
@@ -97,26 +97,26 @@ class SentencePieceModel:
 
 
 def read_sentencepiece(path: str | os.PathLike[str]) -> SentencePieceModel:
-    """Reads a `.model` file and checks what SentencePiece checks when it loads one.
+    """Reads a `.model` file with the checks that SentencePiece makes.
 
     Raises:
-        ConfigError: A path that is no file.
-        CorruptDataError: Bytes that are no model, with the offset of the first that is wrong.
+        ConfigError: The path is not a file.
+        CorruptDataError: The file is not a valid model; the message has the offset of the problem.
     """
     path = Path(path)
     if not path.is_file():
-        raise ConfigError(f"model: {path} is not a file")
+        raise ConfigError(f"model: expected a file, got {path}")
     with path.open("rb") as file:
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise CorruptDataError(
-            f"{path}: offset {MAX_FILE_BYTES}: more than {MAX_FILE_BYTES} bytes, too many for a model"
+            f"{path}: offset {MAX_FILE_BYTES}: expected a model of at most {MAX_FILE_BYTES} bytes, found more"
         )
     return _Reader(path, data).model()
 
 
 class _Value(NamedTuple):
-    """A field: a number (varint or 4 or 8 bytes), or the bytes from `start` to `end`."""
+    """A field: a number (a varint), or the bytes from `start` to `end`."""
 
     wire_type: int
     number: int
@@ -132,7 +132,7 @@ class _Reader:
 
     def model(self) -> SentencePieceModel:
         pieces: list[Piece] = []
-        # Protobuf merges a message that comes twice: the last value of each field counts.
+        # Protobuf merges repeated messages: the last value of each field counts.
         trainer: dict[int, _Value] = {}
         normalizer: dict[int, _Value] = {}
         denormalizer: dict[int, _Value] = {}
@@ -140,7 +140,7 @@ class _Reader:
         for number, value in self.fields(0, len(self.data)):
             if number == 1:
                 if len(pieces) == MAX_PIECES:
-                    self.fail(value.offset, f"more than {MAX_PIECES} pieces")
+                    self.fail(value.offset, f"expected at most {MAX_PIECES} pieces, found more")
                 pieces.append(self.piece(value))
             elif number in messages:
                 self.check(value, _BYTES)
@@ -149,7 +149,7 @@ class _Reader:
         ids = self.checked(pieces, byte_fallback=byte_fallback)
         number = self.integer(trainer, 3, default=1)
         if number not in MODEL_TYPES:
-            self.fail(trainer[3].offset, f"model_type {number} is none of {MODEL_TYPES}")
+            self.fail(trainer[3].offset, f"model_type: expected one of {MODEL_TYPES}, found {number}")
         return SentencePieceModel(
             path=self.path,
             data=self.data,
@@ -170,49 +170,49 @@ class _Reader:
         self.check(message, _BYTES)
         found = dict(self.fields(message.start, message.end))
         if 1 not in found or found[1].start == found[1].end:
-            self.fail(message.offset, "a piece without text")
+            self.fail(message.offset, "expected a piece with text, found none")
         text = self.text(found, 1, default="")
         size = found[1].end - found[1].start
         if size >= MAX_PIECE_BYTES:
-            self.fail(found[1].offset, f"a piece of {size} bytes, expected less than {MAX_PIECE_BYTES}")
+            self.fail(found[1].offset, f"expected a piece of less than {MAX_PIECE_BYTES} bytes, found {size}")
         if "\0" in text:
-            self.fail(found[1].offset, f"piece {text!r} holds a zero byte")
+            self.fail(found[1].offset, f"piece {text!r}: expected no zero byte")
         score = 0.0
         if 2 in found:
             self.check(found[2], _FIXED32)
             score = struct.unpack("<f", self.data[found[2].start : found[2].end])[0]
             if not math.isfinite(score):
-                self.fail(found[2].offset, f"piece {text!r} has the score {score}")
+                self.fail(found[2].offset, f"piece {text!r}: expected a finite score, found {score}")
         number = self.integer(found, 3, default=1)
         if not 1 <= number <= len(PieceType):
-            self.fail(found[3].offset, f"piece {text!r} has the type {number}, expected 1 to {len(PieceType)}")
+            self.fail(found[3].offset, f"piece {text!r}: expected a type from 1 to {len(PieceType)}, found {number}")
         return Piece(text, score, PieceType(number), message.offset, message.end)
 
     def checked(self, pieces: list[Piece], *, byte_fallback: bool) -> dict[str, int]:
-        """Ids by text."""
+        """Checks the pieces; returns ids by text."""
         ids: dict[str, int] = {}
         num_unknown = 0
         names = {f"<0x{byte:02X}>" for byte in range(256)}
         for number, piece in enumerate(pieces):
             first = ids.setdefault(piece.text, number)
             if first != number:
-                self.fail(piece.start, f"piece {number} is {piece.text!r}, as is piece {first}")
+                self.fail(piece.start, f"piece {number}: expected a new text, found {piece.text!r} of piece {first}")
             num_unknown += piece.type == PieceType.UNKNOWN
             if num_unknown > 1:
-                self.fail(piece.start, f"piece {number} is a second unknown piece")
+                self.fail(piece.start, f"piece {number}: expected one unknown piece, found a second")
             if piece.type == PieceType.BYTE and (not byte_fallback or piece.text not in names):
-                why = "is no byte" if byte_fallback else "is a byte, but byte_fallback is false"
-                self.fail(piece.start, f"piece {number} {piece.text!r} {why}")
+                why = "expected a byte such as <0x0A>" if byte_fallback else "expected no byte without byte_fallback"
+                self.fail(piece.start, f"piece {number}: {why}, found {piece.text!r}")
         if not num_unknown:
             self.fail(len(self.data), f"no unknown piece among {len(pieces)} pieces; is this a SentencePiece model?")
         if byte_fallback:
             for name in sorted(names):
                 if name not in ids or pieces[ids[name]].type != PieceType.BYTE:
-                    self.fail(len(self.data), f"byte_fallback is true, but there is no piece {name} of type BYTE")
+                    self.fail(len(self.data), f"expected a piece {name} of type BYTE for byte_fallback, found none")
         return ids
 
     def special_ids(self, trainer: dict[int, _Value], pieces: list[Piece], ids: dict[str, int]) -> dict[str, int]:
-        """By name, as SentencePiece finds them; the ids in `trainer_spec` are what training was asked for."""
+        """Special ids by role, found as in SentencePiece. The ids in `trainer_spec` are only requests for training."""
         found = {"unk": next(number for number, piece in enumerate(pieces) if piece.type == PieceType.UNKNOWN)}
         for role, number, default in (("bos", 46, "<s>"), ("eos", 47, "</s>"), ("pad", 48, "<pad>")):
             place = ids.get(self.text(trainer, number, default=default) or default)
@@ -221,7 +221,7 @@ class _Reader:
         return found
 
     def fields(self, start: int, end: int) -> Iterator[tuple[int, _Value]]:
-        """Field numbers and values of a message."""
+        """The field numbers and values of a message."""
         at, data = start, self.data
         while at < end:
             offset = at
@@ -240,25 +240,25 @@ class _Reader:
             else:
                 self.fail(offset, f"wire type {wire_type} is unknown; is this a SentencePiece model?")
             if at > end:
-                self.fail(offset, f"field {key >> 3} ends at {at}, behind the end of its message at {end}")
+                self.fail(offset, f"field {key >> 3} ends at {at}, beyond the end of its message at {end}")
             yield key >> 3, _Value(wire_type, number, low, at, offset)
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
-        """A number of at most ten bytes, and where it ends."""
+        """A varint of at most ten bytes, and the offset of its end."""
         number = 0
         for place in range(10):
             if at + place >= end:
-                self.fail(at, "a number without an end")
+                self.fail(at, "expected a complete number, found the end of the message")
             byte = self.data[at + place]
             number |= (byte & 0x7F) << (7 * place)
             if byte < 0x80:
                 return number & 0xFFFF_FFFF_FFFF_FFFF, at + place + 1
-        self.fail(at, "a number of more than ten bytes")
+        self.fail(at, "expected a number of at most ten bytes, found more")
 
     def check(self, value: _Value, wire_type: int) -> None:
         if value.wire_type != wire_type:
             found, expected = _WIRE_NAMES[value.wire_type], _WIRE_NAMES[wire_type]
-            self.fail(value.offset, f"a field of {found}, expected {expected}")
+            self.fail(value.offset, f"expected a field of {expected}, found {found}")
 
     def integer(self, message: dict[int, _Value], number: int, *, default: int) -> int:
         if number not in message:
@@ -281,7 +281,7 @@ class _Reader:
         try:
             return self.bytes(message, number).decode()
         except UnicodeDecodeError as error:
-            self.fail(message[number].start + error.start, f"text that is not UTF-8: {error.reason}")
+            self.fail(message[number].start + error.start, f"expected text in UTF-8: {error.reason}")
 
     def fail(self, offset: int, reason: str) -> NoReturn:
         raise CorruptDataError(f"{self.path}: offset {offset}: {reason}")

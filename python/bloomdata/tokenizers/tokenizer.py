@@ -1,4 +1,4 @@
-"""Tokenizers as objects, and how verbs name them."""
+"""`Tokenizer`, the public class."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 
 class Tokenizer:
-    """A `tokenizer.json`, a folder that holds one, or `"bytes"`. Can be pickled; shared by threads; survives a fork.
+    """A `tokenizer.json`, a folder that holds one, or `"bytes"`. Can be pickled, used in threads and after a fork.
 
-    Ids are those of Hugging Face `tokenizers` 0.23 for every `tokenizer.json`; `backend` says which code makes them.
+    For every `tokenizer.json` the ids are those of Hugging Face `tokenizers` 0.23; `backend` names the implementation.
 
     Args:
-        tokenizer: What to load; see `bloomdata.pack`.
-        eos_token: The token that ends a document, when the tokenizer's files do not say.
-        pad_token: The token that pads.
-        add_special_tokens: Whether tokens that the tokenizer itself puts around texts (a leading `<s>`, ...) are
-            ever added.
-        special_tokens: Tokens to add to the vocabulary, each found whole in texts.
+        tokenizer: A `tokenizer.json`, a folder that holds one, or `"bytes"`, as for `bloomdata.pack`.
+        eos_token: The end-of-document token, if the tokenizer's files do not name it.
+        pad_token: The padding token.
+        add_special_tokens: Whether the post-processor may add special tokens (a leading `<s>`, ...). If not, no call
+            adds them.
+        special_tokens: Tokens to add to the vocabulary; each is always encoded as one token.
 
     Example:
         >>> tokenizer = bloomdata.Tokenizer("bytes")
@@ -71,9 +71,9 @@ class Tokenizer:
         return self._core
 
     def encode_ends(self, text: str) -> tuple[list[int], list[int]]:
-        """Ids of a text without what the tokenizer puts around it, and where in the text each ends, in characters.
+        """The ids of a text without special tokens, and the end of each in the text, in characters.
 
-        An id that is a part of a character ends where that character ends.
+        An id for a part of a character has the end of that character.
         """
         return _core.encode_ends(self._core, text)
 
@@ -82,37 +82,37 @@ class Tokenizer:
         """Loads a `tokenizer.json`.
 
         Args:
-            path: The file, whatever its name.
-            **options: As for `Tokenizer`.
+            path: The file, with any name.
+            **options: Other options of `Tokenizer`.
         """
         if not Path(path).is_file():
-            raise ConfigError(f"path: {os.fspath(path)} is not a file")
+            raise ConfigError(f"path: expected a file, got {os.fspath(path)}")
         return cls(path, **options)
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str], **options: Any) -> Tokenizer:
-        """Loads the `tokenizer.json` of a model's folder, with the special tokens that its other files name.
+        """Loads the `tokenizer.json` in the folder of a model, with the special tokens named in its other files.
 
         Args:
-            folder: A local folder; nothing is fetched.
-            **options: As for `Tokenizer`.
+            folder: A local folder; nothing is downloaded.
+            **options: Other options of `Tokenizer`.
         """
         if not Path(folder).is_dir():
-            raise ConfigError(f"folder: {os.fspath(folder)} is not a folder; only local ones are read")
+            raise ConfigError(f"folder: expected a local folder, got {os.fspath(folder)}")
         return cls(folder, **options)
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> NDArray[np.uint32]:
-        """Ids of a text.
+        """The ids of a text.
 
         Args:
             text: The text; may be empty.
-            add_special_tokens: Whether to add what the tokenizer puts around texts.
+            add_special_tokens: Whether to add the special tokens of the post-processor.
 
         Returns:
             (num_tokens,) uint32, read-only.
 
         Raises:
-            UnicodeEncodeError: A text with half of a surrogate pair, which is not UTF-8.
+            UnicodeEncodeError: The text has a lone surrogate, which UTF-8 cannot encode.
         """
         import numpy as np
 
@@ -121,21 +121,21 @@ class Tokenizer:
     def encode_batch(
         self, texts: Sequence[str] | Any, *, add_special_tokens: bool = True, num_threads: int | None = None
     ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        """Ids of many texts in one array, on several threads.
+        """The ids of many texts in one array, on several threads.
 
         Args:
             texts: A list of `str`, or an Arrow array or chunked array of strings, which is read in place.
-            add_special_tokens: Whether to add what the tokenizer puts around texts.
-            num_threads: Threads; one per processor by default.
+            add_special_tokens: Whether to add the special tokens of the post-processor.
+            num_threads: Number of threads; one per processor by default.
 
         Returns:
-            ids: (num_tokens,) uint32, read-only, of all texts one behind the other.
-            offsets: (num_texts + 1,) int64; text `i` has `ids[offsets[i]:offsets[i + 1]]`.
+            ids: (num_tokens,) uint32, read-only, of all texts, concatenated.
+            offsets: (num_texts + 1,) int64; the ids of text `i` are `ids[offsets[i]:offsets[i + 1]]`.
 
         Raises:
-            UnicodeEncodeError: A text with half of a surrogate pair, which is not UTF-8.
-            TypeError: Something that is not a text.
-            ValueError: An Arrow array with nulls, or one that is damaged.
+            UnicodeEncodeError: A text has a lone surrogate, which UTF-8 cannot encode.
+            TypeError: An element is not a string.
+            ValueError: The Arrow array has nulls, or is damaged.
         """
         import numpy as np
 
@@ -153,27 +153,28 @@ class Tokenizer:
         on_bad_record: Literal["raise", "quarantine"] = "raise",
         num_threads: int | None = None,
     ) -> EncodedFiles:
-        """Ids of the texts of files, batch by batch and in order, in bounded memory, however many files there are.
+        """The ids of the texts in files, batch by batch and in order, in bounded memory for any number of files.
 
-        Reading, decompression and encoding run on several threads while a batch is worked on. The ids are those of
+        Reading, decompression and encoding run on several threads while you process a batch. The ids are those of
         `encode_batch` for the same texts.
 
         Args:
             inputs: Files, folders and patterns, as for `pack`. For a table in memory, use `encode_batch` on its column.
-            text_field: The field that holds the text, of JSON records and tables; `a.b` is a field of an object.
-            add_special_tokens: Whether to add what the tokenizer puts around texts.
-            on_bad_record: Whether to stop at the first bad record, or to leave bad records out and count them.
+            text_field: Field that holds the text, in JSON records and tables; `a.b` is a nested field.
+            add_special_tokens: Whether to add the special tokens of the post-processor.
+            on_bad_record: Whether to stop at the first bad record (`raise`) or to skip and count bad records
+                (`quarantine`).
             num_threads: Threads that encode; one per processor by default.
 
         Returns:
-            An iterator of `EncodedBatch`: about a MiB of text each (more for a longer line or zstd frame), of one
-            file, with the line of every text; an empty text is there without ids, a blank line is no text. At its end,
-            `counts` says what each file held.
+            An iterator of `EncodedBatch`, each about a MiB of text (more for a longer line or zstd frame) of one file,
+            with the line of every text. Empty texts are included without ids, blank lines are not. At the end,
+            `counts` has the counts of each file.
 
         Raises:
-            ConfigError: No such file, or an option that cannot work.
-            CorruptDataError: While iterating: a damaged file, or a bad record.
-            OSError: What the system reports.
+            ConfigError: A file does not exist, or an option is invalid.
+            CorruptDataError: While iterating: a file is damaged, or a record is bad.
+            OSError: The operating system reports an error.
 
         Example:
             >>> batches = bloomdata.Tokenizer("bytes").encode_files("raw/*.jsonl")
@@ -185,7 +186,7 @@ class Tokenizer:
         check_choice("on_bad_record", on_bad_record, "raise", "quarantine")
         paths, tables = split_inputs(inputs)
         if tables:
-            raise ConfigError("inputs: tables in memory are not read here; use encode_batch on their column")
+            raise ConfigError("inputs: expected files, got a table in memory; use encode_batch on its column")
         leaves_bad_out = on_bad_record == "quarantine"
         threads = thread_count(num_threads)
         core = self._core.encode_files(paths, text_field, add_special_tokens, leaves_bad_out, threads)
@@ -194,12 +195,12 @@ class Tokenizer:
     def count_tokens(
         self, texts: str | Sequence[str] | Any, *, add_special_tokens: bool = True, num_threads: int | None = None
     ) -> Any:
-        """How many ids texts have, without keeping the ids.
+        """The numbers of ids of texts, without keeping the ids.
 
         Args:
-            texts: As for `encode_batch`, or one `str`.
-            add_special_tokens: Whether to count what the tokenizer puts around texts.
-            num_threads: As for `encode_batch`.
+            texts: A `str`, or texts as for `encode_batch`.
+            add_special_tokens: Whether to count the special tokens of the post-processor.
+            num_threads: Number of threads; one per processor by default.
 
         Returns:
             (num_texts,) int64; an `int` for one `str`.
@@ -215,7 +216,7 @@ class Tokenizer:
         import numpy as np
 
         if isinstance(texts, (str, bytes)):
-            raise TypeError("texts: expected a list of str, or Arrow strings")
+            raise TypeError("texts: expected a list of str, or Arrow strings, got one string")
         if not hasattr(texts, "__arrow_c_array__") and not hasattr(texts, "chunks"):
             texts = list(texts)
         check_array(texts)
@@ -223,15 +224,15 @@ class Tokenizer:
         return ids, np.frombuffer(counts, dtype="<i8")
 
     def decode(self, ids: Sequence[int] | NDArray[Any], *, skip_special_tokens: bool = False) -> str:
-        """Text of ids; bytes that are no UTF-8 become U+FFFD.
+        """The text of ids; invalid UTF-8 becomes U+FFFD.
 
         Raises:
-            MismatchError: An id outside the vocabulary.
+            MismatchError: An id is outside the vocabulary.
         """
         numbers = [int(token) for token in ids]
         for token in numbers:
             if not 0 <= token < self.vocab_size:
-                raise MismatchError(f"token id: expected 0 to {self.vocab_size - 1}, found {token}")
+                raise MismatchError(f"token id: expected 0 to {self.vocab_size - 1}, got {token}")
         return self._core.decode(numbers, skip_special_tokens)
 
     def decode_batch(
@@ -241,58 +242,58 @@ class Tokenizer:
         *,
         skip_special_tokens: bool = False,
     ) -> list[str]:
-        """Texts of ids: of what `encode_batch` returns, or of a list of ids for each text.
+        """The texts of ids: of the result of `encode_batch`, or of a list of ids for each text.
 
         Raises:
-            MismatchError: An id outside the vocabulary, or offsets outside the ids.
+            MismatchError: An id is outside the vocabulary, or an offset is outside the ids.
         """
         if offsets is None:
             return [self.decode(part, skip_special_tokens=skip_special_tokens) for part in ids]
         bounds = [int(offset) for offset in offsets]
         if bounds != sorted(bounds) or not bounds or bounds[0] < 0 or bounds[-1] > len(ids):
-            raise MismatchError(f"offsets: expected ascending numbers from 0 to {len(ids)}")
+            raise MismatchError(f"offsets: expected ascending numbers from 0 to {len(ids)}, got others")
         parts = pairwise(bounds)
         return [self.decode(ids[start:end], skip_special_tokens=skip_special_tokens) for start, end in parts]
 
     def id_to_token(self, token_id: int) -> str | None:
-        """Name of an id in the vocabulary; `None` for one that is not in it."""
+        """The token of an id; `None` if the id is not in the vocabulary."""
         return self._core.id_to_token(token_id) if 0 <= token_id < self.vocab_size else None
 
     @property
     def vocab_size(self) -> int:
-        """One more than the highest id."""
+        """The highest id plus one."""
         return self._core.vocab_size
 
     @property
     def eos_token_id(self) -> int:
-        """Id that ends a document.
+        """The id of the end-of-document token.
 
         Raises:
-            ConfigError: The tokenizer's files do not say which; name it by `eos_token`.
+            ConfigError: The tokenizer's files do not name it; pass `eos_token`.
         """
         return self._core.eos_token_id
 
     @property
     def pad_token_id(self) -> int:
-        """Id that fills up sequences; that of the end of a document where there is no other."""
+        """The id of the padding token; by default that of the end-of-document token."""
         return self._core.pad_token_id
 
     @property
     def backend(self) -> str:
-        """Which code runs; the ids are the same.
+        """The implementation in use; all give the same ids.
 
-        `bytes`, `byte-level BPE` and `byte-fallback BPE` are ours, `tokenizers 0.23` is the crate of that name.
+        `bytes`, `byte-level BPE` and `byte-fallback BPE` are our own, `tokenizers 0.23` is the crate of that name.
         """
         return self._core.backend
 
     @property
     def backend_reason(self) -> str | None:
-        """Why `tokenizers` runs, and nothing faster; `None` when something faster does."""
+        """The reason to use `tokenizers` instead of a faster backend; `None` if a faster one is in use."""
         return self._core.backend_reason
 
     @property
     def fingerprint(self) -> str:
-        """BLAKE3 of the definition: equal fingerprints mean equal ids."""
+        """BLAKE3 hash of the definition: equal fingerprints mean equal ids."""
         return self._core.fingerprint
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
