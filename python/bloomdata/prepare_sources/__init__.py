@@ -1,8 +1,8 @@
-"""The sources that `prepare` knows, one small file each: what they hold, under which licence, and their options.
+"""The sources of `prepare`, one small file each: their records, licence and options.
 
-- `source`: what is told of each.
-- `SOURCES`: all of them by name, in the order in which they are shown. What their records become is in the core,
-  in the file of the same name under `stages`.
+- `source`: the description of a source.
+- `SOURCES`: all sources by name, in the order in which they are listed. The conversion of their records is in the core,
+  in the file of the same name in `stages`.
 """
 
 from collections.abc import Mapping

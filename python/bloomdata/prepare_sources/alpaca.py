@@ -1,4 +1,4 @@
-"""Alpaca (MF-02)."""
+"""Alpaca."""
 
 from types import MappingProxyType
 
@@ -7,8 +7,8 @@ from bloomdata.prepare_sources.source import Source
 SOURCE = Source(
     name="alpaca",
     title="Alpaca",
-    licence="CC BY-NC 4.0; answers of a GPT model, whose terms may bind",
-    schema="instruction, output; input if any",
+    licence="CC BY-NC 4.0; answers of a GPT model, whose terms may apply",
+    schema="instruction, output; optionally input",
     options=MappingProxyType({"prompt": "plain", "compat": None}),
-    origin="MF-02",
+    origin="mindformers",
 )

@@ -1,4 +1,4 @@
-"""BELLE: multiturn_chat_0.8M (OL-08)."""
+"""BELLE: multiturn_chat_0.8M."""
 
 from types import MappingProxyType
 
@@ -7,8 +7,8 @@ from bloomdata.prepare_sources.source import Source
 SOURCE = Source(
     name="belle_multiturn",
     title="BELLE: multiturn_chat_0.8M",
-    licence="GPL-3.0, research only; answers of a GPT model, whose terms may bind",
+    licence="GPL-3.0, research only; answers of a GPT model, whose terms may apply",
     schema="instruction (history of Human: and Assistant:), output",
     options=MappingProxyType({"turns": "joined", "compat": "open_llama"}),
-    origin="OL-08",
+    origin="Open-Llama",
 )

@@ -1,4 +1,4 @@
-"""OASST1 and Dolly, as BLOOMChat joins them (BC-04)."""
+"""OASST1 and Dolly, as BLOOMChat joins them."""
 
 from types import MappingProxyType
 
@@ -10,5 +10,5 @@ SOURCE = Source(
     licence="Apache-2.0 (OASST1) and CC BY-SA 3.0 (Dolly)",
     schema="records of oasst1 (those with message_id) and of dolly",
     options=MappingProxyType({"best": "emoji", "lang": [], "end_on": "any", "skip_deleted": False}),
-    origin="BC-04",
+    origin="BLOOMChat",
 )

@@ -1,4 +1,4 @@
-"""databricks-dolly-15k (BC-03)."""
+"""databricks-dolly-15k."""
 
 from bloomdata.prepare_sources.source import Source
 
@@ -7,5 +7,5 @@ SOURCE = Source(
     title="databricks-dolly-15k",
     licence="CC BY-SA 3.0",
     schema="instruction, context, response",
-    origin="BC-03",
+    origin="BLOOMChat",
 )

@@ -1,11 +1,11 @@
-"""Instruction, input and output, as the Megatron lineage reads them (AS-05)."""
+"""Instruction, input and output, as AscendSpeed reads them."""
 
 from bloomdata.prepare_sources.source import Source
 
 SOURCE = Source(
     name="general_instruction",
-    title="Instruction, input and output, as the Megatron lineage reads them",
-    licence="that of your data",
+    title="Instruction, input and output, as AscendSpeed reads them",
+    licence="the licence of your data",
     schema="instruction, input, output",
-    origin="AS-05",
+    origin="AscendSpeed",
 )

@@ -7,8 +7,8 @@ from bloomdata.prepare_sources.source import Source
 SOURCE = Source(
     name="gpteacher",
     title="GPTeacher",
-    licence="MIT; answers of a GPT model, whose terms may bind",
-    schema="instruction, response; input if any",
+    licence="MIT; answers of a GPT model, whose terms may apply",
+    schema="instruction, response; optionally input",
     options=MappingProxyType({"prompt": "plain", "compat": None}),
     origin="bloomdata",
 )

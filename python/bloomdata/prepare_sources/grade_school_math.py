@@ -1,11 +1,11 @@
-"""grade-school-math-instructions (OL-11)."""
+"""grade-school-math-instructions."""
 
 from bloomdata.prepare_sources.source import Source
 
 SOURCE = Source(
     name="grade_school_math",
     title="grade-school-math-instructions",
-    licence="made from GSM8K, which is MIT; look at the card of the data",
+    licence="derived from GSM8K (MIT); see the dataset card",
     schema="INSTRUCTION, RESPONSE",
-    origin="OL-11",
+    origin="Open-Llama",
 )

@@ -1,11 +1,11 @@
-"""Instruct-to-Code (OL-10)."""
+"""Instruct-to-Code."""
 
 from bloomdata.prepare_sources.source import Source
 
 SOURCE = Source(
     name="instruct_to_code",
     title="Instruct-to-Code",
-    licence="none stated; look at the card of the data",
+    licence="none stated; see the dataset card",
     schema="instruction, answer",
-    origin="OL-10",
+    origin="Open-Llama",
 )

@@ -1,4 +1,4 @@
-"""LeetCode solutions in Python (AS-05)."""
+"""LeetCode solutions in Python."""
 
 from bloomdata.prepare_sources.source import Source
 
@@ -7,5 +7,5 @@ SOURCE = Source(
     title="LeetCode solutions in Python",
     licence="none stated; the problems are LeetCode's",
     schema="code_with_problem, code_only, explanation_only",
-    origin="AS-05",
+    origin="AscendSpeed",
 )

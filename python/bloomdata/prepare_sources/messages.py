@@ -1,4 +1,4 @@
-"""Messages with roles (GD-26)."""
+"""Messages with roles."""
 
 from types import MappingProxyType
 
@@ -7,7 +7,7 @@ from bloomdata.prepare_sources.source import Source
 SOURCE = Source(
     name="messages",
     title="Messages with roles",
-    licence="that of your data",
+    licence="the licence of your data",
     schema="messages: [{role, content}], or the list itself",
     options=MappingProxyType(
         {
@@ -18,5 +18,5 @@ SOURCE = Source(
             "consecutive": "keep",
         }
     ),
-    origin="GD-26",
+    origin="generative_data_prep",
 )

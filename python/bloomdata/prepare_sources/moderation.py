@@ -1,11 +1,11 @@
-"""OIG-moderation (OC-06)."""
+"""OIG-moderation."""
 
 from bloomdata.prepare_sources.source import Source
 
 SOURCE = Source(
     name="moderation",
     title="OIG-moderation",
-    licence="Apache-2.0 as a whole; some of it comes from sources with licences of their own",
+    licence="Apache-2.0 as a whole; some of it comes from data sets with their own licences",
     schema="text",
-    origin="OC-06",
+    origin="OpenChatKit",
 )

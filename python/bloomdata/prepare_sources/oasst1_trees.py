@@ -1,4 +1,4 @@
-"""OASST1, one tree a record (BC-01)."""
+"""OASST1, one tree per record."""
 
 from types import MappingProxyType
 
@@ -6,9 +6,9 @@ from bloomdata.prepare_sources.source import Source
 
 SOURCE = Source(
     name="oasst1_trees",
-    title="OASST1, one tree a record",
+    title="OASST1, one tree per record",
     licence="Apache-2.0",
-    schema="prompt: {role, text, replies: [...]}; lang, deleted, rank, emojis where an option needs them",
+    schema="prompt: {role, text, replies: [...]}; lang, deleted, rank, emojis if an option needs them",
     options=MappingProxyType({"best": "emoji", "lang": [], "end_on": "any", "skip_deleted": False}),
-    origin="BC-01",
+    origin="BLOOMChat",
 )

@@ -1,4 +1,4 @@
-"""Open Instruction Generalist (BC-05)."""
+"""Open Instruction Generalist."""
 
 from types import MappingProxyType
 
@@ -7,8 +7,8 @@ from bloomdata.prepare_sources.source import Source
 SOURCE = Source(
     name="oig",
     title="Open Instruction Generalist",
-    licence="Apache-2.0 as a whole; its files come from sources with licences of their own",
-    schema="text; meta: {source} or metadata: {source} if any",
+    licence="Apache-2.0 as a whole; its files come from data sets with their own licences",
+    schema="text; optionally meta: {source} or metadata: {source}",
     options=MappingProxyType({"drop_sources": ["prosocial"], "source_key": "meta", "parse": False}),
-    origin="BC-05",
+    origin="BLOOMChat",
 )

@@ -1,11 +1,11 @@
-"""The Pile (OL-05)."""
+"""The Pile."""
 
 from bloomdata.prepare_sources.source import Source
 
 SOURCE = Source(
     name="pile",
     title="The Pile",
-    licence="none for the whole; each of its parts has its own",
+    licence="none for the whole; each part has its own",
     schema="text",
-    origin="OL-05",
+    origin="Open-Llama",
 )

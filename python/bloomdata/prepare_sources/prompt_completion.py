@@ -1,4 +1,4 @@
-"""Pairs of prompt and completion (GD-02)."""
+"""Pairs of prompt and completion."""
 
 from types import MappingProxyType
 
@@ -7,8 +7,8 @@ from bloomdata.prepare_sources.source import Source
 SOURCE = Source(
     name="prompt_completion",
     title="Pairs of prompt and completion",
-    licence="that of your data",
+    licence="the licence of your data",
     schema="prompt, completion, or a list of such objects",
     options=MappingProxyType({"prompt_keyword": "prompt", "completion_keyword": "completion"}),
-    origin="GD-02",
+    origin="generative_data_prep",
 )

@@ -1,4 +1,4 @@
-"""ShareGPT (OL-09)."""
+"""ShareGPT."""
 
 from types import MappingProxyType
 
@@ -7,8 +7,8 @@ from bloomdata.prepare_sources.source import Source
 SOURCE = Source(
     name="sharegpt",
     title="ShareGPT",
-    licence="none stated; chats that people shared, with answers of a GPT model, whose terms may bind",
+    licence="none stated; chats shared by users, with answers of a GPT model, whose terms may apply",
     schema="conversations: [{from, value}]",
     options=MappingProxyType({"turns": "joined"}),
-    origin="OL-09",
+    origin="Open-Llama",
 )

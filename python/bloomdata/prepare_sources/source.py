@@ -1,4 +1,4 @@
-"""What there is to know about a source before its data is read."""
+"""The description of a `prepare` source."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Source:
     """One source of `prepare`.
 
     Attributes:
-        name: As in `prepare(name, ...)`, on the command line and in the core.
-        title: What its people call it.
-        licence: Note on the licence of the data; no advice, and data sets change theirs.
+        name: Name in `prepare(name, ...)`, on the command line and in the core.
+        title: Name that its publishers use.
+        licence: Note on the licence of the data. It is not legal advice, and licences may change.
         schema: Fields of a record.
         options: Options with their defaults.
-        origin: Whose conversion it is: a row of the tables of features, or `bloomdata` where it is ours.
+        origin: Project whose conversion is reproduced, or `bloomdata` if it is our own.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Stack Overflow's questions on Python (AS-05)."""
+"""Stack Overflow's questions on Python."""
 
 from bloomdata.prepare_sources.source import Source
 
@@ -7,5 +7,5 @@ SOURCE = Source(
     title="Stack Overflow's questions on Python",
     licence="CC BY-SA 4.0",
     schema="title, question_body, answer_body",
-    origin="AS-05",
+    origin="AscendSpeed",
 )

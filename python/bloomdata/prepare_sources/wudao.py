@@ -1,4 +1,4 @@
-"""WuDaoCorpora 2.0 base (OL-05)."""
+"""WuDaoCorpora 2.0 base."""
 
 from bloomdata.prepare_sources.source import Source
 
@@ -7,5 +7,5 @@ SOURCE = Source(
     title="WuDaoCorpora 2.0 base",
     licence="WuDaoCorpora agreement: research, no redistribution",
     schema="title, content",
-    origin="OL-05",
+    origin="Open-Llama",
 )

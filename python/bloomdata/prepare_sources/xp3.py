@@ -1,11 +1,11 @@
-"""xP3mt (OL-11)."""
+"""xP3mt."""
 
 from bloomdata.prepare_sources.source import Source
 
 SOURCE = Source(
     name="xp3",
     title="xP3mt",
-    licence="Apache-2.0; its tasks come from data sets with licences of their own",
+    licence="Apache-2.0; its tasks come from data sets with their own licences",
     schema="inputs, targets",
-    origin="OL-11",
+    origin="Open-Llama",
 )
