@@ -19,12 +19,12 @@ def source(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"source": "dolli"}, "source: 'dolli' is none of .*'dolly'"),
-        ({"end_on": "assistant"}, "end_on: no option of dolly"),
-        ({"style": "chat"}, "style: 'chat' is none of"),
-        ({"sampling": "tail"}, "sampling: 'tail' is none of"),
-        ({"missing": "ignore"}, "missing: 'ignore' is none of"),
-        ({"on_bad_record": "drop"}, "on_bad_record: 'drop' is none of"),
+        ({"source": "dolli"}, "source: expected one of .*'dolly'.*, got 'dolli'"),
+        ({"end_on": "assistant"}, "end_on: expected an option of dolly"),
+        ({"style": "chat"}, "style: expected one of .*, got 'chat'"),
+        ({"sampling": "tail"}, "sampling: expected one of .*, got 'tail'"),
+        ({"missing": "ignore"}, "missing: expected one of .*, got 'ignore'"),
+        ({"on_bad_record": "drop"}, "on_bad_record: expected one of .*, got 'drop'"),
         ({"repeat": {"dolli.jsonl": 2}}, 'repeat: expected the name of an input, got "dolli.jsonl"'),
         ({"repeat": {"in/dolly.jsonl": 2}}, "expected the name of an input"),
         ({"repeat": {"[": 2}}, "repeat: "),

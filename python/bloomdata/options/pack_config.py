@@ -46,7 +46,7 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
     check_choice("on_bad_record", options["on_bad_record"], "raise", "quarantine")
     packing, text_field = options["packing"], options["text_field"]
     if packing is not None and not isinstance(packing, str):
-        raise ConfigError(f"packing: {packing!r} is no name")
+        raise ConfigError(f"packing: expected a string, got {packing!r}")
     default_packing = "full" if options["format"] == "hdf5" else None
     config = {name: value for name, value in options.items() if name not in _DESCRIBED}
     return {
@@ -86,14 +86,16 @@ def _records(options: Mapping[str, Any]) -> dict[str, Any]:
     if record == "prompt_completion" and template is not None:
         lacking = ["source"]
         if options["categories"] is not None:
-            raise ConfigError("categories: a chat template around pairs has none")
+            raise ConfigError(
+                f"categories: expected None for pairs with a chat template, got {options['categories']!r}"
+            )
         described["pair_template"] = template_options(template, tokenizer=tokenizer, **values)
     if record == "text" and is_text:
         lacking.remove("source")
         described["source"] = source
     for name in lacking:
         if options[name] is not None:
-            raise ConfigError(f"{name}: only records of messages have one")
+            raise ConfigError(f"{name}: expected only with record='messages', got {options[name]!r}")
     return described
 
 

@@ -176,7 +176,7 @@ def pack(
     """
     given = {name: value for name, value in locals().items() if name not in _RUNNING}
     if not 0 <= checkpoint_seconds < math.inf:
-        raise ConfigError(f"checkpoint_seconds: {checkpoint_seconds!r} is no time")
+        raise ConfigError(f"checkpoint_seconds: expected seconds >= 0, got {checkpoint_seconds!r}")
     given["record"] = record_of(record, inputs, text_field, messages_keyword)
     config = config_of(**given)
     paths, streams = split_inputs(inputs)
@@ -200,5 +200,5 @@ def config_of(**options: Any) -> dict[str, Any]:
     parameters = inspect.signature(pack).parameters
     known = {name: parameter.default for name, parameter in parameters.items() if name not in _RUNNING}
     if unknown := set(options) - set(known):
-        raise ConfigError(f"{sorted(unknown)[0]}: no such option")
+        raise ConfigError(f"{sorted(unknown)[0]}: expected an option of pack, got an unknown name")
     return pack_config(known | options)
