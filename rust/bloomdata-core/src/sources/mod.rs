@@ -9,13 +9,14 @@
 //! - `folder_queue`: folders that are still to be listed, each once, whatever links lead to it.
 //! - [`read`]: one input becomes pieces of decompressed bytes; zstd frames are decoded by the pool.
 //! - [`json_values`]: a JSON array (or a sequence of values) becomes one record per element.
-//! - [`tables`]: Arrow streams become one JSON record per row; `parquet_files` likewise.
+//! - [`tables`]: Arrow streams become one JSON record per row; `parquet_files` likewise, both by `json_rows`.
 //! - [`stream`]: pieces of all inputs become [`Block`](crate::document::Block)s, in order.
 
 pub mod expand;
 mod folder_queue;
 pub mod folders;
 pub mod inputs;
+mod json_rows;
 pub mod json_values;
 #[cfg(feature = "parquet")]
 mod parquet_files;

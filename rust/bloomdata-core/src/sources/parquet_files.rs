@@ -4,8 +4,8 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::inputs::Input;
+use super::json_rows::{ROWS, caught, check_columns, send_rows};
 use super::read::{Piece, PieceSender};
-use super::tables::{ROWS, caught, check_columns, send_rows};
 use crate::error::{Error, Result};
 use crate::hash::hash_file;
 use crate::progress::Progress;

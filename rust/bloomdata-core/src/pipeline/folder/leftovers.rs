@@ -35,7 +35,7 @@ impl Known {
                     known.outputs.insert(path.clone());
                 }
                 Entry::Step(step) => {
-                    known.outputs.extend(step.outputs.iter().map(|output| output.path.clone()))
+                    known.outputs.extend(step.outputs.iter().map(|output| output.path.clone()));
                 }
             }
         }

@@ -129,7 +129,8 @@ impl<'run> Run<'run> {
                 claim.keep();
                 Ok(Opened::Finished(RunResult::finished(*manifest)))
             }
-            Examined::Ready(request, done) => {
+            Examined::Ready(ready) => {
+                let (request, done) = *ready;
                 Ok(Opened::Ready(Box::new(Self { claim, request, journal, done })))
             }
         }
@@ -162,7 +163,7 @@ impl<'run> Run<'run> {
             for output in &done.outputs {
                 check_size(folder, output)?;
             }
-            return Ok(Examined::Ready(request, done));
+            return Ok(Examined::Ready(Box::new((request, done))));
         }
         journal.append(&Entry::Start {
             verb: request.verb.to_owned(),
@@ -171,7 +172,7 @@ impl<'run> Run<'run> {
             inputs: request.inputs.inputs.clone(),
             names: request.names.clone(),
         })?;
-        Ok(Examined::Ready(request, Step::default()))
+        Ok(Examined::Ready(Box::new((request, Step::default()))))
     }
 
     /// The verb's state after the last step; the start when there was none. And whether there was one.
@@ -230,7 +231,7 @@ impl<'run> Run<'run> {
 
 enum Examined<'run> {
     Finished(Box<Manifest>),
-    Ready(Request<'run>, Step),
+    Ready(Box<(Request<'run>, Step)>),
 }
 
 /// An output folder that holds an input could overwrite or discard it.

@@ -1,0 +1,127 @@
+//! Rows of Arrow batches become records: one line of JSON each.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use arrow_array::RecordBatch;
+use arrow_json::WriterBuilder;
+use arrow_json::writer::LineDelimited;
+use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
+
+use super::read::{Piece, PieceSender};
+use crate::document::Bound;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+
+/// Rows that become text at once; a row may hold a long document.
+pub(super) const ROWS: usize = 256;
+
+/// Batches of a reader that panics on some damaged data: an error here, and the end.
+pub(super) fn caught(
+    mut batches: impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
+) -> impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>> {
+    let mut is_broken = false;
+    std::iter::from_fn(move || {
+        if is_broken {
+            return None;
+        }
+        let next = catch_unwind(AssertUnwindSafe(|| batches.next())).unwrap_or_else(|_| Some(Err(broken())));
+        is_broken = matches!(next, Some(Err(_)));
+        next
+    })
+}
+
+pub(super) fn broken() -> ArrowError {
+    ArrowError::InvalidArgumentError("its buffers do not fit together".into())
+}
+
+pub(super) fn check_columns(path: &Path, schema: &SchemaRef, columns: &[String]) -> Result<()> {
+    for column in columns {
+        let Ok(field) = schema.field_with_name(column) else {
+            let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            let reason = format!("{} has no column {column:?}, only {}", path.display(), names.join(", "));
+            return Err(Error::config("text_field", reason));
+        };
+        check_type(path, field)?;
+    }
+    if columns.is_empty() {
+        schema.fields().iter().try_for_each(|field| check_binary(path, field))?;
+    }
+    Ok(())
+}
+
+/// A column of text must not be one that only looks like text as JSON.
+fn check_type(path: &Path, field: &Field) -> Result<()> {
+    check_binary(path, field)?;
+    let kind = field.data_type();
+    if kind.is_temporal() || matches!(kind, DataType::Decimal128(..) | DataType::Decimal256(..)) {
+        let reason = format!("column {:?} of {} is {kind}, not text", field.name(), path.display());
+        return Err(Error::config("text_field", reason));
+    }
+    Ok(())
+}
+
+/// JSON has no bytes: they would silently become hexadecimal digits.
+fn check_binary(path: &Path, field: &Field) -> Result<()> {
+    use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
+    if matches!(field.data_type(), Binary | LargeBinary | BinaryView | FixedSizeBinary(_)) {
+        let found = format!("column {:?} of type {}", field.name(), field.data_type());
+        let supported = "columns of strings: cast it first".to_owned();
+        return Err(Error::Unsupported { path: path.to_owned(), found, supported });
+    }
+    Ok(())
+}
+
+pub(super) fn send_rows(
+    path: &Path,
+    batches: impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
+    start: u64,
+    out: &PieceSender,
+    progress: &Progress,
+    mut visit: impl FnMut(&[u8]),
+) -> Result<u64> {
+    each_batch(path, batches, progress, |lines, mut row| {
+        let size = lines.iter().map(|line| line.len()).sum();
+        let (mut bytes, mut bounds) = (Vec::with_capacity(size), Vec::with_capacity(lines.len()));
+        for line in lines {
+            visit(line);
+            if row >= start {
+                bytes.extend_from_slice(line);
+                bounds.push(Bound { end: bytes.len(), offset: row, next_offset: row + 1 });
+            }
+            row += 1;
+        }
+        if bounds.is_empty() { Ok(()) } else { out.send_ready(Ok(Piece::Records { bytes, bounds })) }
+    })
+}
+
+/// What the producer of a stream says, without what the interface and Python's traceback put around it.
+fn producer_error(message: &str) -> &str {
+    let inner = message.split_once("Producer error: ").map_or(message, |(_, inner)| inner);
+    inner.split_once(". Detail: Python exception").map_or(inner, |(reason, _)| reason).trim_end()
+}
+
+/// Calls `visit` with the rows of each batch as lines of JSON, and the number of the first; how many rows there were.
+pub(super) fn each_batch(
+    path: &Path,
+    batches: impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
+    progress: &Progress,
+    mut visit: impl FnMut(&[&[u8]], u64) -> Result<()>,
+) -> Result<u64> {
+    let mut row = 0;
+    let damaged = |row: u64, error: &ArrowError| {
+        Error::corrupt(path, row, format!("rows from {row} on: {}", producer_error(&error.to_string())))
+    };
+    for batch in batches {
+        progress.check()?;
+        let batch = batch.map_err(|error| damaged(row, &error))?;
+        let mut lines = Vec::new();
+        let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut lines);
+        writer.write(&batch).and_then(|()| writer.finish()).map_err(|error| damaged(row, &error))?;
+        drop(writer);
+        let lines: Vec<&[u8]> = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).collect();
+        visit(&lines, row)?;
+        row += lines.len() as u64;
+    }
+    Ok(row)
+}
