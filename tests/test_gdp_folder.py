@@ -144,7 +144,7 @@ def test_a_file_of_categories_must_hold_a_list(name, run, beside):
 def test_files_of_too_few_lines_are_refused(content, source, run):
     """Blank lines are lines."""
     source.write_bytes(content)
-    with pytest.raises(ConfigError, match="too few"):
+    with pytest.raises(ConfigError, match="expected at most"):
         run(num_training_splits=3)
 
 
@@ -276,7 +276,7 @@ def test_a_folder_that_happens_to_hold_a_work_folder_is_untouched(run, tmp_path)
 
 
 def test_files_put_where_a_call_was_refused_are_untouched(run, tmp_path):
-    with pytest.raises(ConfigError, match="too few"):
+    with pytest.raises(ConfigError, match="expected at most"):
         run(num_training_splits=10)
     (tmp_path / "out").mkdir(exist_ok=True)
     (tmp_path / "out" / "mine.txt").write_text("mine")

@@ -110,7 +110,7 @@ def test_what_follows_the_last_answer_is_left_out_and_counted(tmp_path):
     [entry] = report.manifest["inputs"]
     assert (entry["turns"], entry["tokens_after_last_answer"]) == (2, left_out)
     assert f"{left_out}" in str(report)
-    assert "behind the last answer, left out" in str(report)
+    assert "after the last answer, left out" in str(report)
 
 
 def test_a_tokenizer_that_begins_texts_does_not_begin_conversations_twice(vocabularies, tmp_path):

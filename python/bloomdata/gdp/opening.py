@@ -95,7 +95,7 @@ def _locked(path: Path, folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(f"output_path: {folder}: expected no other run, found another run at work") from None
+            raise ConfigError(f"output_path: another run is at work in {folder}") from None
         yield
 
 
