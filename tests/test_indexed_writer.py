@@ -63,12 +63,12 @@ def test_the_size_of_the_vocabulary_chooses_the_type_as_in_megatron(tmp_path):
 @pytest.mark.parametrize(
     ("tokens", "reason"),
     [
-        ([70_000], "do not fit"),
-        ([-1], "do not fit"),
-        ([1.5], "no row of whole numbers"),
-        ([[1]], "no row of whole numbers"),
-        (["a"], "no row of whole numbers"),
-        ([True], "no row of whole numbers"),
+        ([70_000], "expected ids that fit"),
+        ([-1], "expected ids that fit"),
+        ([1.5], "expected a row of whole numbers"),
+        ([[1]], "expected a row of whole numbers"),
+        (["a"], "expected a row of whole numbers"),
+        ([True], "expected a row of whole numbers"),
     ],
 )
 def test_tokens_that_do_not_fit_are_refused_and_change_nothing(tokens, reason, tmp_path):

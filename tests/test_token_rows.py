@@ -124,5 +124,5 @@ def test_options_that_cannot_work_are_refused(documents, options):
 def test_rows_are_no_documents(tmp_path):
     from sample_files import numbered
 
-    with pytest.raises(ConfigError, match="not documents"):
+    with pytest.raises(ConfigError, match="expected documents"):
         bloomdata.TokenRows(numbered(tmp_path / "a.hdf5", 3), 8)

@@ -160,7 +160,7 @@ def test_the_folder_can_be_packed(sources, tmp_path):
         ({"vocab_size": 100}, "vocab_size: expected at least the 260 special tokens and bytes, got 100"),
         ({"vocab_size": -1}, "vocab_size"),
         ({"vocab_size": 300, "family": "gpt9"}, "family"),
-        ({"vocab_size": 300, "special_tokens": ["<a>"]}, "eos_token: needed"),
+        ({"vocab_size": 300, "special_tokens": ["<a>"]}, "eos_token: expected one of special_tokens"),
         (
             {"vocab_size": 300, "special_tokens": ["<a>"], "eos_token": "<b>"},
             "eos_token: expected one of .*, got '<b>'",
