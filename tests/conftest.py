@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+import bloomdata
 
 # Before their import, so that a failed check in them says what it saw.
 pytest.register_assert_rewrite("article_runs", "faults", "hostile", "runs")
@@ -25,6 +28,31 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from hostile import Outcome
+
+# Turns of phrase that errors do not have: they say what was expected, what was given, and where.
+REFUSED = re.compile(
+    r"\b(is|are) none of\b|\bis no (time|name|path|number|list|JSON|such|share|file|folder|output)\b|\bthat is none\b"
+    r"|\bno such option\b|\bgoes on\b|\bgone on with\b|\bnobody\b|\b(BC|GD|AS|OC|MF|OL)-\d\d\b|SYSTEMS"
+)
+_MESSAGES: list[str] = []
+
+
+def _remember(self, *arguments):
+    _MESSAGES.extend(str(argument) for argument in arguments)
+    Exception.__init__(self, *arguments)
+
+
+bloomdata.BloomdataError.__init__ = _remember
+
+
+@pytest.fixture(autouse=True)
+def _plain_errors():
+    """What a test makes the library say is plain English."""
+    _MESSAGES.clear()
+    yield
+    odd = [message for message in _MESSAGES if REFUSED.search(message)]
+    assert odd == []
+
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")

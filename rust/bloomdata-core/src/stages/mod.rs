@@ -216,7 +216,7 @@ mod tests {
 
     use super::*;
 
-    const KNOWN: [&str; 28] = [
+    const KNOWN: &[&str] = &[
         "oasst1",
         "oasst1_trees",
         "dolly",
