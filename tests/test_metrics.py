@@ -73,4 +73,4 @@ def test_the_report_shows_it_where_rows_are_not_simply_full_of_text(options, is_
     report = bloomdata.pack(tmp_path / "a.jsonl", tmp_path / "out", **options)
     assert ("  Data Utilization " in str(report)) is is_shown
     if is_shown:
-        assert all(f"{name}  " in str(report) for name, _ in metrics_table(report.metrics))
+        assert all(f"{name}  " in str(report) for name, _ in metrics_table(report.metrics, unit="Documents"))

@@ -94,7 +94,7 @@ def test_the_folder_of_a_model_is_opened(folder_of, tmp_path):
     expected = theirs.encode("the quick fox", add_special_tokens=False).ids
     assert ours.encode("the quick fox").tolist() == expected
     for other in (folder / "tokenizer.json", "gpt2"):
-        with pytest.raises(bloomdata.ConfigError, match="is not a folder"):
+        with pytest.raises(bloomdata.ConfigError, match="expected a local folder"):
             bloomdata.Tokenizer.from_pretrained(other)
     with pytest.raises(bloomdata.ConfigError, match=r"tokenizer.json does not exist"):
         bloomdata.Tokenizer.from_pretrained(tmp_path)

@@ -94,7 +94,7 @@ def special_tokens(text: str | None) -> tuple[list[str], dict[str, str]]:
     """Tokens to add, and which of them end and pad documents (GD-28).
 
     Raises:
-        ConfigError: Text that is no JSON object of tokens.
+        ConfigError: Text that is not a JSON object of tokens.
     """
     if text is None:
         return [], {}
@@ -107,9 +107,9 @@ def special_tokens(text: str | None) -> tuple[list[str], dict[str, str]]:
         tokens = [token for value in named.values() for token in ([value] if isinstance(value, str) else value)]
         tokens = [token["content"] if isinstance(token, dict) else token for token in tokens]
     except (ValueError, AttributeError, TypeError, KeyError) as error:
-        raise ConfigError(f"special_tokens_dict: {text!r} is no JSON object of tokens") from error
+        raise ConfigError(f"special_tokens_dict: expected a JSON object of tokens, got {text!r}") from error
     if not all(isinstance(token, str) for token in tokens):
-        raise ConfigError(f"special_tokens_dict: {text!r} holds something else than tokens")
+        raise ConfigError(f"special_tokens_dict: expected tokens only, got {text!r}")
     roles = {role: named[role] for role in ("eos_token", "pad_token") if isinstance(named.get(role), str)}
     return tokens, roles
 

@@ -128,7 +128,7 @@ def _field(record: str, keys: list[str]) -> str:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name}: not part of JSON")
 
 
 # --- files -----------------------------------------------------------------------------------------------------

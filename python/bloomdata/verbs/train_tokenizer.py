@@ -147,7 +147,7 @@ def train_tokenizer(
     }
     least = len(options["special_tokens"]) + len(letters)
     if vocab_size < least:
-        raise ConfigError(f"vocab_size: {vocab_size} is less than the {least} special tokens and bytes")
+        raise ConfigError(f"vocab_size: expected at least the {least} special tokens and bytes, got {vocab_size}")
     texts = config_of(tokenizer="bytes", format="megatron", text_field=text_field, on_bad_record=on_bad_record)
     paths, streams = split_inputs(inputs)
     config = json.dumps({"texts": texts, "definition": pipeline, "options": options})

@@ -49,14 +49,11 @@ pub struct Verification {
 /// A folder without a readable manifest, or an interruption. What is wrong with files is in the result.
 pub fn verify(folder: &Path, num_threads: usize, progress: &Progress) -> Result<Verification> {
     let Some(manifest) = Manifest::read(folder)? else {
-        let state = if folder.join(JOURNAL_NAME).exists() {
-            "a run that has not finished"
-        } else {
-            "no output of bloomdata"
-        };
+        let state =
+            if folder.join(JOURNAL_NAME).exists() { "a run that has not finished" } else { "something else" };
         return Err(Error::config(
             "folder",
-            format!("{} is {state}: it has no {MANIFEST_NAME}", folder.display()),
+            format!("expected a finished folder with a {MANIFEST_NAME}, got {state}: {}", folder.display()),
         ));
     };
     let problems = Mutex::new(Vec::new());
