@@ -24,7 +24,7 @@ help: ## Show this list
 BUILD = VIRTUAL_ENV=$(CURDIR)/.venv PATH=$(CURDIR)/.venv/bin:$(PATH) .venv/bin/maturin develop -q --uv
 
 build: .venv/base ## Build the core (release) and install the package into .venv
-	@test -d target/release || echo "The first build takes about 4 minutes on 2 cores (later ones half a minute)."
+	@test -d target/release || echo "The first build takes about 6 minutes on 2 cores, later ones half a minute."
 	@$(BUILD) --release
 
 demo: build ## Shard and pack real text of this machine, and show the first rows
