@@ -110,6 +110,20 @@ def test_an_error_names_its_class_and_exits_with_one(raw, capsys):
     assert "b.jsonl: line 2: offset 14: malformed JSON" in error
 
 
+def test_errors_speak_of_flags(raw, capsys):
+    (raw / "b.jsonl").write_text("bad\n")
+    assert main(["shard", "raw", "-o", "out"]) == 1
+    assert "(--on-bad-record quarantine sets such records aside)" in capsys.readouterr().err
+    (raw / "b.jsonl").unlink()
+    assert main(["shard", "raw", "-o", "out"]) == 0
+    assert main(["shard", "raw", "-o", "out", "--max-lines", "5"]) == 1
+    assert "(--overwrite starts anew)" in capsys.readouterr().err
+    assert main(["pack", "raw", "-o", "p", "--tokenizer", "bytes", "--sequence-length", "0"]) == 1
+    assert "ConfigError: --sequence-length: " in capsys.readouterr().err
+    with pytest.raises(bloomdata.MismatchError, match="overwrite=True starts anew"):
+        bloomdata.shard("raw", "out", max_lines=5)
+
+
 def test_wrong_usage_exits_with_two(capsys):
     with pytest.raises(SystemExit) as exit_:
         main(["shard"])

@@ -29,7 +29,7 @@ _GRACE_SECONDS = 0.8
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program; returns its exit status: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
-    from bloomdata.cli.terminal import discard_output, plain, prepare_streams
+    from bloomdata.cli.terminal import discard_output, in_flags, plain, prepare_streams
 
     prepare_streams()
     try:
@@ -39,17 +39,17 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except _Failure as failure:
         error = failure.error
-        if failure.wants_json:
+        if failure.options.get("json"):
             print(json.dumps({"error": type(error).__name__, "message": str(error)}))  # noqa: T201 - a program prints
-        print(f"bloomdata-cli: {type(error).__name__}: {plain(str(error))}", file=sys.stderr)  # noqa: T201
+        print(f"bloomdata-cli: {type(error).__name__}: {plain(in_flags(str(error), failure.options))}", file=sys.stderr)  # noqa: T201
         return 1
 
 
 class _Failure(Exception):  # noqa: N818 - never seen outside
-    """An error to be told, and how."""
+    """An error, and the options of the command that met it."""
 
-    def __init__(self, error: Exception, *, wants_json: bool) -> None:
-        self.error, self.wants_json = error, wants_json
+    def __init__(self, error: Exception, options: dict[str, object]) -> None:
+        self.error, self.options = error, options
 
 
 def _run(arguments: list[str] | None) -> int:
@@ -71,7 +71,7 @@ def _run(arguments: list[str] | None) -> int:
     except BrokenPipeError:
         raise
     except (BloomdataError, OSError) as error:
-        raise _Failure(error, wants_json=getattr(options, "json", False)) from error
+        raise _Failure(error, vars(options)) from error
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def add_verb(
     function: Callable[..., Any],
     *,
     without: Iterable[str] = (),
-    more: Mapping[str, inspect.Parameter] | None = None,
+    hands_on: tuple[Callable[..., Any], Iterable[str]] | None = None,
 ) -> None:
     """Adds all options of a verb, its usage and its examples.
 
@@ -93,14 +93,19 @@ def add_verb(
         parser: Where to.
         function: The verb.
         without: Parameters that have no option.
-        more: Parameters of another verb, for one that takes `**options`.
+        hands_on: For a verb that takes `**options`: whose they are, and which. Those that are not given are None.
     """
     docs = read_docs(function)
     parameters = dict(inspect.signature(function).parameters)
     left_out = {"on_progress", "on_step", *without}
+    handed_on: Mapping[str, str] = {}
+    if hands_on is not None:
+        other, names = hands_on
+        handed_on, theirs = read_docs(other).arguments, inspect.signature(other).parameters
+        parameters |= {name: theirs[name].replace(default=None) for name in names}
     taken = {
         name: parameter
-        for name, parameter in {**parameters, **(more or {})}.items()
+        for name, parameter in parameters.items()
         if name not in left_out and parameter.kind is not parameter.VAR_KEYWORD
     }
     required = []
@@ -117,19 +122,12 @@ def add_verb(
         group = groups.get(name)
         if group is not None and group not in parts:
             parts[group] = parser.add_argument_group(group)
-        text = docs.arguments.get(name) or read_docs(_home(name)).arguments.get(name, "")
+        text = docs.arguments.get(name) or handed_on.get(name, "")
         action = add_option(parts.get(group or "", parser), name, taken[name], text)
         if action.required:
             required.append(f"{action.option_strings[0]} {action.metavar or name.upper()}")
     parser.usage = " ".join([parser.prog, *required, "[options]"])
     parser.epilog = "examples:\n" + "\n".join(f"  {line}" for line in docs.examples)
-
-
-def _home(_: str) -> Callable[..., Any]:
-    """Whose docstring describes options that a verb passes on."""
-    from bloomdata.verbs.pack import pack
-
-    return pack
 
 
 def add_option(group: Any, name: str, parameter: inspect.Parameter, text: str) -> argparse.Action:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import inspect
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -83,12 +82,9 @@ def parser_of(name: str) -> Parser:
     )
     if verb.function is not None:
         function = load(verb.function)
-        more = {}
-        if name == "plan":
-            pack = inspect.signature(load("verbs.pack:pack")).parameters
-            more = {option: pack[option].replace(default=None) for option in _OF_PACK.split()}
+        hands_on = (load("verbs.pack:pack"), _OF_PACK.split()) if name == "plan" else None
         # Variables of a recipe are given one by one.
-        add_verb(parser, function, without={"variables"}, more=more)
+        add_verb(parser, function, without={"variables"}, hands_on=hands_on)
     if verb.adds is not None:
         load(verb.adds, "bloomdata.cli")(parser)
     if verb.function is not None:

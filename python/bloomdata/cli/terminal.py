@@ -7,7 +7,12 @@ import os
 import re
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_ARGUMENT = re.compile(r"\b(?P<name>[a-z_]+)=(?P<quote>[\"'])(?P<value>[^\"']+)(?P=quote)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -24,6 +29,23 @@ def prepare_streams() -> None:
 def plain(text: str) -> str:
     """Text in which control characters are escaped: a file may be named to rewrite the terminal."""
     return _CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", text)
+
+
+def in_flags(text: str, names: Collection[str]) -> str:
+    """An error that speaks of arguments of Python, in flags: `overwrite=True` is `--overwrite`.
+
+    Args:
+        text: The error.
+        names: Options of the verb.
+    """
+
+    def flag(found: re.Match[str], value: str = "") -> str:
+        name = found["name"]
+        return f"--{name.replace('_', '-')}{value}" if name in names else found[0]
+
+    text = re.sub(r"\b(?P<name>[a-z_]+)=True\b", flag, text)
+    text = _ARGUMENT.sub(lambda found: flag(found, f" {found['value']}"), text)
+    return re.sub(r"^(?P<name>[a-z_]+)(?=: )", flag, text)
 
 
 def discard_output() -> None:

@@ -39,7 +39,10 @@ pub(super) fn check_columns(path: &Path, schema: &SchemaRef, columns: &[String])
     for column in columns {
         let Ok(field) = schema.field_with_name(column) else {
             let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            let reason = format!("{} has no column {column:?}, only {}", path.display(), names.join(", "));
+            let hint =
+                if names.contains(&"messages") { " (record=\"messages\" reads conversations)" } else { "" };
+            let reason =
+                format!("{} has no column {column:?}, only {}{hint}", path.display(), names.join(", "));
             return Err(Error::config("text_field", reason));
         };
         check_type(path, field)?;
