@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,7 @@ _GRACE_SECONDS = 0.8
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program; returns its exit status: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
+    from bloomdata.cli.parser import parser_of
     from bloomdata.cli.terminal import discard_output, in_flags, plain, prepare_streams
 
     prepare_streams()
@@ -39,16 +40,17 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except _Failure as failure:
         error = failure.error
+        flags = {action.dest for action in parser_of(failure.options["verb"])._actions if action.option_strings}
         if failure.options.get("json"):
             print(json.dumps({"error": type(error).__name__, "message": str(error)}))  # noqa: T201 - a program prints
-        print(f"bloomdata-cli: {type(error).__name__}: {plain(in_flags(str(error), failure.options))}", file=sys.stderr)  # noqa: T201
+        print(f"bloomdata-cli: {type(error).__name__}: {plain(in_flags(str(error), flags))}", file=sys.stderr)  # noqa: T201
         return 1
 
 
 class _Failure(Exception):  # noqa: N818 - never seen outside
     """An error, and the options of the command that met it."""
 
-    def __init__(self, error: Exception, options: dict[str, object]) -> None:
+    def __init__(self, error: Exception, options: dict[str, Any]) -> None:
         self.error, self.options = error, options
 
 
