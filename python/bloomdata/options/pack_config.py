@@ -13,7 +13,6 @@ from bloomdata.options.checks import check_choice, check_counts
 from bloomdata.options.tables import column_names
 from bloomdata.options.template_options import own_template, template_options
 from bloomdata.options.tokenizer_options import tokenizer_options
-from bloomdata.prepare_sources import SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,6 +109,8 @@ def record_of(record: str, inputs: Inputs, text_field: str | Sequence[str], mess
 
 def source_options(source: str | Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The core's configuration of a source, given as its name or as its name and options."""
+    from bloomdata.prepare_sources import SOURCES
+
     if source is None:
         return None
     options: dict[str, Any] = {"source": source} if isinstance(source, str) else dict(source)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -108,6 +107,8 @@ def _is_of_pyarrow(inputs: Any) -> bool:
 
 
 def _label(kind: str, facts: str) -> str:
+    import hashlib
+
     return f"<{kind} {hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}>"
 
 

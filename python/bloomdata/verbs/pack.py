@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
-from bloomdata.datasets.hdf5 import Hdf5Files
 from bloomdata.errors import ConfigError
 from bloomdata.options.checks import thread_count
 from bloomdata.options.inputs import split_inputs
@@ -179,6 +178,8 @@ def pack(
         raise ConfigError(f"checkpoint_seconds: expected seconds >= 0, got {checkpoint_seconds!r}")
     given["record"] = record_of(record, inputs, text_field, messages_keyword)
     config = config_of(**given)
+    from bloomdata.datasets.hdf5 import Hdf5Files
+
     paths, streams = split_inputs(inputs)
     options = (output_path(output), thread_count(num_threads), overwrite, checkpoint_seconds)
     hdf5 = Hdf5Files(sequence_length or 1, compression, with_categories=categories is not None)

@@ -4,6 +4,7 @@
 //! reader of maps (see [`crate::io::map`]).
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::datasets::labels::{BatchBytes, LabelRules, MAX_TYPE, RowMaker, check_batch, narrow_types};
 use crate::datasets::open_files::OpenFiles;
@@ -46,6 +47,9 @@ pub struct PackedRows {
     /// By column; a file with two columns is mapped twice, which costs nothing.
     open: OpenFiles<FileBytes>,
 }
+
+/// The file of the row before, by its number: no lock is taken where rows of one file follow each other.
+type Held = Option<(usize, Arc<FileBytes>)>;
 
 impl PackedRows {
     /// Describes the files; opens none.
@@ -104,25 +108,30 @@ impl PackedRows {
         let mut maker = RowMaker::new(rules, length);
         let (mut ids, mut types) = (vec![0; length], vec![0; length]);
         let mut cu_seqlens = Vec::with_capacity(4 * rows.len());
+        let (mut held_ids, mut held_types) = (Held::default(), Held::default());
         for (number, &row) in rows.iter().enumerate() {
             let at = self.ends.partition_point(|&end| end <= row);
             let Some(file) = self.files.get(at) else {
                 return Err(Error::config("indices", format!("row {row} of {}", self.num_rows())));
             };
             let local = row + file.num_rows - self.ends[at];
-            self.with_row(2 * at, &file.ids, local, |bytes| widen(bytes, file.ids.dtype, &mut ids))?;
+            self.with_row(&mut held_ids, 2 * at, &file.ids, local, |bytes| {
+                widen(bytes, file.ids.dtype, &mut ids)
+            })?;
             let types = match &file.types {
                 Some(column) => {
                     let kinds = |bytes: &[u8]| narrow_types(bytes, column.dtype, &mut types);
-                    self.with_row(2 * at + 1, column, local, kinds)?.map_err(|(token, code)| {
-                        let token = local * length as u64 + token as u64;
-                        let offset = column.offset + token * column.dtype.itemsize() as u64;
-                        Error::corrupt(
-                            &column.path,
-                            offset,
-                            format!("token type {code}, expected 0 to {MAX_TYPE}"),
-                        )
-                    })?;
+                    self.with_row(&mut held_types, 2 * at + 1, column, local, kinds)?.map_err(
+                        |(token, code)| {
+                            let token = local * length as u64 + token as u64;
+                            let offset = column.offset + token * column.dtype.itemsize() as u64;
+                            Error::corrupt(
+                                &column.path,
+                                offset,
+                                format!("token type {code}, expected 0 to {MAX_TYPE}"),
+                            )
+                        },
+                    )?;
                     Some(&types[..])
                 }
                 None => None,
@@ -136,6 +145,7 @@ impl PackedRows {
     /// Calls `function` with one row of a column.
     fn with_row<T>(
         &self,
+        held: &mut Held,
         number: usize,
         column: &Column,
         row: u64,
@@ -143,7 +153,10 @@ impl PackedRows {
     ) -> Result<T> {
         let size = self.sequence_length * column.dtype.itemsize();
         let offset = column.offset + row * size as u64;
-        let file = self.open.get(number, || FileBytes::map(&column.path))?;
+        let file = match held {
+            Some((known, file)) if *known == number => file,
+            _ => &mut held.insert((number, self.open.get(number, || FileBytes::map(&column.path))?)).1,
+        };
         let start = index(offset);
         match file.get(start..start.saturating_add(size)) {
             Some(bytes) => Ok(function(bytes)),
