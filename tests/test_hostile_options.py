@@ -21,5 +21,5 @@ def test_absurd_numbers_of_rows_are_refused_or_work(rows, tmp_path):
     except subprocess.TimeoutExpired:
         pytest.fail(f"rows_per_file={rows} hangs")
     if done.returncode != 0:
-        assert "ConfigError: rows_per_file" in done.stderr
+        assert "ConfigError: --rows-per-file" in done.stderr
         assert "Traceback" not in done.stderr

@@ -116,7 +116,7 @@ impl PackedRows {
             };
             let local = row + file.num_rows - self.ends[at];
             self.with_row(&mut held_ids, 2 * at, &file.ids, local, |bytes| {
-                widen(bytes, file.ids.dtype, &mut ids)
+                widen(bytes, file.ids.dtype, &mut ids);
             })?;
             let types = match &file.types {
                 Some(column) => {

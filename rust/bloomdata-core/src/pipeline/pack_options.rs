@@ -152,7 +152,8 @@ impl PackConfig {
         }
         let tokens = self.rows_per_file.unwrap_or(1).checked_mul(self.sequence_length.unwrap_or(1));
         if !tokens.is_some_and(|tokens| (1..=MAX_FILE_TOKENS).contains(&tokens)) {
-            let reason = format!("{:?} rows make no file, or one of over 2^37 tokens", self.rows_per_file);
+            let rows = self.rows_per_file.unwrap_or(1);
+            let reason = format!("{rows} rows: expected a file of 1 to 2^37 tokens");
             return Err(Error::config("rows_per_file", reason));
         }
         if !hdf5 && self.packing.is_some() {
