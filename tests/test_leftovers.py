@@ -86,6 +86,32 @@ def test_a_manifest_that_names_paths_outside_is_refused_by_every_verb(name, raw,
         assert everything_in(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"last": ["../other/keep"]},
+        {"scratch": ["../other/keep"]},
+        {"folders": ["../other"]},
+        {"numbered": [{"before": "../other/part-", "after": ".txt"}]},
+    ],
+    ids=lambda names: next(iter(names)),
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_journal_that_names_paths_outside_is_refused(overwrite, names, raw, tmp_path):
+    packed, other = tmp_path / "packed", tmp_path / "other"
+    bloomdata.pack("raw", packed, tokenizer="bytes", format="megatron")
+    other.mkdir()
+    for name in ("keep", "keep.tmp", "part-1.txt.tmp"):
+        (other / name).write_text("precious")
+    names = {"last": [], "numbered": [], "scratch": [], "folders": []} | names
+    start = {"kind": "start", "verb": "pack", "version": "1", "config": {}, "inputs": [], "names": names}
+    (packed / "journal.jsonl").write_text(json.dumps(start, separators=(",", ":")) + "\n")
+    before = everything_in(tmp_path)
+    with pytest.raises(CorruptDataError, match="expected a path inside"):
+        bloomdata.pack("raw", packed, tokenizer="bytes", format="megatron", overwrite=overwrite)
+    assert everything_in(tmp_path) == before
+
+
 def test_manifests_with_values_of_other_kinds_are_refused(raw, tmp_path):
     packed = tmp_path / "packed"
     bloomdata.pack("raw", packed, tokenizer="bytes", sequence_length=8)
@@ -114,8 +140,8 @@ def test_manifests_with_values_of_other_kinds_are_refused(raw, tmp_path):
 
 FAILING = {
     "a wrong field": {"text_field": "txet"},
-    "a record that is none": {"record": "prompt_completion"},
-    "messages that are none": {"template": "chatml"},
+    "an unknown record": {"record": "prompt_completion"},
+    "a record without messages": {"template": "chatml"},
 }
 
 

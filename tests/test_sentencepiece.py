@@ -100,8 +100,8 @@ DAMAGED = {
     "text that is not UTF-8": (bytes_field(1, bytes_field(1, b"a\xff")), "offset 5: expected text in UTF-8"),
     "a zero byte": (piece_field("a\0b"), "offset 2: piece 'a.x00b': expected no zero byte"),
     "a long piece": (piece_field("a" * 8000), "expected a piece of less than 8000 bytes, found 8000"),
-    "a score that is no number": (piece_field("a", float("nan")), "expected a finite score, found nan"),
-    "a type that is none": (piece_field("a", 0.0, 9), "expected a type from 1 to 6, found 9"),
+    "a score of nan": (piece_field("a", float("nan")), "expected a finite score, found nan"),
+    "an unknown type": (piece_field("a", 0.0, 9), "expected a type from 1 to 6, found 9"),
     "a score of another wire type": (
         bytes_field(1, bytes_field(1, "a") + number_field(2, 1)),
         "expected a field of 4 bytes",
@@ -117,7 +117,7 @@ DAMAGED = {
     "no unknown piece": (model_bytes([("a", 0.0)]), "no unknown piece among 1 pieces"),
     "bytes without fallback": (model_bytes([*SPECIAL, *BYTES]), "expected no byte without byte_fallback"),
     "a byte is missing": (model_bytes([*SPECIAL, *BYTES[:-1]], byte_fallback=True), "expected a piece <0xFF>"),
-    "a model type that is none": (model_bytes(SPECIAL, model_type=9), "model_type: expected one of .*, found 9"),
+    "an unknown model type": (model_bytes(SPECIAL, model_type=9), "model_type: expected one of .*, found 9"),
 }
 
 

@@ -66,7 +66,7 @@ impl PairPacker {
         encoder.finish(block, outcomes, articles)
     }
 
-    /// A line of text, its newline included: one completion (GD-03).
+    /// A line of text, its newline included: one completion, as in `generative_data_prep`.
     fn line(&self, encoder: &Encoder<'_>, record: Record<'_>, articles: &mut Articles) -> Result<Fate> {
         let line = record.bytes.strip_suffix(b"\r").unwrap_or(record.bytes);
         let Ok(text) = simdutf8::basic::from_utf8(line) else {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::manifest::{IndexedInputs, OutputEntry};
-use super::names::OutputNames;
+use super::names::{OutputNames, check_inside};
 use crate::error::{Error, Result};
 use crate::sources::Input;
 use crate::sources::folders::JOURNAL_START;
@@ -46,6 +46,18 @@ pub enum Entry {
     Step(Step),
 }
 
+impl Entry {
+    fn check_inside(&self, folder: &Path, journal: &Path) -> Result<()> {
+        match self {
+            Self::Start { names, .. } => names.check_inside(folder, journal),
+            Self::Sealing { path } => check_inside(folder, path, journal),
+            Self::Step(step) => {
+                step.outputs.iter().try_for_each(|output| check_inside(folder, &output.path, journal))
+            }
+        }
+    }
+}
+
 /// Outputs that are sealed, inputs that were read to their end, and where to go on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Step {
@@ -68,7 +80,8 @@ impl Journal {
     /// Opens and locks the journal of `folder`, and reads what is in it.
     ///
     /// # Errors
-    /// Another run is at work there, or the system's reason.
+    /// Another run is at work there, a journal that is damaged or names a path outside the folder, or the system's
+    /// reason.
     pub fn open(folder: &Path) -> Result<(Self, Vec<Entry>)> {
         let path = folder.join(JOURNAL_NAME);
         let mut file = OpenOptions::new()
@@ -88,14 +101,14 @@ impl Journal {
             }
             Err(TryLockError::Error(error)) => return Err(Error::io(&path)(error)),
         }
-        let (entries, good) = Self::parse(&path, &mut file)?;
+        let (entries, good) = Self::parse(folder, &path, &mut file)?;
         file.set_len(good as u64).map_err(Error::io(&path))?;
         file.seek(SeekFrom::End(0)).map_err(Error::io(&path))?;
         Ok((Self { path, file }, entries))
     }
 
     /// All whole lines, and how many bytes they are.
-    fn parse(path: &Path, file: &mut File) -> Result<(Vec<Entry>, usize)> {
+    fn parse(folder: &Path, path: &Path, file: &mut File) -> Result<(Vec<Entry>, usize)> {
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(Error::io(path))?;
         let compared = text.len().min(JOURNAL_START.len());
@@ -106,9 +119,10 @@ impl Journal {
         }
         let (mut entries, mut good) = (Vec::new(), 0);
         while let Some(length) = memchr::memchr(b'\n', &text[good..]) {
-            let entry = serde_json::from_slice(&text[good..good + length]).map_err(|error| {
+            let entry: Entry = serde_json::from_slice(&text[good..good + length]).map_err(|error| {
                 Error::corrupt(path, good as u64, format!("{error} (delete the folder to start anew)"))
             })?;
+            entry.check_inside(folder, path)?;
             entries.push(entry);
             good += length + 1;
         }
@@ -118,11 +132,11 @@ impl Journal {
     /// What the journal of `folder` says, which this process has locked.
     ///
     /// # Errors
-    /// The system's reason.
+    /// As [`Self::open`].
     pub fn read(folder: &Path) -> Result<Vec<Entry>> {
         let path = folder.join(JOURNAL_NAME);
         let mut file = File::open(&path).map_err(Error::io(&path))?;
-        Self::parse(&path, &mut file).map(|(entries, _)| entries)
+        Self::parse(folder, &path, &mut file).map(|(entries, _)| entries)
     }
 
     /// Forgets everything.

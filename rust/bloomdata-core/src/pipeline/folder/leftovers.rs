@@ -1,4 +1,5 @@
-//! What a run leaves in its folder. Only files of its own names are ever removed, and links are never followed.
+//! What a run leaves in its folder. Only files of its own names are ever removed, and links are never followed. That
+//! names lie inside the folder is checked where they are read: by the journal and the manifest.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::journal::Entry;
 use super::manifest::{MANIFEST_NAME, OutputEntry};
-use super::names::{NumberedName, check_inside};
+use super::names::NumberedName;
 use crate::error::{Error, Result};
 use crate::io::atomic::{TEMPORARY_SUFFIX, remove_if_present};
 
@@ -55,19 +56,16 @@ impl Known {
 
     /// Sub-folders that hold files of the run, the folder itself as an empty name; the innermost come last.
     fn sub_folders(&self) -> BTreeSet<&str> {
-        let names = self.outputs.iter().chain(&self.scratch).map(String::as_str);
+        let names = self.outputs.iter().chain(&self.scratch).chain(&self.folders).map(String::as_str);
         let names = names.chain(self.numbered.iter().map(|numbered| &*numbered.before));
         let parents = names.flat_map(|name| name.match_indices('/').map(|(at, _)| &name[..at]));
         parents.chain([""]).collect()
     }
 
-    /// Refuses names that lead out of `folder`, by themselves or through a link.
-    fn check(&self, folder: &Path) -> Result<()> {
-        for name in self.outputs.iter().chain(&self.scratch).chain(&self.folders) {
-            check_inside(folder, name, &folder.join(MANIFEST_NAME))?;
-        }
+    /// Refuses sub-folders that are links.
+    fn refuse_links(&self, folder: &Path) -> Result<()> {
         for inner in self.sub_folders() {
-            if !inner.is_empty() && folder.join(inner).is_symlink() {
+            if is_link(folder, inner) {
                 let reason = format!(
                     "{} is a link: its target would be emptied; remove the link first",
                     folder.join(inner).display()
@@ -80,10 +78,10 @@ impl Known {
 
     fn remove_temporaries(&self, folder: &Path) -> Result<()> {
         for inner in self.sub_folders() {
-            let place = folder.join(inner);
-            if place.is_symlink() && !inner.is_empty() {
+            if is_link(folder, inner) {
                 continue;
             }
+            let place = folder.join(inner);
             let listed = match std::fs::read_dir(&place) {
                 Ok(listed) => listed,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
@@ -100,12 +98,17 @@ impl Known {
         }
         for name in &self.folders {
             let path = folder.join(name);
-            if path.symlink_metadata().is_ok_and(|facts| facts.is_dir()) {
+            if !is_link(folder, name) && path.is_dir() {
                 std::fs::remove_dir_all(&path).map_err(Error::io(&path))?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether a name inside `folder` is a link, or leads through one. The folder itself, an empty name, may be a link.
+fn is_link(folder: &Path, name: &str) -> bool {
+    Path::new(name).ancestors().any(|path| *path != *"" && folder.join(path).is_symlink())
 }
 
 fn join(inner: &str, name: &str) -> String {
@@ -115,10 +118,10 @@ fn join(inner: &str, name: &str) -> String {
 /// Removes everything that an earlier run left: its outputs and its unfinished files.
 ///
 /// # Errors
-/// A name that leads out of the folder, before anything is removed; or the system's reason.
+/// A sub-folder that is a link, before anything is removed; or the system's reason.
 pub fn discard(folder: &Path, outputs: &[OutputEntry], entries: &[Entry]) -> Result<()> {
     let known = Known::new(outputs, entries);
-    known.check(folder)?;
+    known.refuse_links(folder)?;
     // First the manifest: a kill from here on must not leave a folder that looks finished.
     remove_if_present(&folder.join(MANIFEST_NAME))?;
     for name in &known.outputs {

@@ -28,6 +28,22 @@ pub struct NumberedName {
     pub after: String,
 }
 
+impl OutputNames {
+    /// Refuses names that lead out of the folder, as [`check_inside`].
+    ///
+    /// # Errors
+    /// Such a name.
+    pub fn check_inside(&self, folder: &Path, source: &Path) -> Result<()> {
+        for name in self.last.iter().chain(&self.scratch).chain(&self.folders) {
+            check_inside(folder, name, source)?;
+        }
+        for NumberedName { before, after } in &self.numbered {
+            check_inside(folder, &format!("{before}0{after}"), source)?;
+        }
+        Ok(())
+    }
+}
+
 impl NumberedName {
     /// Whether a name is one of them.
     pub fn is_match(&self, name: &str) -> bool {
