@@ -16,9 +16,10 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
 # Verbs whose work is kept when they are interrupted.
@@ -29,8 +30,7 @@ _GRACE_SECONDS = 0.8
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program; returns its exit status: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
-    from bloomdata.cli.parser import parser_of
-    from bloomdata.cli.terminal import discard_output, in_flags, plain, prepare_streams
+    from bloomdata.cli.terminal import discard_output, prepare_streams
 
     prepare_streams()
     try:
@@ -38,20 +38,6 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         discard_output()
         return 1
-    except _Failure as failure:
-        error = failure.error
-        flags = {action.dest for action in parser_of(failure.options["verb"])._actions if action.option_strings}
-        if failure.options.get("json"):
-            print(json.dumps({"error": type(error).__name__, "message": str(error)}))  # noqa: T201 - a program prints
-        print(f"bloomdata-cli: {type(error).__name__}: {plain(in_flags(str(error), flags))}", file=sys.stderr)  # noqa: T201
-        return 1
-
-
-class _Failure(Exception):  # noqa: N818 - never seen outside
-    """An error, and the options of the command that met it."""
-
-    def __init__(self, error: Exception, options: dict[str, Any]) -> None:
-        self.error, self.options = error, options
 
 
 def _run(arguments: list[str] | None) -> int:
@@ -68,12 +54,24 @@ def _run(arguments: list[str] | None) -> int:
             sys.stdout.flush()
             return status
     except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"{interrupted}\n")
         return 130
     except BrokenPipeError:
         raise
     except (BloomdataError, OSError) as error:
-        raise _Failure(error, vars(options)) from error
+        return _fail(error, options)
+
+
+def _fail(error: Exception, options: argparse.Namespace) -> int:
+    """Shows an error, in flags; with `--json` as JSON too. Exit status."""
+    from bloomdata.cli.parser import parser_of
+    from bloomdata.cli.terminal import in_flags, plain
+
+    if getattr(options, "json", False):
+        sys.stdout.write(json.dumps({"error": type(error).__name__, "message": str(error)}) + "\n")
+    flags = {action.dest for action in parser_of(options.verb)._actions if action.option_strings}
+    sys.stderr.write(f"bloomdata-cli: {type(error).__name__}: {plain(in_flags(str(error), flags))}\n")
+    return 1
 
 
 @contextmanager
@@ -102,5 +100,6 @@ def _ends_when_interrupted(message: str) -> Iterator[None]:
 
 
 def _end(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 - a program prints
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
     os._exit(130)

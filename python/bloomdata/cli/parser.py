@@ -1,8 +1,4 @@
-"""The command line: one parser a verb, made when the verb is used. Options are derived from the Python functions.
-
-- `verbs`: all verbs. `derive`: options of a verb from its function. `own_options`: those that no function has.
-- `values`: how values are written. `nearest`: mistyped options.
-"""
+"""The command line: one parser a verb, made when the verb is used. Options are derived from the Python functions."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def parse_pair(text: str) -> tuple[str, str]:
 class Pairs(argparse.Action):
     """Collects NAME=VALUE; values are JSON where they can be."""
 
-    def __call__(  # noqa: D102
+    def __call__(  # noqa: D102 - argparse calls it
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: object
     ) -> None:
         pairs: dict[str, Any] = getattr(namespace, self.dest) or {}

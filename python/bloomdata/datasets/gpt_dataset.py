@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bloomdata import _core
 from bloomdata.datasets.indexed_dataset import IndexedDataset, Mode, ShardedIndexedDataset, default_open_files
 from bloomdata.datasets.megatron_cache import SPLITS, cache_prefix, describe, gpt_identifiers
+from bloomdata.datasets.samples import one_sample
 from bloomdata.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from bloomdata.datasets.indexed_dataset import PathLike
-
-Batch: TypeAlias = "dict[str, NDArray[Any]]"
+    from bloomdata.datasets.samples import Batch
 
 _COLUMNS = ("input_ids", "labels", "loss_weights", "position_ids", "cu_seqlens")
 # Names of Megatron, and those of the core.
@@ -190,11 +190,7 @@ class GPTDataset:
         return len(self._core)
 
     def __getitem__(self, index: int) -> Batch:
-        position = index + len(self) if index < 0 else index
-        if not 0 <= position < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")
-        batch = self.read_batch([position])
-        return {name: values if name == "cu_seqlens" else values[0] for name, values in batch.items()}
+        return one_sample(self, index)
 
     def __iter__(self) -> Iterator[Batch]:
         return (self[i] for i in range(len(self)))

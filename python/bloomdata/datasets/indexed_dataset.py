@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 
+from bloomdata.datasets.samples import checked_index
 from bloomdata.errors import ConfigError, CorruptDataError
 
 if TYPE_CHECKING:
@@ -183,10 +184,7 @@ class IndexedDataset(Documents):
 
     def get(self, index: int, offset: int = 0, length: int | None = None) -> Tokens:
         """As for `Documents.get`: a view of the file, or a copy with `pread`."""
-        num_documents = len(self)
-        document = index + num_documents if index < 0 else index
-        if not 0 <= document < num_documents:
-            raise IndexError(f"document {index} of {num_documents}")
+        document = checked_index(index, len(self), "document")
         first, last = int(self.document_indices[document]), int(self.document_indices[document + 1])
         if first == last:
             start = num_tokens = 0
@@ -275,9 +273,7 @@ class ShardedIndexedDataset(Documents):
 
     def get(self, index: int, offset: int = 0, length: int | None = None) -> Tokens:
         """As for `Documents.get`, from the pair that holds the document."""
-        document = index + len(self) if index < 0 else index
-        if not 0 <= document < len(self):
-            raise IndexError(f"document {index} of {len(self)}")
+        document = checked_index(index, len(self), "document")
         number = bisect.bisect_right(self._ends, document)
         return self._pair(number).get(document - (self._ends[number - 1] if number else 0), offset, length)
 

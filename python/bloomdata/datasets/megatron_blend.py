@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bloomdata import _core
-from bloomdata.datasets.gpt_dataset import Batch, GPTDataset
+from bloomdata.datasets.gpt_dataset import GPTDataset
 from bloomdata.datasets.megatron_cache import cache_prefix, describe
+from bloomdata.datasets.samples import checked_index
 from bloomdata.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from bloomdata.datasets.indexed_dataset import PathLike
+    from bloomdata.datasets.samples import Batch
 
 
 @dataclass(frozen=True)
@@ -167,9 +169,7 @@ class MegatronBlend:
         return len(self.dataset_index)
 
     def __getitem__(self, index: int) -> Batch:
-        position = index + len(self) if index < 0 else index
-        if not 0 <= position < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")
+        position = checked_index(index, len(self))
         found: Batch = self.datasets[self.dataset_index[position]][int(self.dataset_sample_index[position])]
         return found
 

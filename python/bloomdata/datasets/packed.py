@@ -13,7 +13,7 @@ import numpy as np
 from bloomdata import _core
 from bloomdata.datasets.label_rules import LabelRules
 from bloomdata.datasets.packed_files import LibraryRows, MappedRows, file_facts, find_layout
-from bloomdata.datasets.samples import checked_indices, digest
+from bloomdata.datasets.samples import checked_index, checked_indices, digest
 from bloomdata.errors import ConfigError, CorruptDataError, UnsupportedFormatError
 
 if TYPE_CHECKING:
@@ -209,9 +209,7 @@ class PackedDataset:
 
     def __getitem__(self, index: int | slice) -> dict[str, NDArray[Any]]:
         if not isinstance(index, slice):
-            row = index + len(self) if index < 0 else index
-            if not 0 <= row < len(self):
-                raise IndexError(f"row {index} of {len(self)}")
+            row = checked_index(index, len(self), "row")
             return {name: tokens[0] for name, tokens in self._read(row, row + 1).items()}
         start, stop, step = index.indices(len(self))
         if step != 1:

@@ -51,11 +51,21 @@ def checked_indices(indices: ArrayLike, length: int, what: str = "sample") -> ND
     return np.ascontiguousarray(array, np.int64)
 
 
+def checked_index(index: int, length: int, what: str = "sample") -> int:
+    """An index from 0; negative ones count from the end.
+
+    Raises:
+        IndexError: The index is not from `-length` to `length - 1`.
+    """
+    position = index + length if index < 0 else index
+    if not 0 <= position < length:
+        raise IndexError(f"{what} {index} of {length}")
+    return position
+
+
 def one_sample(dataset: SampleDataset, index: int) -> Batch:
     """Sample `index`, negative from the end, as one-dimensional arrays; `cu_seqlens` of this sample alone."""
-    position = index + len(dataset) if index < 0 else index
-    if not 0 <= position < len(dataset):
-        raise IndexError(f"sample {index} of {len(dataset)}")
+    position = checked_index(index, len(dataset))
     batch = dataset.read_batch(np.array([position], np.int64))
     return {name: values if name == "cu_seqlens" else values[0] for name, values in batch.items()}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bloomdata.datasets.samples import one_sample
 from bloomdata.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,8 +65,7 @@ class Unshifted:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Batch:
-        batch = self.read_batch(np.array([range(len(self))[index]], np.int64))
-        return {name: values if name == "cu_seqlens" else values[0] for name, values in batch.items()}
+        return one_sample(self, index)
 
     def read_batch(self, indices: NDArray[np.int64]) -> Batch:
         """As for `GPTDataset.read_batch`."""

@@ -15,7 +15,7 @@ from bloomdata.errors import ConfigError
 from bloomdata.fetching.remote import FinalError, Remote, TransientError
 
 if TYPE_CHECKING:
-    from email.message import Message
+    from http.client import HTTPMessage
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 # Status codes that may succeed on a retry.
@@ -25,9 +25,11 @@ _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects, except from https to http."""
 
-    def http_error_302(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message) -> Any:
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
+    ) -> Any:
         try:
-            return super().http_error_302(req, fp, code, msg, headers)  # type: ignore[arg-type]
+            return super().http_error_302(req, fp, code, msg, headers)
         except BaseException:
             fp.close()
             raise
@@ -35,12 +37,11 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
     def redirect_request(
-        self, req: urllib.request.Request, fp: object, code: int, msg: str, headers: Message, newurl: str
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             raise FinalError(f"{req.full_url}: expected a redirect to https, got {newurl}")
-        # The stub declares `fp` as IO[bytes]; it is not used here.
-        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _opener() -> urllib.request.OpenerDirector:
@@ -143,7 +144,7 @@ def _whole_number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isascii() and text.isdigit() else None
 
 
-def _validator(headers: Message) -> str | None:
+def _validator(headers: HTTPMessage) -> str | None:
     """The validator for `If-Range`: a strong ETag, else a date."""
     etag = headers.get("ETag")
     if etag is not None and etag.startswith('"'):

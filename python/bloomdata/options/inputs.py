@@ -40,6 +40,6 @@ def is_there(path: str) -> bool:
         return True
     parts = re.fullmatch(r"(.*?)\{([^{}]*)\}(.*)", path, re.DOTALL)
     if parts is None:
-        return bool(glob.glob(path, recursive=True))  # noqa: PTH207
+        return bool(glob.glob(path, recursive=True))  # noqa: PTH207 - a pattern may be absolute
     before, inside, after = parts.groups()
     return any(is_there(before + part + after) for part in inside.split(","))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import filecmp
 import gzip
-import json
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from bloomdata.errors import ConfigError
+from bloomdata.errors import BloomdataError, ConfigError
+from bloomdata.manifest import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,10 +69,9 @@ def show(manifest: dict[str, Any], folder: Path, output: Path) -> None:
 
 def _finished(folder: Path) -> dict[str, Any] | None:
     try:
-        manifest: Any = json.loads((folder / "manifest.json").read_bytes())
-    except (OSError, ValueError):
+        return read_manifest(folder)
+    except (BloomdataError, OSError):
         return None
-    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("outputs"), list) else None
 
 
 def _shard(manifest: dict[str, Any], folder: Path) -> Path | None:

@@ -86,14 +86,19 @@ def own_template(tokenizer: str | os.PathLike[str]) -> str:
     """
     if os.fspath(tokenizer) == "bytes":
         raise ConfigError(f'template: the tokenizer "bytes" has no chat template; {_WHAT_TO_PASS}')
-    folder = Path(tokenizer)
-    folder = folder if folder.is_dir() else folder.parent
+    folder = _folder_of(tokenizer)
     if not has_chat_template(folder):
         raise ConfigError(
             f"template: {folder} has no chat template (no chat_template.jinja, and no chat_template in {_CONFIG}); "
             f"{_WHAT_TO_PASS}"
         )
     return template_source(folder)
+
+
+def _folder_of(tokenizer: str | os.PathLike[str]) -> Path:
+    """The folder of a tokenizer's files."""
+    path = Path(tokenizer)
+    return path if path.is_dir() else path.parent
 
 
 _WHAT_TO_PASS = (
@@ -103,8 +108,7 @@ _WHAT_TO_PASS = (
 
 def has_chat_template(tokenizer: str | os.PathLike[str]) -> bool:
     """Whether a chat template is stored with a tokenizer."""
-    folder = Path(tokenizer)
-    folder = folder if folder.is_dir() else folder.parent
+    folder = _folder_of(tokenizer)
     try:
         source = template_source(folder)
     except ConfigError:
@@ -116,8 +120,7 @@ def special_tokens(tokenizer: str | os.PathLike[str] | None) -> dict[str, str]:
     """Special tokens by role, from the files beside a tokenizer."""
     if tokenizer is None or os.fspath(tokenizer) == "bytes":
         return {}
-    folder = Path(tokenizer)
-    folder = folder if folder.is_dir() else folder.parent
+    folder = _folder_of(tokenizer)
     found: dict[str, str] = {}
     for name in ("special_tokens_map.json", _CONFIG):
         path = folder / name
