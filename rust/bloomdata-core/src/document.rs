@@ -70,6 +70,14 @@ impl Block {
         self.len() == 0
     }
 
+    /// Where the record behind the last one starts.
+    pub fn end_offset(&self) -> u64 {
+        match &self.bounds {
+            Some(bounds) => bounds.last().map_or(self.offset, |bound| bound.next_offset),
+            None => self.offset + self.len() as u64,
+        }
+    }
+
     /// The records in order; stops at the first error of `visit`.
     ///
     /// # Errors

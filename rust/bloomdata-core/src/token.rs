@@ -19,6 +19,12 @@ pub(crate) const fn narrow(value: usize) -> u32 {
     value as u32
 }
 
+/// The lower half of a hash.
+#[allow(clippy::cast_possible_truncation, reason = "that is what it is for")]
+pub(crate) const fn low_half(value: u64) -> u32 {
+    value as u32
+}
+
 /// The whole part of a number that is not negative; what does not fit becomes the nearest bound.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "that is what it is for")]
 pub(crate) const fn whole(value: f64) -> u64 {

@@ -61,7 +61,13 @@ impl EncodedFiles {
         let (its_progress, its_spare) = (Arc::clone(&progress), Arc::clone(&spare));
         let work = move || {
             let custom = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
-            let reading = Reading { inputs: &list, custom: &custom, num_threads, progress: &its_progress };
+            let reading = Reading {
+                inputs: &list,
+                custom: &custom,
+                num_threads,
+                progress: &its_progress,
+                first_input: 0,
+            };
             encode(&options, tokenizer.as_ref(), reading, &its_spare, |batch| {
                 sender.send(batch).map_err(|_| Error::Interrupted)
             })

@@ -208,7 +208,7 @@ pub(crate) fn verify(
     serde_json::to_string(&result).map_err(|error| config_error(&error))
 }
 
-fn run_options(
+pub(crate) fn run_options(
     (output, num_threads, overwrite, checkpoint_seconds): (PathBuf, usize, bool, f64),
 ) -> RunOptions {
     RunOptions { output, num_threads: num_threads.max(1), overwrite, checkpoint_seconds }
@@ -246,7 +246,7 @@ fn check_streams(
     tables.check_unread(&inputs.inputs, &hashes, progress)
 }
 
-fn report(result: &RunResult) -> PyResult<(String, bool, bool)> {
+pub(crate) fn report(result: &RunResult) -> PyResult<(String, bool, bool)> {
     let manifest = result.manifest.to_json().map_err(|error: Error| to_python(error))?;
     Ok((manifest, result.was_finished, result.was_resumed))
 }

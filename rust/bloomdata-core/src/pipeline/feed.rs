@@ -44,7 +44,7 @@ pub fn feed<Work>(source: Source, sender: &Sender<Block, Item<Work>>) -> Result<
     Ok(())
 }
 
-/// Where blocks come from, for runs that write nothing and so always start at the beginning.
+/// Where blocks come from, for runs that write no shards.
 #[derive(Clone, Copy)]
 pub struct Reading<'run> {
     /// What to read.
@@ -55,6 +55,8 @@ pub struct Reading<'run> {
     pub num_threads: usize,
     /// What stops the run.
     pub progress: &'run Progress,
+    /// The input to start with.
+    pub first_input: usize,
 }
 
 impl Reading<'_> {
@@ -68,7 +70,10 @@ impl Reading<'_> {
         work: impl Fn(&mut State, Block) -> Result<Item<Work>> + Send + Clone,
         settle: impl FnOnce(Results<Item<Work>>) -> Result<Done>,
     ) -> Result<Done> {
-        let options = SourceOptions { num_threads: self.num_threads, start: Position::default() };
+        let options = SourceOptions {
+            num_threads: self.num_threads,
+            start: Position { file: self.first_input, ..Position::default() },
+        };
         scope(|scope| {
             let source = Source::start(scope, &self.inputs.inputs, options, self.progress, self.custom);
             let pool = Pool::start(scope, self.num_threads, state, work);

@@ -94,7 +94,7 @@ pub fn lengths_by(
     let fields = config.records.fields()?;
     let formats = inputs.inputs.iter().map(|input| input.format).collect();
     let worker = config.worker(tokenizer, &fields, formats, TokenDtype::Int32)?;
-    let reading = Reading { inputs, custom, num_threads, progress };
+    let reading = Reading { inputs, custom, num_threads, progress, first_input: 0 };
     reading.run(
         Articles::default,
         |articles, block| worker.pack(articles, &block),

@@ -2,9 +2,10 @@
 
 use serde_json::Map;
 
-use super::lines::{LineMaker, Lines};
+use super::lines::{LineMaker, Lines, each_record};
 use super::options::ShardConfig;
-use crate::document::{BadRecord, Record, is_blank};
+use crate::document::{BadRecord, Block, Record, is_blank};
+use crate::error::Result;
 use crate::json_fields::{invalid_utf8, validate};
 use crate::pipeline::folder::books::Fate;
 use crate::pipeline::folder::counts::ChatCounts;
@@ -54,14 +55,9 @@ impl<'run> Copier<'run> {
         }
         Ok(Some((out.len() - before) as u64))
     }
-}
 
-impl LineMaker for Copier<'_> {
-    fn verb(&self) -> &'static str {
-        "shard"
-    }
-
-    fn record(&self, format: Format, record: Record<'_>, _keeps_raw: bool, lines: &mut Lines) -> Fate {
+    /// Appends the line of a record; what becomes of it.
+    pub(in crate::pipeline) fn record(&self, format: Format, record: Record<'_>, lines: &mut Lines) -> Fate {
         match self.line(format, record, &mut lines.bytes) {
             Ok(Some(size)) => {
                 lines.ends.push(lines.bytes.len());
@@ -70,5 +66,15 @@ impl LineMaker for Copier<'_> {
             Ok(None) => Fate::Dropped("blank line"),
             Err(reason) => Fate::Bad(reason, record.offset, record.bytes.to_vec()),
         }
+    }
+}
+
+impl LineMaker for Copier<'_> {
+    fn verb(&self) -> &'static str {
+        "shard"
+    }
+
+    fn lines(&self, block: &Block, format: Format, _keeps_raw: bool) -> Result<Lines> {
+        Ok(each_record(block, |record, lines| self.record(format, record, lines)))
     }
 }

@@ -1,17 +1,18 @@
 //! The run of `shard` and `prepare`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::thread::scope;
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::conductor::{Conducted, Conductor};
 use super::copier::Copier;
 use super::cutter::{Cutter, Frame, Limits};
 use super::handover::{Checkpoint, Compressed};
 use super::intake::Intake;
-use super::lines::{LineMaker, lines_of};
+use super::lines::LineMaker;
 use super::options::ShardConfig;
 use super::preparer::Preparer;
 use super::shard_writer;
@@ -19,8 +20,10 @@ use crate::document::Block;
 use crate::error::{Error, Result};
 use crate::formats::jsonl_shards::LineEncoder;
 use crate::ordered::Pool;
-use crate::pipeline::feed::feed;
+use crate::pipeline::feed::{Item, feed};
 use crate::pipeline::folder::books::{Books, OnBadRecord};
+use crate::pipeline::folder::journal::{Entry, Step};
+use crate::pipeline::folder::manifest::{InputEntry, OutputEntry};
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use crate::pipeline::folder::sealer::{Sealer, cause, join};
 use crate::progress::Progress;
@@ -43,7 +46,6 @@ pub fn shard(
     let preparer = config.prepare.as_ref().map(Preparer::new).transpose()?;
     let copier = Copier::new(config);
     let maker: &dyn LineMaker = preparer.as_ref().map_or(&copier, |preparer| preparer);
-    let keeps_raw = config.on_bad_record == OnBadRecord::Quarantine;
     let repeats = match &config.prepare {
         Some(prepare) => prepare.repeats(&inputs.inputs)?,
         None => Vec::new(),
@@ -57,14 +59,54 @@ pub fn shard(
         overwrite: options.overwrite,
         names: config.names(),
     };
-    let mut run = match Run::open(request, progress)? {
+    let run = match Run::open(request, progress)? {
         Opened::Finished(result) => return Ok(*result),
         Opened::Ready(run) => run,
     };
+    let prepare = config.prepare.as_ref().zip(preparer.as_ref());
+    let intake = Intake { seed: config.seed, prepare, repeats, progress };
+    write_shards(
+        run,
+        Sharding { config, maker, intake },
+        options.num_threads,
+        inputs,
+        custom,
+        |num_lines, _| {
+            let lines = ("lines".to_owned(), num_lines.into());
+            Ok(Map::from_iter(config.prepare.is_some().then_some(lines)))
+        },
+    )
+}
+
+/// A step of a run before its shards, for the journal: something is done, and shards start at the beginning.
+pub(in crate::pipeline) fn first_step(outputs: Vec<OutputEntry>) -> Result<Entry> {
+    let checkpoint = serde_json::to_value(Checkpoint::default());
+    let checkpoint = checkpoint.map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(Entry::Step(Step { inputs: Vec::new(), outputs, checkpoint }))
+}
+
+/// What becomes of records, and how their lines become shards.
+pub(in crate::pipeline) struct Sharding<'run> {
+    pub(in crate::pipeline) config: &'run ShardConfig,
+    pub(in crate::pipeline) maker: &'run dyn LineMaker,
+    pub(in crate::pipeline) intake: Intake<'run>,
+}
+
+/// Writes the shards of an open run from its last step on, and finishes it. `details` for the manifest, of the number of
+/// lines and of the inputs as they were read.
+pub(in crate::pipeline) fn write_shards(
+    mut run: Box<Run<'_>>,
+    Sharding { config, maker, intake }: Sharding<'_>,
+    num_threads: usize,
+    inputs: &InputList,
+    custom: &CustomReader<'_>,
+    details: impl FnOnce(u64, &BTreeMap<usize, InputEntry>) -> Result<Map<String, Value>>,
+) -> Result<RunResult> {
+    let (keeps_raw, progress) = (config.on_bad_record == OnBadRecord::Quarantine, intake.progress);
     let (checkpoint, was_resumed): (Checkpoint, bool) = run.checkpoint()?;
     let folder = run.folder();
     let start = checkpoint.scattered.as_ref().map_or(&checkpoint.cut.state.books, |(_, books)| books).clone();
-    let source_options = SourceOptions { num_threads: options.num_threads, start: start.position };
+    let source_options = SourceOptions { num_threads, start: start.position };
     let books = Books::open(&inputs.inputs, folder, config.on_bad_record, start)?;
     let done = std::mem::take(&mut run.done);
     let scattered = OnceLock::new();
@@ -76,26 +118,24 @@ pub fn shard(
         let source = Source::start(scope, &inputs.inputs, source_options, progress, custom);
         let cutting = Pool::start(
             scope,
-            options.num_threads,
+            num_threads,
             || (),
-            |(), block: Block| Ok(lines_of(maker, &block, formats[block.file], keeps_raw)),
+            |(), block: Block| maker.lines(&block, formats[block.file], keeps_raw).map(Item::Block),
         );
-        let (block_sender, lines) = cutting.queue(2 * options.num_threads + 2);
+        let (block_sender, lines) = cutting.queue(2 * num_threads + 2);
         drop(cutting);
         let feeder = scope.spawn(move || feed(source, &block_sender));
         let compressing = Pool::start(
             scope,
-            options.num_threads,
+            num_threads,
             || None,
             |encoder, frame| compress(config, encoder, frame, progress),
         );
-        let (frame_sender, frames) = compressing.queue(2 * options.num_threads);
+        let (frame_sender, frames) = compressing.queue(2 * num_threads);
         drop(compressing);
         let sealer = Sealer::start(scope, &mut run.journal, done);
         let limits = Limits { max_lines: config.max_lines, max_bytes: config.max_bytes.unwrap_or(u64::MAX) };
         let cutter = Cutter::new(limits, config.splits.clone(), config.seed, &checkpoint.cut, frame_sender);
-        let prepare = config.prepare.as_ref().zip(preparer.as_ref());
-        let intake = Intake { seed: config.seed, prepare, repeats, progress };
         let conductor = Conductor {
             config,
             intake,
@@ -127,11 +167,9 @@ pub fn shard(
             }
         }
     })?;
-    let mut details = Map::new();
-    if config.prepare.is_some() {
-        details.insert("lines".into(), num_lines.into());
-    }
-    let manifest = run.finish(inputs.collect(), outputs, ledger, details)?;
+    let inputs = inputs.collect();
+    let details = details(num_lines, &inputs)?;
+    let manifest = run.finish(inputs, outputs, ledger, details)?;
     Ok(RunResult { manifest, was_finished: false, was_resumed })
 }
 

@@ -1,35 +1,33 @@
 //! What the pool makes of a block: lines to write, and what becomes of every record.
 
 use crate::document::{Block, Record};
-use crate::pipeline::feed::Item;
+use crate::error::Result;
 use crate::pipeline::folder::books::{Fate, Outcome};
 use crate::sources::Format;
 use crate::stages::trees::TreeNode;
 
-/// Makes lines of records: a record in, lines or a verdict out.
+/// Makes lines of records.
 pub(in crate::pipeline) trait LineMaker: Send + Sync {
     /// The verb that it works for.
     fn verb(&self) -> &'static str;
 
-    /// Appends the lines of a record; what becomes of it. A bad record's bytes are kept if `keeps_raw`.
-    fn record(&self, format: Format, record: Record<'_>, keeps_raw: bool, lines: &mut Lines) -> Fate;
+    /// The lines of a block's records, and what becomes of each record. A bad record's bytes are kept if `keeps_raw`.
+    fn lines(&self, block: &Block, format: Format, keeps_raw: bool) -> Result<Lines>;
 }
 
-/// The lines of a block.
-pub(in crate::pipeline) fn lines_of(
-    maker: &dyn LineMaker,
+/// The lines of a block: `make` appends those of a record, and says what becomes of it.
+pub(in crate::pipeline) fn each_record(
     block: &Block,
-    format: Format,
-    keeps_raw: bool,
-) -> Item<Lines> {
+    mut make: impl FnMut(Record<'_>, &mut Lines) -> Fate,
+) -> Lines {
     let mut lines = Lines { file: block.file, bytes: Vec::with_capacity(block.len()), ..Lines::default() };
     let visited = block.for_each(|record| {
-        let fate = maker.record(format, record, keeps_raw, &mut lines);
+        let fate = make(record, &mut lines);
         Outcome::push(&mut lines.outcomes, record.next_offset, fate);
         Ok::<(), std::convert::Infallible>(())
     });
     match visited {
-        Ok(()) => Item::Block(lines),
+        Ok(()) => lines,
         Err(never) => match never {},
     }
 }

@@ -11,12 +11,12 @@
 //! - `shard_writer`: files. `handover`: what threads hand to each other.
 
 mod conductor;
-mod copier;
+pub(in crate::pipeline) mod copier;
 pub mod cutter;
 pub mod engine;
 mod handover;
-mod intake;
-mod lines;
+pub(in crate::pipeline) mod intake;
+pub(in crate::pipeline) mod lines;
 pub mod options;
 pub mod preparer;
 mod shard_writer;

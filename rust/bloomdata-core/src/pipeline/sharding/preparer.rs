@@ -1,9 +1,9 @@
 //! What `prepare` makes of a record: documents of its source, written as lines of the form that was asked for.
 
-use super::lines::{LineMaker, Lines};
+use super::lines::{LineMaker, Lines, each_record};
 use super::options::{PrepareConfig, Style};
 use crate::conversation::{Conversation, Document, Message, Role, python_strip};
-use crate::document::{BadRecord, Record, is_blank};
+use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::json_fields::invalid_utf8;
 use crate::json_text::json_string;
@@ -179,13 +179,8 @@ impl Preparer {
     fn string(&self, text: &str, out: &mut Vec<u8>) {
         json_string(text, self.ensure_ascii, |part| out.extend_from_slice(part.as_bytes()));
     }
-}
 
-impl LineMaker for Preparer {
-    fn verb(&self) -> &'static str {
-        "prepare"
-    }
-
+    /// Appends the lines of a record; what becomes of it.
     fn record(&self, format: Format, record: Record<'_>, keeps_raw: bool, lines: &mut Lines) -> Fate {
         if is_blank(record.bytes) {
             return Fate::Dropped("blank line");
@@ -212,6 +207,16 @@ impl LineMaker for Preparer {
                 Fate::Bad(reason, record.offset, raw(keeps_raw))
             }
         }
+    }
+}
+
+impl LineMaker for Preparer {
+    fn verb(&self) -> &'static str {
+        "prepare"
+    }
+
+    fn lines(&self, block: &Block, format: Format, keeps_raw: bool) -> Result<Lines> {
+        Ok(each_record(block, |record, lines| self.record(format, record, keeps_raw, lines)))
     }
 }
 

@@ -1,0 +1,28 @@
+//! The verb `dedup`: three passes with files between them, each of which is skipped when it is done already.
+//!
+//! ```text
+//! inputs ─sign→ .sig ─equal, candidates→ pairs ─shingle_sets→ sets ─edges→ decisions ─verdicts→ filter → shards
+//! ```
+//!
+//! - [`options`]: what is asked for. [`run`]: the run, phase by phase.
+//! - [`sign`]: the first pass; [`signature_file`]: what it leaves; [`corpus`]: all documents by number.
+//! - [`equal`]: documents of equal keys. [`candidates`]: pairs that may be similar. [`shingle_sets`]: the second pass.
+//! - [`edges`]: who is similar, who stays. [`decisions`]: who is dropped. [`verdicts`], `filter`: the last pass.
+//! - [`honesty`]: how good all this was.
+//! - [`sorter`], [`records`]: any number of records in bounded memory.
+
+pub mod candidates;
+pub mod corpus;
+pub mod decisions;
+pub mod edges;
+pub mod equal;
+mod filter;
+pub mod honesty;
+pub mod options;
+pub mod records;
+pub mod run;
+pub mod shingle_sets;
+pub mod sign;
+pub mod signature_file;
+pub mod sorter;
+pub mod verdicts;

@@ -1,0 +1,178 @@
+//! Options of `dedup`. Same names as in Python and on the command line.
+
+use serde::{Deserialize, Serialize};
+
+use crate::dedup::bands::Bands;
+use crate::dedup::exact_key::TextForm;
+use crate::dedup::keep::Keep;
+use crate::dedup::units::{Normalize, Unit};
+use crate::error::{Error, Result};
+use crate::json_fields::FieldPath;
+use crate::pipeline::folder::names::OutputNames;
+use crate::pipeline::sharding::options::ShardConfig;
+
+/// Folder of what an unfinished run has found out.
+pub const SCRATCH_FOLDER: &str = ".dedup";
+/// Name of the list of what was dropped, and of whom it repeats.
+pub const DUPLICATES_NAME: &str = "duplicates.jsonl";
+/// Memory that a run needs beside its tables: blocks of the inputs on their way, for each thread and in all.
+const READING_BYTES: u64 = 24 << 20;
+const LEAST_TABLE_BYTES: u64 = 8 << 20;
+
+/// Options that decide what is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DedupConfig {
+    /// Where the text of a record is.
+    pub text_field: String,
+    /// Equal documents.
+    pub exact: Option<ExactConfig>,
+    /// Similar documents.
+    pub near: Option<NearConfig>,
+    /// Which of similar documents stay.
+    pub keep: Keep,
+    /// Whether no shards are written.
+    pub report_only: bool,
+    /// What else documents are compared with, as the user named it.
+    pub against: Vec<String>,
+    /// How shards are written.
+    pub shards: ShardConfig,
+}
+
+/// Which documents are equal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExactConfig {
+    /// What makes their texts equal.
+    pub normalize: TextForm,
+}
+
+/// Which documents are similar.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NearConfig {
+    /// Jaccard similarity from which on they are.
+    pub threshold: f64,
+    /// How signatures are made.
+    #[serde(flatten)]
+    pub signature: SignatureConfig,
+    /// Bands of signatures; chosen by the threshold if not given.
+    pub bands: Option<usize>,
+    /// Rows of a band.
+    pub rows: Option<usize>,
+    /// Whether candidates are compared by their texts, or else by their signatures alone.
+    pub verify: bool,
+}
+
+/// What a signature depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignatureConfig {
+    /// Slots.
+    pub num_perm: usize,
+    /// Words or characters.
+    pub unit: Unit,
+    /// Which of them are equal.
+    pub normalize: Normalize,
+    /// Units of a shingle.
+    pub shingle_size: usize,
+}
+
+impl SignatureConfig {
+    /// Bytes of a signature.
+    pub fn signature_bytes(&self) -> usize {
+        2 * self.num_perm
+    }
+
+    /// Refuses what cannot work.
+    ///
+    /// # Errors
+    /// Names the option.
+    pub fn validate(&self) -> Result<()> {
+        if !(1..=65_536).contains(&self.num_perm) {
+            let reason = format!("expected 1 to 65536, got {}", self.num_perm);
+            return Err(Error::config("num_perm", reason));
+        }
+        if !(1..=1000).contains(&self.shingle_size) {
+            return Err(Error::config("words", format!("expected 1 to 1000, got {}", self.shingle_size)));
+        }
+        Ok(())
+    }
+}
+
+impl NearConfig {
+    /// Refuses what cannot work.
+    ///
+    /// # Errors
+    /// Names the option.
+    pub fn validate(&self) -> Result<()> {
+        self.signature.validate()?;
+        if !(self.threshold > 0.0 && self.threshold <= 1.0) {
+            let reason = format!("expected more than 0 and at most 1, got {}", self.threshold);
+            return Err(Error::config("threshold", reason));
+        }
+        self.bands().map(|_| ())
+    }
+
+    /// The bands of signatures.
+    ///
+    /// # Errors
+    /// Numbers that do not fit.
+    pub fn bands(&self) -> Result<Bands> {
+        Bands::choose(self.threshold, self.signature.num_perm, self.bands, self.rows)
+    }
+
+    /// The least estimate with which a pair is looked at: four standard errors below the threshold.
+    pub fn least_estimate(&self) -> f64 {
+        let variance = self.threshold * (1.0 - self.threshold);
+        self.threshold - 4.0 * (variance / crate::token::double(self.signature.num_perm as u64)).sqrt()
+    }
+}
+
+impl DedupConfig {
+    /// Refuses what cannot work.
+    ///
+    /// # Errors
+    /// Names the option.
+    pub fn validate(&self) -> Result<()> {
+        self.shards.validate()?;
+        self.field()?;
+        if self.exact.is_none() && self.near.is_none() {
+            return Err(Error::config("exact", "expected exact or near, got neither: nothing to look for"));
+        }
+        if let Some(near) = &self.near {
+            near.validate()?;
+        }
+        Ok(())
+    }
+
+    /// Where the text of a record is.
+    ///
+    /// # Errors
+    /// An empty name or part.
+    pub fn field(&self) -> Result<FieldPath> {
+        FieldPath::parse(&self.text_field)
+    }
+
+    /// Names of the files that a run with these options writes.
+    pub fn names(&self) -> OutputNames {
+        let mut names = self.shards.names();
+        names.last.push(DUPLICATES_NAME.to_owned());
+        names.folders.push(SCRATCH_FOLDER.to_owned());
+        names
+    }
+}
+
+/// The bytes that tables may take, of all that a run may take.
+///
+/// # Errors
+/// A limit that is too low; the error names the least one.
+pub fn table_bytes(memory_limit: u64, num_threads: usize) -> Result<u64> {
+    let reading = READING_BYTES * (num_threads as u64 + 1);
+    let least = reading + LEAST_TABLE_BYTES;
+    if memory_limit < least {
+        let reason =
+            format!("expected {} bytes or more for {num_threads} thread(s), got {memory_limit}", least);
+        return Err(Error::config("memory_limit", reason));
+    }
+    Ok(memory_limit - reading)
+}

@@ -1,0 +1,203 @@
+//! `.sig`: what is known of the documents of one input, as columns of fixed width.
+//!
+//! ```text
+//! header: 4,096 bytes   "BLOOMSIG", version, length of the JSON that follows, JSON, zeros
+//! columns               in the order of the header, each `documents` entries of its width
+//! ```
+//!
+//! All numbers are little-endian. The file gets its name when it is whole.
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::io::atomic::{rename_durably, temporary_path};
+use crate::pipeline::folder::books::Snapshot;
+use crate::pipeline::folder::manifest::InputEntry;
+use crate::token::index;
+
+const MAGIC: &[u8; 8] = b"BLOOMSIG";
+const VERSION: u32 = 1;
+const HEADER_BYTES: u64 = 4096;
+/// Bytes copied at once when columns are joined.
+const COPY_BYTES: usize = 1 << 20;
+
+/// What a column holds; its width follows from the options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Column {
+    /// The slots of the signature.
+    Signature,
+    /// Key of the sequence of units: 16 bytes, all zero for a document without units.
+    Units,
+    /// Key of the normalised text: 16 bytes.
+    Exact,
+    /// Line (from 1), offset, and bytes of the record: 24 bytes.
+    Position,
+}
+
+/// The header's JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Header {
+    /// Options that the columns depend on.
+    pub config: Value,
+    /// Documents.
+    pub documents: u64,
+    /// Columns and their widths in bytes.
+    pub columns: Vec<(Column, u64)>,
+    /// The input as it was read; its path is not part of it.
+    pub input: Option<InputEntry>,
+    /// The books behind this input.
+    pub books: Snapshot,
+}
+
+/// Writes a `.sig`: the first column in place, each other one in a file of its own until the end.
+#[derive(Debug)]
+pub struct SignatureWriter {
+    path: PathBuf,
+    columns: Vec<(Column, u64)>,
+    files: Vec<(PathBuf, BufWriter<File>)>,
+    documents: u64,
+}
+
+impl SignatureWriter {
+    /// Starts a file.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn create(path: &Path, columns: &[(Column, u64)]) -> Result<Self> {
+        let mut files = Vec::new();
+        for at in 0..columns.len() {
+            let name = if at == 0 { path.to_owned() } else { path.with_extension(format!("column-{at}")) };
+            let name = temporary_path(&name);
+            let mut options = File::options();
+            let file = options.read(true).write(true).create(true).truncate(true).open(&name);
+            files.push((name.clone(), BufWriter::with_capacity(1 << 18, file.map_err(Error::io(&name))?)));
+        }
+        if let Some((name, file)) = files.first_mut() {
+            file.seek(SeekFrom::Start(HEADER_BYTES)).map_err(Error::io(name))?;
+        }
+        Ok(Self { path: path.to_owned(), columns: columns.to_vec(), files, documents: 0 })
+    }
+
+    /// Appends documents: their entries of each column, in order.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn append(&mut self, documents: u64, entries: &[Vec<u8>]) -> Result<()> {
+        for ((name, file), entries) in self.files.iter_mut().zip(entries) {
+            file.write_all(entries).map_err(Error::io(name))?;
+        }
+        self.documents += documents;
+        Ok(())
+    }
+
+    /// Joins the columns, and gives the file its name.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn seal(self, config: Value, input: Option<InputEntry>, books: Snapshot) -> Result<()> {
+        let Self { path, columns, files, documents } = self;
+        let mut files = files.into_iter();
+        let Some((name, mut file)) = files.next() else { return Ok(()) };
+        for (part, part_file) in files {
+            let mut part_file =
+                part_file.into_inner().map_err(|error| Error::io(&part)(error.into_error()))?;
+            part_file.seek(SeekFrom::Start(0)).map_err(Error::io(&part))?;
+            let mut buffer = vec![0; COPY_BYTES];
+            loop {
+                let count = part_file.read(&mut buffer).map_err(Error::io(&part))?;
+                if count == 0 {
+                    break;
+                }
+                file.write_all(&buffer[..count]).map_err(Error::io(&name))?;
+            }
+            std::fs::remove_file(&part).map_err(Error::io(&part))?;
+        }
+        let json = serde_json::to_vec(&Header { config, documents, columns, input, books })
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        let mut header = MAGIC.to_vec();
+        header.extend(VERSION.to_le_bytes());
+        header.extend(crate::token::narrow(json.len()).to_le_bytes());
+        header.extend(json);
+        if header.len() as u64 > HEADER_BYTES {
+            return Err(Error::Internal(format!("{}: a header of {} bytes", path.display(), header.len())));
+        }
+        header.resize(index(HEADER_BYTES), 0);
+        let mut file = file.into_inner().map_err(|error| Error::io(&name)(error.into_error()))?;
+        file.seek(SeekFrom::Start(0))
+            .and_then(|_| file.write_all(&header))
+            .and_then(|()| file.sync_all())
+            .map_err(Error::io(&name))?;
+        rename_durably(&name, &path)
+    }
+}
+
+/// An open `.sig`.
+#[derive(Debug)]
+pub struct SignatureFile {
+    path: PathBuf,
+    file: File,
+    /// What it says of itself.
+    pub header: Header,
+}
+
+impl SignatureFile {
+    /// Opens a file, and checks that it is whole.
+    ///
+    /// # Errors
+    /// A file that is something else, or is cut.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io(path))?;
+        let size = file.metadata().map_err(Error::io(path))?.len();
+        let mut bytes = vec![0; index(HEADER_BYTES)];
+        if size < HEADER_BYTES {
+            return Err(Error::corrupt(path, size, format!("expected {HEADER_BYTES} bytes of header")));
+        }
+        file.read_exact_at(&mut bytes, 0).map_err(Error::io(path))?;
+        let number = |at: usize| bytes[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
+        if &bytes[..8] != MAGIC {
+            return Err(Error::corrupt(path, 0, "expected a file of signatures (it begins with BLOOMSIG)"));
+        }
+        if number(8) != VERSION {
+            return Err(Error::mismatch(format!("{}: version", path.display()), VERSION, number(8)));
+        }
+        let json = bytes.get(16..16 + number(12) as usize).unwrap_or_default();
+        let header: Header =
+            serde_json::from_slice(json).map_err(|error| Error::corrupt(path, 16, error.to_string()))?;
+        let width: u64 = header.columns.iter().map(|(_, width)| width).sum();
+        let expected = header.documents.checked_mul(width).and_then(|bytes| bytes.checked_add(HEADER_BYTES));
+        if expected != Some(size) {
+            let what = format!("{}: size in bytes", path.display());
+            return Err(Error::mismatch(what, expected.unwrap_or(u64::MAX), size));
+        }
+        Ok(Self { path: path.to_owned(), file, header })
+    }
+
+    /// Where a column starts, and its width.
+    fn column(&self, column: Column) -> Result<(u64, u64)> {
+        let mut start = HEADER_BYTES;
+        for &(name, width) in &self.header.columns {
+            if name == column {
+                return Ok((start, width));
+            }
+            start += width * self.header.documents;
+        }
+        Err(Error::corrupt(&self.path, 0, format!("no column {column:?}")))
+    }
+
+    /// The entries of some documents in a row, in place of what `out` holds.
+    ///
+    /// # Errors
+    /// A column that is not there; the system's reason.
+    pub fn read(&self, column: Column, first: u64, count: u64, out: &mut Vec<u8>) -> Result<()> {
+        let (start, width) = self.column(column)?;
+        out.resize(index(width * count), 0);
+        self.file.read_exact_at(out, start + width * first).map_err(Error::io(&self.path))
+    }
+}

@@ -1,0 +1,93 @@
+//! The verb `dedup`, and what it is made of, for tests and explanations.
+
+use std::path::PathBuf;
+
+use bloomdata_core::Result;
+use bloomdata_core::dedup::exact_key::{ExactKeys, TextForm};
+use bloomdata_core::dedup::minhash::MinHasher;
+use bloomdata_core::dedup::units::Units;
+use bloomdata_core::dedup::windows::Windows;
+use bloomdata_core::pipeline::dedup::options::{DedupConfig, NearConfig, SignatureConfig};
+use bloomdata_core::pipeline::dedup::run::{DedupInputs, dedup as core_dedup};
+use bloomdata_core::sources::expand::expand;
+use bloomdata_core::sources::inputs::InputList;
+use bloomdata_core::sources::tables::TableReader;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::enter::enter;
+use crate::errors::config_error;
+use crate::streams::{PythonTable, take_tables};
+use crate::verbs::{list_inputs, report, run_options};
+
+/// Removes duplicates. Returns as `shard`.
+#[pyfunction]
+pub(crate) fn dedup(
+    py: Python<'_>,
+    inputs: Vec<String>,
+    streams: Vec<PythonTable<'_>>,
+    config: &str,
+    options: (PathBuf, usize, bool, f64),
+    memory_limit: u64,
+    on_progress: Option<Bound<'_, PyAny>>,
+) -> PyResult<(String, bool, bool)> {
+    let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
+    let streams = take_tables(&streams, true)?;
+    let options = run_options(options);
+    let result = enter(py, on_progress.as_ref(), |progress| {
+        let (inputs, tables) = list_inputs(&inputs, Some(&options.output), streams, Vec::new(), progress)?;
+        let against = against_of(&config.against)?;
+        let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
+        let lists = DedupInputs { inputs: &inputs, against: &against };
+        core_dedup(&config, &options, memory_limit, lists, &read, progress)
+    })?;
+    report(&result)
+}
+
+fn against_of(patterns: &[String]) -> Result<InputList> {
+    if patterns.is_empty() { Ok(InputList::default()) } else { expand(patterns, None) }
+}
+
+/// The bands for a threshold and the chance of each similarity, as (bands, rows, chances); `config` as in `dedup`.
+#[pyfunction]
+pub(crate) fn near_chances(
+    py: Python<'_>,
+    config: &str,
+    similarities: Vec<f64>,
+) -> PyResult<(usize, usize, Vec<f64>)> {
+    let near: NearConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
+    enter(py, None, |_| {
+        near.validate()?;
+        let bands = near.bands()?;
+        let chances = similarities.iter().map(|similarity| bands.chance(*similarity)).collect();
+        Ok((bands.bands, bands.rows, chances))
+    })
+}
+
+/// Hash, start and end of each unit of a text, and its signature; `config` as in `dedup`.
+#[pyfunction]
+pub(crate) fn near_signature<'py>(
+    py: Python<'py>,
+    text: &str,
+    config: &str,
+) -> PyResult<(Vec<(u64, usize, usize)>, Bound<'py, PyBytes>)> {
+    let config: SignatureConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
+    let (units, signature) = enter(py, None, |_| {
+        config.validate()?;
+        let (mut hashes, mut ranges) = (Vec::new(), Vec::new());
+        Units::new(config.unit, config.normalize)?.with_ranges(text, &mut hashes, &mut ranges);
+        let (mut shingles, mut signature) = (Vec::new(), Vec::new());
+        Windows::new(config.shingle_size).shingles(&hashes, &mut shingles);
+        MinHasher::new(config.num_perm).append(&shingles, &mut signature);
+        let units = hashes.iter().zip(&ranges).map(|(hash, (start, end))| (*hash, *start, *end));
+        Ok((units.collect::<Vec<_>>(), signature))
+    })?;
+    Ok((units, PyBytes::new(py, &signature)))
+}
+
+/// The key of a text in one of the forms of `dedup`.
+#[pyfunction]
+pub(crate) fn exact_key(py: Python<'_>, text: &str, normalize: &str) -> PyResult<u128> {
+    let form: TextForm = serde_json::from_value(normalize.into()).map_err(|error| config_error(&error))?;
+    enter(py, None, |_| Ok(ExactKeys::new(form)?.key(text)))
+}
