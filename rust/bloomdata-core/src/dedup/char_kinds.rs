@@ -16,13 +16,16 @@ pub const WORD: u8 = 2;
 pub const SINGLE: u8 = 4;
 /// Not its own lower case.
 pub const CAPITAL: u8 = 8;
+/// Of bytes, not of characters: part of a character beyond ASCII.
+const BEYOND_ASCII: u8 = 16;
 
 const SINGLE_SCRIPTS: &str = r"[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}\p{sc=Tibetan}]";
 
 /// The kinds of all characters, as bit sets.
 #[derive(Debug)]
 pub struct CharKinds {
-    ascii: [u8; 128],
+    /// Kinds of ASCII characters, by byte.
+    bytes: [u8; 256],
     /// Index of the block of each 256 code points; most blocks are shared.
     pages: Vec<u16>,
     blocks: Vec<[u8; 256]>,
@@ -65,16 +68,36 @@ impl CharKinds {
             });
             pages.push(page);
         }
-        Ok(Self { ascii: std::array::from_fn(|at| kinds[at]), pages, blocks })
+        let bytes = std::array::from_fn(|at| if at < 0x80 { kinds[at] } else { BEYOND_ASCII });
+        Ok(Self { bytes, pages, blocks })
     }
 
     /// The kind of the character at `at` of valid UTF-8, and its length in bytes.
     #[inline]
     pub fn at(&self, text: &[u8], at: usize) -> (u8, usize) {
         let first = text[at];
-        if first < 0x80 {
-            return (self.ascii[usize::from(first)], 1);
+        let kind = self.bytes[usize::from(first)];
+        if kind == BEYOND_ASCII { self.beyond_ascii(text, at) } else { (kind, 1) }
+    }
+
+    /// How many bytes from `at` on are ASCII characters that have all the bits of `wanted`, and the bits of all of them.
+    #[inline]
+    pub fn ascii_run(&self, text: &[u8], at: usize, wanted: u8) -> (usize, u8) {
+        let (mut count, mut seen) = (0, 0);
+        for &byte in &text[at..] {
+            let kind = self.bytes[usize::from(byte)];
+            if kind & wanted != wanted {
+                break;
+            }
+            seen |= kind;
+            count += 1;
         }
+        (count, seen)
+    }
+
+    #[inline(never)]
+    fn beyond_ascii(&self, text: &[u8], at: usize) -> (u8, usize) {
+        let first = text[at];
         let low = |at: usize| usize::from(text[at] & 0x3f);
         let first = usize::from(first);
         let (code, size) = match first {

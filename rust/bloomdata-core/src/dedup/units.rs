@@ -87,7 +87,13 @@ impl Units {
             let (start, mut seen) = (at, kind);
             at += size;
             if kind & SINGLE == 0 {
-                while at < bytes.len() {
+                loop {
+                    let (count, kinds_of_run) = kinds.ascii_run(bytes, at, INSIDE);
+                    at += count;
+                    seen |= kinds_of_run;
+                    if at == bytes.len() {
+                        break;
+                    }
                     (kind, size) = kinds.at(bytes, at);
                     if kind & (INSIDE | SINGLE) != INSIDE {
                         break;
