@@ -25,9 +25,12 @@ MEGATRON = ["pack", "--tokenizer", "bytes", "--format", "megatron", "--text-fiel
 HDF5 = ["pack", "--tokenizer", "bytes", *QUARANTINE]
 PAIRS = ["--record", "prompt_completion", "--prompt-keyword", "title", "--completion-keyword", "text"]
 
+DEDUP = ["dedup", "--near", "--threshold", "0.6", *QUARANTINE]
+
 # On about 10 MB, a second or less each.
 COMMANDS = {
     "shard": ["shard", "--max-lines", "600", *QUARANTINE],
+    "dedup": [*DEDUP, "--max-lines", "600"],
     "shuffle": ["shard", "--max-lines", "600", "--shuffle", "--seed", "3", *QUARANTINE],
     "splits": ["shard", "--max-lines", "600", "--splits", "train=0.8,dev=0.15,test=0.05", *QUARANTINE],
     "megatron": [*MEGATRON, "--checkpoint-seconds", "0"],
@@ -52,6 +55,8 @@ COMMANDS = {
 # The same on some 20 kB: few enough system calls to stop at every one of them.
 SMALL_COMMANDS = {
     "shard": ["shard", "--max-lines", "150", *QUARANTINE],
+    "dedup": [*DEDUP, "--max-lines", "150"],
+    "dedup-report": [*DEDUP, "--report-only"],
     "shuffle": ["shard", "--max-lines", "150", "--shuffle", *QUARANTINE],
     "splits": ["shard", "--max-lines", "150", "--splits", "train=0.6,dev=0.2,test=0.2", *QUARANTINE],
     "megatron": [*MEGATRON, "--checkpoint-seconds", "0"],
@@ -134,7 +139,11 @@ def half_written(folder: Path, wanted: dict[str, bytes | None]) -> list[str]:
     return [
         name
         for name, content in tree(folder).items()
-        if content is not None and not name.endswith(".tmp") and name != "journal.jsonl" and wanted.get(name) != content
+        if content is not None
+        and not name.endswith(".tmp")
+        and not name.startswith(".dedup/")  # what an unfinished run has found out
+        and name != "journal.jsonl"
+        and wanted.get(name) != content
     ]
 
 

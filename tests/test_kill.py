@@ -16,9 +16,10 @@ import pytest
 from faults import strike, wrong
 from runs import COMMANDS, SEED, SMALL_COMMANDS, finish, half_written, kill, running, wait_for
 
-# Kills of `test_a_run_killed_at_random_moments...`, per command; they sum up to 50.
+# Kills of `test_a_run_killed_at_random_moments...`, per command; they sum up to 57.
 KILLS = {
     "shard": 7,
+    "dedup": 7,
     "shuffle": 6,
     "splits": 6,
     "megatron": 7,

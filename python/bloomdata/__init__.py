@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from bloomdata.fetching.report import FetchReport
     from bloomdata.fetching.sets import FETCH_SETS
     from bloomdata.loader import DataLoader
+    from bloomdata.options.near import MinHash
     from bloomdata.prepare_sources import SOURCES
+    from bloomdata.reports.dedup_report import DedupReport
     from bloomdata.reports.report import MergeReport, PackReport, PrepareReport, Report, ShardReport
     from bloomdata.reports.token_counts import TokenCounts
     from bloomdata.tokenizers.chat_template import ChatTemplate
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from bloomdata.verbs.check_consumer import check_consumer
     from bloomdata.verbs.convert_sentencepiece import ConvertReport, convert_sentencepiece
     from bloomdata.verbs.count import count
+    from bloomdata.verbs.dedup import dedup
     from bloomdata.verbs.extend_vocabulary import ExtendReport, extend_vocabulary
     from bloomdata.verbs.fetch import fetch
     from bloomdata.verbs.merge import merge
@@ -77,6 +80,7 @@ __all__ = [
     "ConvertReport",
     "CorruptDataError",
     "DataLoader",
+    "DedupReport",
     "Denoised",
     "EncodedBatch",
     "EncodedFiles",
@@ -89,6 +93,7 @@ __all__ = [
     "LabelRules",
     "MegatronBlend",
     "MergeReport",
+    "MinHash",
     "MismatchError",
     "ModerationReport",
     "PackReport",
@@ -109,6 +114,7 @@ __all__ = [
     "check_consumer",
     "convert_sentencepiece",
     "count",
+    "dedup",
     "extend_vocabulary",
     "fetch",
     "few_shot",
@@ -177,6 +183,9 @@ _HOME = {
     "check_consumer": "verbs.check_consumer",
     "count": "verbs.count",
     "merge": "verbs.merge",
+    "DedupReport": "reports.dedup_report",
+    "MinHash": "options.near",
+    "dedup": "verbs.dedup",
     "open": "datasets.opening",
     "pack": "verbs.pack",
     "plan": "verbs.plan",

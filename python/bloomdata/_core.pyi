@@ -14,7 +14,9 @@ __all__ = [
     "PackedRows",
     "RowRules",
     "Tokenizer",
+    "dedup",
     "encode_ends",
+    "exact_key",
     "finish_folder",
     "hash_file",
     "is_text_source",
@@ -25,6 +27,8 @@ __all__ = [
     "megatron_blend",
     "megatron_blend_exhaustively",
     "merge",
+    "near_chances",
+    "near_signature",
     "pack",
     "plan",
     "read_lines",
@@ -158,6 +162,17 @@ def shard(
     options: tuple[str, int, bool, float],
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
+def dedup(
+    inputs: list[str],
+    streams: Sequence[tuple[str, Any, str]],
+    config: str,
+    options: tuple[str, int, bool, float],
+    memory_limit: int,
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> tuple[str, bool, bool]: ...
+def exact_key(text: str, normalize: str) -> int: ...
+def near_chances(config: str, similarities: list[float]) -> tuple[int, int, list[float]]: ...
+def near_signature(text: str, config: str) -> tuple[list[tuple[int, int, int]], bytes]: ...
 def pack(
     inputs: list[str],
     streams: Sequence[tuple[str, Any, str]],

@@ -9,5 +9,8 @@
 - `prepare_oasst1`: messages become paths through their trees.
 - `prepare_open_llama`, `prepare_chats`: records of the other sources become documents.
 - `prepare_record`: what these have in common.
+- `dedup_units`: texts become words, words become shingles. `minhash`: shingles become signatures.
+- `exact_duplicates`, `near_duplicates`, `substring`: which documents, or parts of them, are dropped.
+- `decontaminate`: which documents hold rows of evaluation sets.
 - `order`: keyed orders, shares of a blend, labels of rows, streams of documents.
 """

@@ -8,6 +8,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from bloomdata.cli.derive import descriptions_of
 from bloomdata.cli.progress import progress
 from bloomdata.cli.terminal import plain
 from bloomdata.cli.verbs import VERBS, load
@@ -28,7 +29,7 @@ def call(options: argparse.Namespace, **more: Any) -> Any:
     verb = VERBS[options.verb].function
     assert verb is not None
     function = load(verb)
-    arguments = {name: value for name, value in vars(options).items() if name not in _OWN} | more
+    arguments = descriptions_of({name: value for name, value in vars(options).items() if name not in _OWN} | more)
     parameters = inspect.signature(function).parameters
     if "on_progress" not in parameters:
         return function(**arguments)

@@ -28,6 +28,7 @@ GROUPS = {
     "rows": "format sequence_length packing packings window_tokens",
     "files": "max_lines max_bytes compression level prefix digits first_index rows_per_file shuffle seed splits "
     "validate ensure_ascii",
+    "duplicates": "exact exact_normalize keep against report_only memory_limit",
     "run": "on_bad_record checkpoint_seconds num_threads overwrite",
 }
 # Values that are written in a form of their own.
@@ -41,8 +42,11 @@ _WRITTEN: dict[str, dict[str, Any]] = {
     "checksums": {"metavar": "FILE"},
     "output": {"metavar": "FOLDER"},
     "template_date": {"metavar": "DATE"},
+    "memory_limit": {"metavar": "BYTES"},
 }
 _LISTS = {"inputs", "sources"}
+# Parameters that are descriptions with options of their own: the class, and what stands before its options.
+DESCRIPTIONS = {"near": ("bloomdata.options.near:MinHash", "")}
 
 
 @dataclass(frozen=True)
@@ -103,10 +107,11 @@ def add_verb(
         other, names = hands_on
         handed_on, theirs = read_docs(other).arguments, inspect.signature(other).parameters
         parameters |= {name: theirs[name].replace(default=None) for name in names}
+    described = [name for name in DESCRIPTIONS if name in parameters]
     taken = {
         name: parameter
         for name, parameter in parameters.items()
-        if name not in left_out and parameter.kind is not parameter.VAR_KEYWORD
+        if name not in left_out and name not in described and parameter.kind is not parameter.VAR_KEYWORD
     }
     required = []
     for name, parameter in taken.items():
@@ -126,8 +131,39 @@ def add_verb(
         action = add_option(parts.get(group or "", parser), name, taken[name], text)
         if action.required:
             required.append(f"{action.option_strings[0]} {action.metavar or name.upper()}")
+    for name in described:
+        add_description(parser, name, docs.arguments.get(name, ""))
     parser.usage = " ".join([parser.prog, *required, "[options]"])
     parser.epilog = "examples:\n" + "\n".join(f"  {line}" for line in docs.examples)
+
+
+def add_description(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+    """Adds the options of a description, under a switch of its name; those that are not given are left out."""
+    place, before = DESCRIPTIONS[name]
+    module, kind = place.split(":")
+    described = getattr(importlib.import_module(module), kind)
+    docs = read_docs(described)
+    group = parser.add_argument_group(f"{name}: {plain_words(docs.summary).rstrip('.')}")
+    summary = plain_words(text).split(":")[0].split(";")[0]
+    group.add_argument(f"--{name}", dest=f"{name}.", action="store_true", default=argparse.SUPPRESS, help=summary)
+    for option, parameter in inspect.signature(described).parameters.items():
+        action = add_option(group, f"{before}{option}", parameter, docs.arguments[option])
+        action.dest = f"{name}.{option}"
+        if parameter.default not in (None, True, False):
+            action.help = f"{action.help} (default: {parameter.default})"
+        action.default = argparse.SUPPRESS
+
+
+def descriptions_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as the function takes them: those of a description become one."""
+    plain: dict[str, Any] = {}
+    for name, value in options.items():
+        of, dot, option = name.partition(".")
+        if not dot:
+            plain[name] = value
+        else:
+            plain.setdefault(of, {}).update({option: value} if option else {})
+    return plain
 
 
 def add_option(group: Any, name: str, parameter: inspect.Parameter, text: str) -> argparse.Action:

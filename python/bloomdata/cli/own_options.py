@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Verbs whose result is a report of books, which can be a web page.
-_BOOKS = {"ShardReport", "PrepareReport", "PackReport", "MergeReport"}
+_BOOKS = {"ShardReport", "PrepareReport", "DedupReport", "PackReport", "MergeReport"}
 
 
 def add_running(parser: argparse.ArgumentParser, function: Callable[..., Any]) -> None:
@@ -65,6 +65,38 @@ class _Sources(argparse.Action):
             lines = [f"{source.name}: {source.title} ({source.origin})", f"    reads    {source.schema}"]
             lines += [f"    options  {options}"] if options else []
             sys.stdout.write("\n".join([*lines, f"    licence  {source.licence}", ""]))
+        parser.exit()
+
+
+def add_explain(parser: argparse.ArgumentParser) -> None:
+    """`dedup --explain`, which reads nothing."""
+    parser.add_argument(
+        "--explain",
+        action=_Explain,
+        nargs=0,
+        dest=argparse.SUPPRESS,
+        help="show bands, S-curve and bytes for each document for the options given, and exit",
+    )
+
+
+class _Explain(argparse.Action):
+    """Shows what the other options of the command line mean for near duplicates, and exits."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from bloomdata.cli.derive import descriptions_of
+        from bloomdata.errors import ConfigError
+        from bloomdata.options.near import MinHash
+
+        # What stands behind this option counts as well, and what is required does not.
+        for action in parser._actions:
+            action.required = False
+        words = [word for word in getattr(parser, "_given", []) if word != "--explain"]
+        given, _unknown = parser.parse_known_args(words)
+        try:
+            near = MinHash(**descriptions_of(vars(given)).get("near", {}))
+            sys.stdout.write(near.explain() + "\n")
+        except ConfigError as error:
+            parser.error(str(error))
         parser.exit()
 
 

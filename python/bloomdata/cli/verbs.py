@@ -33,6 +33,11 @@ VERBS = {
     "prepare": Verb(
         "turn records of a known source into conversations or texts", "verbs.prepare:prepare", "own_options:add_prepare"
     ),
+    "dedup": Verb(
+        "remove duplicates, exact and near ones, and name a kept document for each",
+        "verbs.dedup:dedup",
+        "own_options:add_explain",
+    ),
     "pack": Verb("tokenize documents into Megatron or HDF5 files", "verbs.pack:pack"),
     "count": Verb(
         "count the tokens of each input, without writing anything",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from bloomdata.errors import ConfigError
@@ -19,6 +20,20 @@ def check_choice(name: str, value: Any, *choices: Any) -> None:
     """Checks that an option has one of the allowed values."""
     if value not in choices:
         raise ConfigError(f"{name}: expected one of {list(choices)}, got {value!r}")
+
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def byte_count(name: str, value: int | str) -> int:
+    """A number of bytes: as a number, or as text such as `500MB` or `1.5GiB`."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63:
+        return value
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]i?)?b?", value.strip().lower())):
+        count = float(found[1]) * _UNITS[found[2] or ""]
+        if count < 1 << 63:
+            return int(count)
+    raise ConfigError(f"{name}: expected a number of bytes such as 500MB, got {value!r}")
 
 
 def thread_count(num_threads: int | None) -> int:

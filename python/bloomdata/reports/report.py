@@ -69,7 +69,10 @@ class Report:
         manifest = read_manifest(Path(folder))
         if not _has_books(manifest):
             raise CorruptDataError(f"{Path(folder) / 'manifest.json'}: expected the manifest of a finished run")
-        kind = {"shard": ShardReport, "prepare": PrepareReport, "merge": MergeReport}.get(manifest["verb"], PackReport)
+        from bloomdata.reports.dedup_report import DedupReport
+
+        kinds = {"shard": ShardReport, "prepare": PrepareReport, "dedup": DedupReport, "merge": MergeReport}
+        kind = kinds.get(manifest["verb"], PackReport)
         return kind(folder=Path(folder), manifest=manifest, seconds=None, was_finished=True, was_resumed=False)
 
     @property

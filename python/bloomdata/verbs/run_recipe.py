@@ -22,6 +22,7 @@ VERBS = (
     "fetch",
     "shard",
     "prepare",
+    "dedup",
     "train_tokenizer",
     "convert_sentencepiece",
     "extend_vocabulary",
@@ -33,7 +34,19 @@ VERBS = (
 # Options that do not belong in a recipe.
 _RUNNING = {"on_progress"}
 # Options that are paths, which `_place` resolves.
-_PATHS = {"inputs", "output", "folder", "tokenizer", "base", "extension", "path", "template", "categories", "checksums"}
+_PATHS = {
+    "inputs",
+    "against",
+    "output",
+    "folder",
+    "tokenizer",
+    "base",
+    "extension",
+    "path",
+    "template",
+    "categories",
+    "checksums",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

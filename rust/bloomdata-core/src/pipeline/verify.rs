@@ -90,6 +90,9 @@ pub fn verify(folder: &Path, num_threads: usize, progress: &Progress) -> Result<
     Ok(Verification { files: manifest.outputs.len() as u64, bytes, problems })
 }
 
+/// Counts of files that are lists of lines: of bad records, of duplicates.
+const LISTS: [&str; 2] = ["records", "duplicates"];
+
 /// What the manifest says must fit together, and no file may be there that it does not know.
 fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, String)) {
     if let Err(error) = manifest.ledger.balance() {
@@ -107,15 +110,20 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
             report(MANIFEST_NAME, format!("{what} of all outputs: {found}, the ledger says {expected}"));
         }
     };
-    if manifest.verb == "shard" {
+    let is_report = manifest.config.get("report_only").is_some_and(|is_report| *is_report == true);
+    if ["shard", "dedup"].contains(&manifest.verb.as_str()) && !is_report {
         compare("lines", sum("lines"), ledger.documents_kept);
+    }
+    if manifest.verb == "dedup" {
+        let dropped = ledger.documents_dropped.iter().filter(|(reason, _)| reason.ends_with(" duplicate"));
+        compare("duplicates", sum("duplicates"), dropped.map(|(_, count)| count).sum());
     }
     if let Some(lines) = manifest.details.get("lines").and_then(Value::as_u64) {
         compare("lines", sum("lines"), lines);
     }
     if let Some(length) = manifest.config.get("sequence_length").and_then(Value::as_u64) {
         compare("tokens", sum("rows") * length, ledger.tokens_out);
-    } else if !["shard", "prepare"].contains(&manifest.verb.as_str()) {
+    } else if !["shard", "prepare", "dedup"].contains(&manifest.verb.as_str()) {
         compare("tokens", sum("tokens"), ledger.tokens_out);
     }
     // A record of several pairs may become several documents; a text becomes one.
@@ -167,7 +175,7 @@ fn check_output(folder: &Path, manifest: &Manifest, output: &OutputEntry, progre
     let vocab_size =
         manifest.details.get("tokenizer").and_then(|tokenizer| tokenizer.get("vocab_size")?.as_u64());
     let name = path.to_string_lossy().into_owned();
-    if ["lines", "records"].iter().any(|key| output.details.contains_key(*key)) {
+    if ["lines"].iter().chain(&LISTS).any(|key| output.details.contains_key(*key)) {
         check_lines(&path, output, progress)
     } else if let Some(prefix) = name.strip_suffix(".idx") {
         check_index(Path::new(prefix), &output.details)
@@ -232,13 +240,12 @@ fn check_lines(path: &Path, output: &OutputEntry, progress: &Progress) -> Result
             }
         }
     }
-    // The quarantine has one count, a shard has two; none may be missing.
-    let counts: &[_] = if output.details.contains_key("records") {
-        &[("records", lines)]
-    } else {
-        &[("lines", lines), ("content_bytes", bytes)]
+    // A list has one count, a shard has two; none may be missing.
+    let counts = match LISTS.iter().find(|key| output.details.contains_key(**key)) {
+        Some(key) => vec![(*key, lines)],
+        None => vec![("lines", lines), ("content_bytes", bytes)],
     };
-    for &(key, found) in counts {
+    for (key, found) in counts {
         let expected = output.details.get(key).and_then(Value::as_u64).unwrap_or_default();
         if found != expected {
             return Err(Error::mismatch(key, expected, found));

@@ -69,7 +69,7 @@ pub fn find_candidates(
     let mut file = RecordWriter::create(path)?;
     let mut lookup = Lookup::new(corpus);
     let (mut left, mut right) = (Vec::new(), Vec::new());
-    let least = near.least_estimate() * double(near.signature.num_perm as u64);
+    let (least, slots) = (near.least_estimate(), double(near.signature.num_perm as u64));
     let mut last = [u64::MAX; 2];
     for pair in pairs.finish()? {
         let pair = pair?;
@@ -83,7 +83,7 @@ pub fn find_candidates(
         last = pair;
         lookup.read(Column::Signature, pair[1], &mut right)?;
         let equal = equal_slots(&left, &right) as u64;
-        if double(equal) >= least {
+        if double(equal) / slots >= least {
             file.push([pair[0], pair[1], equal])?;
             counts.candidates += 1;
         }

@@ -133,7 +133,7 @@ fn write_line(
 /// The system's reason.
 pub fn seal_list(list: AtomicFile, count: u64) -> Result<OutputEntry> {
     let sealed = list.seal()?;
-    let details = serde_json::Map::from_iter([("records".to_owned(), count.into())]);
+    let details = serde_json::Map::from_iter([("duplicates".to_owned(), count.into())]);
     Ok(OutputEntry { path: DUPLICATES_NAME.to_owned(), size: sealed.size, hash: sealed.hash, details })
 }
 

@@ -1,0 +1,108 @@
+"""How similar documents are found: descriptions that `dedup` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeVar
+
+from bloomdata.errors import ConfigError
+from bloomdata.options.checks import check_choice, check_counts
+
+Description = TypeVar("Description", bound="MinHash")
+
+
+@dataclass(frozen=True)
+class MinHash:
+    """Near duplicates, by MinHash signatures and the Jaccard similarity of shingles.
+
+    Two documents are similar if the sets of their shingles (`words` units in a row) have a Jaccard similarity of
+    `threshold` or more. Pairs are found by bands of their signatures, then compared by their texts.
+
+    Args:
+        threshold: Jaccard similarity from which on documents are similar, above 0 and up to 1.
+        num_perm: Slots of a signature, at 2 bytes each.
+        words: Units of a shingle.
+        unit: What a shingle is made of: `words`, or `characters` as in the tools of the Megatron lineage. Each
+            character of Chinese, Japanese, Thai, Lao, Khmer, Burmese and Tibetan counts as a word.
+        normalize: Which units are equal: `fold` compares lower-cased runs of letters, marks and numbers; `none`
+            compares what stands between white space, as it is.
+        bands: Number of bands; by default so many rows as find 99 of 100 pairs at the threshold.
+        rows: Slots of a band; given together with `bands`.
+        verify: Whether to compare candidates by their texts. If not, the signatures' estimate counts.
+
+    Example:
+        >>> bloomdata.MinHash(0.8).curve()[0.8] > 0.99
+        True
+    """
+
+    threshold: float = 0.8
+    num_perm: int = 128
+    words: int = 5
+    unit: Literal["words", "characters"] = "words"
+    normalize: Literal["fold", "none"] = "fold"
+    bands: int | None = None
+    rows: int | None = None
+    verify: bool = True
+
+    def to_config(self) -> dict[str, Any]:
+        """The core's configuration."""
+        check_counts(num_perm=self.num_perm, words=self.words, bands=self.bands, rows=self.rows)
+        check_choice("unit", self.unit, "words", "characters")
+        check_choice("normalize", self.normalize, "fold", "none")
+        if isinstance(self.threshold, bool) or not isinstance(self.threshold, (int, float)):
+            raise ConfigError(f"threshold: expected a number above 0 and up to 1, got {self.threshold!r}")
+        if not isinstance(self.verify, bool):
+            raise ConfigError(f"verify: expected True or False, got {self.verify!r}")
+        config = asdict(self)
+        config["threshold"] = float(self.threshold)
+        config["shingle_size"] = config.pop("words")
+        return config
+
+    def curve(self) -> dict[float, float]:
+        """The chance that a pair becomes a candidate, by its similarity in steps of 0.05: the S-curve.
+
+        Raises:
+            ConfigError: An option is invalid.
+        """
+        similarities = [step / 20 for step in range(1, 21)]
+        _, _, chances = _chances(self, similarities)
+        return dict(zip(similarities, chances, strict=True))
+
+    def explain(self) -> str:
+        """Bands, S-curve and bytes for each document, as text.
+
+        Raises:
+            ConfigError: An option is invalid.
+        """
+        bands, rows, [at_threshold] = _chances(self, [float(self.threshold)])
+        size = 2 * self.num_perm
+        lines = [
+            f"{bands} bands of {rows} rows, of {self.num_perm} slots",
+            f"a pair of similarity {self.threshold:g} becomes a candidate with a chance of {at_threshold:.4f}",
+            f"on disk, while it runs: {size} bytes of signature, 40 of keys and place, "
+            f"{16 * bands} of band keys a document",
+            "similarity  chance",
+        ]
+        lines += [f"  {similarity:.2f}      {chance:.4f}" for similarity, chance in self.curve().items()]
+        return "\n".join(lines)
+
+
+def described(kind: type[Description], name: str, value: Any) -> Description | None:
+    """A description, which may be given as a dictionary of its options, as in recipes."""
+    if value is None or isinstance(value, kind):
+        return value
+    known = [field.name for field in fields(kind)]
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name}: expected a {kind.__name__} or its options, got {value!r}")
+    if unknown := [option for option in value if option not in known]:
+        raise ConfigError(f"{name}: expected some of {known}, got {unknown[0]!r}")
+    return kind(**value)
+
+
+def _chances(near: MinHash, similarities: list[float]) -> tuple[int, int, list[float]]:
+    import json
+
+    from bloomdata import _core
+
+    return _core.near_chances(json.dumps(near.to_config()), similarities)

@@ -1,0 +1,150 @@
+"""The verb `dedup`."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from bloomdata import _core
+from bloomdata.errors import ConfigError
+from bloomdata.options.checks import byte_count, check_choice, check_counts, thread_count
+from bloomdata.options.inputs import split_inputs
+from bloomdata.options.near import MinHash, described
+from bloomdata.options.paths import output_path, utf8_path
+from bloomdata.reports.dedup_report import DedupReport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bloomdata.options.inputs import Inputs, OnProgress
+
+
+def dedup(
+    inputs: Inputs,
+    output: str | os.PathLike[str],
+    *,
+    exact: Literal["document", "none"] | None = "document",
+    exact_normalize: Literal["none", "whitespace", "fold"] = "none",
+    near: MinHash | Mapping[str, Any] | None = None,
+    keep: Literal["first", "components"] = "first",
+    against: str | os.PathLike[str] | Sequence[str] | None = None,
+    report_only: bool = False,
+    memory_limit: int | str = "2GB",
+    text_field: str = "text",
+    max_lines: int = 16_384,
+    max_bytes: int | None = None,
+    compression: Literal["zstd", "gzip", "none"] = "zstd",
+    level: int = 3,
+    prefix: str = "part",
+    on_bad_record: Literal["raise", "quarantine"] = "raise",
+    num_threads: int | None = None,
+    overwrite: bool = False,
+    on_progress: OnProgress = None,
+) -> DedupReport:
+    """Removes duplicate documents, exact and near ones, and names a kept document for each.
+
+    Lines that stay are copied byte for byte into shards, as `shard` writes them. `duplicates.jsonl` says for every
+    document that was dropped where it stood, which kept document it repeats, and how similar the two are. The answer
+    depends on the documents and their order alone: not on threads, memory, or how they are cut into files.
+
+    Inputs are read two or three times. A killed run resumes behind the last phase that was done; a finished run does
+    nothing.
+
+    Args:
+        inputs: Files, folders or patterns, as for `shard`, but no table in memory.
+        output: Folder to write: new, empty, or the output of an earlier call.
+        exact: Whether to drop documents that equal an earlier one (`document`), or not to look for them (`none`).
+        exact_normalize: What makes texts equal: `none` compares them as they are; `whitespace` reads them in NFC,
+            each run of white space as one blank; `fold` in NFC and lower case, only letters, marks and numbers.
+        near: How to find similar documents: a `MinHash`, or its options in a dictionary; by default
+            they are not looked for.
+        keep: Which of similar documents stay: `first` drops a document if it is similar to an earlier one that is
+            kept; `components` keeps the first of each connected component, as other tools do, so that a chain of
+            similar documents goes even if its ends have nothing in common.
+        against: Files, folders or patterns that documents are compared with, too, and that are not written.
+        report_only: Whether to write no shards, only the report and the list of duplicates.
+        memory_limit: Memory that a run may take, in bytes or as `500MB`; what does not fit goes to the disk, and the
+            answer stays the same.
+        text_field: Field that holds the text, such as `data.text`.
+        max_lines: Maximum number of lines in a shard.
+        max_bytes: Maximum number of decompressed bytes in a shard.
+        compression: Compression of the shards.
+        level: Compression level.
+        prefix: First part of the names of shards.
+        on_bad_record: Whether to stop at the first bad record (`raise`), or to collect bad records in
+            `quarantine.jsonl` and count them by reason (`quarantine`).
+        num_threads: Number of threads; one per processor by default. Never changes the output.
+        overwrite: Whether to discard the output of an earlier run in `output`.
+        on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
+
+    Returns:
+        A report of what was read, kept and dropped, with recall and precision on samples.
+
+    Raises:
+        ConfigError: An option is invalid, the limit of memory is too low, or the folder holds other files.
+        CorruptDataError: An input is damaged, or a record is bad.
+        MismatchError: The folder belongs to a call with other options or inputs, or an input changed while it was read.
+        OSError: The operating system reports an error.
+
+    Origin:
+        MinHash and bands: Broder 1997; Indyk, Motwani 1998. `find_duplicates.py` and `remove_group_duplicates.py` of
+        Megatron-LM's `tools/openwebtext`, but with every similarity verified, and without their chance in what is kept.
+
+    Command line:
+        bloomdata-cli dedup shards/ --output clean/
+        bloomdata-cli dedup shards/ --output clean/ --near --threshold 0.8 --memory-limit 2GB
+        bloomdata-cli dedup shards/ --output found/ --near --report-only --html found.html
+        bloomdata-cli dedup new/ --output clean-2/ --near --against clean/
+        bloomdata-cli dedup --explain --threshold 0.8
+
+    Example:
+        >>> report = bloomdata.dedup("raw/*.jsonl", "clean", near=bloomdata.MinHash(0.8))
+        >>> report.ledger["documents_kept"]
+        2
+    """
+    check_counts(max_lines=max_lines, max_bytes=max_bytes, level=abs(level))
+    exact = None if exact == "none" else exact
+    check_choice("exact", exact, "document", None)
+    check_choice("exact_normalize", exact_normalize, "none", "whitespace", "fold")
+    check_choice("keep", keep, "first", "components")
+    check_choice("compression", compression, "zstd", "gzip", "none")
+    check_choice("on_bad_record", on_bad_record, "raise", "quarantine")
+    near = described(MinHash, "near", near)
+    if exact is None and near is None:
+        raise ConfigError("exact: expected exact or near, got neither, so that there is nothing to look for")
+    others = [against] if isinstance(against, (str, os.PathLike)) else list(against or [])
+    config = {
+        "text_field": text_field,
+        "exact": None if exact is None else {"normalize": exact_normalize},
+        "near": None if near is None else near.to_config(),
+        "keep": keep,
+        "report_only": report_only,
+        "against": [utf8_path(path, "against") for path in others],
+        "shards": {
+            "max_lines": max_lines,
+            "max_bytes": max_bytes,
+            "compression": compression,
+            "level": level,
+            "prefix": prefix,
+            "digits": 5,
+            "first_index": 0,
+            "text_field": text_field,
+            "validate": False,
+            "on_bad_record": on_bad_record,
+            "shuffle": False,
+            "seed": 0,
+            "splits": None,
+        },
+    }
+    paths, streams = split_inputs(inputs)
+    if streams:
+        raise ConfigError(
+            "inputs: expected files, which are read more than once, got a table in memory; `shard` it first"
+        )
+    options = (output_path(output), thread_count(num_threads), overwrite, 10.0)
+    limit = byte_count("memory_limit", memory_limit)
+    start = time.monotonic()
+    result = _core.dedup(paths, streams, json.dumps(config), options, limit, on_progress)
+    return DedupReport.from_run(output, result, time.monotonic() - start)
