@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from bloomdata.fetching.report import FetchReport
     from bloomdata.fetching.sets import FETCH_SETS
     from bloomdata.loader import DataLoader
-    from bloomdata.options.near import MinHash
+    from bloomdata.options.near import MinHash, Substring
     from bloomdata.prepare_sources import SOURCES
     from bloomdata.reports.dedup_report import DedupReport
     from bloomdata.reports.report import MergeReport, PackReport, PrepareReport, Report, ShardReport
@@ -104,6 +104,7 @@ __all__ = [
     "Report",
     "ShardReport",
     "ShardedIndexedDataset",
+    "Substring",
     "TokenCounts",
     "TokenRows",
     "Tokenizer",
@@ -185,6 +186,7 @@ _HOME = {
     "merge": "verbs.merge",
     "DedupReport": "reports.dedup_report",
     "MinHash": "options.near",
+    "Substring": "options.near",
     "dedup": "verbs.dedup",
     "open": "datasets.opening",
     "pack": "verbs.pack",

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 from bloomdata.errors import ConfigError
 from bloomdata.options.checks import check_choice, check_counts
 
-Description = TypeVar("Description", bound="MinHash")
+Description = TypeVar("Description", bound="MinHash | Substring")
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,42 @@ class MinHash:
         ]
         lines += [f"  {similarity:.2f}      {chance:.4f}" for similarity, chance in self.curve().items()]
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Substring:
+    """Repeated passages: windows of words that occurred before, in an earlier document or earlier in the same one.
+
+    Args:
+        words: Words of a window. Each character of Chinese, Japanese, Thai, Lao, Khmer, Burmese and Tibetan counts as
+            one.
+        normalize: Which words are equal: `none` compares what stands between white space, as it is; `fold` compares
+            lower-cased runs of letters, marks and numbers.
+        action: What to do with repeated passages: `cut` them out of the text, and drop a document that consists of
+            nothing else; `drop` documents with too many of them; `mark` them in a field `repeated_spans` of the record.
+        whole_lines: Whether to cut out only lines that are repeated as a whole.
+        max_share: Share of its words that a document may have in repeated passages, for the action `drop`.
+    """
+
+    words: int = 50
+    normalize: Literal["none", "fold"] = "none"
+    action: Literal["cut", "drop", "mark"] = "cut"
+    whole_lines: bool = False
+    max_share: float = 0.5
+
+    def to_config(self) -> dict[str, Any]:
+        """The core's configuration."""
+        check_counts(words=self.words)
+        check_choice("normalize", self.normalize, "none", "fold")
+        check_choice("action", self.action, "cut", "drop", "mark")
+        if isinstance(self.max_share, bool) or not isinstance(self.max_share, (int, float)):
+            raise ConfigError(f"max_share: expected a number from 0 to 1, got {self.max_share!r}")
+        return {
+            "part": {"windows": {"words": self.words, "normalize": self.normalize}},
+            "action": self.action,
+            "whole_lines": bool(self.whole_lines),
+            "max_share": float(self.max_share),
+        }
 
 
 def described(kind: type[Description], name: str, value: Any) -> Description | None:

@@ -24,6 +24,13 @@ class DedupReport(ShardReport):
             rows.append(("compared with, too", f"{sum(entry['documents'] for entry in against):,}"))
         dropped = sum(details["bytes_dropped"].values())
         rows.append(("bytes dropped", f"{format_bytes(dropped)}"))
+        if repeated := details.get("repeated"):
+            rows += [
+                ("repeated passages", f"{repeated['spans']:,}"),
+                ("  in documents", f"{repeated['documents']:,}"),
+                ("  bytes", format_bytes(repeated["bytes"])),
+                ("  of all words or lines", f"{repeated['units'] / max(repeated['of_units'], 1):.2%}"),
+            ]
         if self.near is None:
             return rows
         join, edges, honesty = self.near["join"], self.near["edges"], self.near["honesty"]

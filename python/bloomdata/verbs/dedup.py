@@ -11,7 +11,7 @@ from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.checks import byte_count, check_choice, check_counts, thread_count
 from bloomdata.options.inputs import split_inputs
-from bloomdata.options.near import MinHash, described
+from bloomdata.options.near import MinHash, Substring, described
 from bloomdata.options.paths import output_path, utf8_path
 from bloomdata.reports.dedup_report import DedupReport
 
@@ -25,9 +25,11 @@ def dedup(
     inputs: Inputs,
     output: str | os.PathLike[str],
     *,
-    exact: Literal["document", "none"] | None = "document",
+    exact: Literal["document", "paragraph", "line", "none"] | None = "document",
     exact_normalize: Literal["none", "whitespace", "fold"] = "none",
+    min_characters: int = 20,
     near: MinHash | Mapping[str, Any] | None = None,
+    substring: Substring | Mapping[str, Any] | None = None,
     keep: Literal["first", "components"] = "first",
     against: str | os.PathLike[str] | Sequence[str] | None = None,
     report_only: bool = False,
@@ -43,23 +45,28 @@ def dedup(
     overwrite: bool = False,
     on_progress: OnProgress = None,
 ) -> DedupReport:
-    """Removes duplicate documents, exact and near ones, and names a kept document for each.
+    """Removes duplicate documents, exact and near ones, and repeated passages; names a kept document for each.
 
     Lines that stay are copied byte for byte into shards, as `shard` writes them. `duplicates.jsonl` says for every
-    document that was dropped where it stood, which kept document it repeats, and how similar the two are. The answer
-    depends on the documents and their order alone: not on threads, memory, or how they are cut into files.
+    document that was dropped where it stood, which kept document it repeats, and how similar the two are;
+    `spans.jsonl` says where every repeated passage stood, and where it stood first. The answer depends on the
+    documents and their order alone: not on threads, memory, or how they are cut into files.
 
-    Inputs are read two or three times. A killed run resumes behind the last phase that was done; a finished run does
+    Inputs are read two to four times. A killed run resumes behind the last phase that was done; a finished run does
     nothing.
 
     Args:
         inputs: Files, folders or patterns, as for `shard`, but no table in memory.
         output: Folder to write: new, empty, or the output of an earlier call.
-        exact: Whether to drop documents that equal an earlier one (`document`), or not to look for them (`none`).
+        exact: What to look for that is equal to something earlier: the whole `document`, which is dropped; each
+            `paragraph` (up to a blank line) or `line`, which is cut out of its document; or `none`.
         exact_normalize: What makes texts equal: `none` compares them as they are; `whitespace` reads them in NFC,
             each run of white space as one blank; `fold` in NFC and lower case, only letters, marks and numbers.
+        min_characters: Length from which on paragraphs and lines are compared; shorter ones stay.
         near: How to find similar documents: a `MinHash`, or its options in a dictionary; by default
             they are not looked for.
+        substring: How to find repeated passages: a `Substring`, or its options in a dictionary; by default they are not
+            looked for. Not together with paragraphs or lines.
         keep: Which of similar documents stay: `first` drops a document if it is similar to an earlier one that is
             kept; `components` keeps the first of each connected component, as other tools do, so that a chain of
             similar documents goes even if its ends have nothing in common.
@@ -96,6 +103,7 @@ def dedup(
         bloomdata-cli dedup shards/ --output clean/
         bloomdata-cli dedup shards/ --output clean/ --near --threshold 0.8 --memory-limit 2GB
         bloomdata-cli dedup shards/ --output found/ --near --report-only --html found.html
+        bloomdata-cli dedup shards/ --output clean/ --exact none --substring --substring-words 50
         bloomdata-cli dedup new/ --output clean-2/ --near --against clean/
         bloomdata-cli dedup --explain --threshold 0.8
 
@@ -104,21 +112,28 @@ def dedup(
         >>> report.ledger["documents_kept"]
         2
     """
-    check_counts(max_lines=max_lines, max_bytes=max_bytes, level=abs(level))
+    check_counts(max_lines=max_lines, max_bytes=max_bytes, level=abs(level), min_characters=min_characters)
     exact = None if exact == "none" else exact
-    check_choice("exact", exact, "document", None)
+    check_choice("exact", exact, "document", "paragraph", "line", None)
     check_choice("exact_normalize", exact_normalize, "none", "whitespace", "fold")
     check_choice("keep", keep, "first", "components")
     check_choice("compression", compression, "zstd", "gzip", "none")
     check_choice("on_bad_record", on_bad_record, "raise", "quarantine")
-    near = described(MinHash, "near", near)
-    if exact is None and near is None:
-        raise ConfigError("exact: expected exact or near, got neither, so that there is nothing to look for")
+    near, substring = described(MinHash, "near", near), described(Substring, "substring", substring)
+    repeated = None if substring is None else substring.to_config()
+    if exact in ("paragraph", "line"):
+        if repeated is not None:
+            raise ConfigError(f"substring: expected None with exact={exact!r}, got {substring!r}")
+        part = {f"{exact}s": {"normalize": exact_normalize, "min_characters": min_characters}}
+        repeated = {"part": part, "action": "cut", "whole_lines": False, "max_share": 1.0}
+    elif exact is None and near is None and repeated is None:
+        raise ConfigError("exact: expected exact, near or substring, got none of them: nothing to look for")
     others = [against] if isinstance(against, (str, os.PathLike)) else list(against or [])
     config = {
         "text_field": text_field,
-        "exact": None if exact is None else {"normalize": exact_normalize},
+        "exact": {"normalize": exact_normalize} if exact == "document" else None,
         "near": None if near is None else near.to_config(),
+        "repeated": repeated,
         "keep": keep,
         "report_only": report_only,
         "against": [utf8_path(path, "against") for path in others],

@@ -6,7 +6,8 @@
 //!
 //! - [`char_kinds`]: letters, white space, scripts without blanks. [`units`]: the words of a text.
 //! - [`windows`]: hashes of some units in a row. [`minhash`]: signatures. [`bands`]: of signatures, and their S-curve.
-//! - [`exact_key`]: the normalised text as a key. [`jaccard`]: the true similarity. [`keep`]: which documents stay.
+//! - [`segments`]: parts of a text that may be repeated. [`exact_key`]: the normalised text as a key.
+//!   [`jaccard`]: the true similarity. [`keep`]: which documents stay.
 
 pub mod bands;
 pub mod char_kinds;
@@ -14,5 +15,6 @@ pub mod exact_key;
 pub mod jaccard;
 pub mod keep;
 pub mod minhash;
+pub mod segments;
 pub mod units;
 pub mod windows;

@@ -90,8 +90,8 @@ pub fn verify(folder: &Path, num_threads: usize, progress: &Progress) -> Result<
     Ok(Verification { files: manifest.outputs.len() as u64, bytes, problems })
 }
 
-/// Counts of files that are lists of lines: of bad records, of duplicates.
-const LISTS: [&str; 2] = ["records", "duplicates"];
+/// Counts of files that are lists of lines: of bad records, of duplicates, of repeated parts.
+const LISTS: [&str; 3] = ["records", "duplicates", "spans"];
 
 /// What the manifest says must fit together, and no file may be there that it does not know.
 fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, String)) {

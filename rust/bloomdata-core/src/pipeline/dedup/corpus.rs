@@ -85,6 +85,30 @@ impl Corpus {
         Ok(corpus)
     }
 
+    /// Checks that an input is what it was in the first pass.
+    ///
+    /// # Errors
+    /// It has another hash.
+    pub fn check_same(&self, input: usize, hash: &str) -> Result<()> {
+        match &self.inputs[input].header.input {
+            Some(first) if first.hash != hash => {
+                let what = format!(
+                    "{}: content (changed while it was read again)",
+                    self.inputs[input].name.display()
+                );
+                Err(Error::mismatch(what, &first.hash, hash))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An input is not what it was in the first pass.
+    pub fn changed(&self, input: usize) -> Error {
+        let what =
+            format!("{}: records (changed while it was read again)", self.inputs[input].name.display());
+        Error::mismatch(what, "those of the first pass", "others")
+    }
+
     /// The input of a document.
     pub fn input_of(&self, document: u64) -> usize {
         self.inputs.partition_point(|input| input.first <= document).saturating_sub(1)

@@ -7,7 +7,9 @@
 //! - [`options`]: what is asked for. [`run`]: the run, phase by phase.
 //! - [`sign`]: the first pass; [`signature_file`]: what it leaves; [`corpus`]: all documents by number.
 //! - [`equal`]: documents of equal keys. [`candidates`]: pairs that may be similar. [`shingle_sets`]: the second pass.
-//! - [`edges`]: who is similar, who stays. [`decisions`]: who is dropped. [`verdicts`], `filter`: the last pass.
+//! - [`edges`]: who is similar, who stays. [`decisions`]: who is dropped. [`verdicts`], `filter`, `editor`: the
+//!   last pass.
+//! - [`repeats`]: parts of documents that occurred before. [`spans`]: what they cover.
 //! - [`honesty`]: how good all this was.
 //! - [`sorter`], [`records`]: any number of records in bounded memory.
 
@@ -15,14 +17,17 @@ pub mod candidates;
 pub mod corpus;
 pub mod decisions;
 pub mod edges;
+mod editor;
 pub mod equal;
 mod filter;
 pub mod honesty;
 pub mod options;
 pub mod records;
+pub mod repeats;
 pub mod run;
 pub mod shingle_sets;
 pub mod sign;
 pub mod signature_file;
 pub mod sorter;
+pub mod spans;
 pub mod verdicts;

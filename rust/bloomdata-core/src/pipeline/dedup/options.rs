@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::dedup::bands::Bands;
 use crate::dedup::exact_key::TextForm;
 use crate::dedup::keep::Keep;
+use crate::dedup::segments::Part;
 use crate::dedup::units::{Normalize, Unit};
 use crate::error::{Error, Result};
 use crate::json_fields::FieldPath;
@@ -15,6 +16,8 @@ use crate::pipeline::sharding::options::ShardConfig;
 pub const SCRATCH_FOLDER: &str = ".dedup";
 /// Name of the list of what was dropped, and of whom it repeats.
 pub const DUPLICATES_NAME: &str = "duplicates.jsonl";
+/// Name of the list of repeated parts.
+pub const SPANS_NAME: &str = "spans.jsonl";
 /// Memory that a run needs beside its tables: blocks of the inputs on their way, for each thread and in all.
 const READING_BYTES: u64 = 24 << 20;
 const LEAST_TABLE_BYTES: u64 = 8 << 20;
@@ -29,6 +32,8 @@ pub struct DedupConfig {
     pub exact: Option<ExactConfig>,
     /// Similar documents.
     pub near: Option<NearConfig>,
+    /// Repeated parts of documents.
+    pub repeated: Option<Repeated>,
     /// Which of similar documents stay.
     pub keep: Keep,
     /// Whether no shards are written.
@@ -45,6 +50,54 @@ pub struct DedupConfig {
 pub struct ExactConfig {
     /// What makes their texts equal.
     pub normalize: TextForm,
+}
+
+/// Which parts of documents are repeated, and what becomes of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeated {
+    /// What a part is.
+    pub part: Part,
+    /// What becomes of repeated ones.
+    pub action: Action,
+    /// Of repeated windows, only whole lines are cut out.
+    pub whole_lines: bool,
+    /// The share of its words that a document may have in repeated windows, if it is to stay ([`Action::Drop`]).
+    pub max_share: f64,
+}
+
+/// What becomes of repeated parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// They are cut out; a document that consists of nothing else is dropped.
+    Cut,
+    /// Documents with too many of them are dropped, others stay as they are.
+    Drop,
+    /// Their places are added to the record.
+    Mark,
+}
+
+impl Repeated {
+    /// Units of a part.
+    pub fn units_of_part(&self) -> u64 {
+        match self.part {
+            Part::Windows { words, .. } => words as u64,
+            Part::Paragraphs(_) | Part::Lines(_) => 1,
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        if let Part::Windows { words, .. } = self.part
+            && !(1..=100_000).contains(&words)
+        {
+            return Err(Error::config("words", format!("expected 1 to 100000, got {words}")));
+        }
+        if !(0.0..=1.0).contains(&self.max_share) {
+            return Err(Error::config("max_share", format!("expected 0 to 1, got {}", self.max_share)));
+        }
+        Ok(())
+    }
 }
 
 /// Which documents are similar.
@@ -136,8 +189,12 @@ impl DedupConfig {
     pub fn validate(&self) -> Result<()> {
         self.shards.validate()?;
         self.field()?;
-        if self.exact.is_none() && self.near.is_none() {
-            return Err(Error::config("exact", "expected exact or near, got neither: nothing to look for"));
+        if self.exact.is_none() && self.near.is_none() && self.repeated.is_none() {
+            let reason = "expected exact, near or substring, got none of them: nothing to look for";
+            return Err(Error::config("exact", reason));
+        }
+        if let Some(repeated) = &self.repeated {
+            repeated.validate()?;
         }
         if let Some(near) = &self.near {
             near.validate()?;
@@ -157,6 +214,9 @@ impl DedupConfig {
     pub fn names(&self) -> OutputNames {
         let mut names = self.shards.names();
         names.last.push(DUPLICATES_NAME.to_owned());
+        if self.repeated.is_some() {
+            names.last.push(SPANS_NAME.to_owned());
+        }
         names.folders.push(SCRATCH_FOLDER.to_owned());
         names
     }

@@ -13,16 +13,21 @@ use super::candidates::{JoinCounts, documents_without_units, find_candidates};
 use super::corpus::{Corpus, Part};
 use super::decisions::{Decided, Why, read_decisions};
 use super::edges::{Comparison, EdgeCounts, decide_near};
+use super::editor::Editor;
 use super::equal::{add_later, decide_equal, find_equal};
-use super::filter::Filter;
+use super::filter::{Filter, reason_of};
 use super::honesty::{Honesty, Samples};
-use super::options::{DUPLICATES_NAME, DedupConfig, NearConfig, SCRATCH_FOLDER, table_bytes};
+use super::options::{
+    Action, DUPLICATES_NAME, DedupConfig, NearConfig, SCRATCH_FOLDER, SPANS_NAME, table_bytes,
+};
 use super::records::RecordReader;
+use super::repeats::Scan;
 use super::shingle_sets::{ShingleSets, collect, is_collected};
 use super::sign::{Signing, sign};
 use super::signature_file::Column;
 use super::sorter::Room;
-use super::verdicts::{Dropped, Verdicts, seal_list, write_verdicts};
+use super::spans::{SpanCounts, join_spans};
+use super::verdicts::{Dropped, Verdicts, write_verdicts};
 use crate::dedup::keep::DocumentSet;
 use crate::error::{Error, Result};
 use crate::hash::hash_file;
@@ -32,7 +37,7 @@ use crate::pipeline::articles::texts::TextReader;
 use crate::pipeline::feed::Reading;
 use crate::pipeline::folder::books::QUARANTINE_NAME;
 use crate::pipeline::folder::journal::Entry;
-use crate::pipeline::folder::manifest::{InputEntry, OutputEntry, differs};
+use crate::pipeline::folder::manifest::{OutputEntry, differs};
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use crate::pipeline::sharding::copier::Copier;
 use crate::pipeline::sharding::engine::{Sharding, first_step, write_shards};
@@ -89,7 +94,7 @@ pub fn dedup(
         Opened::Ready(run) => run,
     };
     let sum = |list: &InputList| list.inputs.iter().map(|input| input.size).sum::<u64>();
-    let passes = 1 + u64::from(config.near.is_some());
+    let passes = 1 + u64::from(config.near.is_some()) + 2 * u64::from(config.repeated.is_some());
     let total = passes * (sum(inputs) + sum(against)) + if config.report_only { 0 } else { sum(inputs) };
     progress.total_bytes.store(total, Relaxed);
     let scratch = options.output.join(SCRATCH_FOLDER);
@@ -107,12 +112,12 @@ pub fn dedup(
     };
     let corpus = phases.sign(&mut run)?;
     let facts = phases.decide(&corpus)?;
-    let (list, dropped) = phases.verdicts(&mut run, &corpus)?;
-    let details = phases.details(&corpus, &facts, &dropped)?;
+    let removed = phases.lists(&mut run, &corpus)?;
+    let details = phases.details(&corpus, &facts, &removed)?;
     if config.report_only {
-        return phases.finish_report(run, &corpus, &dropped, list, details);
+        return phases.finish_report(run, &corpus, removed, details);
     }
-    phases.write(run, &corpus, list, details)
+    phases.write(run, &corpus, details)
 }
 
 /// A finished folder answers for the same content of what it was compared with.
@@ -139,6 +144,15 @@ struct Facts {
     join: JoinCounts,
     edges: EdgeCounts,
     honesty: Honesty,
+}
+
+/// What is removed.
+#[derive(Debug, Default)]
+struct Removed {
+    /// The lists for people, which are outputs.
+    lists: Vec<OutputEntry>,
+    dropped: Dropped,
+    spans: Option<SpanCounts>,
 }
 
 struct Phases<'run> {
@@ -223,7 +237,28 @@ impl<'run> Phases<'run> {
             })?;
         }
         self.once("decided.json", || self.all_decisions(corpus))?;
+        if let Some(repeated) = &self.config.repeated {
+            self.once("repeats.json", || self.find_repeats(corpus, repeated.part))?;
+        }
         Ok(facts)
+    }
+
+    /// Repeated parts of the documents that are left, in the files `repeats` and `units`.
+    fn find_repeats(&self, corpus: &Corpus, part: crate::dedup::segments::Part) -> Result<()> {
+        let mut dropped = DocumentSet::new(corpus.documents);
+        for decision in read_decisions(&self.path("decisions"))? {
+            dropped.insert(decision?.document);
+        }
+        let scan = Scan {
+            corpus,
+            parts: &self.parts,
+            dropped: &dropped,
+            field: &self.field,
+            part,
+            custom: self.custom,
+            room: self.room,
+        };
+        scan.find(&self.path("repeats"), &self.path("units"))
     }
 
     /// Similar documents, those that equal them in words, and those that equal any of them in text.
@@ -299,28 +334,58 @@ impl<'run> Phases<'run> {
         Ok(found)
     }
 
-    /// The list of duplicates, and what the last pass is to do.
-    fn verdicts(&self, run: &mut Run<'_>, corpus: &Corpus) -> Result<(OutputEntry, Dropped)> {
-        let known = run.done.outputs.iter().find(|output| output.path == DUPLICATES_NAME).cloned();
-        let name = "dropped.json";
-        if let Some(list) = known {
-            return Ok((list, self.once(name, || Ok(Dropped::default()))?));
-        }
-        let mut list = AtomicFile::create(&run.folder().join(DUPLICATES_NAME))?;
+    /// The lists for people, and what the last pass is to do.
+    fn lists(&self, run: &mut Run<'_>, corpus: &Corpus) -> Result<Removed> {
         let against = self.parts[0].inputs.inputs.len();
-        let folder = &self.parts[1].folder;
-        let dropped = write_verdicts(corpus, &self.path("decisions"), folder, against, &mut list)?;
-        let json = serde_json::to_vec(&dropped).map_err(|error| Error::Internal(error.to_string()))?;
-        write_atomically(&self.path(name), &json)?;
-        let count = dropped.iter().flatten().map(|(documents, _)| documents).sum();
-        run.journal.append(&Entry::Sealing { path: DUPLICATES_NAME.to_owned() })?;
-        let entry = seal_list(list, count)?;
-        run.journal.append(&first_step(vec![entry.clone()])?)?;
-        run.done.outputs.push(entry.clone());
-        Ok((entry, dropped))
+        let (marked, spans) = (self.path("marked"), self.path("spans"));
+        let mut removed = Removed::default();
+        if let Some(repeated) = &self.config.repeated {
+            let found = (self.path("repeats"), self.path("units"));
+            removed.spans = Some(self.list(run, &mut removed.lists, SPANS_NAME, "spans", |list| {
+                let counts =
+                    join_spans(corpus, repeated, (&found.0, &found.1), (&marked, &spans), list, against)?;
+                Ok((counts.spans, counts))
+            })?);
+        }
+        let marked = removed.spans.is_some().then_some(&*marked);
+        removed.dropped = self.list(run, &mut removed.lists, DUPLICATES_NAME, "duplicates", |list| {
+            let files = (&*self.path("decisions"), marked);
+            let dropped = write_verdicts(corpus, files, &self.parts[1].folder, against, list)?;
+            Ok((dropped.iter().flatten().map(|(documents, _)| documents).sum(), dropped))
+        })?;
+        Ok(removed)
     }
 
-    fn details(&self, corpus: &Corpus, facts: &Facts, dropped: &Dropped) -> Result<Map<String, Value>> {
+    /// Writes a list as an output that is a step of its own; `write` says how many lines it has, and what else is known.
+    fn list<T: Serialize + DeserializeOwned>(
+        &self,
+        run: &mut Run<'_>,
+        lists: &mut Vec<OutputEntry>,
+        name: &str,
+        counted: &str,
+        write: impl FnOnce(&mut AtomicFile) -> Result<(u64, T)>,
+    ) -> Result<T> {
+        let facts = format!("{name}.json");
+        if let Some(entry) = run.done.outputs.iter().find(|output| output.path == name) {
+            lists.push(entry.clone());
+            return self.once(&facts, || Err(Error::Internal(format!("{facts} is not there"))));
+        }
+        let mut list = AtomicFile::create(&run.folder().join(name))?;
+        let (count, found) = write(&mut list)?;
+        let json = serde_json::to_vec(&found).map_err(|error| Error::Internal(error.to_string()))?;
+        write_atomically(&self.path(&facts), &json)?;
+        run.journal.append(&Entry::Sealing { path: name.to_owned() })?;
+        let sealed = list.seal()?;
+        let details = Map::from_iter([(counted.to_owned(), count.into())]);
+        let entry = OutputEntry { path: name.to_owned(), size: sealed.size, hash: sealed.hash, details };
+        run.journal.append(&first_step(vec![entry.clone()])?)?;
+        run.done.outputs.push(entry.clone());
+        lists.push(entry);
+        Ok(found)
+    }
+
+    fn details(&self, corpus: &Corpus, facts: &Facts, removed: &Removed) -> Result<Map<String, Value>> {
+        let dropped = &removed.dropped;
         let mut details = Map::new();
         let against = self.parts[0].inputs.inputs.len();
         let described = corpus.inputs[..against].iter().map(|signed| {
@@ -345,6 +410,16 @@ impl<'run> Phases<'run> {
                 }),
             );
         }
+        if let Some(spans) = &removed.spans {
+            let dropped = spans.dropped.iter().map(|(documents, _)| documents).sum::<u64>();
+            details.insert(
+                "repeated".into(),
+                json!({
+                    "documents": spans.documents, "documents_dropped": dropped, "spans": spans.spans,
+                    "bytes": spans.bytes, "units": spans.units, "of_units": spans.of_units,
+                }),
+            );
+        }
         Ok(details)
     }
 
@@ -353,32 +428,38 @@ impl<'run> Phases<'run> {
         &self,
         run: Box<Run<'_>>,
         corpus: &Corpus,
-        dropped: &Dropped,
-        list: OutputEntry,
+        removed: Removed,
         details: Map<String, Value>,
     ) -> Result<RunResult> {
+        let Removed { lists, dropped, spans } = removed;
         let was_resumed = !run.done.checkpoint.is_null();
         let signed = &corpus.inputs[self.parts[0].inputs.inputs.len()..];
         let books = signed.last().map(|input| input.header.books.clone()).unwrap_or_default();
         let mut ledger = books.ledger;
         let mut entries = BTreeMap::new();
-        for (number, (input, counts)) in signed.iter().zip(dropped).enumerate() {
+        for (number, (input, counts)) in signed.iter().zip(&dropped).enumerate() {
             let Some(mut entry) = input.header.input.clone() else { continue };
             entry.path.clone_from(&input.name);
-            for (why, (documents, bytes)) in [Why::Exact, Why::Near].into_iter().zip(counts) {
-                if *documents > 0 {
+            let repeated = spans.as_ref().map_or((0, 0), |spans| spans.dropped[number]);
+            let reasons = [Why::Exact.name(), Why::Near.name(), self.reason_of_repeated()];
+            for (reason, (documents, bytes)) in reasons.into_iter().zip([counts[0], counts[1], repeated]) {
+                if documents > 0 {
                     ledger.documents_kept -= documents;
                     ledger.text_bytes -= bytes;
-                    ledger.drop_documents(why.name(), *documents);
+                    ledger.drop_documents(reason, documents);
                     entry.counts.documents_kept -= documents;
                 }
             }
             entries.insert(number, entry);
         }
-        let mut outputs = vec![list];
+        let mut outputs = lists;
         outputs.extend(self.quarantine(run.folder(), books.quarantine_bytes, ledger.quarantined())?);
         let manifest = run.finish(entries, outputs, ledger, details)?;
         Ok(RunResult { manifest, was_finished: false, was_resumed })
+    }
+
+    fn reason_of_repeated(&self) -> &'static str {
+        reason_of(self.config.repeated.as_ref().map_or(Action::Cut, |repeated| repeated.action))
     }
 
     /// Bad records that the first pass has set aside.
@@ -395,13 +476,7 @@ impl<'run> Phases<'run> {
     }
 
     /// The last pass.
-    fn write(
-        &self,
-        run: Box<Run<'_>>,
-        corpus: &Corpus,
-        list: OutputEntry,
-        details: Map<String, Value>,
-    ) -> Result<RunResult> {
+    fn write(&self, run: Box<Run<'_>>, corpus: &Corpus, details: Map<String, Value>) -> Result<RunResult> {
         let inputs = self.parts[1].inputs;
         let formats = inputs.inputs.iter().map(|input| input.format).collect();
         let fields = std::slice::from_ref(&self.field);
@@ -409,6 +484,10 @@ impl<'run> Phases<'run> {
             copier: Copier::new(&self.config.shards),
             reader: TextReader { fields, formats, source: None },
             verdicts: Verdicts::open(&self.parts[1].folder)?,
+            editor: match &self.config.repeated {
+                Some(repeated) => Some(Editor::open(repeated, &self.field, &self.path("spans"))?),
+                None => None,
+            },
         };
         let intake = Intake {
             seed: self.config.shards.seed,
@@ -417,24 +496,12 @@ impl<'run> Phases<'run> {
             progress: self.room.progress,
         };
         let sharding = Sharding { config: &self.config.shards, maker: &filter, intake };
-        let signed = &corpus.inputs[self.parts[0].inputs.inputs.len()..];
-        debug_assert!(run.done.outputs.contains(&list), "the list of duplicates is a step of its own");
+        let against = self.parts[0].inputs.inputs.len();
         write_shards(run, sharding, self.room.num_threads, inputs, self.custom, |_, found| {
-            for (signed, entry) in signed.iter().zip(found.values()) {
-                check_same(signed.header.input.as_ref(), entry)?;
+            for (number, entry) in found {
+                corpus.check_same(against + number, &entry.hash)?;
             }
             Ok(details)
         })
-    }
-}
-
-/// An input must be the same in all passes.
-fn check_same(first: Option<&InputEntry>, last: &InputEntry) -> Result<()> {
-    match first {
-        Some(first) if first.hash != last.hash => {
-            let what = format!("{}: content (changed while it was read again)", last.path.display());
-            Err(Error::mismatch(what, &first.hash, &last.hash))
-        }
-        _ => Ok(()),
     }
 }

@@ -131,7 +131,8 @@ pub fn collect(
         || (SetMaker::new(config), Lookup::new(corpus)),
         |(maker, lookup), block| {
             let maker = maker.as_mut().map_err(|error| Error::Internal(error.to_string()))?;
-            sets_of(maker, lookup, numbers[block.file], wanted, &reader, &block).map(Item::Block)
+            let place = (corpus, numbers[block.file]);
+            sets_of(maker, lookup, place, wanted, &reader, &block).map(Item::Block)
         },
         |results| {
             for item in results {
@@ -144,7 +145,7 @@ pub fn collect(
                         }
                         file.write_all(&bytes).map_err(Error::io(&temporary))?;
                     }
-                    Item::End { file, hash, .. } => check_same(corpus, numbers[file], &hash)?,
+                    Item::End { file, hash, .. } => corpus.check_same(numbers[file], &hash)?,
                 }
             }
             Ok(())
@@ -176,22 +177,11 @@ fn inputs_with(corpus: &Corpus, parts: &[Part<'_>], wanted: &DocumentSet) -> (In
     (list, numbers)
 }
 
-fn check_same(corpus: &Corpus, number: usize, hash: &str) -> Result<()> {
-    let signed = &corpus.inputs[number];
-    match &signed.header.input {
-        Some(input) if input.hash != hash => {
-            let what = format!("{}: content (changed while it was read again)", signed.name.display());
-            Err(Error::mismatch(what, &input.hash, hash))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// The sets of a block's wanted documents: sizes, and bytes.
 fn sets_of(
     maker: &mut SetMaker,
     lookup: &mut Lookup<'_>,
-    number: usize,
+    (corpus, number): (&Corpus, usize),
     wanted: &DocumentSet,
     reader: &TextReader<'_>,
     block: &Block,
@@ -206,7 +196,7 @@ fn sets_of(
         }
         wanted.next();
         let Ok(Texts::Found(texts)) = reader.read(block.file, record) else {
-            return Err(Error::Internal("a document that is none any more".into()));
+            return Err(corpus.changed(number));
         };
         let set = maker.set(texts.first().map_or("", |text| text));
         lengths.push(set.len() as u64);

@@ -8,40 +8,52 @@ use serde_json::{Value, json};
 
 use super::corpus::{Corpus, Lookup, Place};
 use super::decisions::{Decision, Why, read_decisions};
-use super::options::DUPLICATES_NAME;
 use super::records::{RecordReader, RecordWriter};
 use super::sign::bad_path;
 use crate::error::{Error, Result};
 use crate::io::atomic::AtomicFile;
-use crate::pipeline::folder::manifest::OutputEntry;
 use crate::token::index;
 
 const NAME: &str = "verdicts";
-const RECORD_BYTES: usize = 16;
+const RECORD_BYTES: usize = 32;
 
 /// What becomes of a record that is not simply kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It is a duplicate.
     Drop(Why),
+    /// So much of it is repeated that it goes.
+    DropRepeated,
+    /// It has spans of repeated parts: the first one's number, and how many.
+    Edit {
+        /// Number of the first span.
+        first: u64,
+        /// Spans.
+        count: u64,
+    },
     /// It is no document.
     Bad,
 }
 
 impl Verdict {
-    const fn code(self) -> u64 {
+    /// The record of a verdict on what starts at an offset.
+    const fn record(self, offset: u64) -> [u64; 4] {
         match self {
-            Self::Bad => 0,
-            Self::Drop(Why::Exact) => 1,
-            Self::Drop(Why::Near) => 2,
+            Self::Bad => [offset, 0, 0, 0],
+            Self::Drop(Why::Exact) => [offset, 1, 0, 0],
+            Self::Drop(Why::Near) => [offset, 2, 0, 0],
+            Self::DropRepeated => [offset, 3, 0, 0],
+            Self::Edit { first, count } => [offset, 4, first, count],
         }
     }
 
-    const fn from_code(code: u64) -> Self {
+    const fn from_record([_, code, first, count]: [u64; 4]) -> Self {
         match code {
             0 => Self::Bad,
             1 => Self::Drop(Why::Exact),
-            _ => Self::Drop(Why::Near),
+            2 => Self::Drop(Why::Near),
+            3 => Self::DropRepeated,
+            _ => Self::Edit { first, count },
         }
     }
 }
@@ -56,7 +68,7 @@ pub type Dropped = Vec<[(u64, u64); 2]>;
 /// The system's reason.
 pub fn write_verdicts(
     corpus: &Corpus,
-    decisions: &Path,
+    (decisions, marked): (&Path, Option<&Path>),
     folder: &Path,
     first_input: usize,
     list: &mut AtomicFile,
@@ -65,38 +77,59 @@ pub fn write_verdicts(
     let mut dropped = vec![[(0, 0); 2]; num_inputs];
     let mut lookup = Lookup::new(corpus);
     let mut decisions = read_decisions(decisions)?.peekable();
-    let mut file = RecordWriter::<2>::create(&folder.join(NAME))?;
+    let marked = marked.map(RecordReader::<4>::open).transpose()?;
+    let mut marked = marked.into_iter().flatten().peekable();
+    let mut file = RecordWriter::<4>::create(&folder.join(NAME))?;
     let mut starts = RecordWriter::<1>::create(&folder.join(format!("{NAME}-starts")))?;
     let mut lines = Vec::new();
     for (number, signed) in corpus.inputs[first_input..].iter().enumerate() {
         starts.push([file.count])?;
         let path = bad_path(folder, number);
-        let mut bad = if path.exists() { Some(RecordReader::<1>::open(&path)?.peekable()) } else { None };
+        let bad = if path.exists() { Some(RecordReader::<1>::open(&path)?) } else { None };
+        let mut bad = bad.into_iter().flatten().peekable();
         let end = signed.first + signed.header.documents;
         loop {
-            let is_ours = |decision: &Result<Decision>| decision.as_ref().map_or(true, |d| d.document < end);
-            let Some(decision) = decisions.next_if(is_ours).transpose()? else { break };
-            let place = lookup.place(decision.document)?;
+            let of_decision = match decisions.peek() {
+                Some(Ok(decision)) => Some(decision.document),
+                Some(Err(_)) => Some(0),
+                None => None,
+            };
+            let of_marked = match marked.peek() {
+                Some(Ok([document, ..])) => Some(*document),
+                Some(Err(_)) => Some(0),
+                None => None,
+            };
+            let Some(next) = of_decision.into_iter().chain(of_marked).min().filter(|next| *next < end) else {
+                break;
+            };
+            let (document, verdict) = if of_decision == Some(next) {
+                let Some(decision) = decisions.next().transpose()? else { break };
+                let place = lookup.place(decision.document)?;
+                let (documents, bytes) = &mut dropped[number][usize::from(decision.why == Why::Near)];
+                *documents += 1;
+                *bytes += place.bytes;
+                let kept = lookup.place(decision.kept)?;
+                let via = decision.via.map(|via| lookup.place(via)).transpose()?;
+                write_line(corpus, (&place, &kept, via.as_ref()), &decision, &mut lines)?;
+                (decision.document, Verdict::Drop(decision.why))
+            } else {
+                let Some([document, first, count, is_dropped]) = marked.next().transpose()? else { break };
+                let edit = Verdict::Edit { first, count };
+                (document, if is_dropped == 1 { Verdict::DropRepeated } else { edit })
+            };
+            let offset = lookup.place(document)?.offset;
             // Bad records before it.
-            while let Some(offset) = bad.as_mut().and_then(|bad| {
-                bad.next_if(|offset| offset.as_ref().map_or(true, |[offset]| *offset < place.offset))
-            }) {
-                file.push([offset?[0], Verdict::Bad.code()])?;
+            while let Some(bad) = bad.next_if(|bad| bad.as_ref().map_or(true, |[bad]| *bad < offset)) {
+                file.push(Verdict::Bad.record(bad?[0]))?;
             }
-            file.push([place.offset, Verdict::Drop(decision.why).code()])?;
-            let (documents, bytes) = &mut dropped[number][usize::from(decision.why == Why::Near)];
-            *documents += 1;
-            *bytes += place.bytes;
-            let kept = lookup.place(decision.kept)?;
-            let via = decision.via.map(|via| lookup.place(via)).transpose()?;
-            write_line(corpus, (&place, &kept, via.as_ref()), &decision, &mut lines)?;
+            file.push(verdict.record(offset))?;
             if lines.len() >= 1 << 16 {
                 list.write(&lines)?;
                 lines.clear();
             }
         }
-        for offset in bad.into_iter().flatten() {
-            file.push([offset?[0], Verdict::Bad.code()])?;
+        for offset in bad {
+            file.push(Verdict::Bad.record(offset?[0]))?;
         }
     }
     list.write(&lines)?;
@@ -125,16 +158,6 @@ fn write_line(
     serde_json::to_writer(&mut *out, &line).map_err(|error| Error::Internal(error.to_string()))?;
     out.push(b'\n');
     Ok(())
-}
-
-/// The list of duplicates as an output.
-///
-/// # Errors
-/// The system's reason.
-pub fn seal_list(list: AtomicFile, count: u64) -> Result<OutputEntry> {
-    let sealed = list.seal()?;
-    let details = serde_json::Map::from_iter([("duplicates".to_owned(), count.into())]);
-    Ok(OutputEntry { path: DUPLICATES_NAME.to_owned(), size: sealed.size, hash: sealed.hash, details })
 }
 
 /// Reads verdicts.
@@ -170,7 +193,12 @@ impl Verdicts {
         self.file.read_exact_at(&mut bytes, RECORD_BYTES as u64 * from).map_err(Error::io(&self.path))?;
         let number = |entry: &[u8], at: usize| entry[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
         let verdicts = bytes.chunks_exact(RECORD_BYTES);
-        Ok(verdicts.map(|entry| (number(entry, 0), Verdict::from_code(number(entry, 8)))).collect())
+        Ok(verdicts
+            .map(|entry| {
+                let record = [0, 8, 16, 24].map(|at| number(entry, at));
+                (record[0], Verdict::from_record(record))
+            })
+            .collect())
     }
 
     /// The first verdict of an offset that is not below `wanted`.
