@@ -15,10 +15,10 @@ PACKAGE = ROOT / "python" / "bloomdata"
 
 CORE_LEVELS = [
     {"error"},
-    {"token", "progress", "ordered", "fork", "json_escapes"},
+    {"token", "progress", "ordered", "fork", "json_escapes", "byte_masks"},
     {"hash", "ledger", "rng", "document", "conversation"},
     {"io", "json_fields", "json_text"},
-    {"sources", "stages", "templates", "tokenizers", "packing", "formats"},
+    {"sources", "stages", "templates", "tokenizers", "packing", "formats", "dedup"},
     {"pipeline", "datasets"},
 ]
 PACKAGE_LEVELS = [

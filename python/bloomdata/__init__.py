@@ -46,8 +46,7 @@ if TYPE_CHECKING:
     from bloomdata.loader import DataLoader
     from bloomdata.options.near import MinHash, Substring
     from bloomdata.prepare_sources import SOURCES
-    from bloomdata.reports.dedup_report import DedupReport
-    from bloomdata.reports.report import MergeReport, PackReport, PrepareReport, Report, ShardReport
+    from bloomdata.reports.report import DedupReport, MergeReport, PackReport, PrepareReport, Report, ShardReport
     from bloomdata.reports.token_counts import TokenCounts
     from bloomdata.tokenizers.chat_template import ChatTemplate
     from bloomdata.tokenizers.encoded_files import EncodedBatch, EncodedFiles
@@ -184,7 +183,7 @@ _HOME = {
     "check_consumer": "verbs.check_consumer",
     "count": "verbs.count",
     "merge": "verbs.merge",
-    "DedupReport": "reports.dedup_report",
+    "DedupReport": "reports.report",
     "MinHash": "options.near",
     "Substring": "options.near",
     "dedup": "verbs.dedup",

@@ -69,8 +69,6 @@ class Report:
         manifest = read_manifest(Path(folder))
         if not _has_books(manifest):
             raise CorruptDataError(f"{Path(folder) / 'manifest.json'}: expected the manifest of a finished run")
-        from bloomdata.reports.dedup_report import DedupReport
-
         kinds = {"shard": ShardReport, "prepare": PrepareReport, "dedup": DedupReport, "merge": MergeReport}
         kind = kinds.get(manifest["verb"], PackReport)
         return kind(folder=Path(folder), manifest=manifest, seconds=None, was_finished=True, was_resumed=False)
@@ -183,6 +181,14 @@ def _aligned(rows: list[tuple[str, str]]) -> list[str]:
     return [f"  {name:<{width}}  {value:>{value_width}}" for name, value in rows]
 
 
+def _share(share: dict[str, Any]) -> str:
+    """A share with its interval."""
+    if not share["of"]:
+        return "no pairs in the sample"
+    low, high = share["interval"]
+    return f"{share['hits']:,} of {share['of']:,} pairs ({low:.1%} to {high:.1%})"
+
+
 def _has_books(manifest: dict[str, Any]) -> bool:
     """Whether the manifest has everything that a report shows."""
 
@@ -222,6 +228,47 @@ class PrepareReport(ShardReport):
             rows.append(("  answers", f"{turns:,}"))
         missing = self.manifest["config"]["prepare"]["missing_inputs"]
         return [*rows, *[("missing", name) for name in missing]]
+
+
+class DedupReport(ShardReport):
+    """The report of `dedup`."""
+
+    @property
+    def near(self) -> dict[str, Any] | None:
+        """Facts on near duplicates (see `FORMAT.md`): bands, join, edges, and samples. None if none were looked for."""
+        near: dict[str, Any] | None = self.manifest["details"].get("near")
+        return near
+
+    def _rows(self) -> list[tuple[str, str]]:
+        details = self.manifest["details"]
+        rows = super()._rows()
+        if against := details["against"]:
+            rows.append(("compared with, too", f"{sum(entry['documents'] for entry in against):,}"))
+        dropped = sum(details["bytes_dropped"].values())
+        rows.append(("bytes dropped", f"{format_bytes(dropped)}"))
+        if repeated := details.get("repeated"):
+            rows += [
+                ("repeated passages", f"{repeated['spans']:,}"),
+                ("  in documents", f"{repeated['documents']:,}"),
+                ("  bytes", format_bytes(repeated["bytes"])),
+                ("  of all words or lines", f"{repeated['units'] / max(repeated['of_units'], 1):.2%}"),
+            ]
+        if self.near is None:
+            return rows
+        join, edges, honesty = self.near["join"], self.near["edges"], self.near["honesty"]
+        rows += [
+            ("bands x rows", f"{self.near['bands']} x {self.near['rows']}"),
+            ("candidate pairs", f"{join['candidates']:,}"),
+            ("  similar", f"{edges['edges']:,}"),
+        ]
+        if left_out := join["pairs_left_out"]:
+            rows.append(("  not looked at, in large buckets", f"{left_out:,}"))
+        if below := edges["dropped_below_threshold"]:
+            rows.append(("dropped, below the threshold", f"{below:,}"))
+        rows.append((f"recall, of {honesty['sampled_documents']:,} documents", _share(honesty["recall"])))
+        if not self.manifest["config"]["near"]["verify"]:
+            rows.append(("precision, of sampled pairs", _share(honesty["precision"])))
+        return rows
 
 
 class PackReport(Report):

@@ -13,7 +13,7 @@ from bloomdata.options.checks import byte_count, check_choice, check_counts, thr
 from bloomdata.options.inputs import split_inputs
 from bloomdata.options.near import MinHash, Substring, described
 from bloomdata.options.paths import output_path, utf8_path
-from bloomdata.reports.dedup_report import DedupReport
+from bloomdata.reports.report import DedupReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@
 //! A module imports only from those above it in this list (a test holds it).
 //!
 //! - [`error`]: the one error type.
-//! - [`token`], [`progress`], [`ordered`], [`fork`], [`json_escapes`]: types of tokens; counters and Ctrl-C; a pool whose
+//! - `byte_masks`, [`token`], [`progress`], [`ordered`], [`fork`], [`json_escapes`]: types of tokens; counters and Ctrl-C; a pool whose
 //!   results keep their order; locks that survive a fork; escapes of JSON strings.
 //! - [`hash`], [`ledger`], [`rng`], [`document`], [`conversation`]: content hashes; the books; numbers by key; records
 //!   and blocks of them; messages with roles.
@@ -21,6 +21,7 @@
 //! - [`dedup`]: which documents say the same. [`packing`]: lengths become rows. [`formats`]: Megatron, HDF5 rows, JSONL shards.
 //! - [`pipeline`]: the verbs. [`datasets`]: packed files as samples.
 
+mod byte_masks;
 pub mod conversation;
 pub mod datasets;
 pub mod dedup;

@@ -80,21 +80,6 @@ impl CharKinds {
         if kind == BEYOND_ASCII { self.beyond_ascii(text, at) } else { (kind, 1) }
     }
 
-    /// How many bytes from `at` on are ASCII characters that have all the bits of `wanted`, and the bits of all of them.
-    #[inline]
-    pub fn ascii_run(&self, text: &[u8], at: usize, wanted: u8) -> (usize, u8) {
-        let (mut count, mut seen) = (0, 0);
-        for &byte in &text[at..] {
-            let kind = self.bytes[usize::from(byte)];
-            if kind & wanted != wanted {
-                break;
-            }
-            seen |= kind;
-            count += 1;
-        }
-        (count, seen)
-    }
-
     #[inline(never)]
     fn beyond_ascii(&self, text: &[u8], at: usize) -> (u8, usize) {
         let first = text[at];

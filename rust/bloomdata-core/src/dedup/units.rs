@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::char_kinds::{CAPITAL, CharKinds, SINGLE, VISIBLE, WORD};
+use crate::byte_masks::{bits, block_at};
 use crate::error::Result;
 
 /// What is compared.
@@ -70,47 +71,14 @@ impl Units {
 
     /// Runs of characters of the kind `INSIDE`; those of [`SINGLE`] scripts alone.
     #[inline]
-    fn words<const INSIDE: u8, const FOLDS: bool>(
-        &self,
-        text: &str,
-        mut emit: impl FnMut(u64, usize, usize),
-    ) {
-        let (bytes, kinds) = (text.as_bytes(), self.kinds);
-        let mut lower = String::new();
-        let mut at = 0;
-        while at < bytes.len() {
-            let (mut kind, mut size) = kinds.at(bytes, at);
-            if kind & INSIDE == 0 {
-                at += size;
-                continue;
-            }
-            let (start, mut seen) = (at, kind);
-            at += size;
-            if kind & SINGLE == 0 {
-                loop {
-                    let (count, kinds_of_run) = kinds.ascii_run(bytes, at, INSIDE);
-                    at += count;
-                    seen |= kinds_of_run;
-                    if at == bytes.len() {
-                        break;
-                    }
-                    (kind, size) = kinds.at(bytes, at);
-                    if kind & (INSIDE | SINGLE) != INSIDE {
-                        break;
-                    }
-                    seen |= kind;
-                    at += size;
-                }
-            }
-            let hash = if FOLDS && seen & CAPITAL != 0 {
-                lower.clear();
-                lower.extend(text[start..at].chars().flat_map(char::to_lowercase));
-                xxh3_64(lower.as_bytes())
-            } else {
-                xxh3_64(&bytes[start..at])
-            };
-            emit(hash, start, at);
+    fn words<const INSIDE: u8, const FOLDS: bool>(&self, text: &str, emit: impl FnMut(u64, usize, usize)) {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("bmi1") {
+            #[allow(unsafe_code, reason = "the instruction set is known only at run time")]
+            // SAFETY: the features were detected just before.
+            return unsafe { words_avx2::<INSIDE, FOLDS>(self.kinds, text, emit) };
         }
+        words_of::<INSIDE, FOLDS>(self.kinds, text, emit);
     }
 
     fn characters(&self, text: &str, mut emit: impl FnMut(u64, usize, usize)) {
@@ -125,6 +93,111 @@ impl Units {
                 emit(xxh3_64(lower.as_bytes()), start, end);
             }
         }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1")]
+fn words_avx2<const INSIDE: u8, const FOLDS: bool>(
+    kinds: &CharKinds,
+    text: &str,
+    emit: impl FnMut(u64, usize, usize),
+) {
+    words_of::<INSIDE, FOLDS>(kinds, text, emit);
+}
+
+/// ASCII is cut by bit masks of 64 bytes, all else character by character.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
+fn words_of<const INSIDE: u8, const FOLDS: bool>(
+    kinds: &CharKinds,
+    text: &str,
+    mut emit: impl FnMut(u64, usize, usize),
+) {
+    let bytes = text.as_bytes();
+    let mut lower = String::new();
+    let mut word = |start: usize, end: usize, has_capital: bool| {
+        let hash = if FOLDS && has_capital {
+            fold(&text[start..end], &mut lower);
+            xxh3_64(lower.as_bytes())
+        } else {
+            xxh3_64(&bytes[start..end])
+        };
+        emit(hash, start, end);
+    };
+    let (mut at, mut start, mut is_inside, mut has_capital) = (0, 0_usize, false, false);
+    while at < bytes.len() {
+        let (block, size) = block_at(bytes, at);
+        let count = size.min(bits(&block, |byte| byte >= 0x80).trailing_zeros() as usize);
+        let inside = bits(&block, if FOLDS { is_word } else { is_visible }) & lowest(count);
+        let capitals = if FOLDS { bits(&block, |byte| byte.is_ascii_uppercase()) } else { 0 };
+        let mut edges = (inside ^ (inside << 1 | u64::from(is_inside))) & lowest(count);
+        while edges != 0 {
+            let edge = edges.trailing_zeros() as usize;
+            edges &= edges - 1;
+            if is_inside {
+                let first = start.saturating_sub(at);
+                has_capital |= capitals & lowest(edge) & !lowest(first) != 0;
+                word(start, at + edge, has_capital);
+            } else {
+                (start, has_capital) = (at + edge, false);
+            }
+            is_inside = !is_inside;
+        }
+        if is_inside {
+            has_capital |= capitals & lowest(count) & !lowest(start.saturating_sub(at).min(64)) != 0;
+        }
+        at += count;
+        // A run of characters beyond ASCII.
+        while at < bytes.len() && bytes[at] >= 0x80 {
+            let (kind, size) = kinds.at(bytes, at);
+            let is_part = kind & (INSIDE | SINGLE) == INSIDE;
+            if is_inside && !is_part {
+                word(start, at, has_capital);
+            } else if !is_inside && is_part {
+                (start, has_capital) = (at, false);
+            }
+            is_inside = is_part;
+            has_capital |= kind & CAPITAL != 0;
+            if kind & (INSIDE | SINGLE) == INSIDE | SINGLE {
+                word(at, at + size, kind & CAPITAL != 0);
+            }
+            at += size;
+        }
+    }
+    if is_inside {
+        word(start, bytes.len(), has_capital);
+    }
+}
+
+/// The lowest `count` bits, 64 at most.
+#[inline]
+const fn lowest(count: usize) -> u64 {
+    if count >= 64 { u64::MAX } else { (1 << count) - 1 }
+}
+
+/// ASCII letters and digits.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "a part of a loop over 64 bytes")]
+fn is_word(byte: u8) -> bool {
+    (byte | 0x20).wrapping_sub(b'a') < 26 || byte.wrapping_sub(b'0') < 10
+}
+
+/// All of ASCII but white space.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "a part of a loop over 64 bytes")]
+fn is_visible(byte: u8) -> bool {
+    byte != b' ' && byte.wrapping_sub(9) >= 5
+}
+
+/// A word in lower case, character by character.
+fn fold(word: &str, lower: &mut String) {
+    lower.clear();
+    if word.is_ascii() {
+        lower.push_str(word);
+        lower.make_ascii_lowercase();
+    } else {
+        lower.extend(word.chars().flat_map(char::to_lowercase));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Bit masks of a block of 64 bytes: which bytes belong to which class of characters.
 
 use super::super::char_classes::{CharClasses, LETTER, NUMBER, SPACE};
+use crate::byte_masks::{bits, block_at};
 
 /// Masks of 64 bytes of a text; bits after the end of the text are set in [`Block::end`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,13 +43,8 @@ impl<'text> Blocks<'text> {
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled twice, for two instruction sets")]
     pub(super) fn bytes(&self, at: usize) -> ([u8; 64], u64) {
-        if let Some(bytes) = self.text.get(at..at + 64) {
-            return (std::array::from_fn(|at| bytes[at]), 0);
-        }
-        let rest = self.text.get(at..).unwrap_or_default();
-        let mut bytes = [0; 64];
-        bytes[..rest.len()].copy_from_slice(rest);
-        (bytes, u64::MAX << rest.len())
+        let (bytes, count) = block_at(self.text, at);
+        (bytes, if count == 64 { 0 } else { u64::MAX << count })
     }
 
     /// The block at `at`, with classes of characters.
@@ -153,42 +149,6 @@ fn add(block: &mut Block, class: u8, bits: u64) {
         SPACE => block.space |= bits,
         _ => {}
     }
-}
-
-/// The mask of the bytes of a kind.
-#[inline(always)]
-#[allow(clippy::inline_always, reason = "a handful of instructions, for each block several times")]
-pub(super) fn bits(bytes: &[u8; 64], is_kind: impl Fn(u8) -> bool) -> u64 {
-    let flags: [u8; 64] = std::array::from_fn(|at| if is_kind(bytes[at]) { u8::MAX } else { 0 });
-    gather(&flags)
-}
-
-/// Gathers the highest bit of each byte.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-#[allow(clippy::inline_always, reason = "a handful of instructions, for each block several times")]
-fn gather(flags: &[u8; 64]) -> u64 {
-    use std::arch::x86_64::{_mm_loadu_si128, _mm_movemask_epi8};
-    let mut bits = 0;
-    for (part, flags) in flags.as_chunks::<16>().0.iter().enumerate() {
-        #[allow(unsafe_code, reason = "there is no safe unaligned load")]
-        // SAFETY: 16 bytes are read from an array of 16, and every x86-64 processor has SSE2.
-        let sixteen = unsafe { _mm_movemask_epi8(_mm_loadu_si128(flags.as_ptr().cast())) };
-        bits |= u64::from(sixteen.cast_unsigned()) << (16 * part);
-    }
-    bits
-}
-
-/// Gathers the highest bit of each byte.
-#[cfg(not(target_arch = "x86_64"))]
-fn gather(flags: &[u8; 64]) -> u64 {
-    let mut bits = 0;
-    for (part, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
-        // Multiplication gathers the lowest bits of eight bytes in the highest byte.
-        let ones = u64::from_le_bytes(*eight) & 0x0101_0101_0101_0101;
-        bits |= ones.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * part);
-    }
-    bits
 }
 
 impl Block {

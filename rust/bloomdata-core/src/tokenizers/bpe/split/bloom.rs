@@ -1,7 +1,8 @@
 //! BLOOM's pre-tokens: runs between its 39 delimiters, with one space in front; and runs of delimiters.
 
 use super::Rule;
-use super::blocks::{Block, Blocks, after, before, bits, run_starts};
+use super::blocks::{Block, Blocks, after, before, run_starts};
+use crate::byte_masks::bits;
 
 /// The rule, which has no state.
 pub(super) struct Bloom;
