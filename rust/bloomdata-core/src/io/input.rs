@@ -63,8 +63,29 @@ impl<'run> InputReader<'run> {
     /// The system's reason, or that the run was interrupted.
     pub fn fill(&mut self, buffer: &mut Vec<u8>, limit: usize) -> Result<usize> {
         let before = buffer.len();
-        (&mut *self).take(limit as u64).read_to_end(buffer).map_err(|source| self.error(source))?;
-        Ok(buffer.len() - before)
+        loop {
+            self.progress.check()?;
+            let (from, left) = (buffer.len(), limit - (buffer.len() - before));
+            // Not by our own `read`: std would fill the room with zeros first.
+            let part = READ_BYTES.min(left);
+            buffer.reserve(part);
+            let count = (&self.file).take(part as u64).read_to_end(buffer).map_err(Error::io(&self.path))?;
+            self.note(&buffer[from..]).map_err(|source| self.error(source))?;
+            if count < part || count == left {
+                return Ok(buffer.len() - before);
+            }
+        }
+    }
+
+    /// Counts and hashes bytes that were read.
+    fn note(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.hasher.update(bytes);
+        self.position += bytes.len() as u64;
+        if self.position > self.expected_size {
+            return Err(std::io::Error::other("the file has grown"));
+        }
+        Progress::add(&self.progress.read_bytes, bytes.len() as u64);
+        Ok(())
     }
 
     /// Turns an error that passed through [`Read`] back into ours.
@@ -111,12 +132,7 @@ impl Read for InputReader<'_> {
         }
         let limit = buffer.len().min(READ_BYTES);
         let count = self.file.read(&mut buffer[..limit])?;
-        self.hasher.update(&buffer[..count]);
-        self.position += count as u64;
-        if self.position > self.expected_size {
-            return Err(std::io::Error::other("the file has grown"));
-        }
-        Progress::add(&self.progress.read_bytes, count as u64);
+        self.note(&buffer[..count])?;
         Ok(count)
     }
 }

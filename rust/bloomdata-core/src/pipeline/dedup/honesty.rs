@@ -160,16 +160,22 @@ fn for_similar(
     progress: &Progress,
     mut visit: impl FnMut(u64, u64) -> Result<()>,
 ) -> Result<()> {
-    let mut holders: HashMap<u64, Vec<usize>> = HashMap::new();
+    let first = |set: &[u64]| {
+        let common = index(whole((threshold * double(set.len() as u64) - 1e-9).max(0.0).ceil()));
+        (set.len() + 1).saturating_sub(common).min(set.len())
+    };
+    // Most elements are in one set alone: only the others need a list of their sets.
+    let mut elements: Vec<u64> = all.iter().flat_map(|(_, set)| set[..first(set)].iter().copied()).collect();
+    elements.sort_unstable();
+    let repeated = elements.chunk_by(|a, b| a == b).filter(|group| group.len() > 1);
+    let mut holders: HashMap<u64, Vec<usize>> = repeated.map(|group| (group[0], Vec::new())).collect();
+    drop(elements);
     let mut seen = HashSet::new();
     for (at, (document, set)) in all.iter().enumerate() {
         progress.check()?;
         seen.clear();
-        let size = set.len() as u64;
-        let common = index(whole((threshold * double(size) - 1e-9).max(0.0).ceil()));
-        let first = (set.len() + 1).saturating_sub(common).min(set.len());
-        for element in &set[..first] {
-            let holders = holders.entry(*element).or_default();
+        for element in &set[..first(set)] {
+            let Some(holders) = holders.get_mut(element) else { continue };
             for &other in &*holders {
                 if seen.insert(other) && similarity(set, &all[other].1) >= threshold {
                     visit(*document, all[other].0)?;
