@@ -153,7 +153,9 @@ mod tests {
     fn sets_of_documents_count_and_list_what_is_in_them() {
         let chosen = [0, 5, 63, 64, 130, 191];
         let mut set = DocumentSet::new(200);
-        chosen.into_iter().for_each(|document| set.insert(document));
+        for document in chosen {
+            set.insert(document);
+        }
         assert_eq!(set.iter().collect::<Vec<_>>(), chosen);
         let ranks = set.ranks();
         assert_eq!(chosen.map(|document| set.rank(&ranks, document)), [0, 1, 2, 3, 4, 5]);

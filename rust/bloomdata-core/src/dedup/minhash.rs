@@ -98,10 +98,7 @@ fn least_avx2(halves: &[u32], linear: (u32, u32)) -> u32 {
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled once for each set of instructions")]
 fn least_of(halves: &[u32], (factor, summand): (u32, u32)) -> u32 {
-    halves
-        .iter()
-        .map(|half| half.wrapping_mul(factor).wrapping_add(summand))
-        .fold(u32::MAX, |least, value| least.min(value))
+    halves.iter().map(|half| half.wrapping_mul(factor).wrapping_add(summand)).fold(u32::MAX, u32::min)
 }
 
 /// How many slots of two signatures are equal.

@@ -55,7 +55,7 @@ pub struct Segments {
     hashes: Vec<u64>,
     ranges: Vec<(usize, usize)>,
     bytes: Vec<u8>,
-    segments: Vec<Segment>,
+    whole: Vec<Segment>,
 }
 
 impl Segments {
@@ -76,7 +76,7 @@ impl Segments {
             hashes: Vec::new(),
             ranges: Vec::new(),
             bytes: Vec::new(),
-            segments: Vec::new(),
+            whole: Vec::new(),
         })
     }
 
@@ -126,7 +126,7 @@ impl Segments {
 
     /// Paragraphs or lines that are long enough; how many there are in all, but for blank ones.
     fn each_whole(&mut self, text: &str, mut emit: impl FnMut(u128, Segment)) -> u64 {
-        let Self { part, keys, segments, .. } = self;
+        let Self { part, keys, whole: segments, .. } = self;
         let (whole, is_paragraphs) = match part {
             Part::Paragraphs(whole) => (*whole, true),
             Part::Lines(whole) => (*whole, false),

@@ -213,20 +213,18 @@ impl<'run> Lookup<'run> {
     }
 
     fn file(&mut self, input: usize) -> Result<&SignatureFile> {
-        let at = match self.open.iter().position(|(open, _)| *open == input) {
-            Some(at) => at,
-            None => {
-                let file = SignatureFile::open(&self.corpus.inputs[input].path)?;
-                if self.open.len() < OPEN_FILES {
-                    self.open.push((input, file));
-                    self.open.len() - 1
-                } else {
-                    let at = self.next;
-                    self.next = (at + 1) % OPEN_FILES;
-                    self.open[at] = (input, file);
-                    at
-                }
-            }
+        if let Some(at) = self.open.iter().position(|(open, _)| *open == input) {
+            return Ok(&self.open[at].1);
+        }
+        let file = SignatureFile::open(&self.corpus.inputs[input].path)?;
+        let at = if self.open.len() < OPEN_FILES {
+            self.open.push((input, file));
+            self.open.len() - 1
+        } else {
+            let at = self.next;
+            self.next = (at + 1) % OPEN_FILES;
+            self.open[at] = (input, file);
+            at
         };
         Ok(&self.open[at].1)
     }

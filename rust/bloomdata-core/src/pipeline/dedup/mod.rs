@@ -4,7 +4,7 @@
 //! inputs ─sign→ .sig ─equal, candidates→ pairs ─shingle_sets→ sets ─edges→ decisions ─verdicts→ filter → shards
 //! ```
 //!
-//! - [`options`]: what is asked for. [`run`]: the run, phase by phase.
+//! - [`options`]: what is asked for. [`run`]: the run; `phases`, `removal`, `ending`: its parts.
 //! - [`sign`]: the first pass; [`signature_file`]: what it leaves; [`corpus`]: all documents by number.
 //! - [`equal`]: documents of equal keys. [`candidates`]: pairs that may be similar. [`shingle_sets`]: the second pass.
 //! - [`edges`]: who is similar, who stays. [`decisions`]: who is dropped. [`verdicts`], `filter`, `editor`: the
@@ -18,11 +18,14 @@ pub mod corpus;
 pub mod decisions;
 pub mod edges;
 mod editor;
+mod ending;
 pub mod equal;
 mod filter;
 pub mod honesty;
 pub mod options;
+mod phases;
 pub mod records;
+mod removal;
 pub mod repeats;
 pub mod run;
 pub mod shingle_sets;

@@ -231,7 +231,7 @@ pub fn table_bytes(memory_limit: u64, num_threads: usize) -> Result<u64> {
     let least = reading + LEAST_TABLE_BYTES;
     if memory_limit < least {
         let reason =
-            format!("expected {} bytes or more for {num_threads} thread(s), got {memory_limit}", least);
+            format!("expected {least} bytes or more for {num_threads} thread(s), got {memory_limit}");
         return Err(Error::config("memory_limit", reason));
     }
     Ok(memory_limit - reading)

@@ -116,7 +116,9 @@ impl Scan<'_> {
                 counts.push(text.map_or(0, |(_, text)| segments.keys(text, keys)));
             },
             |(keys, found)| {
-                keys.into_iter().for_each(|key| counts.add(key));
+                for key in keys {
+                    counts.add(key);
+                }
                 found.into_iter().try_for_each(|count| units.push([count]))
             },
         )?;
@@ -238,11 +240,14 @@ mod tests {
         for most in [0, 1 << 12, 1 << 20] {
             let mut counts = Counts::new(1 << 16, most);
             let key = |at: u64| crate::rng::key(5, 6, at);
-            (0..1000).for_each(|at| counts.add(key(at)));
+            for at in 0..1000 {
+                counts.add(key(at));
+            }
             let alone = (0..1000).filter(|&at| !counts.may_repeat(key(at))).count();
             assert!(alone > 700, "{alone} of 1000 are alone");
-            (0..1000).step_by(2).for_each(|at| counts.add(key(at)));
-            (0..1000).step_by(2).for_each(|at| counts.add(key(at)));
+            for at in (0..1000).step_by(2) {
+                counts.add(key(at));
+            }
             assert!((0..1000).step_by(2).all(|at| counts.may_repeat(key(at))));
         }
     }

@@ -79,7 +79,7 @@ pub fn join_spans(
         let repeat = Repeat::from_record(record?);
         let end = repeat.unit + size;
         match &mut open {
-            Some(span) if span.document == repeat.document && repeated.joins(span, &repeat) => {
+            Some(span) if span.document == repeat.document && joins(repeated.part, span, &repeat) => {
                 span.units.1 = end;
                 span.bytes.1 = span.bytes.1.max(repeat.bytes.1);
             }
@@ -141,7 +141,7 @@ impl Joiner<'_> {
         }
         if is_last {
             let all = self.units_of(span.document)?;
-            let is_dropped = self.repeated.drops(self.covered, all);
+            let is_dropped = drops(self.repeated, self.covered, all);
             let count = self.spans.count - self.first_span;
             self.marked.push([span.document, self.first_span, count, u64::from(is_dropped)])?;
             if is_dropped {
@@ -180,21 +180,19 @@ impl Joiner<'_> {
     }
 }
 
-impl Repeated {
-    /// Whether a part belongs to a span: windows that touch, and lines with nothing between them.
-    fn joins(&self, span: &Open, repeat: &Repeat) -> bool {
-        match self.part {
-            Part::Windows { .. } => repeat.unit <= span.units.1,
-            Part::Paragraphs(_) | Part::Lines(_) => repeat.bytes.0 <= span.bytes.1,
-        }
+/// Whether a part belongs to a span: windows that touch, and lines with nothing between them.
+fn joins(part: Part, span: &Open, repeat: &Repeat) -> bool {
+    match part {
+        Part::Windows { .. } => repeat.unit <= span.units.1,
+        Part::Paragraphs(_) | Part::Lines(_) => repeat.bytes.0 <= span.bytes.1,
     }
+}
 
-    /// Whether a document goes, of which so many units of all are repeated.
-    fn drops(&self, covered: u64, all: u64) -> bool {
-        match self.action {
-            Action::Cut => covered >= all,
-            Action::Drop => double(covered) > self.max_share * double(all),
-            Action::Mark => false,
-        }
+/// Whether a document goes, of which so many units of all are repeated.
+fn drops(repeated: &Repeated, covered: u64, all: u64) -> bool {
+    match repeated.action {
+        Action::Cut => covered >= all,
+        Action::Drop => double(covered) > repeated.max_share * double(all),
+        Action::Mark => false,
     }
 }

@@ -1,0 +1,222 @@
+//! The phases of a run of `dedup` that find out who is dropped. Each leaves its result under `.dedup/` of the output, so
+//! that a run that was killed does not do it again.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::candidates::{JoinCounts, documents_without_units, find_candidates};
+use super::corpus::{Corpus, Part};
+use super::decisions::{Decided, Why, read_decisions};
+use super::edges::{Comparison, EdgeCounts, decide_near};
+use super::equal::{add_later, decide_equal, find_equal};
+use super::honesty::{Honesty, Samples};
+use super::options::{DedupConfig, NearConfig};
+use super::records::RecordReader;
+use super::repeats::Scan;
+use super::shingle_sets::{ShingleSets, collect, is_collected};
+use super::sign::{Signing, sign};
+use super::signature_file::Column;
+use super::sorter::Room;
+use crate::dedup::keep::DocumentSet;
+use crate::dedup::segments;
+use crate::error::{Error, Result};
+use crate::io::atomic::write_atomically;
+use crate::json_fields::FieldPath;
+use crate::pipeline::feed::Reading;
+use crate::pipeline::folder::run::{CustomReader, Run};
+use crate::pipeline::sharding::engine::first_step;
+use crate::token::{double, whole};
+
+/// What the phases found out, beside who is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) join: JoinCounts,
+    pub(super) edges: EdgeCounts,
+    pub(super) honesty: Honesty,
+}
+
+/// A run at work.
+pub(super) struct Phases<'run> {
+    pub(super) config: &'run DedupConfig,
+    pub(super) near: Option<&'run NearConfig>,
+    pub(super) signing: Signing,
+    pub(super) field: FieldPath,
+    pub(super) custom: &'run CustomReader<'run>,
+    pub(super) room: Room<'run>,
+    /// What is compared with, and the inputs.
+    pub(super) parts: [Part<'run>; 2],
+}
+
+impl Phases<'_> {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.room.folder.join(name)
+    }
+
+    /// The first pass.
+    pub(super) fn sign(&self, run: &mut Run<'_>) -> Result<Corpus> {
+        let mut is_new = run.done.checkpoint.is_null();
+        for part in &self.parts {
+            std::fs::create_dir_all(&part.folder).map_err(Error::io(&part.folder))?;
+            let room = Room { folder: &part.folder, ..self.room };
+            let reading = Reading {
+                inputs: part.inputs,
+                custom: self.custom,
+                num_threads: room.num_threads,
+                progress: room.progress,
+                first_input: 0,
+            };
+            sign(&self.signing, reading, self.config.shards.on_bad_record, room, || {
+                if std::mem::take(&mut is_new) {
+                    // From here on there is something to resume.
+                    run.journal.append(&first_step(Vec::new())?)?;
+                }
+                Ok(())
+            })?;
+        }
+        Corpus::open(&self.parts, 1, &self.signing)
+    }
+
+    /// Who is dropped, in the file `decisions`.
+    pub(super) fn decide(&self, corpus: &Corpus) -> Result<Facts> {
+        let mut facts = Facts::default();
+        let mut taken = DocumentSet::new(corpus.documents);
+        if self.config.exact.is_some() {
+            self.equal(corpus, Column::Exact, "equal-texts", &mut taken)?;
+        }
+        if let Some(near) = self.near {
+            self.equal(corpus, Column::Units, "equal-units", &mut taken)?;
+            let candidates = self.path("candidates");
+            facts.join =
+                self.once("join.json", || find_candidates(corpus, near, &taken, self.room, &candidates))?;
+            let least = whole((near.threshold * double(near.signature.num_perm as u64)).ceil());
+            let without_units = documents_without_units(corpus)?;
+            let samples = Samples::choose(corpus, &[&taken, &without_units], &candidates, least)?;
+            let sets = self.sets(corpus, near, &samples, &candidates)?;
+            let path = self.path("near");
+            facts.edges = self.once("edges.json", || {
+                let slots = near.signature.num_perm;
+                let comparison =
+                    if near.verify { Comparison::Exact(&sets) } else { Comparison::Estimate(slots) };
+                let mut decided = Decided::new(self.room);
+                let candidates = RecordReader::open(&candidates)?;
+                let counts = decide_near(
+                    corpus,
+                    near,
+                    self.config.keep,
+                    comparison,
+                    candidates,
+                    &mut decided,
+                    self.room,
+                )?;
+                decided.write(&path)?;
+                Ok(counts)
+            })?;
+            facts.honesty = self.once("honesty.json", || {
+                samples.judge(corpus, near.threshold, &sets, &candidates, self.room.progress)
+            })?;
+        }
+        self.once("decided.json", || self.all_decisions(corpus))?;
+        if let Some(repeated) = &self.config.repeated {
+            self.once("repeats.json", || self.find_repeats(corpus, repeated.part))?;
+        }
+        Ok(facts)
+    }
+
+    /// Repeated parts of the documents that are left, in the files `repeats` and `units`.
+    fn find_repeats(&self, corpus: &Corpus, part: segments::Part) -> Result<()> {
+        let mut dropped = DocumentSet::new(corpus.documents);
+        for decision in read_decisions(&self.path("decisions"))? {
+            dropped.insert(decision?.document);
+        }
+        let scan = Scan {
+            corpus,
+            parts: &self.parts,
+            dropped: &dropped,
+            field: &self.field,
+            part,
+            custom: self.custom,
+            room: self.room,
+        };
+        scan.find(&self.path("repeats"), &self.path("units"))
+    }
+
+    /// Similar documents, those that equal them in words, and those that equal any of them in text.
+    fn all_decisions(&self, corpus: &Corpus) -> Result<()> {
+        let (near, by_units) = (self.path("near"), self.path("near-and-equal"));
+        if self.near.is_some() {
+            let mut decided = Decided::new(self.room);
+            let earlier = read_decisions(&near)?;
+            let equal = self.path("equal-units");
+            decide_equal(&equal, Why::Near, corpus.against, earlier, |decision| decided.push(decision))?;
+            read_decisions(&near)?.try_for_each(|decision| decided.push(decision?))?;
+            decided.write(&by_units)?;
+        } else {
+            Decided::new(self.room).write(&by_units)?;
+        }
+        let mut decided = Decided::new(self.room);
+        if self.config.exact.is_some() {
+            let earlier = read_decisions(&by_units)?;
+            let equal = self.path("equal-texts");
+            decide_equal(&equal, Why::Exact, corpus.against, earlier, |decision| decided.push(decision))?;
+        }
+        read_decisions(&by_units)?.try_for_each(|decision| decided.push(decision?))?;
+        decided.write(&self.path("decisions"))
+    }
+
+    fn equal(&self, corpus: &Corpus, column: Column, name: &str, taken: &mut DocumentSet) -> Result<()> {
+        let path = self.path(name);
+        if path.exists() {
+            return add_later(&path, taken);
+        }
+        find_equal(corpus, column, taken, self.room, &path)
+    }
+
+    /// The second pass: sets of all candidates, or of the samples alone.
+    fn sets(
+        &self,
+        corpus: &Corpus,
+        near: &NearConfig,
+        samples: &Samples,
+        candidates: &Path,
+    ) -> Result<ShingleSets> {
+        let mut wanted = DocumentSet::new(corpus.documents);
+        samples.add_to(&mut wanted);
+        if near.verify {
+            for record in RecordReader::<3>::open(candidates)? {
+                let [later, earlier, _] = record?;
+                wanted.insert(later);
+                wanted.insert(earlier);
+            }
+        }
+        if !is_collected(self.room.folder) {
+            let how = (&self.field, &near.signature);
+            collect(corpus, &self.parts, &wanted, how, self.custom, self.room)?;
+        }
+        ShingleSets::open(self.room.folder, wanted)
+    }
+
+    /// The result of a phase: as an earlier attempt has left it, or found now.
+    pub(super) fn once<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        find: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let path = self.path(name);
+        if path.exists() {
+            let text = std::fs::read(&path).map_err(Error::io(&path))?;
+            return serde_json::from_slice(&text)
+                .map_err(|error| Error::corrupt(&path, 0, error.to_string()));
+        }
+        let found = find()?;
+        let text = serde_json::to_vec(&found).map_err(|error| Error::Internal(error.to_string()))?;
+        write_atomically(&path, &text)?;
+        Ok(found)
+    }
+
+    /// Index in the corpus of the first input that is not only compared with.
+    pub(super) fn first_input(&self) -> usize {
+        self.parts[0].inputs.inputs.len()
+    }
+}
