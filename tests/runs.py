@@ -57,6 +57,8 @@ SMALL_COMMANDS = {
     "shard": ["shard", "--max-lines", "150", *QUARANTINE],
     "dedup": [*DEDUP, "--max-lines", "150"],
     "dedup-report": [*DEDUP, "--report-only"],
+    "dedup-passages": [*DEDUP, "--exact", "none", "--substring", "--substring-words", "3", "--max-lines", "150"],
+    "signatures": ["signatures", *QUARANTINE],
     "shuffle": ["shard", "--max-lines", "150", "--shuffle", *QUARANTINE],
     "splits": ["shard", "--max-lines", "150", "--splits", "train=0.6,dev=0.2,test=0.2", *QUARANTINE],
     "megatron": [*MEGATRON, "--checkpoint-seconds", "0"],

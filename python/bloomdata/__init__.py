@@ -46,7 +46,15 @@ if TYPE_CHECKING:
     from bloomdata.loader import DataLoader
     from bloomdata.options.near import MinHash, Substring
     from bloomdata.prepare_sources import SOURCES
-    from bloomdata.reports.report import DedupReport, MergeReport, PackReport, PrepareReport, Report, ShardReport
+    from bloomdata.reports.report import (
+        DedupReport,
+        MergeReport,
+        PackReport,
+        PrepareReport,
+        Report,
+        ShardReport,
+        SignaturesReport,
+    )
     from bloomdata.reports.token_counts import TokenCounts
     from bloomdata.tokenizers.chat_template import ChatTemplate
     from bloomdata.tokenizers.encoded_files import EncodedBatch, EncodedFiles
@@ -65,6 +73,7 @@ if TYPE_CHECKING:
     from bloomdata.verbs.prepare import prepare
     from bloomdata.verbs.run_recipe import run
     from bloomdata.verbs.shard import shard
+    from bloomdata.verbs.signatures import signatures
     from bloomdata.verbs.train_tokenizer import TrainReport, train_tokenizer
     from bloomdata.verbs.verify import Verification, verify
 
@@ -103,6 +112,7 @@ __all__ = [
     "Report",
     "ShardReport",
     "ShardedIndexedDataset",
+    "SignaturesReport",
     "Substring",
     "TokenCounts",
     "TokenRows",
@@ -127,6 +137,7 @@ __all__ = [
     "prepare",
     "run",
     "shard",
+    "signatures",
     "train_tokenizer",
     "ul2r",
     "verify",
@@ -187,6 +198,8 @@ _HOME = {
     "MinHash": "options.near",
     "Substring": "options.near",
     "dedup": "verbs.dedup",
+    "SignaturesReport": "reports.report",
+    "signatures": "verbs.signatures",
     "open": "datasets.opening",
     "pack": "verbs.pack",
     "plan": "verbs.plan",

@@ -69,7 +69,13 @@ class Report:
         manifest = read_manifest(Path(folder))
         if not _has_books(manifest):
             raise CorruptDataError(f"{Path(folder) / 'manifest.json'}: expected the manifest of a finished run")
-        kinds = {"shard": ShardReport, "prepare": PrepareReport, "dedup": DedupReport, "merge": MergeReport}
+        kinds = {
+            "shard": ShardReport,
+            "prepare": PrepareReport,
+            "dedup": DedupReport,
+            "signatures": SignaturesReport,
+            "merge": MergeReport,
+        }
         kind = kinds.get(manifest["verb"], PackReport)
         return kind(folder=Path(folder), manifest=manifest, seconds=None, was_finished=True, was_resumed=False)
 
@@ -255,6 +261,14 @@ class DedupReport(ShardReport):
             ]
         if self.near is None:
             return rows
+        if bloom := self.near.get("bloom"):
+            rate, found = bloom["false_positive_rate"], f"{bloom['probes_found']:,} of {bloom['probes']:,}"
+            rows += [
+                ("bands x rows", f"{self.near['bands']} x {self.near['rows']}, in Bloom filters"),
+                ("false positives, computed", f"{rate:.2e}"),
+                ("  of random documents", found),
+            ]
+            return rows
         join, edges, honesty = self.near["join"], self.near["edges"], self.near["honesty"]
         rows += [
             ("bands x rows", f"{self.near['bands']} x {self.near['rows']}"),
@@ -269,6 +283,10 @@ class DedupReport(ShardReport):
         if not self.manifest["config"]["near"]["verify"]:
             rows.append(("precision, of sampled pairs", _share(honesty["precision"])))
         return rows
+
+
+class SignaturesReport(ShardReport):
+    """The report of `signatures`."""
 
 
 class PackReport(Report):

@@ -43,7 +43,7 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::dedup::{dedup, exact_key, near_chances, near_signature};
+    use crate::dedup::{dedup, exact_key, near_chances, near_signature, signatures};
     #[pymodule_export]
     use crate::encoded_files::EncodedFiles;
     #[pymodule_export]

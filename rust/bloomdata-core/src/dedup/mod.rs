@@ -5,11 +5,13 @@
 //! ```
 //!
 //! - [`char_kinds`]: letters, white space, scripts without blanks. [`units`]: the words of a text.
-//! - [`windows`]: hashes of some units in a row. [`minhash`]: signatures. [`bands`]: of signatures, and their S-curve.
+//! - [`windows`]: hashes of some units in a row. [`minhash`]: signatures. [`bands`]: of signatures, and their S-curve;
+//!   [`bloom`]: bands in Bloom filters.
 //! - [`segments`]: parts of a text that may be repeated. [`exact_key`]: the normalised text as a key.
 //!   [`jaccard`]: the true similarity. [`keep`]: which documents stay.
 
 pub mod bands;
+pub mod bloom;
 pub mod char_kinds;
 pub mod exact_key;
 pub mod jaccard;

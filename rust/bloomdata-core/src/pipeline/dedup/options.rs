@@ -115,6 +115,21 @@ pub struct NearConfig {
     pub rows: Option<usize>,
     /// Whether candidates are compared by their texts, or else by their signatures alone.
     pub verify: bool,
+    /// Bands in Bloom filters, in place of candidates on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bloom: Option<BloomConfig>,
+}
+
+/// Bloom filters for bands: they decide what is dropped, so their size is an option.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BloomConfig {
+    /// Bytes of all filters.
+    pub bytes: u64,
+    /// Documents that they are made for.
+    pub expected_documents: u64,
+    /// The chance with which a document that resembles none may be taken for a duplicate.
+    pub max_false_positive: f64,
 }
 
 /// What a signature depends on.
@@ -162,6 +177,15 @@ impl NearConfig {
         if !(self.threshold > 0.0 && self.threshold <= 1.0) {
             let reason = format!("expected more than 0 and at most 1, got {}", self.threshold);
             return Err(Error::config("threshold", reason));
+        }
+        if let Some(bloom) = &self.bloom {
+            if bloom.expected_documents == 0 || bloom.bytes == 0 {
+                return Err(Error::config("expected_documents", "expected 1 or more for index=\"bloom\""));
+            }
+            if !(0.0..=1.0).contains(&bloom.max_false_positive) {
+                let reason = format!("expected 0 to 1, got {}", bloom.max_false_positive);
+                return Err(Error::config("max_false_positive", reason));
+            }
         }
         self.bands().map(|_| ())
     }

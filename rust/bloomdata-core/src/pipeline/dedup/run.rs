@@ -1,5 +1,6 @@
 //! The run of `dedup`: the output folder is opened, then come the phases, then the end.
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::Value;
@@ -29,6 +30,8 @@ pub struct DedupInputs<'run> {
     pub inputs: &'run InputList,
     /// What it is compared with, too.
     pub against: &'run InputList,
+    /// Folders of signatures of the inputs that were made before.
+    pub signatures: &'run [PathBuf],
 }
 
 /// Removes duplicates.
@@ -40,7 +43,7 @@ pub fn dedup(
     config: &DedupConfig,
     options: &RunOptions,
     memory_limit: u64,
-    DedupInputs { inputs, against }: DedupInputs<'_>,
+    DedupInputs { inputs, against, signatures }: DedupInputs<'_>,
     custom: &CustomReader<'_>,
     progress: &Progress,
 ) -> Result<RunResult> {
@@ -77,6 +80,7 @@ pub fn dedup(
         signing: Signing::new(config)?,
         field: config.field()?,
         custom,
+        signatures,
         room: Room { folder: &scratch, bytes, num_threads: options.num_threads, progress },
         parts: [
             Part { folder: scratch.join("against"), inputs: against },

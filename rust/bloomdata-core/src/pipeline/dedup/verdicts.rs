@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::corpus::{Corpus, Lookup, Place};
 use super::decisions::{Decision, Why, read_decisions};
 use super::records::{RecordReader, RecordWriter};
-use super::sign::bad_path;
+use super::sign::signature_path;
+use super::signature_file::SignatureFile;
 use crate::error::{Error, Result};
 use crate::io::atomic::AtomicFile;
 use crate::token::index;
@@ -84,9 +85,8 @@ pub fn write_verdicts(
     let mut lines = Vec::new();
     for (number, signed) in corpus.inputs[first_input..].iter().enumerate() {
         starts.push([file.count])?;
-        let path = bad_path(folder, number);
-        let bad = if path.exists() { Some(RecordReader::<1>::open(&path)?) } else { None };
-        let mut bad = bad.into_iter().flatten().peekable();
+        let bad = SignatureFile::open(&signature_path(folder, number))?.bad()?;
+        let mut bad = bad.into_iter().peekable();
         let end = signed.first + signed.header.documents;
         loop {
             let of_decision = match decisions.peek() {
@@ -108,9 +108,9 @@ pub fn write_verdicts(
                 let (documents, bytes) = &mut dropped[number][usize::from(decision.why == Why::Near)];
                 *documents += 1;
                 *bytes += place.bytes;
-                let kept = lookup.place(decision.kept)?;
+                let kept = decision.kept.map(|kept| lookup.place(kept)).transpose()?;
                 let via = decision.via.map(|via| lookup.place(via)).transpose()?;
-                write_line(corpus, (&place, &kept, via.as_ref()), &decision, &mut lines)?;
+                write_line(corpus, (&place, kept.as_ref(), via.as_ref()), &decision, &mut lines)?;
                 (decision.document, Verdict::Drop(decision.why))
             } else {
                 let Some([document, first, count, is_dropped]) = marked.next().transpose()? else { break };
@@ -119,8 +119,8 @@ pub fn write_verdicts(
             };
             let offset = lookup.place(document)?.offset;
             // Bad records before it.
-            while let Some(bad) = bad.next_if(|bad| bad.as_ref().map_or(true, |[bad]| *bad < offset)) {
-                file.push(Verdict::Bad.record(bad?[0]))?;
+            while let Some(bad) = bad.next_if(|bad| *bad < offset) {
+                file.push(Verdict::Bad.record(bad))?;
             }
             file.push(verdict.record(offset))?;
             if lines.len() >= 1 << 16 {
@@ -129,7 +129,7 @@ pub fn write_verdicts(
             }
         }
         for offset in bad {
-            file.push(Verdict::Bad.record(offset?[0]))?;
+            file.push(Verdict::Bad.record(offset))?;
         }
     }
     list.write(&lines)?;
@@ -141,7 +141,7 @@ pub fn write_verdicts(
 
 fn write_line(
     corpus: &Corpus,
-    (dropped, kept, via): (&Place, &Place, Option<&Place>),
+    (dropped, kept, via): (&Place, Option<&Place>, Option<&Place>),
     decision: &Decision,
     out: &mut Vec<u8>,
 ) -> Result<()> {
@@ -149,8 +149,8 @@ fn write_line(
         json!({"file": corpus.inputs[place.input].name, "line": place.line, "offset": place.offset})
     };
     let mut line = json!({
-        "dropped": place(dropped), "kept": place(kept),
-        "similarity": decision.similarity, "reason": decision.why.name(),
+        "dropped": place(dropped), "kept": kept.map(place),
+        "similarity": kept.map(|_| decision.similarity), "reason": decision.why.name(),
     });
     if let Some(via) = via {
         line["via"] = place(via);
