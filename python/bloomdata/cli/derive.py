@@ -28,7 +28,7 @@ GROUPS = {
     "rows": "format sequence_length packing packings window_tokens",
     "files": "max_lines max_bytes compression level prefix digits first_index rows_per_file shuffle seed splits "
     "validate ensure_ascii",
-    "duplicates": "exact exact_normalize min_characters keep against report_only memory_limit",
+    "duplicates": "exact exact_normalize min_characters keep against signatures report_only memory_limit",
     "run": "on_bad_record checkpoint_seconds num_threads overwrite",
 }
 # Values that are written in a form of their own.

@@ -38,6 +38,7 @@ VERBS = {
         "verbs.dedup:dedup",
         "own_options:add_explain",
     ),
+    "signatures": Verb("do the first pass of dedup alone, for a share of the files", "verbs.signatures:signatures"),
     "pack": Verb("tokenize documents into Megatron or HDF5 files", "verbs.pack:pack"),
     "count": Verb(
         "count the tokens of each input, without writing anything",

@@ -23,6 +23,7 @@ VERBS = (
     "shard",
     "prepare",
     "dedup",
+    "signatures",
     "train_tokenizer",
     "convert_sentencepiece",
     "extend_vocabulary",
@@ -37,6 +38,7 @@ _RUNNING = {"on_progress"}
 _PATHS = {
     "inputs",
     "against",
+    "signatures",
     "output",
     "folder",
     "tokenizer",
