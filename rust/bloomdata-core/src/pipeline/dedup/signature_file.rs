@@ -26,6 +26,8 @@ use crate::token::index;
 const MAGIC: &[u8; 8] = b"BLOOMSIG";
 const VERSION: u32 = 1;
 const HEADER_BYTES: u64 = 4096;
+/// Suffixes of finished files, and of their columns while they are written.
+pub const SIGNATURE_SUFFIXES: [&str; 4] = [".sig", ".column-1", ".column-2", ".column-3"];
 /// Bytes copied at once when columns are joined.
 const COPY_BYTES: usize = 1 << 20;
 

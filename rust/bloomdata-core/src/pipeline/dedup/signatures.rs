@@ -7,7 +7,7 @@ use serde_json::{Map, json};
 
 use super::options::DedupConfig;
 use super::sign::{Notes, Signing, sign, signature_path};
-use super::signature_file::SignatureFile;
+use super::signature_file::{SIGNATURE_SUFFIXES, SignatureFile};
 use super::sorter::Room;
 use crate::error::{Error, Result};
 use crate::hash::hash_file;
@@ -41,7 +41,9 @@ pub fn signatures(
     }
     let signing = Signing::new(config)?;
     let mut names = OutputNames { last: vec![QUARANTINE_NAME.into()], ..OutputNames::default() };
-    names.numbered.push(NumberedName { before: String::new(), after: ".sig".into() });
+    for after in SIGNATURE_SUFFIXES {
+        names.numbered.push(NumberedName { before: String::new(), after: after.into() });
+    }
     let request = Request {
         verb: "signatures",
         output: &options.output,
