@@ -18,9 +18,8 @@ pub const SCRATCH_FOLDER: &str = ".dedup";
 pub const DUPLICATES_NAME: &str = "duplicates.jsonl";
 /// Name of the list of repeated parts.
 pub const SPANS_NAME: &str = "spans.jsonl";
-/// Memory that a run needs beside its tables: blocks of the inputs on their way, for each thread and in all.
-const READING_BYTES: u64 = 24 << 20;
-const LEAST_TABLE_BYTES: u64 = 8 << 20;
+/// The least memory for tables and sorting.
+const LEAST_BYTES: u64 = 16 << 20;
 
 /// Options that decide what is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -246,17 +245,14 @@ impl DedupConfig {
     }
 }
 
-/// The bytes that tables may take, of all that a run may take.
+/// Refuses a limit that is too low.
 ///
 /// # Errors
-/// A limit that is too low; the error names the least one.
-pub fn table_bytes(memory_limit: u64, num_threads: usize) -> Result<u64> {
-    let reading = READING_BYTES * (num_threads as u64 + 1);
-    let least = reading + LEAST_TABLE_BYTES;
-    if memory_limit < least {
-        let reason =
-            format!("expected {least} bytes or more for {num_threads} thread(s), got {memory_limit}");
-        return Err(Error::config("memory_limit", reason));
+/// Names the least one.
+pub fn check_memory(memory_limit: u64) -> Result<()> {
+    if memory_limit >= LEAST_BYTES {
+        return Ok(());
     }
-    Ok(memory_limit - reading)
+    let reason = format!("expected {LEAST_BYTES} bytes or more, got {memory_limit}");
+    Err(Error::config("memory_limit", reason))
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::corpus::Part;
 use super::ending::Ending;
-use super::options::{DedupConfig, SCRATCH_FOLDER, table_bytes};
+use super::options::{DedupConfig, SCRATCH_FOLDER, check_memory};
 use super::phases::Phases;
 use super::removal::Removed;
 use super::sign::Signing;
@@ -48,7 +48,8 @@ pub fn dedup(
     progress: &Progress,
 ) -> Result<RunResult> {
     config.validate()?;
-    let bytes = table_bytes(memory_limit, options.num_threads)? / SORTERS;
+    check_memory(memory_limit)?;
+    let bytes = memory_limit / SORTERS;
     if let Some(table) = inputs.inputs.iter().find(|input| input.format == Format::Arrow) {
         let reason = format!("expected files, which are read more than once, got {}", table.path.display());
         return Err(Error::config("inputs", reason));
