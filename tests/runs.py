@@ -143,7 +143,7 @@ def half_written(folder: Path, wanted: dict[str, bytes | None]) -> list[str]:
         for name, content in tree(folder).items()
         if content is not None
         and not name.endswith(".tmp")
-        and not name.startswith(".dedup/")  # what an unfinished run has found out
+        and not name.startswith(".")  # what an unfinished run has found out
         and name != "journal.jsonl"
         and wanted.get(name) != content
     ]

@@ -81,14 +81,11 @@ impl NgramTable {
             found.size = ngram_size(words.len(), n);
             if let Some(size) = found.size {
                 let row = number(row)?;
-                let of_size = match sizes.iter().position(|sized| sized.windows.size() == size) {
-                    Some(at) => &mut sizes[at],
-                    None => {
-                        sizes.push(Sized { windows: Windows::new(size), numbers: HashMap::new() });
-                        let last = sizes.len() - 1;
-                        &mut sizes[last]
-                    }
-                };
+                let at = sizes.iter().position(|sized| sized.windows.size() == size).unwrap_or(sizes.len());
+                if at == sizes.len() {
+                    sizes.push(Sized { windows: Windows::new(size), numbers: HashMap::new() });
+                }
+                let of_size = &mut sizes[at];
                 let mut hashes = Vec::new();
                 of_size.windows.each(&words, |hash| hashes.push(hash));
                 for (word, hash) in hashes.into_iter().enumerate() {

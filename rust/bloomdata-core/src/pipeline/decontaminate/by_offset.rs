@@ -78,7 +78,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut file = ByOffset::<2>::create(folder.path(), "marks", 0).unwrap();
         let records = [[3, 1], [3, 2], [9, 3], [40, 4]];
-        records.iter().for_each(|record| file.push(*record).unwrap());
+        for record in records {
+            file.push(record).unwrap();
+        }
         file.seal().unwrap();
         let found = ByOffset::<2>::open(folder.path(), "marks", vec![4, 0]);
         assert_eq!(found.between(0, 0, 50).unwrap(), records);

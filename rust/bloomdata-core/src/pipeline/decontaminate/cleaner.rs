@@ -103,7 +103,9 @@ impl Cleaner<'_> {
             Cut::TooOften => Fate::Dropped(TOO_OFTEN),
             Cut::Pieces(pieces) => {
                 let (bytes, ends) = (lines.bytes.len(), lines.ends.len());
-                pieces.into_iter().for_each(|piece| write(piece, lines));
+                for piece in pieces {
+                    write(piece, lines);
+                }
                 let text_bytes = (lines.bytes.len() - bytes) as u64;
                 let articles = (lines.ends.len() - ends) as u64;
                 Fate::Kept { text_bytes, articles, chats: ChatCounts::default() }

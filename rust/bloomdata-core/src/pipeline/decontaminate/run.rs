@@ -164,7 +164,7 @@ impl Phases<'_> {
 
     /// The lists of matches, and of what was not looked for.
     fn lists(&self, run: &mut Run<'_>, scored: &Scored, scanned: &[Scanned]) -> Result<Vec<OutputEntry>> {
-        let matches = self.once(run, MATCHES_NAME, "matches", |list| {
+        let matches = once(run, MATCHES_NAME, "matches", |list| {
             let counts: Vec<u64> = scored.inputs.iter().map(|input| input.matches).collect();
             let has_matches: Vec<bool> = counts.iter().map(|count| *count > 0).collect();
             let count = counts.iter().sum();
@@ -178,32 +178,10 @@ impl Phases<'_> {
             excerpts.write(self.reading, &has_matches, &hashes, list)?;
             Ok(count)
         })?;
-        let ignored = self.once(run, IGNORED_NAME, "ignored", |list| {
+        let ignored = once(run, IGNORED_NAME, "ignored", |list| {
             write_ignored(self.evaluations, self.table, (&scored.common, self.config.common), list)
         })?;
         Ok(vec![matches, ignored])
-    }
-
-    /// A list of so many lines, `counted` in the manifest, as a step of its own.
-    fn once(
-        &self,
-        run: &mut Run<'_>,
-        name: &str,
-        counted: &str,
-        write: impl FnOnce(&mut AtomicFile) -> Result<u64>,
-    ) -> Result<OutputEntry> {
-        if let Some(known) = run.done.outputs.iter().find(|output| output.path == name) {
-            return Ok(known.clone());
-        }
-        let mut list = AtomicFile::create(&run.folder().join(name))?;
-        let count = write(&mut list)?;
-        run.journal.append(&Entry::Sealing { path: name.to_owned() })?;
-        let sealed = list.seal()?;
-        let details = Map::from_iter([(counted.to_owned(), count.into())]);
-        let entry = OutputEntry { path: name.to_owned(), size: sealed.size, hash: sealed.hash, details };
-        run.journal.append(&first_step(vec![entry.clone()])?)?;
-        run.done.outputs.push(entry.clone());
-        Ok(entry)
     }
 
     fn details(&self, scored: &Scored) -> Map<String, Value> {
@@ -255,4 +233,25 @@ impl Phases<'_> {
             Ok(details)
         })
     }
+}
+
+/// A list of so many lines, `counted` in the manifest, as a step of its own.
+fn once(
+    run: &mut Run<'_>,
+    name: &str,
+    counted: &str,
+    write: impl FnOnce(&mut AtomicFile) -> Result<u64>,
+) -> Result<OutputEntry> {
+    if let Some(known) = run.done.outputs.iter().find(|output| output.path == name) {
+        return Ok(known.clone());
+    }
+    let mut list = AtomicFile::create(&run.folder().join(name))?;
+    let count = write(&mut list)?;
+    run.journal.append(&Entry::Sealing { path: name.to_owned() })?;
+    let sealed = list.seal()?;
+    let details = Map::from_iter([(counted.to_owned(), count.into())]);
+    let entry = OutputEntry { path: name.to_owned(), size: sealed.size, hash: sealed.hash, details };
+    run.journal.append(&first_step(vec![entry.clone()])?)?;
+    run.done.outputs.push(entry.clone());
+    Ok(entry)
 }

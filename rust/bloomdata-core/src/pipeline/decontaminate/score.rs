@@ -234,7 +234,9 @@ struct Scorer<'run> {
 impl<'run> Scorer<'run> {
     fn new(table: &'run NgramTable, config: &'run DecontaminateConfig, common: &[u32]) -> Self {
         let mut is_common = vec![false; table.first.len()];
-        common.iter().for_each(|&ngram| is_common[ngram as usize] = true);
+        for ngram in common {
+            is_common[*ngram as usize] = true;
+        }
         let asked = table.rows.iter().map(|row| {
             let left = row.ngrams.iter().filter(|(ngram, _)| !is_common[*ngram as usize]).count();
             (left as u64, config.needed(row.num_words))
