@@ -51,7 +51,7 @@ def write_rows(files: list[Path], field: str, path: Path) -> list[dict[str, str]
     return rows
 
 
-def check(run: Bench, files: list[Path], rows: list[dict[str, str]], evaluations: Path) -> None:
+def check(run: Bench, files: list[Path], rows: list[dict[str, str]]) -> None:
     """The matches are those of the oracle, in documents with rows planted in them."""
     from reference.decontaminate import find
 
@@ -89,7 +89,7 @@ def main() -> None:
         files, content_bytes = in_child(prepare, run.options, run.scratch / "plain")
         evaluations = run.scratch / "rows.jsonl"
         rows = write_rows(files, run.options.text_field, evaluations)
-        check(run, files, rows, evaluations)
+        check(run, files, rows)
         inputs = [str(path) for path in files]
         cases = []
         for threads in (1, run.options.cores):
