@@ -151,7 +151,7 @@ mod tests {
     fn pieces_of_sentences_end_with_one() {
         let text = "Some words of a sentence. ".repeat(60);
         let found = pieces(CutStyle::Sentences, &text, &[(780, 800)]);
-        assert_eq!(found, [571, 535]);
+        assert_eq!(found, [571, 547]);
         assert!(matches!(cut(CutStyle::Sentences, &"no end ".repeat(100), &[(300, 310)]), Cut::TooShort));
     }
 }

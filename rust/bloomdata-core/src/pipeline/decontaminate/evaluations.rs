@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn rows_without_a_text_say_what_they_have() {
-        assert!(of(r#"{"prompt": "x", "id": 1}"#).unwrap_err().contains(r#"["prompt", "id"]"#));
+        assert!(of(r#"{"prompt": "x", "id": 1}"#).unwrap_err().contains(r#"["id", "prompt"]"#));
         assert!(of(r#"{"text": ["x"]}"#).unwrap_err().contains("not a string"));
         assert!(of("[1]").unwrap_err().contains("not a JSON object"));
     }
