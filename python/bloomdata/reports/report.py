@@ -312,11 +312,7 @@ class DecontaminateReport(ShardReport):
         return sets
 
     def matches(self) -> Iterator[dict[str, Any]]:
-        """All matches, one after the other, as in `contamination.jsonl` (see `FORMAT.md`).
-
-        Raises:
-            OSError: The operating system reports an error.
-        """
+        """All matches, one after the other, as in `contamination.jsonl` (see `FORMAT.md`)."""
         with (self.folder / _MATCHES_NAME).open("rb") as file:
             for line in file:
                 yield json.loads(line)
@@ -332,13 +328,11 @@ class DecontaminateReport(ShardReport):
 
     def _by_input(self) -> list[str]:
         """A line for each evaluation file."""
-        names = [Path(entry["path"]).name for entry in self.evaluations]
-        width = max(map(len, names), default=0)
         lines = []
-        for name, entry in zip(names, self.evaluations, strict=True):
+        for entry in self.evaluations:
             short = f", {entry['rows_too_short']:,} too short" if entry["rows_too_short"] else ""
             found = f"{entry['rows_found']:,} of {entry['rows']:,} rows found{short}"
-            lines.append(f"    {name:<{width}}  {found}, in {entry['documents']:,} documents")
+            lines.append(f"    {Path(entry['path']).name}  {found}, in {entry['documents']:,} documents")
         return ["  evaluations", *lines]
 
     def _sections(self) -> list[tuple[str, str]]:

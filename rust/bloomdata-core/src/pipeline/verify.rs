@@ -129,7 +129,8 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
     }
     if let Some(length) = manifest.config.get("sequence_length").and_then(Value::as_u64) {
         compare("tokens", sum("rows") * length, ledger.tokens_out);
-    } else if !["shard", "prepare", "dedup", "decontaminate", "signatures"].contains(&manifest.verb.as_str()) {
+    } else if !["shard", "prepare", "dedup", "decontaminate", "signatures"].contains(&manifest.verb.as_str())
+    {
         compare("tokens", sum("tokens"), ledger.tokens_out);
     }
     // A record of several pairs may become several documents; a text becomes one.
