@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = ["shard", "pack", "count", "plan", "merge", "verify", "check_consumer", "open", "Tokenizer"]
 NAMES += ["Permutation", "PackedDataset", "TokenRows", "BlendedDataset", "DataLoader"]
 NAMES += ["IndexedDatasetWriter", "ShardedIndexedDataset", "GPTDataset", "MegatronBlend"]
-NAMES += ["ChatTemplate", "prepare", "run", "dedup", "MinHash", "signatures"]
+NAMES += ["ChatTemplate", "prepare", "run", "dedup", "MinHash", "signatures", "decontaminate"]
 NAMES += ["fetch", "few_shot", "pack_moderation", "prefix_lm", "ul2r"]
 
 

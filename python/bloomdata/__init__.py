@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from bloomdata.options.near import MinHash, Substring
     from bloomdata.prepare_sources import SOURCES
     from bloomdata.reports.report import (
+        DecontaminateReport,
         DedupReport,
         MergeReport,
         PackReport,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from bloomdata.verbs.check_consumer import check_consumer
     from bloomdata.verbs.convert_sentencepiece import ConvertReport, convert_sentencepiece
     from bloomdata.verbs.count import count
+    from bloomdata.verbs.decontaminate import decontaminate
     from bloomdata.verbs.dedup import dedup
     from bloomdata.verbs.extend_vocabulary import ExtendReport, extend_vocabulary
     from bloomdata.verbs.fetch import fetch
@@ -88,6 +90,7 @@ __all__ = [
     "ConvertReport",
     "CorruptDataError",
     "DataLoader",
+    "DecontaminateReport",
     "DedupReport",
     "Denoised",
     "EncodedBatch",
@@ -124,6 +127,7 @@ __all__ = [
     "check_consumer",
     "convert_sentencepiece",
     "count",
+    "decontaminate",
     "dedup",
     "extend_vocabulary",
     "fetch",
@@ -194,6 +198,8 @@ _HOME = {
     "check_consumer": "verbs.check_consumer",
     "count": "verbs.count",
     "merge": "verbs.merge",
+    "DecontaminateReport": "reports.report",
+    "decontaminate": "verbs.decontaminate",
     "DedupReport": "reports.report",
     "MinHash": "options.near",
     "Substring": "options.near",

@@ -14,6 +14,7 @@ __all__ = [
     "PackedRows",
     "RowRules",
     "Tokenizer",
+    "decontaminate",
     "dedup",
     "encode_ends",
     "exact_key",
@@ -161,6 +162,14 @@ def shard(
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     options: tuple[str, int, bool, float],
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> tuple[str, bool, bool]: ...
+def decontaminate(
+    inputs: list[str],
+    evaluations: list[str],
+    config: str,
+    options: tuple[str, int, bool, float],
+    memory_limit: int,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def dedup(
