@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::io::atomic::{AtomicFile, write_atomically};
 use crate::json_fields::FieldPath;
 use crate::pipeline::articles::texts::TextReader;
-use crate::pipeline::dedup::options::table_bytes;
+use crate::pipeline::dedup::options::check_memory;
 use crate::pipeline::feed::Reading;
 use crate::pipeline::folder::journal::Entry;
 use crate::pipeline::folder::manifest::OutputEntry;
@@ -50,7 +50,8 @@ pub fn decontaminate(
     progress: &Progress,
 ) -> Result<RunResult> {
     config.validate()?;
-    let bytes = table_bytes(memory_limit, options.num_threads)?;
+    check_memory(memory_limit)?;
+    let bytes = memory_limit;
     if let Some(table) = inputs.inputs.iter().find(|input| input.format == Format::Arrow) {
         let reason = format!("expected files, which are read more than once, got {}", table.path.display());
         return Err(Error::config("inputs", reason));
