@@ -73,8 +73,8 @@ def decontaminate(
         common: An n-gram in more documents than this is a phrase of the language and counts for no row.
         preset: `lineage` for the rules of Megatron-LM's `filter_ngrams.py`: a single n-gram of a question or text is
             enough, and cuts go on to the end of a sentence.
-        memory_limit: Memory for sorting, in bytes or as `500MB`; what does not fit goes to the disk. Rows are kept in memory
-            beside it: their texts and about 60 bytes for each n-gram.
+        memory_limit: Memory for sorting, in bytes or as `500MB`; what does not fit goes to the disk. Rows are kept in
+            memory beside it: their texts and about 60 bytes for each n-gram.
         text_field: Field that holds the text, such as `data.text`.
         max_lines: Maximum number of lines in a shard.
         max_bytes: Maximum number of decompressed bytes in a shard.
