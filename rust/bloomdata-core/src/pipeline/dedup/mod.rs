@@ -7,8 +7,8 @@
 //! - [`options`]: what is asked for. [`run`]: the run; `phases`, `removal`, `ending`: its parts.
 //! - [`sign`]: the first pass; [`signature_file`]: what it leaves; [`corpus`]: all documents by number.
 //! - [`equal`]: documents of equal keys. [`candidates`]: pairs that may be similar. [`shingle_sets`]: the second pass.
-//! - [`edges`]: who is similar, who stays. [`decisions`]: who is dropped. [`verdicts`], `filter`, `editor`: the
-//!   last pass.
+//! - [`edges`]: who is similar, who stays. [`decisions`]: who is dropped. [`verdicts`], [`verdict_file`], `filter`,
+//!   `editor`: the last pass. [`exact_pass`]: equal documents for other verbs.
 //! - [`repeats`]: parts of documents that occurred before. [`spans`]: what they cover.
 //! - [`honesty`]: how good all this was.
 //! - [`sorter`], [`records`]: any number of records in bounded memory.
@@ -20,6 +20,7 @@ pub mod edges;
 mod editor;
 mod ending;
 pub mod equal;
+pub mod exact_pass;
 mod filter;
 pub mod honesty;
 pub mod options;
@@ -33,4 +34,5 @@ pub mod sign;
 pub mod signature_file;
 pub mod sorter;
 pub mod spans;
+pub mod verdict_file;
 pub mod verdicts;
