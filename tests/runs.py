@@ -71,6 +71,8 @@ SMALL_COMMANDS = {
         *["--packing", "best_fit", "--window-tokens", "5000"],
     ],
     "pairs": [*HDF5, *PAIRS, "--sequence-length", "64", "--rows-per-file", "50", "--packing", "greedy"],
+    "exact": [*HDF5, "--sequence-length", "64", "--rows-per-file", "50", "--exact", "document"],
+    "exact-megatron": [*MEGATRON, "--exact", "document", "--exact-normalize", "fold", "--checkpoint-seconds", "0"],
     "pairs-megatron": [
         *["pack", "--tokenizer", "bytes", "--format", "megatron", *PAIRS, *QUARANTINE],
         *["--checkpoint-seconds", "0"],

@@ -10,12 +10,14 @@ from html.parser import HTMLParser
 import pytest
 
 import bloomdata
+from bloomdata import MinHash, Substring
 from bloomdata.cli import main
 from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.reports import html_report as module
 from bloomdata.reports.html_charts import escape, share
 from bloomdata.reports.html_report import MAX_FILES, NUM_SOURCES, html_report
 from bloomdata.reports.report import MergeReport, PackReport, Report, ShardReport
+from deduping import similar_texts, write_files
 
 EVERYWHERE = ["Key figures", "Ledger", "Documents left out, by reason", "Outputs", "Inputs", "Configuration"]
 SECTIONS = {
@@ -24,6 +26,8 @@ SECTIONS = {
     "megatron": [*EVERYWHERE, "Ignored inputs", "Lengths of documents", "Tokens by input"],
     "merge": [*EVERYWHERE, "Lengths of documents"],
     "empty": ["Key figures", "Inputs", "Configuration"],
+    "dedup": [*EVERYWHERE, "Duplicates"],
+    "passages": [*EVERYWHERE, "Duplicates"],
 }
 EVIL = """<script>alert("1")</script>'&amp;\x1b[31m\u202etxt"""
 
@@ -72,6 +76,7 @@ def reports(tmp_path_factory):
     (raw / "b.txt").write_text("one line\n")
     (raw / "README.md").write_text("not read")
     (folder / "empty.jsonl").touch()
+    similar = write_files(folder / "similar", similar_texts(1, 250))
     options = {"tokenizer": "bytes", "record": "prompt_completion", "on_bad_record": "quarantine"}
     rows = {"packing": "greedy", "sequence_length": 16}
     return {
@@ -80,6 +85,8 @@ def reports(tmp_path_factory):
         "megatron": bloomdata.pack(raw, folder / "megatron", format="megatron", **options),
         "merge": bloomdata.merge([folder / "megatron"], folder / "merge"),
         "empty": bloomdata.shard(folder / "empty.jsonl", folder / "empty"),
+        "dedup": bloomdata.dedup(similar, folder / "dedup", near=MinHash(0.6), report_only=True),
+        "passages": bloomdata.dedup(similar, folder / "passages", exact=None, substring=Substring(words=8)),
     }
 
 
@@ -120,7 +127,9 @@ def widths(bar):
     return [width for _, width in places]
 
 
-@pytest.mark.parametrize(("kind", "bars"), [("shard", 1), ("pack", 3), ("megatron", 2), ("merge", 2), ("empty", 0)])
+@pytest.mark.parametrize(
+    ("kind", "bars"), [("shard", 1), ("pack", 3), ("megatron", 2), ("merge", 2), ("empty", 0), ("dedup", 1)]
+)
 def test_balance_bars_sum_up_to_a_hundred_percent(kind, bars, reports):
     found = Page(page_of(reports[kind])).bars
     assert [sum(widths(bar)) for bar in found] == [1_000_000] * bars
@@ -212,6 +221,85 @@ def test_metrics_of_splits_stand_beside_their_sum(reports):
     text = page_of(reports["pack"], details={**details, "metrics_by_split": splits})
     assert [text.count(f'<th scope="col">{name}</th>') for name in ("all", "train", "dev")] == [1, 1, 1]
     assert '<td data-column="dev">77</td>' in text
+
+
+# --- duplicates ---------------------------------------------------------------------------------------------------
+
+
+def section_of(page, name):
+    return page.split(f"<h2>{name}</h2>")[1].split("</section>")[0]
+
+
+def rows_of(text, caption):
+    """The cells of a table without bars, as text."""
+    body = text.split(f"<caption>{caption}</caption>")[1].split("</tbody>")[0].split("<tbody>")[1]
+    return [tuple(re.findall(r"<t[hd][^>]*>([^<]*)", row)) for row in body.split("</tr>") if row.strip()]
+
+
+def test_duplicates_have_their_numbers_on_the_page(reports):
+    report = reports["dedup"]
+    near, dropped = report.near, report.ledger["documents_dropped"]
+    text = section_of(page_of(report), "Duplicates")
+    assert re.findall(r"<h3>([^<]*)</h3>", text) == ["Bands", "Candidates", "Recall and precision"]
+    assert f"{near['bands']} bands of {near['rows']} rows" in text
+    assert "250 documents were compared." in text
+    assert [row[:2] for row in rows_of(text, "Documents dropped")] == [
+        (reason, str(dropped[reason])) for reason in ("exact duplicate", "near duplicate")
+    ]
+    assert rows_of(text, "Chance of being compared") == [(f"{s:.2f}", f"{chance:.4f}") for s, chance in near["curve"]]
+    pairs = rows_of(text, "Candidates by similarity")
+    assert [int(row[1]) for row in pairs] == near["edges"]["candidates_by_similarity"]
+    assert [row[0] for row in pairs] == [f"{at / 10:.1f} to {at / 10 + 0.1:.1f}" for at in range(10)] + ["1.0"]
+    recall, precision = (near["honesty"][name] for name in ("recall", "precision"))
+    assert [row[:2] for row in rows_of(text, "Recall and precision")] == [
+        ("recall", f"{recall['hits']:,} of {recall['of']:,}"),
+        ("precision", f"{precision['hits']:,} of {precision['of']:,}"),
+    ]
+    low, high = recall["interval"]
+    assert f"{low:.2%} to {high:.2%}" in text
+
+
+def test_the_curve_goes_through_its_points(reports):
+    text = section_of(page_of(reports["dedup"]), "Duplicates")
+    [points] = re.findall(r'<polyline points="([^"]*)"/>', text)
+    found = [tuple(map(float, point.split(","))) for point in points.split()]
+    expected = [(0.0, 0.0), *reports["dedup"].near["curve"]]
+    assert len(found) == 21
+    for (x, y), (similarity, chance) in zip(found, expected, strict=True):
+        assert abs(x - 200 * similarity) < 0.01
+        assert abs(y - 100 * (1 - chance)) < 0.01
+    assert '<path class="mark" d="M120.00 0V100"/>' in text
+
+
+def test_repeated_passages_have_their_numbers_on_the_page(reports):
+    repeated = reports["passages"].manifest["details"]["repeated"]
+    text = section_of(page_of(reports["passages"]), "Duplicates")
+    assert re.findall(r"<h3>([^<]*)</h3>", text) == ["Repeated passages"]
+    rows = dict(rows_of(text, "Repeated passages"))
+    assert rows["passages"] == f"{repeated['spans']:,}"
+    assert rows["documents with any"] == f"{repeated['documents']:,}"
+    assert repeated["spans"] > 0
+
+
+def test_nothing_of_a_run_of_dedup_is_taken_for_html(reports):
+    manifest = json.loads(json.dumps(reports["dedup"].manifest))
+    details = manifest["details"]
+    details["bytes_dropped"] = {EVIL: 1}
+    details["against"] = [{"path": EVIL, "hash": EVIL, "documents": 3}]
+    text = html_report(manifest, folder="out")
+    assert "<script" not in text
+    assert "of which 3 are those of other files" in text
+    assert Page(text).sections == Page(page_of(reports["dedup"])).sections
+
+
+def test_samples_without_pairs_have_no_share(reports):
+    details = json.loads(json.dumps(reports["dedup"].manifest["details"]))
+    nothing = {"hits": 0, "of": 0, "share": 1.0, "interval": [0.0, 1.0]}
+    details["near"]["honesty"] |= {"recall": nothing, "precision": nothing}
+    details["near"]["edges"]["candidates_by_similarity"] = [0] * 11
+    text = section_of(page_of(reports["dedup"], details=details), "Duplicates")
+    assert ("recall", "0 of 0", "-", "0.00% to 100.00%") in rows_of(text, "Recall and precision")
+    assert "Candidates by similarity" not in text
 
 
 def test_the_example_runs(raw):

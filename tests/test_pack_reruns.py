@@ -36,6 +36,7 @@ def test_a_finished_run_does_nothing_when_it_is_called_again(options, source, tm
         ("compression", "gzip"),
         ("text_field", "other"),
         ("append_eos", False),
+        ("exact", "document"),
         ("add_special_tokens", False),
         ("prefix", "other"),
         ("on_bad_record", "quarantine"),

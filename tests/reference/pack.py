@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reference.exact_duplicates import normalized
 from reference.jsonl import BadRecordError, is_blank, records, text_of
 
 if TYPE_CHECKING:
@@ -16,9 +17,10 @@ PAD, EOS = 256, 258
 TEXT, PADDING, LAST = 1, 2, 3
 
 
-def texts(files: Files, fields: list[str], books: Books) -> list[list[str]]:
-    """The texts of every kept record, one for each field."""
-    kept = []
+def texts(files: Files, fields: list[str], books: Books, *, exact: str | None = None) -> list[list[str]]:
+    """The texts of every kept record, one for each field; with `exact`, those that equal earlier ones are dropped."""
+    kept: list[list[str]] = []
+    seen: set[tuple[str, ...]] = set()
     for name, content in files:
         books.bytes_in += len(content)
         for record in records(name, content):
@@ -34,6 +36,12 @@ def texts(files: Files, fields: list[str], books: Books) -> list[list[str]]:
             if not any(found):
                 books.documents_dropped["empty text"] += 1
                 continue
+            if exact is not None:
+                form = tuple(normalized(text, exact) for text in found)
+                if form in seen:
+                    books.documents_dropped["exact duplicate"] += 1
+                    continue
+                seen.add(form)
             books.documents_kept += 1
             books.text_bytes += sum(len(text.encode()) for text in found)
             kept.append(found)

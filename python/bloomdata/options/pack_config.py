@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _DESCRIBED = {
     *("tokenizer", "eos_token", "pad_token", "add_special_tokens", "special_tokens"),
     *("template", "template_variables", "template_date", "train_on", "messages_keyword", "source"),
-    *("packing", "text_field", "categories"),
+    *("packing", "text_field", "categories", "exact", "exact_normalize"),
 }
 
 
@@ -46,6 +46,11 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
     packing, text_field = options["packing"], options["text_field"]
     if packing is not None and not isinstance(packing, str):
         raise ConfigError(f"packing: expected a string, got {packing!r}")
+    exact, form = None if options["exact"] == "none" else options["exact"], options["exact_normalize"]
+    check_choice("exact", exact, "document", None)
+    check_choice("exact_normalize", form, "none", "whitespace", "fold")
+    if exact is None and form != "none":
+        raise ConfigError(f"exact_normalize: expected only with exact='document', got {form!r}")
     default_packing = "full" if options["format"] == "hdf5" else None
     config = {name: value for name, value in options.items() if name not in _DESCRIBED}
     return {
@@ -59,6 +64,7 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
         **config,
         "packing": default_packing if packing is None else packing,
         "text_field": [text_field] if isinstance(text_field, str) else list(text_field),
+        "exact": None if exact is None else {"normalize": form},
         "categories": read_categories(options["categories"]),
         **_records(options),
     }

@@ -1,4 +1,4 @@
-"""Bars and tables of the web page of a report. All text is escaped here.
+"""Bars, curves and tables of the web page of a report. All text is escaped here.
 
 Bars are SVG with widths in percent and without text, so that they fit any screen; all numbers are in the table below.
 """
@@ -75,6 +75,17 @@ def stacked_bar(identity: str, title: str, segments: Iterable[Segment], head: Se
         for segment in found
     ]
     return f"<figure>{svg}{table(title, head, rows)}</figure>"
+
+
+def curve(identity: str, title: str, points: Iterable[tuple[float, float]], *, mark: float) -> str:
+    """A curve from (0, 0) over points from 0 to 1, and a vertical line at `mark`. Its numbers are for a table."""
+    places = " ".join(f"{200 * x:.2f},{100 - 100 * y:.2f}" for x, y in [(0.0, 0.0), *points])
+    at = f"{200 * mark:.2f}"
+    return (
+        f'<svg class="curve" viewBox="-1 -1 202 102" role="img" aria-labelledby="{identity}-t">'
+        f'<title id="{identity}-t">{escape(title)}</title><path class="axes" d="M0 0V100H200"/>'
+        f'<path class="mark" d="M{at} 0V100"/><polyline points="{places}"/></svg>'
+    )
 
 
 def _percent(parts: int) -> str:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.reports.html_charts import Cell, Segment, escape, share, stacked_bar, table
+from bloomdata.reports.html_dedup import duplicates
 from bloomdata.reports.html_style import STYLE
 from bloomdata.reports.metrics import metrics_table, unit_of
 from bloomdata.reports.units import format_bytes
@@ -42,6 +43,7 @@ def html_report(manifest: dict[str, Any], *, folder: str, sections: Iterable[tup
     sections = (
         ("Key figures", _figures(manifest)),
         ("Ledger", _ledger(manifest)),
+        ("Duplicates", duplicates(manifest)),
         *sections,
         ("Metrics", _metrics(manifest)),
         ("Lengths of documents", _lengths(manifest)),

@@ -59,6 +59,11 @@ th:not(:first-child), td {{ width: 1%; }}
 svg {{ display: block; }}
 .balance {{ border-radius: .25rem; margin-bottom: .5rem; }}
 .balance rect {{ stroke: var(--page); stroke-width: 1px; }}
+.curve {{ width: 100%; max-width: 26rem; margin-bottom: .5rem; }}
+.curve * {{ fill: none; stroke: var(--line); vector-effect: non-scaling-stroke; }}
+.curve polyline {{ stroke: var(--kept); stroke-width: 2px; }}
+.curve .mark {{ stroke: var(--dropped); stroke-dasharray: 4 3; }}
+summary {{ color: var(--muted); cursor: pointer; }}
 .swatch {{ display: inline-block; margin-right: .5rem; }}
 .part {{ margin-top: .25rem; border-radius: 2px; }}
 .bar .part {{ margin-top: 0; height: .8rem; }}
@@ -91,6 +96,6 @@ svg {{ display: block; }}
   body {{ font-size: 10pt; }}
   .scroll {{ overflow: visible; }}
   h2, h3 {{ break-after: avoid; }}
-  tr, .figures div, .balance {{ break-inside: avoid; }}
+  tr, .figures div, .balance, .curve {{ break-inside: avoid; }}
 }}
 """

@@ -56,6 +56,8 @@ def pack(
     add_special_tokens: bool = True,
     special_tokens: Sequence[str] | None = None,
     append_eos: bool = True,
+    exact: Literal["document", "none"] | None = None,
+    exact_normalize: Literal["none", "whitespace", "fold"] = "none",
     compression: Literal["gzip"] | None = None,
     rows_per_file: int | None = None,
     prefix: str = "data",
@@ -138,6 +140,12 @@ def pack(
             `transformers` does. An end token that it adds is never duplicated.
         special_tokens: Tokens to add to the vocabulary; each is always encoded as one token.
         append_eos: Whether to end every document or pair with the end token.
+        exact: `document` drops documents whose text equals that of an earlier one, and counts them; by default all
+            stay. Of several fields, all texts must be equal. Inputs are read twice. Only for texts in `text_field`:
+            not for pairs, conversations, a `source` or a table in memory.
+        exact_normalize: What makes texts equal, as for `dedup`: `none` compares them as they are; `whitespace` reads
+            them in NFC, each run of white space as one blank; `fold` in NFC and lower case, only letters, marks and
+            numbers.
         compression: `"gzip"` for chunked, compressed HDF5 files like those of generative_data_prep.
         rows_per_file: Rows in an HDF5 file; 256 MiB by default. Only the last file is shorter.
         prefix: First part of file names.

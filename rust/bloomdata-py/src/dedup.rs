@@ -86,7 +86,7 @@ pub(crate) fn near_chances(
 }
 
 /// Hash, start and end of a unit.
-type UnitPlace = (u64, usize, usize);
+type UnitRange = (u64, usize, usize);
 
 /// Hash, start and end of each unit of a text, and its signature; `config` as in `dedup`.
 #[pyfunction]
@@ -94,7 +94,7 @@ pub(crate) fn near_signature<'py>(
     py: Python<'py>,
     text: &str,
     config: &str,
-) -> PyResult<(Vec<UnitPlace>, Bound<'py, PyBytes>)> {
+) -> PyResult<(Vec<UnitRange>, Bound<'py, PyBytes>)> {
     let config: SignatureConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let (units, signature) = enter(py, None, |_| {
         config.validate()?;

@@ -75,6 +75,11 @@ pub fn lengths(
     custom: &CustomReader<'_>,
     progress: &Progress,
 ) -> Result<Lengths> {
+    if config.exact.is_some() {
+        let reason =
+            "expected nothing or \"none\": only `pack` itself drops documents that repeat an earlier one";
+        return Err(Error::config("exact", reason));
+    }
     let tokenizer = config.tokenizer.build()?;
     lengths_by(config, tokenizer.as_ref(), num_threads, inputs, custom, progress)
 }

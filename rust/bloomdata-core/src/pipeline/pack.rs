@@ -1,28 +1,37 @@
 //! The verb `pack`: documents become tokens, tokens become files that training reads.
 //!
 //! ```text
+//! (exact: inputs ─keys→ `.dedup/`: records that repeat an earlier one)
 //! Source ─blocks→ pool: parse, tokenize ─ordered→ sink: Megatron files or HDF5 rows ─→ sealer
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::scope;
 
 use crossbeam_channel::bounded;
 use serde_json::{Map, Value, json};
 
 use super::articles::packed::{Articles, Packed};
-use super::feed::{Item, feed};
+use super::dedup::exact_pass::{Distinct, ExactPass, refuse_tables};
+use super::dedup::options::SCRATCH_FOLDER;
+use super::dedup::sign::FirstStep;
+use super::feed::{Item, Reading, feed};
 use super::folder::books::{Books, Outcome};
+use super::folder::journal::{Entry, Step};
 use super::folder::manifest::{IndexedInputs, OutputEntry};
 use super::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use super::folder::sealer::{Sealer, cause, join};
 use super::pack_options::{PackConfig, PackFormat, TOKENIZER_PATH, names};
 use super::sinks::megatron::MegatronSink;
 use super::sinks::{Checkpoint, Sink, hdf5::Hdf5Sink};
+use crate::dedup::exact_key::TextForm;
 use crate::document::Block;
 use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::{Hdf5Files, RowWrite};
 use crate::io::atomic::write_atomically;
+use crate::json_fields::FieldPath;
 use crate::ledger::Ledger;
 use crate::ordered::{Pool, Results};
 use crate::progress::Progress;
@@ -49,6 +58,9 @@ pub fn pack(
 ) -> Result<RunResult> {
     let fields = config.validate()?;
     let tokenizer = config.tokenizer.build()?;
+    if config.exact.is_some() {
+        refuse_tables("exact", inputs)?;
+    }
     let mut value = serde_json::to_value(config).map_err(|error| Error::Internal(error.to_string()))?;
     // Where the tokenizer was read from does not matter, what it says does.
     value["tokenizer"] = tokenizer.fingerprint().into();
@@ -65,11 +77,20 @@ pub fn pack(
         Opened::Ready(run) => run,
     };
     let (checkpoint, was_resumed): (Checkpoint, bool) = run.checkpoint()?;
+    let reading = Reading { inputs, custom, num_threads: options.num_threads, progress, first_input: 0 };
+    let distinct = match &config.exact {
+        Some(exact) => Some(find_distinct((config, exact.normalize), &fields, &mut run, reading)?),
+        None => None,
+    };
     let mut details = details(config, tokenizer.as_ref())?;
     let copied = copy_tokenizer(tokenizer.as_ref(), run.folder())?;
     let dtype = dtype(config, tokenizer.as_ref());
     let formats = inputs.inputs.iter().map(|input| input.format).collect();
-    let worker = config.worker(tokenizer.as_ref(), &fields, formats, dtype)?;
+    let mut worker = config.worker(tokenizer.as_ref(), &fields, formats, dtype)?;
+    let signed = distinct.map(|Distinct { corpus, verdicts }| {
+        worker.drop_by(verdicts);
+        corpus
+    });
     let folder = run.folder();
     let books = Books::open(&inputs.inputs, folder, config.on_bad_record, checkpoint.books.clone())?
         .of_chats(config.records.chats.is_some());
@@ -118,8 +139,30 @@ pub fn pack(
             }
         }
     })?;
-    let manifest = run.finish(inputs.collect(), outputs, ledger, details)?;
+    let inputs = inputs.collect::<BTreeMap<_, _>>();
+    for (&number, entry) in &inputs {
+        signed.as_ref().map_or(Ok(()), |corpus| corpus.check_same(number, &entry.hash))?;
+    }
+    let manifest = run.finish(inputs, outputs, ledger, details)?;
     Ok(RunResult { manifest, was_finished: false, was_resumed })
+}
+
+/// Finds the documents that repeat an earlier one, in a pass of its own over the inputs.
+fn find_distinct(
+    (config, form): (&PackConfig, TextForm),
+    fields: &[FieldPath],
+    run: &mut Run<'_>,
+    reading: Reading<'_>,
+) -> Result<Distinct> {
+    let total = 2 * reading.inputs.inputs.iter().map(|input| input.size).sum::<u64>();
+    reading.progress.total_bytes.store(total, Relaxed);
+    let folder = run.folder().join(SCRATCH_FOLDER);
+    let pass = ExactPass { fields, form, on_bad_record: config.on_bad_record, folder: &folder };
+    let checkpoint = serde_json::to_value(Checkpoint::default());
+    let checkpoint = checkpoint.map_err(|error| Error::Internal(error.to_string()))?;
+    let step = Entry::Step(Step { checkpoint, ..Step::default() });
+    let is_new = run.done.checkpoint.is_null();
+    pass.run(reading, &mut FirstStep { journal: &mut run.journal, is_new, step })
 }
 
 /// Keeps the tokenizer beside the data that it made, so that the data can always be decoded.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::articles::encoder::Encoder;
 use super::articles::options::{Boundary, RecordConfig, RecordKind};
 use super::articles::worker::Worker;
+use super::dedup::options::{ExactConfig, SCRATCH_FOLDER};
 use super::folder::books::{OnBadRecord, QUARANTINE_NAME};
 use super::folder::names::{NumberedName, OutputNames};
 use crate::error::{Error, Result};
@@ -55,6 +56,9 @@ pub struct PackConfig {
     pub rows_per_file: Option<u64>,
     /// First part of file names.
     pub prefix: String,
+    /// Which texts count as equal, if documents that repeat an earlier one are dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact: Option<ExactConfig>,
     /// Whether every document ends with the end-of-document token.
     pub append_eos: bool,
     /// What to do with a record that cannot become a document.
@@ -95,6 +99,17 @@ impl PackConfig {
         Ok(())
     }
 
+    fn validate_exact(&self) -> Result<()> {
+        let found = match (&self.exact, self.records.record) {
+            (None, _) => return Ok(()),
+            (_, RecordKind::PromptCompletion) => "pairs",
+            (_, RecordKind::Messages) => "conversations",
+            (_, RecordKind::Text) if self.records.source.is_some() => "records of a source",
+            _ => return Ok(()),
+        };
+        Err(Error::config("exact", format!("expected records of text in text_field, got {found}")))
+    }
+
     /// What makes articles of records, with this tokenizer.
     ///
     /// # Errors
@@ -129,6 +144,7 @@ impl PackConfig {
             ));
         }
         self.validate_chats()?;
+        self.validate_exact()?;
         if self.window_tokens == 0 {
             return Err(Error::config("window_tokens", "a window must hold at least one token"));
         }
@@ -186,6 +202,9 @@ pub fn names(config: &PackConfig) -> OutputNames {
         last: vec![QUARANTINE_NAME.to_owned(), TOKENIZER_PATH.to_owned()],
         ..OutputNames::default()
     };
+    if config.exact.is_some() {
+        names.folders.push(SCRATCH_FOLDER.to_owned());
+    }
     match config.format {
         PackFormat::Megatron => {
             for name in pair_names(config) {

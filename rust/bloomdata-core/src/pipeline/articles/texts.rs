@@ -10,11 +10,15 @@ use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::TokenStream;
 use crate::json_fields::{FieldPath, extract, invalid_utf8};
 use crate::packing::types::{COMPLETION, SEPARATOR};
+use crate::pipeline::dedup::verdict_file::{Verdict as Decided, Verdicts};
 use crate::pipeline::feed::Item;
 use crate::pipeline::folder::books::{Fate, Outcome};
 use crate::pipeline::folder::counts::ChatCounts;
 use crate::sources::Format;
 use crate::stages::{RecordReader, Verdict};
+
+/// Why a record without any text is left out.
+pub(in crate::pipeline) const EMPTY: &str = "empty text";
 
 /// Where the texts of records are.
 pub(in crate::pipeline) struct TextReader<'run> {
@@ -68,11 +72,11 @@ impl TextReader<'_> {
         Ok(Texts::Found(vec![text.into(); self.fields.len()]))
     }
 
-    /// What becomes of a block.
+    /// What becomes of a block; `verdicts` say which of its records are dropped.
     pub(in crate::pipeline) fn pack(
         &self,
         encoder: &Encoder<'_>,
-        with_types: bool,
+        (with_types, verdicts): (bool, Option<&Verdicts>),
         ids: &mut Vec<Vec<u32>>,
         block: &Block,
     ) -> Result<Item<Packed>> {
@@ -83,15 +87,28 @@ impl TextReader<'_> {
         };
         ids.resize_with(self.fields.len(), Vec::new);
         ids.iter_mut().for_each(Vec::clear);
+        let decided = match verdicts {
+            Some(verdicts) => verdicts.between(block.file, block.offset, block.end_offset())?,
+            None => Vec::new(),
+        };
+        let mut decided = decided.into_iter().peekable();
         block.for_each(|record| {
-            let fate = match self.read(block.file, record) {
-                Ok(Texts::Dropped(reason)) => Fate::Dropped(reason),
-                Ok(Texts::Found(texts)) => Self::tokenize(encoder, &texts, ids, &mut packed.streams)?,
-                Err(reason) => encoder.bad(reason, record),
+            let verdict = decided.next_if(|(offset, _)| *offset == record.offset);
+            let fate = match verdict {
+                Some((_, Decided::Drop(why))) => Fate::Dropped(why.name()),
+                _ => match self.read(block.file, record) {
+                    Err(reason) => encoder.bad(reason, record),
+                    Ok(_) if verdict.is_some() => return Err(changed()),
+                    Ok(Texts::Dropped(reason)) => Fate::Dropped(reason),
+                    Ok(Texts::Found(texts)) => Self::tokenize(encoder, &texts, ids, &mut packed.streams)?,
+                },
             };
             Outcome::push(&mut packed.outcomes, record.next_offset, fate);
             Ok::<(), Error>(())
         })?;
+        if decided.next().is_some() {
+            return Err(changed());
+        }
         for (stream, ids) in packed.streams.iter_mut().zip(&*ids) {
             stream.ids.reserve_exact(ids.len() * encoder.dtype.itemsize());
             encoder.dtype.encode(ids, &mut stream.ids)?;
@@ -109,7 +126,7 @@ impl TextReader<'_> {
         streams: &mut [TokenStream],
     ) -> Result<Fate> {
         if texts.iter().all(|text| text.is_empty()) {
-            return Ok(Fate::Dropped("empty text"));
+            return Ok(Fate::Dropped(EMPTY));
         }
         let before: Vec<usize> = ids.iter().map(Vec::len).collect();
         // An empty field stays empty, whatever the tokenizer adds to texts.
@@ -129,6 +146,12 @@ impl TextReader<'_> {
         let text_bytes = texts.iter().map(|text| text.len() as u64).sum();
         Ok(Fate::Kept { text_bytes, articles: 1, chats: ChatCounts::default() })
     }
+}
+
+/// A record that was there in the first pass is not.
+fn changed() -> Error {
+    let what = "an input changed while it was read again: records at the same offsets";
+    Error::mismatch(what, "those of the first pass", "others")
 }
 
 fn text_of(document: Document) -> std::result::Result<Cow<'static, str>, BadRecord> {

@@ -9,6 +9,7 @@ use super::texts::TextReader;
 use crate::document::Block;
 use crate::error::Result;
 use crate::json_fields::FieldPath;
+use crate::pipeline::dedup::verdict_file::Verdicts;
 use crate::pipeline::feed::Item;
 use crate::sources::Format;
 use crate::stages::RecordSource;
@@ -21,8 +22,8 @@ pub(in crate::pipeline) struct Worker<'run> {
 
 /// What records are.
 enum Records<'run> {
-    /// The flag says whether token types are wanted.
-    Texts(TextReader<'run>, bool),
+    /// The flag says whether token types are wanted; records with a verdict are dropped.
+    Texts(TextReader<'run>, bool, Option<Verdicts>),
     Pairs(PairPacker),
     Chats(ChatReader),
 }
@@ -45,9 +46,16 @@ impl<'run> Worker<'run> {
             Records::Chats(ChatReader::new(chats, encoder.tokenizer, formats)?)
         } else {
             let source = config.source.as_ref().map(RecordSource::reader);
-            Records::Texts(TextReader { fields, formats, source }, with_types)
+            Records::Texts(TextReader { fields, formats, source }, with_types, None)
         };
         Ok(Self { encoder, records })
+    }
+
+    /// Drops the records of texts that have a verdict.
+    pub(in crate::pipeline) fn drop_by(&mut self, found: Verdicts) {
+        if let Records::Texts(_, _, verdicts) = &mut self.records {
+            *verdicts = Some(found);
+        }
     }
 
     /// What becomes of a block. `articles` is memory that is used again and again.
@@ -55,8 +63,9 @@ impl<'run> Worker<'run> {
         match &self.records {
             Records::Pairs(packer) => packer.pack(&self.encoder, articles, block),
             Records::Chats(reader) => reader.pack(&self.encoder, articles, block),
-            Records::Texts(reader, with_types) => {
-                reader.pack(&self.encoder, *with_types, &mut articles.fields, block)
+            Records::Texts(reader, with_types, verdicts) => {
+                let how = (*with_types, verdicts.as_ref());
+                reader.pack(&self.encoder, how, &mut articles.fields, block)
             }
         }
     }

@@ -12,7 +12,7 @@ use super::filter::{Filter, reason_of};
 use super::options::Action;
 use super::phases::{Facts, Phases};
 use super::removal::Removed;
-use super::verdicts::Verdicts;
+use super::verdict_file::Verdicts;
 use crate::error::{Error, Result};
 use crate::io::atomic::{temporary_path, write_atomically};
 use crate::pipeline::articles::texts::TextReader;

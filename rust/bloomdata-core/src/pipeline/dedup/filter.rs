@@ -2,7 +2,7 @@
 
 use super::editor::Editor;
 use super::options::Action;
-use super::verdicts::{Verdict, Verdicts};
+use super::verdict_file::{Verdict, Verdicts};
 use crate::document::{Block, Record};
 use crate::error::{Error, Result};
 use crate::pipeline::articles::texts::TextReader;

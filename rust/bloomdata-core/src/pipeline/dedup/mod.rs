@@ -8,8 +8,8 @@
 //! - [`sign`]: the first pass; [`signature_file`]: what it leaves; [`corpus`]: all documents by number.
 //! - [`equal`]: documents of equal keys. [`candidates`]: pairs that may be similar. [`shingle_sets`]: the second pass.
 //! - [`bloom_index`]: near duplicates in one pass, in place of all these.
-//! - [`edges`]: who is similar, who stays. [`decisions`]: who is dropped. [`verdicts`], `filter`, `editor`: the
-//!   last pass.
+//! - [`edges`]: who is similar, who stays. [`decisions`]: who is dropped. [`verdicts`], [`verdict_file`], `filter`,
+//!   `editor`: the last pass. [`exact_pass`]: equal documents for other verbs.
 //! - [`repeats`]: parts of documents that occurred before. [`spans`]: what they cover.
 //! - [`signatures`]: the verb, the first pass alone; `import`: what it has left.
 //! - [`honesty`]: how good all this was.
@@ -23,6 +23,7 @@ pub mod edges;
 mod editor;
 mod ending;
 pub mod equal;
+pub mod exact_pass;
 mod filter;
 pub mod honesty;
 mod import;
@@ -38,4 +39,5 @@ pub mod signature_file;
 pub mod signatures;
 pub mod sorter;
 pub mod spans;
+pub mod verdict_file;
 pub mod verdicts;

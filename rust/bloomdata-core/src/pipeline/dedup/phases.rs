@@ -18,7 +18,7 @@ use super::options::{DedupConfig, NearConfig};
 use super::records::RecordReader;
 use super::repeats::Scan;
 use super::shingle_sets::{ShingleSets, collect, is_collected};
-use super::sign::{Notes, Signing, sign};
+use super::sign::{FirstStep, Signing, sign};
 use super::signature_file::Column;
 use super::sorter::Room;
 use crate::dedup::keep::DocumentSet;
@@ -61,7 +61,8 @@ impl Phases<'_> {
 
     /// The first pass.
     pub(super) fn sign(&self, run: &mut Run<'_>) -> Result<Corpus> {
-        let mut is_new = run.done.checkpoint.is_null();
+        let is_new = run.done.checkpoint.is_null();
+        let mut notes = FirstStep { journal: &mut run.journal, is_new, step: first_step(Vec::new())? };
         let near = self.near.and_then(|near| Some((near, near.bloom.as_ref()?)));
         let mut bloom = match near {
             Some((near, config)) if !self.path("bloom.json").exists() => {
@@ -87,7 +88,6 @@ impl Phases<'_> {
                 progress: room.progress,
                 first_input: 0,
             };
-            let mut notes = FirstStep { run: &mut *run, is_new: &mut is_new };
             let on_bad_record = self.config.shards.on_bad_record;
             sign(&self.signing, reading, on_bad_record, room, bloom.as_mut(), &mut notes)?;
             if let Some(bloom) = &mut bloom {
@@ -244,25 +244,6 @@ impl Phases<'_> {
     /// Index in the corpus of the first input that is not only compared with.
     pub(super) fn first_input(&self) -> usize {
         self.parts[0].inputs.inputs.len()
-    }
-}
-
-/// Notes when there is something to resume.
-struct FirstStep<'run, 'folder> {
-    run: &'run mut Run<'folder>,
-    is_new: &'run mut bool,
-}
-
-impl Notes for FirstStep<'_, '_> {
-    fn sealing(&mut self, _: usize) -> Result<()> {
-        Ok(())
-    }
-
-    fn sealed(&mut self, _: usize) -> Result<()> {
-        if std::mem::take(self.is_new) {
-            self.run.journal.append(&first_step(Vec::new())?)?;
-        }
-        Ok(())
     }
 }
 

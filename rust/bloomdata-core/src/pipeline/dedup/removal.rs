@@ -45,7 +45,7 @@ impl Removed {
         removed.dropped =
             write_list(phases, run, &mut removed.lists, DUPLICATES_NAME, "duplicates", |list| {
                 let files = (&*phases.path("decisions"), marked);
-                let dropped = write_verdicts(corpus, files, &phases.parts[1].folder, against, list)?;
+                let dropped = write_verdicts(corpus, files, &phases.parts[1].folder, against, Some(list))?;
                 Ok((dropped.iter().flatten().map(|(documents, _)| documents).sum(), dropped))
             })?;
         Ok(removed)

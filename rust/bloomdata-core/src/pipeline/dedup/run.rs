@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::corpus::Part;
 use super::ending::Ending;
+use super::exact_pass::refuse_tables;
 use super::options::{DedupConfig, SCRATCH_FOLDER, check_memory};
 use super::phases::Phases;
 use super::removal::Removed;
@@ -17,7 +18,6 @@ use crate::hash::hash_file;
 use crate::pipeline::folder::manifest::differs;
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use crate::progress::Progress;
-use crate::sources::Format;
 use crate::sources::inputs::InputList;
 
 /// Sorters that may be full at once.
@@ -50,10 +50,7 @@ pub fn dedup(
     config.validate()?;
     check_memory(memory_limit)?;
     let bytes = memory_limit / SORTERS;
-    if let Some(table) = inputs.inputs.iter().find(|input| input.format == Format::Arrow) {
-        let reason = format!("expected files, which are read more than once, got {}", table.path.display());
-        return Err(Error::config("inputs", reason));
-    }
+    refuse_tables("inputs", inputs)?;
     let value = serde_json::to_value(config).map_err(|error| Error::Internal(error.to_string()))?;
     let request = Request {
         verb: "dedup",

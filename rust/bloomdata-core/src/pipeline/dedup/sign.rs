@@ -1,5 +1,6 @@
 //! The first pass: every document's place, keys and signature, in a `.sig` for each input.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -10,7 +11,7 @@ use super::options::{DedupConfig, NearConfig, SignatureConfig};
 use super::signature_file::{Column, Origin, SignatureFile, SignatureWriter};
 use super::sorter::Room;
 use crate::dedup::bands::Bands;
-use crate::dedup::exact_key::ExactKeys;
+use crate::dedup::exact_key::{ExactKeys, TextForm};
 use crate::dedup::minhash::MinHasher;
 use crate::dedup::units::Units;
 use crate::dedup::windows::Windows;
@@ -18,10 +19,11 @@ use crate::document::Block;
 use crate::error::{Error, Result};
 use crate::json_fields::FieldPath;
 use crate::ledger::Ledger;
-use crate::pipeline::articles::texts::{TextReader, Texts};
+use crate::pipeline::articles::texts::{EMPTY, TextReader, Texts};
 use crate::pipeline::feed::{Item, Reading};
 use crate::pipeline::folder::books::{Books, Fate, OnBadRecord, Outcome};
 use crate::pipeline::folder::counts::ChatCounts;
+use crate::pipeline::folder::journal::{Entry, Journal};
 use crate::pipeline::folder::manifest::InputEntry;
 use crate::progress::Progress;
 use crate::sources::Format;
@@ -29,11 +31,13 @@ use crate::sources::Format;
 /// What is wanted of each document.
 #[derive(Debug, Clone)]
 pub struct Signing {
-    field: FieldPath,
+    fields: Vec<FieldPath>,
+    /// Whether records without any text are no documents.
+    skips_empty: bool,
     signature: Option<SignatureConfig>,
     /// Set if band keys are wanted, and no signatures.
     bands: Option<Bands>,
-    exact: Option<crate::dedup::exact_key::TextForm>,
+    exact: Option<TextForm>,
     columns: Vec<(Column, u64)>,
     config: Value,
 }
@@ -60,7 +64,24 @@ impl Signing {
         let config = serde_json::json!({
             "text_field": config.text_field, "signature": &signature, "exact": exact,
         });
-        Ok(Self { field: config_field(&config)?, signature, bands, exact, columns, config })
+        Ok(Self {
+            fields: vec![config_field(&config)?],
+            skips_empty: false,
+            signature,
+            bands,
+            exact,
+            columns,
+            config,
+        })
+    }
+
+    /// Of equal texts alone: those of one field, or of several together. Records without any text are left out.
+    pub fn of_equal_texts(fields: Vec<FieldPath>, form: TextForm) -> Self {
+        // The names of fields may be longer than the header.
+        let config = serde_json::json!({"text_fields": fields.len(), "exact": form});
+        let columns = vec![(Column::Exact, 16), (Column::Position, 24)];
+        let (signature, bands, exact) = (None, None, Some(form));
+        Self { fields, skips_empty: true, signature, bands, exact, columns, config }
     }
 
     /// What `.sig` files must say of the options.
@@ -91,6 +112,27 @@ pub trait Notes {
     /// # Errors
     /// What stops the run.
     fn sealed(&mut self, input: usize) -> Result<()>;
+}
+
+/// Notes once that there is something to resume.
+#[derive(Debug)]
+pub struct FirstStep<'run> {
+    /// The journal of the run.
+    pub journal: &'run mut Journal,
+    /// Whether it has no step yet.
+    pub is_new: bool,
+    /// The step.
+    pub step: Entry,
+}
+
+impl Notes for FirstStep<'_> {
+    fn sealing(&mut self, _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn sealed(&mut self, _: usize) -> Result<()> {
+        if std::mem::take(&mut self.is_new) { self.journal.append(&self.step) } else { Ok(()) }
+    }
 }
 
 /// What a thread needs.
@@ -129,11 +171,11 @@ impl Worker {
         })
     }
 
-    /// Appends what is to be known of a text, but its place.
-    fn sign(&mut self, text: &str, entries: &mut [Vec<u8>]) {
+    /// Appends what is to be known of a document, but its place. Signatures are of its first text, keys of all.
+    fn sign(&mut self, texts: &[Cow<'_, str>], entries: &mut [Vec<u8>]) {
         let mut at = 0;
         if let Some((units, windows, hasher)) = &mut self.units {
-            units.hashes(text, &mut self.hashes);
+            units.hashes(texts.first().map_or("", |text| text), &mut self.hashes);
             windows.shingles(&self.hashes, &mut self.shingles);
             if let Some(bands) = self.bands {
                 self.has_units.push(!self.hashes.is_empty());
@@ -152,7 +194,15 @@ impl Worker {
             at = 2;
         }
         if let Some(keys) = &mut self.exact {
-            entries[at].extend(keys.key(text).to_le_bytes());
+            let key = match texts {
+                [text] => keys.key(text),
+                texts => {
+                    self.key_bytes.clear();
+                    self.key_bytes.extend(texts.iter().flat_map(|text| keys.key(text).to_le_bytes()));
+                    xxh3_128(&self.key_bytes)
+                }
+            };
+            entries[at].extend(key.to_le_bytes());
         }
     }
 }
@@ -192,7 +242,7 @@ pub fn sign(
         return books.sync();
     }
     let formats: Vec<Format> = inputs.iter().map(|input| input.format).collect();
-    let reader = TextReader { fields: std::slice::from_ref(&signing.field), formats, source: None };
+    let reader = TextReader { fields: &signing.fields, formats, source: None };
     let keeps_raw = on_bad_record == OnBadRecord::Quarantine;
     let reading = Reading { first_input: done, ..reading };
     reading.run(
@@ -300,8 +350,11 @@ fn sign_block(
         line += 1;
         let fate = match reader.read(block.file, record) {
             Ok(Texts::Dropped(reason)) => Fate::Dropped(reason),
+            Ok(Texts::Found(texts)) if signing.skips_empty && texts.iter().all(|text| text.is_empty()) => {
+                Fate::Dropped(EMPTY)
+            }
             Ok(Texts::Found(texts)) => {
-                worker.sign(texts.first().map_or("", |text| text), &mut signed.entries);
+                worker.sign(&texts, &mut signed.entries);
                 signed.documents += 1;
                 let bytes = record.bytes.len() as u64;
                 let place = [line, record.offset, bytes];

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use serde_json::{Map, json};
 
+use super::exact_pass::refuse_tables;
 use super::options::DedupConfig;
 use super::sign::{Notes, Signing, sign, signature_path};
 use super::signature_file::{SIGNATURE_SUFFIXES, SignatureFile};
 use super::sorter::Room;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hash::hash_file;
 use crate::io::atomic::{AtomicFile, temporary_path};
 use crate::pipeline::feed::Reading;
@@ -20,7 +21,6 @@ use crate::pipeline::folder::names::{NumberedName, OutputNames};
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use crate::pipeline::sharding::engine::first_step;
 use crate::progress::Progress;
-use crate::sources::Format;
 use crate::sources::inputs::InputList;
 
 /// Signs all inputs.
@@ -35,10 +35,7 @@ pub fn signatures(
     progress: &Progress,
 ) -> Result<RunResult> {
     config.validate()?;
-    if let Some(table) = inputs.inputs.iter().find(|input| input.format == Format::Arrow) {
-        let reason = format!("expected files, which are read more than once, got {}", table.path.display());
-        return Err(Error::config("inputs", reason));
-    }
+    refuse_tables("inputs", inputs)?;
     let signing = Signing::new(config)?;
     let mut names = OutputNames { last: vec![QUARANTINE_NAME.into()], ..OutputNames::default() };
     for after in SIGNATURE_SUFFIXES {

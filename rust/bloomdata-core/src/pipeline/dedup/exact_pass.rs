@@ -1,0 +1,91 @@
+//! Equal documents for a verb that reads its inputs once more: who is dropped is left under `.dedup/` of its output.
+
+use std::path::Path;
+
+use super::corpus::{Corpus, Part};
+use super::decisions::{Decided, Why};
+use super::equal::{decide_equal, find_equal};
+use super::sign::{Notes, Signing, sign};
+use super::signature_file::Column;
+use super::sorter::Room;
+use super::verdict_file::Verdicts;
+use super::verdicts::write_verdicts;
+use crate::dedup::exact_key::TextForm;
+use crate::dedup::keep::DocumentSet;
+use crate::error::{Error, Result};
+use crate::json_fields::FieldPath;
+use crate::pipeline::feed::Reading;
+use crate::pipeline::folder::books::OnBadRecord;
+use crate::sources::Format;
+use crate::sources::inputs::InputList;
+
+/// Bytes of memory of a sorter, of which two may be full at once; what does not fit goes to the disk.
+const TABLE_BYTES: u64 = 256 << 20;
+
+/// A pass over the inputs before the one that writes.
+#[derive(Debug)]
+pub struct ExactPass<'run> {
+    /// The fields that hold text; documents are equal if all of them are.
+    pub fields: &'run [FieldPath],
+    /// What makes two texts equal.
+    pub form: TextForm,
+    /// What to do with a record that is no document.
+    pub on_bad_record: OnBadRecord,
+    /// Where to leave what is found.
+    pub folder: &'run Path,
+}
+
+/// What the pass found.
+#[derive(Debug)]
+pub struct Distinct {
+    /// The inputs as they were read.
+    pub corpus: Corpus,
+    /// Which records are dropped.
+    pub verdicts: Verdicts,
+}
+
+impl ExactPass<'_> {
+    /// Finds the documents that repeat an earlier one. Inputs that an earlier attempt has read are not read again.
+    ///
+    /// # Errors
+    /// What can be wrong with an input; a bad record, unless those are set aside; the system's reason.
+    pub fn run(&self, reading: Reading<'_>, notes: &mut impl Notes) -> Result<Distinct> {
+        let Reading { inputs, num_threads, progress, .. } = reading;
+        let parts = [Part { folder: self.folder.join("inputs"), inputs }];
+        let folder = &*parts[0].folder;
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let room = Room { folder, bytes: TABLE_BYTES, num_threads, progress };
+        let signing = Signing::of_equal_texts(self.fields.to_vec(), self.form);
+        sign(&signing, reading, self.on_bad_record, room, None, notes)?;
+        let corpus = Corpus::open(&parts, 0, &signing)?;
+        if !Verdicts::is_written(folder) {
+            self.decide(&corpus, Room { folder: self.folder, ..room }, folder)?;
+        }
+        Ok(Distinct { verdicts: Verdicts::open(folder)?, corpus })
+    }
+
+    fn decide(&self, corpus: &Corpus, room: Room<'_>, folder: &Path) -> Result<()> {
+        let (equal, decisions) = (self.folder.join("equal-texts"), self.folder.join("decisions"));
+        find_equal(corpus, Column::Exact, &mut DocumentSet::new(corpus.documents), room, &equal)?;
+        let mut decided = Decided::new(room);
+        let earlier = std::iter::empty();
+        decide_equal(&equal, Why::Exact, 0, earlier, |decision| decided.push(decision))?;
+        decided.write(&decisions)?;
+        write_verdicts(corpus, (&decisions, None), folder, 0, None).map(|_| ())
+    }
+}
+
+/// Refuses tables in memory: they can be read once only. `option` is what needs them more than once.
+///
+/// # Errors
+/// Such a table.
+pub fn refuse_tables(option: &str, inputs: &InputList) -> Result<()> {
+    match inputs.inputs.iter().find(|input| input.format == Format::Arrow) {
+        Some(table) => {
+            let reason =
+                format!("expected files, which are read more than once, got {}", table.path.display());
+            Err(Error::config(option, reason))
+        }
+        None => Ok(()),
+    }
+}
