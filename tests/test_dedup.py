@@ -295,3 +295,15 @@ def test_a_table_in_memory_is_refused(tmp_path):
     pa = pytest.importorskip("pyarrow")
     with pytest.raises(ConfigError, match="read more than once"):
         dedup(pa.table({"text": ["a"]}), tmp_path / "out")
+
+
+@pytest.mark.parametrize("pattern", ["", "/*.jsonl*", "/**/*.jsonl*"])
+def test_lists_beside_the_shards_are_no_data_for_the_next_verb(tmp_path, pattern):
+    inputs = write_files(tmp_path / "in", ["a", "a", "b c d", "b c d"])
+    dedup(inputs, tmp_path / "out", exact="none", near=MinHash(), substring={"words": 2})
+    report = bloomdata.shard(f"{tmp_path / 'out'}{pattern}", tmp_path / "next")
+    assert report.ledger["documents_in"] == 2
+    ignored = [Path(path).name for path in report.manifest["ignored_inputs"]]
+    assert {"duplicates.jsonl", "spans.jsonl"} <= set(ignored)
+    # By its name it is read like any file.
+    assert bloomdata.shard(tmp_path / "out" / "duplicates.jsonl", tmp_path / "list").ledger["documents_in"] == 2

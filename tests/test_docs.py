@@ -32,6 +32,8 @@ def chats(raw):
     Path("oasst1.jsonl").write_text("".join(message % row for row in rows))
     Path("recipes").mkdir()
     shutil.copy(ROOT / "recipes" / "bloomchat.toml", "recipes")
+    Path("evals").mkdir()
+    Path("evals/questions.jsonl").write_text('{"id": 1, "question": "one two three four five six seven eight nine"}\n')
 
 
 @pytest.mark.parametrize("name", NAMES)
