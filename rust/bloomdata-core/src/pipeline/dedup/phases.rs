@@ -11,6 +11,7 @@ use super::corpus::{Corpus, Part};
 use super::decisions::{Decided, Why, read_decisions};
 use super::edges::{Comparison, EdgeCounts, decide_near};
 use super::equal::{add_later, decide_equal, find_equal};
+use super::exact_pass::create_scratch;
 use super::honesty::{Honesty, Samples};
 use super::options::{DedupConfig, NearConfig};
 use super::records::RecordReader;
@@ -58,7 +59,7 @@ impl Phases<'_> {
     pub(super) fn sign(&self, run: &mut Run<'_>) -> Result<Corpus> {
         let mut is_new = run.done.checkpoint.is_null();
         for part in &self.parts {
-            std::fs::create_dir_all(&part.folder).map_err(Error::io(&part.folder))?;
+            create_scratch(self.room.folder, &part.folder)?;
             let room = Room { folder: &part.folder, ..self.room };
             let reading = Reading {
                 inputs: part.inputs,

@@ -170,8 +170,9 @@ impl SignatureFile {
         let json = bytes.get(16..16 + number(12) as usize).unwrap_or_default();
         let header: Header =
             serde_json::from_slice(json).map_err(|error| Error::corrupt(path, 16, error.to_string()))?;
-        let width: u64 = header.columns.iter().map(|(_, width)| width).sum();
-        let expected = header.documents.checked_mul(width).and_then(|bytes| bytes.checked_add(HEADER_BYTES));
+        let mut widths = header.columns.iter().map(|(_, width)| *width);
+        let width = widths.try_fold(0_u64, u64::checked_add);
+        let expected = width.and_then(|width| header.documents.checked_mul(width)?.checked_add(HEADER_BYTES));
         if expected != Some(size) {
             let what = format!("{}: size in bytes", path.display());
             return Err(Error::mismatch(what, expected.unwrap_or(u64::MAX), size));
