@@ -15,7 +15,7 @@ from hypothesis import settings
 import bloomdata
 
 # Before their import, so that a failed check in them says what it saw.
-pytest.register_assert_rewrite("article_runs", "faults", "hostile", "runs")
+pytest.register_assert_rewrite("article_runs", "disks", "faults", "hostile", "runs")
 
 from faults import build_shim  # noqa: E402 - after the line that rewrites their assertions
 from hostile import Worker  # noqa: E402 - after the line that rewrites their assertions

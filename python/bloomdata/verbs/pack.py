@@ -162,7 +162,7 @@ def pack(
     Raises:
         ConfigError: An option is invalid, or the folder holds other files.
         CorruptDataError: An input is damaged or truncated, or a record is bad.
-        MismatchError: The folder belongs to a call with other options or inputs.
+        MismatchError: The folder belongs to a call with other options or inputs, or an input changed while it was read.
         OSError: The operating system reports an error.
 
     Origin:

@@ -5,7 +5,6 @@
 //! Source ─blocks→ pool: parse, tokenize ─ordered→ sink: Megatron files or HDF5 rows ─→ sealer
 //! ```
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::scope;
@@ -14,6 +13,7 @@ use crossbeam_channel::bounded;
 use serde_json::{Map, Value, json};
 
 use super::articles::packed::{Articles, Packed};
+use super::dedup::corpus::Corpus;
 use super::dedup::exact_pass::{Distinct, ExactPass, refuse_tables};
 use super::dedup::options::SCRATCH_FOLDER;
 use super::dedup::sign::FirstStep;
@@ -123,7 +123,7 @@ pub fn pack(
         }
         drop(writes_inbox);
         let sealer = Sealer::start(scope, &mut run.journal, done);
-        let written = write(results, books, sink, &sealer, progress);
+        let written = write(results, signed.as_ref(), books, sink, &sealer, progress);
         let sealed = sealer.finish();
         let fed = join(feeder);
         match (sealed, written, fed) {
@@ -139,11 +139,7 @@ pub fn pack(
             }
         }
     })?;
-    let inputs = inputs.collect::<BTreeMap<_, _>>();
-    for (&number, entry) in &inputs {
-        signed.as_ref().map_or(Ok(()), |corpus| corpus.check_same(number, &entry.hash))?;
-    }
-    let manifest = run.finish(inputs, outputs, ledger, details)?;
+    let manifest = run.finish(inputs.collect(), outputs, ledger, details)?;
     Ok(RunResult { manifest, was_finished: false, was_resumed })
 }
 
@@ -212,6 +208,7 @@ struct Written {
 
 fn write<'run>(
     results: Results<Item<Packed>>,
+    signed: Option<&Corpus>,
     mut books: Books<'run>,
     mut sink: Box<dyn Sink<'run> + 'run>,
     sealer: &Sealer<'_, 'run>,
@@ -224,7 +221,10 @@ fn write<'run>(
                 Progress::add(&progress.documents, Outcome::count(&packed.outcomes));
                 sink.append(packed, &mut books, sealer)?;
             }
-            Item::End { file, hash, content_bytes } => books.end_input(file, hash, content_bytes)?,
+            Item::End { file, hash, content_bytes } => {
+                signed.map_or(Ok(()), |corpus| corpus.check_same(file, &hash))?;
+                books.end_input(file, hash, content_bytes)?;
+            }
         }
     }
     let (mut outputs, facts) = sink.finish(&mut books, sealer)?;

@@ -92,22 +92,26 @@ impl TextReader<'_> {
             None => Vec::new(),
         };
         let mut decided = decided.into_iter().peekable();
+        let mut is_changed = false;
         block.for_each(|record| {
             let verdict = decided.next_if(|(offset, _)| *offset == record.offset);
-            let fate = match verdict {
-                Some((_, Decided::Drop(why))) => Fate::Dropped(why.name()),
-                _ => match self.read(block.file, record) {
-                    Err(reason) => encoder.bad(reason, record),
-                    Ok(_) if verdict.is_some() => return Err(changed()),
+            let fate = if let Some((_, Decided::Drop(why))) = verdict {
+                Fate::Dropped(why.name())
+            } else {
+                let texts = self.read(block.file, record);
+                // The first pass knows all bad records.
+                is_changed |= verdicts.is_some() && verdict.is_some() != texts.is_err();
+                match texts {
                     Ok(Texts::Dropped(reason)) => Fate::Dropped(reason),
                     Ok(Texts::Found(texts)) => Self::tokenize(encoder, &texts, ids, &mut packed.streams)?,
-                },
+                    Err(reason) => encoder.bad(reason, record),
+                }
             };
             Outcome::push(&mut packed.outcomes, record.next_offset, fate);
             Ok::<(), Error>(())
         })?;
-        if decided.next().is_some() {
-            return Err(changed());
+        if let Some(verdicts) = verdicts.filter(|_| is_changed || decided.next().is_some()) {
+            return Err(verdicts.changed(block.file));
         }
         for (stream, ids) in packed.streams.iter_mut().zip(&*ids) {
             stream.ids.reserve_exact(ids.len() * encoder.dtype.itemsize());
@@ -146,12 +150,6 @@ impl TextReader<'_> {
         let text_bytes = texts.iter().map(|text| text.len() as u64).sum();
         Ok(Fate::Kept { text_bytes, articles: 1, chats: ChatCounts::default() })
     }
-}
-
-/// A record that was there in the first pass is not.
-fn changed() -> Error {
-    let what = "an input changed while it was read again: records at the same offsets";
-    Error::mismatch(what, "those of the first pass", "others")
 }
 
 fn text_of(document: Document) -> std::result::Result<Cow<'static, str>, BadRecord> {

@@ -63,17 +63,13 @@ impl Corpus {
     /// Opens all `.sig` files of the parts; the first `against` parts are only compared with.
     ///
     /// # Errors
-    /// A file that is damaged, or was made with other options.
+    /// A file that is damaged, or is that of other options or of another input.
     pub fn open(parts: &[Part<'_>], against: usize, signing: &Signing) -> Result<Self> {
         let mut corpus = Self { inputs: Vec::new(), against: 0, documents: 0 };
         for (at, part) in parts.iter().enumerate() {
             for (number, input) in part.inputs.inputs.iter().enumerate() {
                 let path = signature_path(&part.folder, number);
-                let header = SignatureFile::open(&path)?.header;
-                if header.config != *signing.config() {
-                    let what = format!("{}: options", path.display());
-                    return Err(Error::mismatch(what, signing.config(), &header.config));
-                }
+                let header = signing.header_of(&part.folder, number, input)?;
                 let (first, name) = (corpus.documents, input.path.clone());
                 corpus.documents += header.documents;
                 corpus.inputs.push(SignedInput { path, name, first, header });

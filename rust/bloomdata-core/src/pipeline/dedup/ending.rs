@@ -73,7 +73,7 @@ impl Ending<'_> {
         let filter = Filter {
             copier: Copier::new(&phases.config.shards),
             reader: TextReader { fields, formats, source: None },
-            verdicts: Verdicts::open(&phases.parts[1].folder)?,
+            verdicts: Verdicts::open(&phases.parts[1].folder, inputs)?,
             editor: match &phases.config.repeated {
                 Some(repeated) => Some(Editor::open(repeated, &phases.field, &phases.path("spans"))?),
                 None => None,

@@ -53,7 +53,7 @@ impl ExactPass<'_> {
         let Reading { inputs, num_threads, progress, .. } = reading;
         let parts = [Part { folder: self.folder.join("inputs"), inputs }];
         let folder = &*parts[0].folder;
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        create_scratch(self.folder, folder)?;
         let room = Room { folder, bytes: TABLE_BYTES, num_threads, progress };
         let signing = Signing::of_equal_texts(self.fields.to_vec(), self.form);
         sign(&signing, reading, self.on_bad_record, room, None, notes)?;
@@ -61,7 +61,7 @@ impl ExactPass<'_> {
         if !Verdicts::is_written(folder) {
             self.decide(&corpus, Room { folder: self.folder, ..room }, folder)?;
         }
-        Ok(Distinct { verdicts: Verdicts::open(folder)?, corpus })
+        Ok(Distinct { verdicts: Verdicts::open(folder, inputs)?, corpus })
     }
 
     fn decide(&self, corpus: &Corpus, room: Room<'_>, folder: &Path) -> Result<()> {
@@ -73,6 +73,19 @@ impl ExactPass<'_> {
         decided.write(&decisions)?;
         write_verdicts(corpus, (&decisions, None), folder, 0, None).map(|_| ())
     }
+}
+
+/// Makes a folder inside of the scratch folder.
+///
+/// # Errors
+/// The scratch folder is a link; the system's reason.
+pub fn create_scratch(scratch: &Path, inner: &Path) -> Result<()> {
+    if scratch.is_symlink() {
+        let reason =
+            format!("{} is a link: its target would be written to; remove the link first", scratch.display());
+        return Err(Error::config("output", reason));
+    }
+    std::fs::create_dir_all(inner).map_err(Error::io(inner))
 }
 
 /// Refuses tables in memory: they can be read once only. `option` is what needs them more than once.

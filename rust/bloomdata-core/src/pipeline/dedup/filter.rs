@@ -4,7 +4,7 @@ use super::editor::Editor;
 use super::options::Action;
 use super::verdict_file::{Verdict, Verdicts};
 use crate::document::{Block, Record};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::pipeline::articles::texts::TextReader;
 use crate::pipeline::folder::books::Fate;
 use crate::pipeline::folder::counts::ChatCounts;
@@ -92,8 +92,7 @@ impl LineMaker for Filter<'_> {
         }
         if is_lost || verdicts.next().is_some() {
             // A record that was there in the first pass is not.
-            let what = "an input changed while it was read again: records at the same offsets";
-            return Err(Error::mismatch(what, "those of the first pass", "others"));
+            return Err(self.verdicts.changed(block.file));
         }
         Ok(lines)
     }

@@ -12,6 +12,7 @@ use super::corpus::{Corpus, Part};
 use super::decisions::{Decided, Why, read_decisions};
 use super::edges::{Comparison, EdgeCounts, decide_near};
 use super::equal::{add_later, decide_equal, find_equal};
+use super::exact_pass::create_scratch;
 use super::honesty::{Honesty, Samples};
 use super::import::import;
 use super::options::{DedupConfig, NearConfig};
@@ -76,7 +77,7 @@ impl Phases<'_> {
             _ => None,
         };
         for (number, part) in self.parts.iter().enumerate() {
-            std::fs::create_dir_all(&part.folder).map_err(Error::io(&part.folder))?;
+            create_scratch(self.room.folder, &part.folder)?;
             if number == 1 && !self.signatures.is_empty() {
                 import(self.signatures, &self.signing, part, self.config, self.room.progress)?;
             }

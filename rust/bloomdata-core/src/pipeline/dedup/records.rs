@@ -63,7 +63,7 @@ impl<const N: usize> RecordReader<N> {
     /// Opens a file.
     ///
     /// # Errors
-    /// The system's reason.
+    /// A file that ends inside of a record; the system's reason.
     pub fn open(path: &Path) -> Result<Self> {
         Self::with_buffer(path, 128 << 10)
     }
@@ -74,6 +74,10 @@ impl<const N: usize> RecordReader<N> {
     /// The system's reason.
     pub fn with_buffer(path: &Path, bytes: usize) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
+        let size = file.metadata().map_err(Error::io(path))?.len();
+        if !size.is_multiple_of(8 * N as u64) {
+            return Err(Error::corrupt(path, size, format!("expected records of {} bytes", 8 * N)));
+        }
         Ok(Self { path: path.to_owned(), file: BufReader::with_capacity(bytes, file) })
     }
 

@@ -64,7 +64,11 @@ fn write_list<T: Serialize + DeserializeOwned>(
     let facts = format!("{name}.json");
     if let Some(entry) = run.done.outputs.iter().find(|output| output.path == name) {
         lists.push(entry.clone());
-        return phases.once(&facts, || Err(Error::Internal(format!("{facts} is not there"))));
+        return phases.once(&facts, || {
+            let reason =
+                "expected what an earlier attempt has left, found no file (overwrite=True starts anew)";
+            Err(Error::corrupt(&phases.path(&facts), 0, reason))
+        });
     }
     let mut list = AtomicFile::create(&run.folder().join(name))?;
     let (count, found) = write(&mut list)?;

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::bloom_index::BloomIndex;
 use super::options::{DedupConfig, NearConfig, SignatureConfig};
-use super::signature_file::{Column, Origin, SignatureFile, SignatureWriter};
+use super::signature_file::{Column, Header, Origin, SignatureFile, SignatureWriter};
 use super::sorter::Room;
 use crate::dedup::bands::Bands;
 use crate::dedup::exact_key::{ExactKeys, TextForm};
@@ -21,12 +21,12 @@ use crate::json_fields::FieldPath;
 use crate::ledger::Ledger;
 use crate::pipeline::articles::texts::{EMPTY, TextReader, Texts};
 use crate::pipeline::feed::{Item, Reading};
-use crate::pipeline::folder::books::{Books, Fate, OnBadRecord, Outcome};
+use crate::pipeline::folder::books::{Books, Fate, OnBadRecord, Outcome, Snapshot};
 use crate::pipeline::folder::counts::ChatCounts;
 use crate::pipeline::folder::journal::{Entry, Journal};
 use crate::pipeline::folder::manifest::InputEntry;
 use crate::progress::Progress;
-use crate::sources::Format;
+use crate::sources::{Format, Input};
 
 /// What is wanted of each document.
 #[derive(Debug, Clone)]
@@ -87,6 +87,28 @@ impl Signing {
     /// What `.sig` files must say of the options.
     pub fn config(&self) -> &Value {
         &self.config
+    }
+
+    /// What the `.sig` of an input says, which an earlier attempt may have left.
+    ///
+    /// # Errors
+    /// A file that is damaged, or is that of other options or of another input.
+    pub fn header_of(&self, folder: &Path, number: usize, input: &Input) -> Result<Header> {
+        let path = signature_path(folder, number);
+        let header = SignatureFile::open(&path)?.header;
+        let differs = |what: &str| format!("{}: {what}", path.display());
+        if header.config != self.config || header.columns != self.columns {
+            return Err(Error::mismatch(differs("options"), &self.config, &header.config));
+        }
+        let size = header.input.as_ref().map_or(0, |input| input.size);
+        if size != input.size {
+            return Err(Error::mismatch(differs("bytes of its input"), input.size, size));
+        }
+        let position = header.books.position.file;
+        if position != number + 1 {
+            return Err(Error::mismatch(differs("inputs read so far"), number + 1, position));
+        }
+        Ok(header)
     }
 }
 
@@ -233,10 +255,10 @@ pub fn sign(
 ) -> Result<()> {
     let inputs = &reading.inputs.inputs;
     let done = (0..inputs.len()).take_while(|&input| signature_path(room.folder, input).exists()).count();
-    let state = match done.checked_sub(1) {
-        Some(last) => SignatureFile::open(&signature_path(room.folder, last))?.header.books,
-        None => crate::pipeline::folder::books::Snapshot::default(),
-    };
+    let mut state = Snapshot::default();
+    for (number, input) in inputs[..done].iter().enumerate() {
+        state = signing.header_of(room.folder, number, input)?.books;
+    }
     let mut books = Books::open(inputs, room.folder, on_bad_record, state)?;
     if done == inputs.len() {
         return books.sync();

@@ -209,8 +209,9 @@ impl SignatureFile {
         let json = bytes.get(16..16 + number(12) as usize).unwrap_or_default();
         let header: Header =
             serde_json::from_slice(json).map_err(|error| Error::corrupt(path, 16, error.to_string()))?;
-        let width: u64 = header.columns.iter().map(|(_, width)| width).sum();
-        let columns = header.documents.checked_mul(width);
+        let mut widths = header.columns.iter().map(|(_, width)| *width);
+        let width = widths.try_fold(0_u64, u64::checked_add);
+        let columns = width.and_then(|width| header.documents.checked_mul(width));
         let rest = header.bad.checked_mul(8).and_then(|bytes| bytes.checked_add(HEADER_BYTES));
         let expected = columns.zip(rest).and_then(|(columns, rest)| columns.checked_add(rest));
         if expected != Some(size) {

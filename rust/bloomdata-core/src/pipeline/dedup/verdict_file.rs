@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::decisions::Why;
 use super::records::{RecordReader, RecordWriter};
 use crate::error::{Error, Result};
+use crate::sources::inputs::InputList;
 use crate::token::index;
 
 const NAME: &str = "verdicts";
@@ -102,6 +103,8 @@ impl VerdictWriter {
 pub struct Verdicts {
     path: PathBuf,
     file: File,
+    /// The inputs, as the user named them.
+    names: Vec<PathBuf>,
     /// For each input its first verdict, and the end.
     starts: Vec<u64>,
 }
@@ -116,12 +119,20 @@ impl Verdicts {
     ///
     /// # Errors
     /// The system's reason.
-    pub fn open(folder: &Path) -> Result<Self> {
+    pub fn open(folder: &Path, inputs: &InputList) -> Result<Self> {
         let path = folder.join(NAME);
         let file = File::open(&path).map_err(Error::io(&path))?;
         let starts = RecordReader::<1>::open(&starts_path(folder))?;
         let starts = starts.map(|start| start.map(|[start]| start)).collect::<Result<_>>()?;
-        Ok(Self { path, file, starts })
+        let names = inputs.inputs.iter().map(|input| input.path.clone()).collect();
+        Ok(Self { path, file, names, starts })
+    }
+
+    /// A record of an input that was there in the first pass is not, or is another.
+    pub fn changed(&self, input: usize) -> Error {
+        let name = self.names.get(input).map_or_else(String::new, |name| name.display().to_string());
+        let what = format!("{name}: records (changed while it was read again)");
+        Error::mismatch(what, "those of the first pass", "others")
     }
 
     /// The verdicts on records of an input from one offset to another, in order.
