@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::sign::{Signing, signature_path};
 use super::signature_file::{Column, Header, SignatureFile};
+use super::signing::{Signing, signature_path};
 use crate::error::{Error, Result};
 use crate::sources::inputs::InputList;
 use crate::token::index;

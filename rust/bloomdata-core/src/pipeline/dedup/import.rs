@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::corpus::Part;
 use super::options::DedupConfig;
-use super::sign::{Signing, signature_path};
 use super::signature_file::SignatureFile;
+use super::signing::{Signing, signature_path};
 use crate::document::Position;
 use crate::error::{Error, Result};
 use crate::hash::hash_file;

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! - [`options`]: what is asked for. [`run`]: the run; `phases`, `removal`, `ending`: its parts.
-//! - [`sign`]: the first pass; [`signature_file`]: what it leaves; [`corpus`]: all documents by number.
+//! - [`sign`]: the first pass; [`signing`]: of one document; [`signature_file`]: what it leaves; [`corpus`]: all
+//!   documents by number.
 //! - [`equal`]: documents of equal keys. [`candidates`]: pairs that may be similar. [`shingle_sets`]: the second pass.
 //! - [`bloom_index`]: near duplicates in one pass, in place of all these.
 //! - [`edges`]: who is similar, who stays. [`decisions`]: who is dropped. [`verdicts`], [`verdict_file`], `filter`,
@@ -37,6 +38,7 @@ pub mod shingle_sets;
 pub mod sign;
 pub mod signature_file;
 pub mod signatures;
+pub mod signing;
 pub mod sorter;
 pub mod spans;
 pub mod verdict_file;

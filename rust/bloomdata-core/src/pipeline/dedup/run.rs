@@ -11,7 +11,7 @@ use super::exact_pass::refuse_tables;
 use super::options::{DedupConfig, SCRATCH_FOLDER, check_memory};
 use super::phases::Phases;
 use super::removal::Removed;
-use super::sign::Signing;
+use super::signing::Signing;
 use super::sorter::Room;
 use crate::error::{Error, Result};
 use crate::hash::hash_file;

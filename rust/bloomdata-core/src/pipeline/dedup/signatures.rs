@@ -7,8 +7,9 @@ use serde_json::{Map, json};
 
 use super::exact_pass::refuse_tables;
 use super::options::DedupConfig;
-use super::sign::{Notes, Signing, sign, signature_path};
+use super::sign::{Notes, sign};
 use super::signature_file::{SIGNATURE_SUFFIXES, SignatureFile};
+use super::signing::{Signing, signature_path};
 use super::sorter::Room;
 use crate::error::Result;
 use crate::hash::hash_file;
