@@ -1,14 +1,15 @@
 """Near-duplicates in a plain JSONL file with another package: seconds, number of documents dropped, peak memory.
 
-Run by a Python that has rensa, datasketch, xxhash and numpy. Sets are shingles of five words of `text.split()`; a text
-of fewer words is one shingle. A document is dropped if it shares a band of its signature with an earlier document that
-was kept, and the estimated similarity of the two reaches the threshold. Prints one line of JSON.
+Run by a Python that has rensa, datasketch, xxhash, pydivsufsort and numpy. Sets are shingles of five words of
+`text.split()`; a text of fewer words is one shingle. A document is dropped if it shares a band of its signature with an
+earlier document that was kept, and the estimated similarity of the two reaches the threshold. Prints one line of JSON.
 
 - `rensa`: shingles as strings, and the deduplicator of its manual.
 - `rensa-flat`: what is fastest with rensa: hashes of words are combined by numpy, signatures of all documents come from
   one call, and only documents that share a band with any other are looked at in Python.
 - `datasketch`: its generator of signatures, with xxhash instead of SHA-1.
 - `rensa-digest`: only the call that makes signatures, from hashes and offsets (`--hashes`, `--offsets`, both `.npy`).
+- `suffix-array`: only the suffix array of all texts, the first step of those who look for repeated passages by one.
 
 Timed is everything from opening the file to knowing what to drop, but not the imports.
 """
@@ -167,6 +168,20 @@ def drop_with_datasketch(options: argparse.Namespace) -> tuple[int, list[int]]:
     return len(kept) + len(dropped), dropped
 
 
+def sort_suffixes(options: argparse.Namespace) -> tuple[int, list[int]]:
+    """Number of documents; sorts the suffixes of all texts, in bytes with a zero behind each, and drops nothing."""
+    from pydivsufsort import divsufsort
+
+    joined, documents = bytearray(), 0
+    with options.corpus.open("rb") as lines:
+        for line in lines:
+            documents += 1
+            joined += json.loads(line)["text"].encode()
+            joined.append(0)
+    divsufsort(np.frombuffer(joined, np.uint8))
+    return documents, []
+
+
 def time_digests(options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of rensa's signatures from hashes: of the first call, and the median of the others."""
     from rensa import RMinHash
@@ -195,12 +210,13 @@ def time_dropping(options: argparse.Namespace) -> dict[str, Any]:
     return times | found | {"dropped_ids_file": str(options.dropped_ids_file)}
 
 
-# The package, and what finds the documents to drop; only `rensa-digest` drops nothing.
+# The package, and what finds the documents to drop; `rensa-digest` and `suffix-array` drop nothing.
 PACKAGES = {
     "rensa": ("rensa", drop_with_rensa),
     "rensa-flat": ("rensa", drop_with_rensa_flat),
     "datasketch": ("datasketch", drop_with_datasketch),
     "rensa-digest": ("rensa", None),
+    "suffix-array": ("pydivsufsort", sort_suffixes),
 }
 
 

@@ -19,12 +19,16 @@ from measure import MB, refuse_debug_build
 BENCHMARKS = [
     "bench_import",
     "bench_shard",
+    "bench_decontaminate",
     "bench_pack_bytes",
     "bench_pack_tokenizer",
     "bench_packings",
     "bench_loader",
     "bench_peers",
+    "bench_dedup",
 ]
+# Those that compare with packages that have their own environment.
+NEED_PEERS = ("bench_peers", "bench_dedup")
 CORPUS_BYTES = 120 * MB
 
 
@@ -44,7 +48,7 @@ def run(name: str, arguments: list[str]) -> tuple[int, list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, help="folder of .jsonl.zst files; built from this machine if not given")
-    parser.add_argument("--peers-python", help="a Python with datatrove, datasets, tokenizers and h5py")
+    parser.add_argument("--peers-python", help="a Python with the packages that benchmarks/README.md lists")
     parser.add_argument("--tokenizer", help="a tokenizer.json for the benchmarks that need one")
     parser.add_argument("--eos-token", help="its end token")
     parser.add_argument("--limit-mb", help="MB of JSONL for the benchmarks with a real tokenizer")
@@ -73,11 +77,12 @@ def run_all(options: argparse.Namespace, common: list[str]) -> None:
         "bench_packings": [*tokenizer, *peers],
         "bench_loader": peers,
         "bench_peers": [*tokenizer, *peers],
+        "bench_dedup": peers,
     }
     failed, claims = [], []
     for name in BENCHMARKS:
-        if name == "bench_peers" and not peers:
-            print("not measured: bench_peers, which needs --peers-python\n")
+        if name in NEED_PEERS and not peers:
+            print(f"not measured: {name}, which needs --peers-python\n")
             continue
         code, found = run(name, [*common, *special.get(name, [])])
         claims += found

@@ -31,6 +31,7 @@ DEDUP = ["dedup", "--near", "--threshold", "0.6", *QUARANTINE]
 COMMANDS = {
     "shard": ["shard", "--max-lines", "600", *QUARANTINE],
     "dedup": [*DEDUP, "--max-lines", "600"],
+    "decontaminate": ["decontaminate", "--action", "cut", "--max-lines", "600", *QUARANTINE],
     "shuffle": ["shard", "--max-lines", "600", "--shuffle", "--seed", "3", *QUARANTINE],
     "splits": ["shard", "--max-lines", "600", "--splits", "train=0.8,dev=0.15,test=0.05", *QUARANTINE],
     "megatron": [*MEGATRON, "--checkpoint-seconds", "0"],
@@ -57,6 +58,9 @@ SMALL_COMMANDS = {
     "shard": ["shard", "--max-lines", "150", *QUARANTINE],
     "dedup": [*DEDUP, "--max-lines", "150"],
     "dedup-report": [*DEDUP, "--report-only"],
+    "dedup-passages": [*DEDUP, "--exact", "none", "--substring", "--substring-words", "3", "--max-lines", "150"],
+    "signatures": ["signatures", *QUARANTINE],
+    "decontaminate": ["decontaminate", "--action", "drop", "--max-lines", "150", *QUARANTINE],
     "shuffle": ["shard", "--max-lines", "150", "--shuffle", *QUARANTINE],
     "splits": ["shard", "--max-lines", "150", "--splits", "train=0.6,dev=0.2,test=0.2", *QUARANTINE],
     "megatron": [*MEGATRON, "--checkpoint-seconds", "0"],
@@ -143,7 +147,7 @@ def half_written(folder: Path, wanted: dict[str, bytes | None]) -> list[str]:
         for name, content in tree(folder).items()
         if content is not None
         and not name.endswith(".tmp")
-        and not name.startswith(".dedup/")  # what an unfinished run has found out
+        and not name.startswith(".")  # what an unfinished run has found out
         and name != "journal.jsonl"
         and wanted.get(name) != content
     ]
@@ -153,7 +157,9 @@ def command_line(command: list[str], corpus: Path, output: Path) -> list[str]:
     """The program's arguments. Inputs come first: `--text-field` takes all that follows it."""
     if command[0] == "prepare":  # its source comes before them
         return [*command[:2], str(corpus), "--output", str(output), "--quiet", *command[2:]]
-    return [command[0], str(corpus), "--output", str(output), "--quiet", *command[1:]]
+    rows = sorted(corpus.glob("*part-4.json"))[:1] if command[0] == "decontaminate" else []
+    evaluations = ["--evaluations", *map(str, rows)] if rows else []
+    return [command[0], str(corpus), "--output", str(output), "--quiet", *command[1:], *evaluations]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 
 import bloomdata
 from bloomdata.cli import main
-from bloomdata.cli.derive import read_docs
+from bloomdata.cli.derive import DESCRIPTIONS, read_docs
 from bloomdata.cli.parser import parse, parser_of
 from bloomdata.cli.verbs import VERBS, load
 
@@ -32,6 +32,14 @@ def test_options_defaults_and_help_are_those_of_the_python_function(name):
     for left_out in ("on_progress", "on_step", "variables", "options"):
         parameters.pop(left_out, None)
     options = options_of(name)
+    # Options of a description stand for one parameter, and are not there unless they are given.
+    for described in [parameter for parameter in parameters if parameter in DESCRIPTIONS]:
+        assert parameters.pop(described).default is None
+        place, _ = DESCRIPTIONS[described]
+        fields = inspect.signature(load(place.removeprefix("bloomdata."))).parameters
+        own = {option: options.pop(option) for option in list(options) if option.startswith(f"{described}.")}
+        assert own.keys() == {f"{described}.", *(f"{described}.{field}" for field in fields)}
+        assert all(action.default is argparse.SUPPRESS and action.help for action in own.values())
     if name == "plan":  # hands options on to `pack`
         options = {option: action for option, action in options.items() if option in parameters}
     assert {option: action.default for option, action in options.items()} == {
@@ -57,7 +65,7 @@ def test_help_shows_one_line_of_usage_and_two_examples_at_least(name, capsys):
 @pytest.mark.parametrize("name", PUBLIC)
 def test_the_examples_of_help_parse(name):
     for line in read_docs(load(PUBLIC[name].function)).examples:
-        if "--list" not in line:
+        if "--list" not in line and "--explain" not in line:
             assert parse(shlex.split(line)[1:]).verb == name
 
 
@@ -164,3 +172,23 @@ def test_progress_is_reported_and_its_exceptions_stop_the_run(raw):
 
     with pytest.raises(RuntimeError, match="enough"):
         bloomdata.shard("raw", "out-2", on_progress=fail)
+
+
+def test_options_of_near_duplicates_are_explained_without_reading_anything(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["dedup", "--explain", "--threshold", "0.8"])
+    assert exit_.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("21 bands of 6 rows")
+    assert "0.80      0.9983" in shown
+    with pytest.raises(SystemExit) as exit_:
+        main(["dedup", "--threshold", "1.5", "--explain"])
+    assert exit_.value.code == 2
+
+
+def test_an_option_of_a_description_asks_for_it(tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text('{"text":"one two three four five six seven"}\n' * 2)
+    assert main(["dedup", str(tmp_path / "a.jsonl"), "-o", str(tmp_path / "out"), "--threshold", "0.7", "--json"]) == 0
+    manifest = json.loads(capsys.readouterr().out)["manifest"]
+    assert manifest["config"]["near"]["threshold"] == 0.7
+    assert manifest["config"]["repeated"] is None

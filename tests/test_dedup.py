@@ -278,7 +278,7 @@ def test_nothing_is_done_again_and_other_options_are_refused(inputs, undisturbed
         ({"near": MinHash(bands=9)}, "bands and rows together"),
         ({"near": MinHash(bands=20, rows=20)}, "bands times rows"),
         ({"near": MinHash(num_perm=0)}, "num_perm: expected 1"),
-        ({"memory_limit": "1MB"}, r"memory_limit: expected \d+ bytes or more for 2"),
+        ({"memory_limit": "1MB"}, r"memory_limit: expected \d+ bytes or more, got 1000000"),
         ({"memory_limit": "much"}, "memory_limit: expected a number of bytes"),
         ({"keep": "last"}, "keep: expected one of"),
         ({"against": "nowhere/"}, "nowhere"),
@@ -295,3 +295,15 @@ def test_a_table_in_memory_is_refused(tmp_path):
     pa = pytest.importorskip("pyarrow")
     with pytest.raises(ConfigError, match="read more than once"):
         dedup(pa.table({"text": ["a"]}), tmp_path / "out")
+
+
+@pytest.mark.parametrize("pattern", ["", "/*.jsonl*", "/**/*.jsonl*"])
+def test_lists_beside_the_shards_are_no_data_for_the_next_verb(tmp_path, pattern):
+    inputs = write_files(tmp_path / "in", ["a", "a", "b c d", "b c d"])
+    dedup(inputs, tmp_path / "out", exact="none", near=MinHash(), substring={"words": 2})
+    report = bloomdata.shard(f"{tmp_path / 'out'}{pattern}", tmp_path / "next")
+    assert report.ledger["documents_in"] == 2
+    ignored = [Path(path).name for path in report.manifest["ignored_inputs"]]
+    assert {"duplicates.jsonl", "spans.jsonl"} <= set(ignored)
+    # By its name it is read like any file.
+    assert bloomdata.shard(tmp_path / "out" / "duplicates.jsonl", tmp_path / "list").ledger["documents_in"] == 2

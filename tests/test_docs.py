@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = ["shard", "pack", "count", "plan", "merge", "verify", "check_consumer", "open", "Tokenizer"]
 NAMES += ["Permutation", "PackedDataset", "TokenRows", "BlendedDataset", "DataLoader"]
 NAMES += ["IndexedDatasetWriter", "ShardedIndexedDataset", "GPTDataset", "MegatronBlend"]
-NAMES += ["ChatTemplate", "prepare", "run"]
+NAMES += ["ChatTemplate", "prepare", "run", "dedup", "MinHash", "signatures", "decontaminate"]
 NAMES += ["fetch", "few_shot", "pack_moderation", "prefix_lm", "ul2r"]
 
 
@@ -32,6 +32,8 @@ def chats(raw):
     Path("oasst1.jsonl").write_text("".join(message % row for row in rows))
     Path("recipes").mkdir()
     shutil.copy(ROOT / "recipes" / "bloomchat.toml", "recipes")
+    Path("evals").mkdir()
+    Path("evals/questions.jsonl").write_text('{"id": 1, "question": "one two three four five six seven eight nine"}\n')
 
 
 @pytest.mark.parametrize("name", NAMES)

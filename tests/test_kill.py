@@ -20,6 +20,7 @@ from runs import COMMANDS, SEED, SMALL_COMMANDS, finish, half_written, kill, run
 KILLS = {
     "shard": 7,
     "dedup": 7,
+    "decontaminate": 7,
     "shuffle": 6,
     "splits": 6,
     "megatron": 7,

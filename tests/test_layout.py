@@ -19,6 +19,7 @@ CORE_LEVELS = [
     {"hash", "ledger", "rng", "document", "conversation"},
     {"io", "json_fields", "json_text"},
     {"sources", "stages", "templates", "tokenizers", "packing", "formats", "dedup"},
+    {"decontaminate"},
     {"pipeline", "datasets"},
 ]
 PACKAGE_LEVELS = [

@@ -16,6 +16,7 @@ VERBS = {
     "splits": lambda output, **options: bloomdata.shard("raw", output, splits={"dev": 1, "test": 0}, **options),
     "shuffle": lambda output, **options: bloomdata.shard("raw", output, shuffle=True, **options),
     "prepare": lambda output, **options: bloomdata.prepare("pile", "raw", output, **options),
+    "decontaminate": lambda output, **options: bloomdata.decontaminate("raw", output, evaluations="raw", **options),
     "hdf5": lambda output, **options: bloomdata.pack("raw", output, tokenizer="bytes", sequence_length=8, **options),
     "megatron": lambda output, **options: bloomdata.pack(
         "raw", output, tokenizer="bytes", format="megatron", **options

@@ -11,6 +11,7 @@ from bloomdata import ConfigError
 VERBS = {
     "shard": lambda url: bloomdata.shard("raw", url),
     "prepare": lambda url: bloomdata.prepare("pile", "raw", url),
+    "decontaminate": lambda url: bloomdata.decontaminate("raw", url, evaluations="raw"),
     "pack": lambda url: bloomdata.pack("raw", url, tokenizer="bytes", sequence_length=8),
     "pack, Megatron": lambda url: bloomdata.pack("raw", url, tokenizer="bytes", format="megatron"),
     "merge": lambda url: bloomdata.merge(["a", "b"], url),

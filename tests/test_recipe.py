@@ -148,3 +148,18 @@ def test_the_command_shows_steps_reports_and_lines_of_json(sources, tmp_path, ca
     assert "trained on" in capsys.readouterr().out
     assert main([*words, "--quiet"]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_the_recipe_of_fineweb_makes_tokens_of_what_is_new_and_clean(tmp_path):
+    row = " ".join(f"word{number}" for number in range(25))
+    page = " ".join(f"page{number}" for number in range(60))
+    texts = [page, page + " again", f"Quiz: {row.upper()}!", "something else entirely, all by itself"]
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "evals" / "quiz.jsonl").write_text(json.dumps({"id": "q", "text": row}) + "\n")
+    values = {"raw": str(tmp_path / "raw"), "evaluations": str(tmp_path / "evals"), "tokenizer": "bytes"}
+    reports = bloomdata.run(RECIPES / "fineweb-like.toml", folder=tmp_path / "out", variables=values)
+    assert reports[1].ledger["documents_dropped"] == {"near duplicate": 1}
+    assert reports[2].ledger["documents_dropped"] == {"contaminated": 1}
+    assert reports[3].ledger["documents_kept"] == 2

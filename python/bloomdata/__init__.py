@@ -46,7 +46,16 @@ if TYPE_CHECKING:
     from bloomdata.loader import DataLoader
     from bloomdata.options.near import MinHash, Substring
     from bloomdata.prepare_sources import SOURCES
-    from bloomdata.reports.report import DedupReport, MergeReport, PackReport, PrepareReport, Report, ShardReport
+    from bloomdata.reports.report import (
+        DecontaminateReport,
+        DedupReport,
+        MergeReport,
+        PackReport,
+        PrepareReport,
+        Report,
+        ShardReport,
+        SignaturesReport,
+    )
     from bloomdata.reports.token_counts import TokenCounts
     from bloomdata.tokenizers.chat_template import ChatTemplate
     from bloomdata.tokenizers.encoded_files import EncodedBatch, EncodedFiles
@@ -55,6 +64,7 @@ if TYPE_CHECKING:
     from bloomdata.verbs.check_consumer import check_consumer
     from bloomdata.verbs.convert_sentencepiece import ConvertReport, convert_sentencepiece
     from bloomdata.verbs.count import count
+    from bloomdata.verbs.decontaminate import decontaminate
     from bloomdata.verbs.dedup import dedup
     from bloomdata.verbs.extend_vocabulary import ExtendReport, extend_vocabulary
     from bloomdata.verbs.fetch import fetch
@@ -65,6 +75,7 @@ if TYPE_CHECKING:
     from bloomdata.verbs.prepare import prepare
     from bloomdata.verbs.run_recipe import run
     from bloomdata.verbs.shard import shard
+    from bloomdata.verbs.signatures import signatures
     from bloomdata.verbs.train_tokenizer import TrainReport, train_tokenizer
     from bloomdata.verbs.verify import Verification, verify
 
@@ -79,6 +90,7 @@ __all__ = [
     "ConvertReport",
     "CorruptDataError",
     "DataLoader",
+    "DecontaminateReport",
     "DedupReport",
     "Denoised",
     "EncodedBatch",
@@ -103,6 +115,7 @@ __all__ = [
     "Report",
     "ShardReport",
     "ShardedIndexedDataset",
+    "SignaturesReport",
     "Substring",
     "TokenCounts",
     "TokenRows",
@@ -114,6 +127,7 @@ __all__ = [
     "check_consumer",
     "convert_sentencepiece",
     "count",
+    "decontaminate",
     "dedup",
     "extend_vocabulary",
     "fetch",
@@ -127,6 +141,7 @@ __all__ = [
     "prepare",
     "run",
     "shard",
+    "signatures",
     "train_tokenizer",
     "ul2r",
     "verify",
@@ -183,10 +198,14 @@ _HOME = {
     "check_consumer": "verbs.check_consumer",
     "count": "verbs.count",
     "merge": "verbs.merge",
+    "DecontaminateReport": "reports.report",
+    "decontaminate": "verbs.decontaminate",
     "DedupReport": "reports.report",
     "MinHash": "options.near",
     "Substring": "options.near",
     "dedup": "verbs.dedup",
+    "SignaturesReport": "reports.report",
+    "signatures": "verbs.signatures",
     "open": "datasets.opening",
     "pack": "verbs.pack",
     "plan": "verbs.plan",

@@ -14,6 +14,7 @@ __all__ = [
     "PackedRows",
     "RowRules",
     "Tokenizer",
+    "decontaminate",
     "dedup",
     "encode_ends",
     "exact_key",
@@ -35,6 +36,7 @@ __all__ = [
     "read_manifest",
     "read_records",
     "shard",
+    "signatures",
     "split_matrix",
     "split_ranges",
     "train_tokenizer",
@@ -162,17 +164,31 @@ def shard(
     options: tuple[str, int, bool, float],
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
-def dedup(
+def decontaminate(
     inputs: list[str],
-    streams: Sequence[tuple[str, Any, str]],
+    evaluations: list[str],
     config: str,
     options: tuple[str, int, bool, float],
     memory_limit: int,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
+def dedup(
+    inputs: list[str],
+    streams: Sequence[tuple[str, Any, str]],
+    config: str,
+    options: tuple[str, int, bool, float],
+    memory: tuple[int, list[str]],
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> tuple[str, bool, bool]: ...
 def exact_key(text: str, normalize: str) -> int: ...
 def near_chances(config: str, similarities: list[float]) -> tuple[int, int, list[float]]: ...
 def near_signature(text: str, config: str) -> tuple[list[tuple[int, int, int]], bytes]: ...
+def signatures(
+    inputs: list[str],
+    config: str,
+    options: tuple[str, int, bool, float],
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> tuple[str, bool, bool]: ...
 def pack(
     inputs: list[str],
     streams: Sequence[tuple[str, Any, str]],

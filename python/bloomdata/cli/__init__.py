@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Verbs whose work is kept when they are interrupted.
-_RESUMABLE = {"fetch", "shard", "prepare", "dedup", "pack", "merge", "gdp", "run"}
+_RESUMABLE = {"fetch", "shard", "prepare", "dedup", "signatures", "decontaminate", "pack", "merge", "gdp", "run"}
 # After Ctrl-C: for a run to stop by itself.
 _GRACE_SECONDS = 0.8
 

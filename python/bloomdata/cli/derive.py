@@ -28,8 +28,9 @@ GROUPS = {
     "rows": "format sequence_length packing packings window_tokens",
     "files": "max_lines max_bytes compression level prefix digits first_index rows_per_file shuffle seed splits "
     "validate ensure_ascii",
-    "duplicates": "exact exact_normalize min_characters keep against report_only memory_limit",
-    "run": "on_bad_record checkpoint_seconds num_threads overwrite",
+    "duplicates": "exact exact_normalize min_characters keep against signatures report_only",
+    "contamination": "evaluations action ngram threshold common preset",
+    "run": "on_bad_record memory_limit checkpoint_seconds num_threads overwrite",
 }
 # Values that are written in a form of their own.
 _WRITTEN: dict[str, dict[str, Any]] = {
@@ -43,6 +44,7 @@ _WRITTEN: dict[str, dict[str, Any]] = {
     "output": {"metavar": "FOLDER"},
     "template_date": {"metavar": "DATE"},
     "memory_limit": {"metavar": "BYTES"},
+    "evaluations": {"nargs": "+", "metavar": "FILE"},
 }
 _LISTS = {"inputs", "sources"}
 # Parameters that are descriptions with options of their own: the class, and what stands before its options.

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Verbs whose result is a report of books, which can be a web page.
-_BOOKS = {"ShardReport", "PrepareReport", "DedupReport", "PackReport", "MergeReport"}
+_BOOKS = {
+    "ShardReport",
+    "PrepareReport",
+    "DedupReport",
+    "SignaturesReport",
+    "DecontaminateReport",
+    "PackReport",
+    "MergeReport",
+}
 
 
 def add_running(parser: argparse.ArgumentParser, function: Callable[..., Any]) -> None:

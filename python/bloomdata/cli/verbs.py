@@ -38,6 +38,11 @@ VERBS = {
         "verbs.dedup:dedup",
         "own_options:add_explain",
     ),
+    "signatures": Verb("do the first pass of dedup alone, for a share of the files", "verbs.signatures:signatures"),
+    "decontaminate": Verb(
+        "find documents that hold rows of evaluations; list them, drop them, or cut the rows out",
+        "verbs.decontaminate:decontaminate",
+    ),
     "pack": Verb("tokenize documents into Megatron or HDF5 files", "verbs.pack:pack"),
     "count": Verb(
         "count the tokens of each input, without writing anything",

@@ -30,6 +30,12 @@ class MinHash:
         bands: Number of bands; by default so many rows as find 99 of 100 pairs at the threshold.
         rows: Slots of a band; given together with `bands`.
         verify: Whether to compare candidates by their texts. If not, the signatures' estimate counts.
+        index: Where bands are kept: `sorted` on disk, with a witness for every document that is dropped; or `bloom` in
+            Bloom filters of half of `memory_limit`, for inputs that are too large for that: documents are dropped if
+            any band was seen before, equal ones too, without a comparison and without a witness.
+        expected_documents: Number of documents that the filters are made for; needed for `bloom`.
+        max_false_positive: Chance with which the filters may drop a document that resembles none; a run with smaller
+            filters is refused.
 
     Example:
         >>> bloomdata.MinHash(0.8).curve()[0.8] > 0.99
@@ -44,12 +50,25 @@ class MinHash:
     bands: int | None = None
     rows: int | None = None
     verify: bool = True
+    index: Literal["sorted", "bloom"] = "sorted"
+    expected_documents: int | None = None
+    max_false_positive: float = 1e-5
 
-    def to_config(self) -> dict[str, Any]:
-        """The core's configuration."""
-        check_counts(num_perm=self.num_perm, words=self.words, bands=self.bands, rows=self.rows)
+    def to_config(self, memory_bytes: int = 0) -> dict[str, Any]:
+        """The core's configuration; with Bloom filters of so many bytes, if it has any."""
+        check_counts(
+            expected_documents=self.expected_documents,
+            num_perm=self.num_perm,
+            words=self.words,
+            bands=self.bands,
+            rows=self.rows,
+        )
         check_choice("unit", self.unit, "words", "characters")
         check_choice("normalize", self.normalize, "fold", "none")
+        check_choice("index", self.index, "sorted", "bloom")
+        if (self.index == "bloom") != (self.expected_documents is not None):
+            msg = f"expected_documents: expected a number with index='bloom' alone, got {self.expected_documents!r}"
+            raise ConfigError(msg)
         if isinstance(self.threshold, bool) or not isinstance(self.threshold, (int, float)):
             raise ConfigError(f"threshold: expected a number above 0 and up to 1, got {self.threshold!r}")
         if not isinstance(self.verify, bool):
@@ -57,6 +76,9 @@ class MinHash:
         config = asdict(self)
         config["threshold"] = float(self.threshold)
         config["shingle_size"] = config.pop("words")
+        bloom = {name: config.pop(name) for name in ("expected_documents", "max_false_positive")}
+        if config.pop("index") == "bloom":
+            config["bloom"] = {"bytes": memory_bytes, **bloom}
         return config
 
     def curve(self) -> dict[float, float]:
@@ -141,4 +163,4 @@ def _chances(near: MinHash, similarities: list[float]) -> tuple[int, int, list[f
 
     from bloomdata import _core
 
-    return _core.near_chances(json.dumps(near.to_config()), similarities)
+    return _core.near_chances(json.dumps(near.to_config(1)), similarities)

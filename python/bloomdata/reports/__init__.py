@@ -1,6 +1,7 @@
 """The results of runs, as text and as a web page.
 
-- `report`: reports of `shard`, `prepare`, `dedup`, `pack`, `merge`. `token_counts`: the result of `count`.
-- `html_report` (with `html_charts`, `html_style`, `html_dedup`): a report as one web page.
+- `report`: reports of `shard`, `prepare`, `dedup`, `decontaminate`, `pack`, `merge`. `token_counts`: the result of
+  `count`.
+- `html_report` (with `html_charts`, `html_dedup`, `html_matches`, `html_style`): a report as one web page.
 - `metrics`: the metrics table of generative_data_prep. `units`: readable numbers of bytes.
 """

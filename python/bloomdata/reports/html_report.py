@@ -12,24 +12,25 @@ from bloomdata.reports.metrics import metrics_table, unit_of
 from bloomdata.reports.units import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 # Maximum number of inputs in the table of tokens; the rest is summed up.
 NUM_SOURCES = 20
 # Maximum number of files in a list; the manifest has all of them.
 MAX_FILES = 200
 HASH_CHARACTERS = 16
-_COUNTS = ("rows", "lines", "documents", "sequences", "tokens", "token_types", "records")
+_COUNTS = ("rows", "lines", "documents", "sequences", "tokens", "token_types", "records", "matches", "ignored")
 # Formats whose `content_bytes` are rows.
 _TABLES = ("parquet", "arrow")
 
 
-def html_report(manifest: dict[str, Any], *, folder: str) -> str:
+def html_report(manifest: dict[str, Any], *, folder: str, sections: Iterable[tuple[str, str]] = ()) -> str:
     """The report of a finished run as one web page.
 
     Args:
         manifest: Contents of `manifest.json`.
         folder: Name of the folder to show.
+        sections: Titles and HTML of further sections, behind the ledger.
 
     Returns:
         Self-contained HTML; sections without data are left out.
@@ -43,6 +44,7 @@ def html_report(manifest: dict[str, Any], *, folder: str) -> str:
         ("Key figures", _figures(manifest)),
         ("Ledger", _ledger(manifest)),
         ("Duplicates", duplicates(manifest)),
+        *sections,
         ("Metrics", _metrics(manifest)),
         ("Lengths of documents", _lengths(manifest)),
         ("Tokens by input", _sources(manifest)),

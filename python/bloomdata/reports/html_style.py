@@ -41,6 +41,9 @@ ul {{ margin: .5rem 0; padding-left: 1.25rem; }}
 .figures dd {{ margin: 0; font-size: 1.2rem; font-weight: 600; font-variant-numeric: tabular-nums;
   overflow-wrap: anywhere; }}
 .scroll {{ overflow-x: auto; }}
+.match {{ border-top: 1px solid var(--line); padding: .5rem 0; }}
+.sides {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem; }}
+blockquote {{ margin: .25rem 0; padding: .5rem .75rem; background: var(--card); overflow-wrap: anywhere; }}
 table {{ border-collapse: collapse; width: 100%; }}
 caption {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }}
 th, td {{ padding: .3rem .5rem; text-align: right; vertical-align: top; white-space: nowrap;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,10 +15,12 @@ from bloomdata.reports.metrics import metrics_table, unit_of
 from bloomdata.reports.units import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 # Maximum number of inputs that are listed.
 _MAX_INPUTS = 40
+# The list of matches of `decontaminate`, and the maximum number that the web page shows.
+_MATCHES_NAME, _MAX_MATCHES = "contamination.jsonl", 200
 # Keys that the manifest of every run has.
 _COUNTS = ("documents_in", "documents_kept", "bytes_in", "text_bytes")
 _TOKENS = ("tokens_in", "tokens_out", "tokens_padding", "tokens_truncated", "tokens_dropped")
@@ -69,7 +72,14 @@ class Report:
         manifest = read_manifest(Path(folder))
         if not _has_books(manifest):
             raise CorruptDataError(f"{Path(folder) / 'manifest.json'}: expected the manifest of a finished run")
-        kinds = {"shard": ShardReport, "prepare": PrepareReport, "dedup": DedupReport, "merge": MergeReport}
+        kinds = {
+            "shard": ShardReport,
+            "prepare": PrepareReport,
+            "dedup": DedupReport,
+            "signatures": SignaturesReport,
+            "decontaminate": DecontaminateReport,
+            "merge": MergeReport,
+        }
         kind = kinds.get(manifest["verb"], PackReport)
         return kind(folder=Path(folder), manifest=manifest, seconds=None, was_finished=True, was_resumed=False)
 
@@ -114,7 +124,7 @@ class Report:
 
         path = output_path(path, "html")
         check_outside(path, self.folder)
-        page = html_report(self.manifest, folder=str(self.folder))
+        page = html_report(self.manifest, folder=str(self.folder), sections=self._sections())
         unfinished = Path(path).with_name(f".{Path(path).name}.part")
         try:
             unfinished.write_bytes(page.encode())
@@ -154,6 +164,10 @@ class Report:
         return []
 
     def _table(self) -> list[tuple[str, str]]:
+        return []
+
+    def _sections(self) -> list[tuple[str, str]]:
+        """Titles and HTML of sections that only this verb has."""
         return []
 
     def _by_input(self) -> list[str]:
@@ -255,6 +269,14 @@ class DedupReport(ShardReport):
             ]
         if self.near is None:
             return rows
+        if bloom := self.near.get("bloom"):
+            rate, found = bloom["false_positive_rate"], f"{bloom['probes_found']:,} of {bloom['probes']:,}"
+            rows += [
+                ("bands x rows", f"{self.near['bands']} x {self.near['rows']}, in Bloom filters"),
+                ("false positives, computed", f"{rate:.2e}"),
+                ("  of random documents", found),
+            ]
+            return rows
         join, edges, honesty = self.near["join"], self.near["edges"], self.near["honesty"]
         rows += [
             ("bands x rows", f"{self.near['bands']} x {self.near['rows']}"),
@@ -269,6 +291,56 @@ class DedupReport(ShardReport):
         if not self.manifest["config"]["near"]["verify"]:
             rows.append(("precision, of sampled pairs", _share(honesty["precision"])))
         return rows
+
+
+class SignaturesReport(ShardReport):
+    """The report of `signatures`."""
+
+
+class DecontaminateReport(ShardReport):
+    """The report of `decontaminate`."""
+
+    @property
+    def contaminated(self) -> int:
+        """Documents that hold at least one row."""
+        return int(self.manifest["details"]["documents_contaminated"])
+
+    @property
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Counts of each evaluation file: rows, rows too short to look for, rows found, documents, matches."""
+        sets: list[dict[str, Any]] = self.manifest["details"]["evaluations"]
+        return sets
+
+    def matches(self) -> Iterator[dict[str, Any]]:
+        """All matches, one after the other, as in `contamination.jsonl` (see `FORMAT.md`)."""
+        with (self.folder / _MATCHES_NAME).open("rb") as file:
+            for line in file:
+                yield json.loads(line)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        details = self.manifest["details"]
+        return [
+            *super()._rows(),
+            ("contaminated", f"{self.contaminated:,}"),
+            ("n-grams", f"{details['ngrams']:,}"),
+            ("  too common", f"{details['ngrams_common']:,}"),
+        ]
+
+    def _by_input(self) -> list[str]:
+        """A line for each evaluation file."""
+        lines = []
+        for entry in self.evaluations:
+            short = f", {entry['rows_too_short']:,} too short" if entry["rows_too_short"] else ""
+            found = f"{entry['rows_found']:,} of {entry['rows']:,} rows found{short}"
+            lines.append(f"    {Path(entry['path']).name}  {found}, in {entry['documents']:,} documents")
+        return ["  evaluations", *lines]
+
+    def _sections(self) -> list[tuple[str, str]]:
+        from bloomdata.reports.html_matches import matches_section, sets_section
+
+        shown = list(islice(self.matches(), _MAX_MATCHES))
+        total = sum(entry["matches"] for entry in self.evaluations)
+        return [("Evaluations", sets_section(self.evaluations)), ("Matches", matches_section(shown, total))]
 
 
 class PackReport(Report):

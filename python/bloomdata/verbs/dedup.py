@@ -32,6 +32,7 @@ def dedup(
     substring: Substring | Mapping[str, Any] | None = None,
     keep: Literal["first", "components"] = "first",
     against: str | os.PathLike[str] | Sequence[str] | None = None,
+    signatures: str | os.PathLike[str] | Sequence[str] | None = None,
     report_only: bool = False,
     memory_limit: int | str = "2GB",
     text_field: str = "text",
@@ -71,9 +72,11 @@ def dedup(
             kept; `components` keeps the first of each connected component, as other tools do, so that a chain of
             similar documents goes even if its ends have nothing in common.
         against: Files, folders or patterns that documents are compared with, too, and that are not written.
+        signatures: Folders that `signatures` has written, in place of the first pass; every input must be in one of
+            them, unchanged.
         report_only: Whether to write no shards, only the report and the list of duplicates.
-        memory_limit: Memory that a run may take, in bytes or as `500MB`; what does not fit goes to the disk, and the
-            answer stays the same.
+        memory_limit: Memory for tables and sorting, in bytes or as `500MB`; what does not fit goes to the disk, and the
+            answer stays the same. Reading and writing take about 80 and 100 MB a thread beside it.
         text_field: Field that holds the text, such as `data.text`.
         max_lines: Maximum number of lines in a shard.
         max_bytes: Maximum number of decompressed bytes in a shard.
@@ -105,6 +108,7 @@ def dedup(
         bloomdata-cli dedup shards/ --output found/ --near --report-only --html found.html
         bloomdata-cli dedup shards/ --output clean/ --exact none --substring --substring-words 50
         bloomdata-cli dedup new/ --output clean-2/ --near --against clean/
+        bloomdata-cli dedup shards/ --output clean/ --near --signatures signatures-0/ signatures-1/
         bloomdata-cli dedup --explain --threshold 0.8
 
     Example:
@@ -120,6 +124,12 @@ def dedup(
     check_choice("compression", compression, "zstd", "gzip", "none")
     check_choice("on_bad_record", on_bad_record, "raise", "quarantine")
     near, substring = described(MinHash, "near", near), described(Substring, "substring", substring)
+    limit = byte_count("memory_limit", memory_limit)
+    has_filters = near is not None and near.index == "bloom"
+    if has_filters:
+        # Equal documents share all bands. The filters decide the answer, so their size must not depend on threads.
+        exact = None if exact == "document" else exact
+        limit -= limit // 2
     repeated = None if substring is None else substring.to_config()
     if exact in ("paragraph", "line"):
         if repeated is not None:
@@ -128,21 +138,64 @@ def dedup(
         repeated = {"part": part, "action": "cut", "whole_lines": False, "max_share": 1.0}
     elif exact is None and near is None and repeated is None:
         raise ConfigError("exact: expected exact, near or substring, got none of them: nothing to look for")
-    others = [against] if isinstance(against, (str, os.PathLike)) else list(against or [])
-    config = {
+    config = dedup_config(
+        exact=exact,
+        exact_normalize=exact_normalize,
+        near=None if near is None else near.to_config(limit),
+        repeated=repeated,
+        keep=keep,
+        report_only=report_only,
+        against=[utf8_path(path, "against") for path in _paths(against)],
+        text_field=text_field,
+        max_lines=max_lines,
+        max_bytes=max_bytes,
+        compression=compression,
+        level=level,
+        prefix=prefix,
+        on_bad_record=on_bad_record,
+    )
+    paths, streams = split_inputs(inputs)
+    if streams:
+        raise ConfigError(
+            "inputs: expected files, which are read more than once, got a table in memory; `shard` it first"
+        )
+    options = (output_path(output), thread_count(num_threads), overwrite, 10.0)
+    start = time.monotonic()
+    memory = (limit, [utf8_path(path, "signatures") for path in _paths(signatures)])
+    result = _core.dedup(paths, streams, json.dumps(config), options, memory, on_progress)
+    return DedupReport.from_run(output, result, time.monotonic() - start)
+
+
+def _paths(given: str | os.PathLike[str] | Sequence[str] | None) -> list[str | os.PathLike[str]]:
+    return [given] if isinstance(given, (str, os.PathLike)) else list(given or [])
+
+
+def dedup_config(
+    *,
+    exact: str | None,
+    exact_normalize: str,
+    near: dict[str, Any] | None,
+    text_field: str,
+    on_bad_record: str,
+    report_only: bool,
+    repeated: dict[str, Any] | None = None,
+    keep: str = "first",
+    against: Sequence[str] = (),
+    **shards: Any,
+) -> dict[str, Any]:
+    """The core's configuration of `dedup`."""
+    plain = {"max_lines": 16_384, "max_bytes": None, "compression": "zstd", "level": 3, "prefix": "part"}
+    return {
         "text_field": text_field,
         "exact": {"normalize": exact_normalize} if exact == "document" else None,
-        "near": None if near is None else near.to_config(),
+        "near": near,
         "repeated": repeated,
         "keep": keep,
         "report_only": report_only,
-        "against": [utf8_path(path, "against") for path in others],
+        "against": list(against),
         "shards": {
-            "max_lines": max_lines,
-            "max_bytes": max_bytes,
-            "compression": compression,
-            "level": level,
-            "prefix": prefix,
+            **plain,
+            **shards,
             "digits": 5,
             "first_index": 0,
             "text_field": text_field,
@@ -153,13 +206,3 @@ def dedup(
             "splits": None,
         },
     }
-    paths, streams = split_inputs(inputs)
-    if streams:
-        raise ConfigError(
-            "inputs: expected files, which are read more than once, got a table in memory; `shard` it first"
-        )
-    options = (output_path(output), thread_count(num_threads), overwrite, 10.0)
-    limit = byte_count("memory_limit", memory_limit)
-    start = time.monotonic()
-    result = _core.dedup(paths, streams, json.dumps(config), options, limit, on_progress)
-    return DedupReport.from_run(output, result, time.monotonic() - start)

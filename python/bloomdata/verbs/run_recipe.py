@@ -23,6 +23,8 @@ VERBS = (
     "shard",
     "prepare",
     "dedup",
+    "signatures",
+    "decontaminate",
     "train_tokenizer",
     "convert_sentencepiece",
     "extend_vocabulary",
@@ -37,6 +39,8 @@ _RUNNING = {"on_progress"}
 _PATHS = {
     "inputs",
     "against",
+    "signatures",
+    "evaluations",
     "output",
     "folder",
     "tokenizer",

@@ -9,21 +9,26 @@ pub fn unescaped(json: &str) -> Option<String> {
     let mut rest = json;
     while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
         text.push_str(&rest[..at]);
-        let (letter, size) = match *rest.as_bytes().get(at + 1)? {
-            b'u' => utf16(&rest[at..])?,
-            b'b' => ('\u{8}', 2),
-            b'f' => ('\u{c}', 2),
-            b'n' => ('\n', 2),
-            b'r' => ('\r', 2),
-            b't' => ('\t', 2),
-            letter @ (b'"' | b'\\' | b'/') => (letter.into(), 2),
-            _ => return None,
-        };
+        let (letter, size) = escape(&rest[at..])?;
         text.push(letter);
         rest = &rest[at + size..];
     }
     text.push_str(rest);
     Some(text)
+}
+
+/// The character of the escape that a string begins with, and how long the escape is.
+pub fn escape(json: &str) -> Option<(char, usize)> {
+    Some(match *json.as_bytes().get(1)? {
+        b'u' => utf16(json)?,
+        b'b' => ('\u{8}', 2),
+        b'f' => ('\u{c}', 2),
+        b'n' => ('\n', 2),
+        b'r' => ('\r', 2),
+        b't' => ('\t', 2),
+        letter @ (b'"' | b'\\' | b'/') => (letter.into(), 2),
+        _ => return None,
+    })
 }
 
 /// The character of one or two `\uXXXX`, and how long they are.

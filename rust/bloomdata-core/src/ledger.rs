@@ -84,6 +84,30 @@ impl Ledger {
         }
     }
 
+    /// What was added since these books stood at `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let reasons = |now: &Reasons, then: &Reasons| -> Reasons {
+            let added = now.iter().map(|(reason, count)| {
+                (reason.clone(), count - then.get(reason).copied().unwrap_or_default().min(*count))
+            });
+            added.filter(|(_, count)| *count > 0).collect()
+        };
+        Self {
+            documents_in: self.documents_in.saturating_sub(earlier.documents_in),
+            documents_kept: self.documents_kept.saturating_sub(earlier.documents_kept),
+            documents_dropped: reasons(&self.documents_dropped, &earlier.documents_dropped),
+            documents_quarantined: reasons(&self.documents_quarantined, &earlier.documents_quarantined),
+            bytes_in: self.bytes_in.saturating_sub(earlier.bytes_in),
+            text_bytes: self.text_bytes.saturating_sub(earlier.text_bytes),
+            tokens_in: self.tokens_in.saturating_sub(earlier.tokens_in),
+            tokens_out: self.tokens_out.saturating_sub(earlier.tokens_out),
+            tokens_padding: self.tokens_padding.saturating_sub(earlier.tokens_padding),
+            tokens_truncated: self.tokens_truncated.saturating_sub(earlier.tokens_truncated),
+            tokens_dropped: self.tokens_dropped.saturating_sub(earlier.tokens_dropped),
+        }
+    }
+
     /// Checks both equations.
     ///
     /// # Errors
@@ -125,6 +149,19 @@ mod tests {
         assert!(ledger.balance().is_err());
         ledger.quarantine_document("malformed JSON");
         assert!(ledger.balance().is_ok());
+    }
+
+    #[test]
+    fn what_was_added_since_is_what_must_be_added() {
+        let mut earlier = Ledger { documents_in: 3, documents_kept: 2, bytes_in: 9, ..Ledger::default() };
+        earlier.drop_documents("blank line", 1);
+        let mut own = Ledger { documents_in: 4, documents_kept: 1, bytes_in: 5, ..Ledger::default() };
+        own.drop_documents("blank line", 2);
+        own.quarantine_document("malformed JSON");
+        let mut now = earlier.clone();
+        now.add(&own);
+        assert_eq!(now.since(&earlier), own);
+        assert_eq!(now.since(&now), Ledger::default());
     }
 
     #[test]

@@ -18,12 +18,13 @@
 //! - [`sources`]: inputs become blocks of records. [`stages`]: records of known sources become documents.
 //! - [`templates`]: conversations become text, and what of it is trained on.
 //! - [`tokenizers`]: bytes, our BPE, and the crate for all others; training of vocabularies.
-//! - [`dedup`]: which documents say the same. [`packing`]: lengths become rows. [`formats`]: Megatron, HDF5 rows, JSONL shards.
+//! - [`dedup`]: which documents say the same. [`decontaminate`]: which hold rows of benchmarks. [`packing`]: lengths become rows. [`formats`]: Megatron, HDF5 rows, JSONL shards.
 //! - [`pipeline`]: the verbs. [`datasets`]: packed files as samples.
 
 mod byte_masks;
 pub mod conversation;
 pub mod datasets;
+pub mod decontaminate;
 pub mod dedup;
 pub mod document;
 pub mod error;

@@ -9,6 +9,7 @@ use bloomdata_core::dedup::units::Units;
 use bloomdata_core::dedup::windows::Windows;
 use bloomdata_core::pipeline::dedup::options::{DedupConfig, NearConfig, SignatureConfig};
 use bloomdata_core::pipeline::dedup::run::{DedupInputs, dedup as core_dedup};
+use bloomdata_core::pipeline::dedup::signatures::signatures as core_signatures;
 use bloomdata_core::sources::expand::expand;
 use bloomdata_core::sources::inputs::InputList;
 use bloomdata_core::sources::tables::TableReader;
@@ -20,7 +21,7 @@ use crate::errors::config_error;
 use crate::streams::{PythonTable, take_tables};
 use crate::verbs::{list_inputs, report, run_options};
 
-/// Removes duplicates. Returns as `shard`.
+/// Removes duplicates; `memory` is its limit, and the folders of signatures that were made before. Returns as `shard`.
 #[pyfunction]
 pub(crate) fn dedup(
     py: Python<'_>,
@@ -28,7 +29,7 @@ pub(crate) fn dedup(
     streams: Vec<PythonTable<'_>>,
     config: &str,
     options: (PathBuf, usize, bool, f64),
-    memory_limit: u64,
+    memory: (u64, Vec<PathBuf>),
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
@@ -38,8 +39,28 @@ pub(crate) fn dedup(
         let (inputs, tables) = list_inputs(&inputs, Some(&options.output), streams, Vec::new(), progress)?;
         let against = against_of(&config.against)?;
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
-        let lists = DedupInputs { inputs: &inputs, against: &against };
-        core_dedup(&config, &options, memory_limit, lists, &read, progress)
+        let (memory_limit, signatures) = &memory;
+        let lists = DedupInputs { inputs: &inputs, against: &against, signatures };
+        core_dedup(&config, &options, *memory_limit, lists, &read, progress)
+    })?;
+    report(&result)
+}
+
+/// Signs inputs; `config` as in `dedup`. Returns as `shard`.
+#[pyfunction]
+pub(crate) fn signatures(
+    py: Python<'_>,
+    inputs: Vec<String>,
+    config: &str,
+    options: (PathBuf, usize, bool, f64),
+    on_progress: Option<Bound<'_, PyAny>>,
+) -> PyResult<(String, bool, bool)> {
+    let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
+    let options = run_options(options);
+    let result = enter(py, on_progress.as_ref(), |progress| {
+        let (inputs, tables) = list_inputs(&inputs, Some(&options.output), Vec::new(), Vec::new(), progress)?;
+        let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
+        core_signatures(&config, &options, &inputs, &read, progress)
     })?;
     report(&result)
 }

@@ -7,7 +7,7 @@
 //! - [`buffers`]: arrays that the core fills.
 //! - [`gpt`]: samples of token pairs, and their orders.
 //! - [`hdf5`]: h5py, as the core needs it.
-//! - [`verbs`]: one function per verb; [`dedup`]: one with what it is made of.
+//! - [`verbs`]: one function per verb; [`dedup`]: one with what it is made of; [`decontaminate`].
 //! - [`records`]: what a source makes of records.
 //! - [`streams`], [`texts`]: Arrow data, without copies.
 //! - [`templates`]: chat templates as objects.
@@ -21,6 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod allocator;
 mod buffers;
+mod decontaminate;
 mod dedup;
 mod encoded_files;
 mod enter;
@@ -43,7 +44,9 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::dedup::{dedup, exact_key, near_chances, near_signature};
+    use crate::decontaminate::decontaminate;
+    #[pymodule_export]
+    use crate::dedup::{dedup, exact_key, near_chances, near_signature, signatures};
     #[pymodule_export]
     use crate::encoded_files::EncodedFiles;
     #[pymodule_export]

@@ -4,12 +4,15 @@
 //! text ─units→ hashes of words ─windows→ shingles ─minhash→ signature ─bands→ candidates ─jaccard→ edges ─keep→ kept
 //! ```
 //!
-//! - [`char_kinds`]: letters, white space, scripts without blanks. [`units`]: the words of a text.
-//! - [`windows`]: hashes of some units in a row. [`minhash`]: signatures. [`bands`]: of signatures, and their S-curve.
+//! - [`char_kinds`]: letters, white space, scripts without blanks. [`units`]: the words of a text;
+//!   [`word_hash`]: their hashes.
+//! - [`windows`]: hashes of some units in a row. [`minhash`]: signatures. [`bands`]: of signatures, and their S-curve;
+//!   [`bloom`]: bands in Bloom filters.
 //! - [`segments`]: parts of a text that may be repeated. [`exact_key`]: the normalised text as a key.
 //!   [`jaccard`]: the true similarity. [`keep`]: which documents stay.
 
 pub mod bands;
+pub mod bloom;
 pub mod char_kinds;
 pub mod exact_key;
 pub mod jaccard;
@@ -18,3 +21,4 @@ pub mod minhash;
 pub mod segments;
 pub mod units;
 pub mod windows;
+pub mod word_hash;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::char_kinds::{CAPITAL, CharKinds, SINGLE, VISIBLE, WORD};
+use super::word_hash::{PADDING, word_hash};
 use crate::byte_masks::{bits, block_at};
 use crate::error::Result;
 
@@ -116,12 +117,20 @@ fn words_of<const INSIDE: u8, const FOLDS: bool>(
 ) {
     let bytes = text.as_bytes();
     let mut lower = String::new();
+    let mut padded = Vec::with_capacity(bytes.len() + PADDING);
+    padded.extend_from_slice(bytes);
+    padded.extend([0; PADDING]);
+    if FOLDS {
+        padded.make_ascii_lowercase();
+    }
+    // Whether there are capitals beyond ASCII.
     let mut word = |start: usize, end: usize, has_capital: bool| {
         let hash = if FOLDS && has_capital {
-            fold(&text[start..end], &mut lower);
+            lower.clear();
+            lower.extend(text[start..end].chars().flat_map(char::to_lowercase));
             xxh3_64(lower.as_bytes())
         } else {
-            xxh3_64(&bytes[start..end])
+            word_hash(&padded, start, end)
         };
         emit(hash, start, end);
     };
@@ -130,22 +139,16 @@ fn words_of<const INSIDE: u8, const FOLDS: bool>(
         let (block, size) = block_at(bytes, at);
         let count = size.min(bits(&block, |byte| byte >= 0x80).trailing_zeros() as usize);
         let inside = bits(&block, if FOLDS { is_word } else { is_visible }) & lowest(count);
-        let capitals = if FOLDS { bits(&block, |byte| byte.is_ascii_uppercase()) } else { 0 };
         let mut edges = (inside ^ (inside << 1 | u64::from(is_inside))) & lowest(count);
         while edges != 0 {
             let edge = edges.trailing_zeros() as usize;
             edges &= edges - 1;
             if is_inside {
-                let first = start.saturating_sub(at);
-                has_capital |= capitals & lowest(edge) & !lowest(first) != 0;
                 word(start, at + edge, has_capital);
             } else {
                 (start, has_capital) = (at + edge, false);
             }
             is_inside = !is_inside;
-        }
-        if is_inside {
-            has_capital |= capitals & lowest(count) & !lowest(start.saturating_sub(at).min(64)) != 0;
         }
         at += count;
         // A run of characters beyond ASCII.
@@ -188,17 +191,6 @@ fn is_word(byte: u8) -> bool {
 #[allow(clippy::inline_always, reason = "a part of a loop over 64 bytes")]
 fn is_visible(byte: u8) -> bool {
     byte != b' ' && byte.wrapping_sub(9) >= 5
-}
-
-/// A word in lower case, character by character.
-fn fold(word: &str, lower: &mut String) {
-    lower.clear();
-    if word.is_ascii() {
-        lower.push_str(word);
-        lower.make_ascii_lowercase();
-    } else {
-        lower.extend(word.chars().flat_map(char::to_lowercase));
-    }
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 //!
 //! - [`folder`]: the output folder: journal, manifest, books.
 //! - [`feed`]: blocks of the inputs to a pool of workers.
-//! - [`sharding`]: the verbs `shard` and `prepare`. [`dedup`]: the verb.
+//! - [`sharding`]: the verbs `shard` and `prepare`. [`dedup`], [`decontaminate`]: the verbs.
 //! - [`articles`]: records become articles of tokens. [`pack`] (with [`pack_options`] and [`sinks`]): the verb.
 //! - [`encode`]: token ids of all texts, batch by batch. [`lengths`]: tokens of each article. [`train`]: a vocabulary.
 //! - [`merge`], [`verify`]: the verbs.
 
 pub mod articles;
+pub mod decontaminate;
 pub mod dedup;
 pub mod encode;
 pub mod feed;

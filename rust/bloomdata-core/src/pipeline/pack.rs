@@ -16,6 +16,7 @@ use super::articles::packed::{Articles, Packed};
 use super::dedup::corpus::Corpus;
 use super::dedup::exact_pass::{Distinct, ExactPass, refuse_tables};
 use super::dedup::options::SCRATCH_FOLDER;
+use super::dedup::sign::FirstStep;
 use super::feed::{Item, Reading, feed};
 use super::folder::books::{Books, Outcome};
 use super::folder::journal::{Entry, Step};
@@ -153,16 +154,11 @@ fn find_distinct(
     reading.progress.total_bytes.store(total, Relaxed);
     let folder = run.folder().join(SCRATCH_FOLDER);
     let pass = ExactPass { fields, form, on_bad_record: config.on_bad_record, folder: &folder };
-    let mut is_new = run.done.checkpoint.is_null();
-    pass.run(reading, || {
-        if std::mem::take(&mut is_new) {
-            // From here on there is something to resume.
-            let checkpoint = serde_json::to_value(Checkpoint::default());
-            let checkpoint = checkpoint.map_err(|error| Error::Internal(error.to_string()))?;
-            run.journal.append(&Entry::Step(Step { checkpoint, ..Step::default() }))?;
-        }
-        Ok(())
-    })
+    let checkpoint = serde_json::to_value(Checkpoint::default());
+    let checkpoint = checkpoint.map_err(|error| Error::Internal(error.to_string()))?;
+    let step = Entry::Step(Step { checkpoint, ..Step::default() });
+    let is_new = run.done.checkpoint.is_null();
+    pass.run(reading, &mut FirstStep { journal: &mut run.journal, is_new, step })
 }
 
 /// Keeps the tokenizer beside the data that it made, so that the data can always be decoded.

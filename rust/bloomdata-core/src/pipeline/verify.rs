@@ -90,8 +90,9 @@ pub fn verify(folder: &Path, num_threads: usize, progress: &Progress) -> Result<
     Ok(Verification { files: manifest.outputs.len() as u64, bytes, problems })
 }
 
-/// Counts of files that are lists of lines: of bad records, of duplicates, of repeated parts.
-const LISTS: [&str; 3] = ["records", "duplicates", "spans"];
+/// Counts of files that are lists of lines: of bad records, of duplicates, of repeated parts, of matches with rows of
+/// evaluations, of what was not looked for.
+const LISTS: [&str; 5] = ["records", "duplicates", "spans", "matches", "ignored"];
 
 /// What the manifest says must fit together, and no file may be there that it does not know.
 fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, String)) {
@@ -118,12 +119,18 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
         let dropped = ledger.documents_dropped.iter().filter(|(reason, _)| reason.ends_with(" duplicate"));
         compare("duplicates", sum("duplicates"), dropped.map(|(_, count)| count).sum());
     }
+    if manifest.verb == "decontaminate" {
+        let sets = manifest.details.get("evaluations").and_then(Value::as_array).into_iter().flatten();
+        let found = sets.filter_map(|set| set.get("matches")?.as_u64()).sum();
+        compare("matches", sum("matches"), found);
+    }
     if let Some(lines) = manifest.details.get("lines").and_then(Value::as_u64) {
         compare("lines", sum("lines"), lines);
     }
     if let Some(length) = manifest.config.get("sequence_length").and_then(Value::as_u64) {
         compare("tokens", sum("rows") * length, ledger.tokens_out);
-    } else if !["shard", "prepare", "dedup"].contains(&manifest.verb.as_str()) {
+    } else if !["shard", "prepare", "dedup", "decontaminate", "signatures"].contains(&manifest.verb.as_str())
+    {
         compare("tokens", sum("tokens"), ledger.tokens_out);
     }
     // A record of several pairs may become several documents; a text becomes one.

@@ -71,8 +71,11 @@ pub(super) fn expand_pattern(pattern: &str, list: &mut InputList) -> Result<()> 
     }
     list.ignored.append(&mut search.repeated);
     let (before, mut paths) = (list.inputs.len(), Vec::new());
+    let mut promises = BTreeMap::new();
     for path in search.found {
-        if path.is_dir() || is_bookkeeping(&path) {
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let promises = promises.entry(folder).or_insert_with_key(|folder| Promises::read(folder));
+        if path.is_dir() || is_bookkeeping(&path) || is_list(&path, promises.as_ref()) {
             list.ignored.push(path);
         } else {
             paths.push(path);
@@ -175,6 +178,13 @@ fn is_bookkeeping(path: &Path) -> bool {
     name.ends_with(TEMPORARY_SUFFIX) || BOOKKEEPING.contains(&&*name)
 }
 
+/// Whether a file is an output without lines of data, by the manifest beside it: a list of duplicates and the like.
+fn is_list(path: &Path, promises: Option<&Promises>) -> bool {
+    let outputs = promises.map_or(&[][..], |promises| &promises.outputs);
+    let name = path.file_name().map(Path::new);
+    outputs.iter().any(|output| Some(output.path.as_path()) == name && output.lines.is_none())
+}
+
 /// The folder `a.jsonl.books` beside a file `a.jsonl`, which is the same file once more.
 fn is_books(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "books")
@@ -202,7 +212,8 @@ fn walk(
             if promises.is_some() && path.ends_with("manifest.json") {
                 continue;
             }
-            if is_hidden(&path) || is_bookkeeping(&path) || is_books(&path) {
+            let is_list = is_list(&path, promises.as_ref());
+            if is_hidden(&path) || is_bookkeeping(&path) || is_books(&path) || is_list {
                 ignored.push(path);
             } else if !path.is_dir() {
                 paths.push(path);

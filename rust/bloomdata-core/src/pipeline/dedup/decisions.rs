@@ -41,8 +41,8 @@ impl Why {
 pub struct Decision {
     /// Which one.
     pub document: u64,
-    /// The kept one that it repeats.
-    pub kept: u64,
+    /// The kept one that it repeats; a Bloom filter does not know it.
+    pub kept: Option<u64>,
     /// How similar the two are (with `via`: how similar that one is to the kept one).
     pub similarity: f64,
     /// Why.
@@ -52,10 +52,11 @@ pub struct Decision {
 }
 
 impl Decision {
-    fn record(&self) -> [u64; 5] {
+    /// As a record.
+    pub fn record(&self) -> [u64; 5] {
         [
             self.document,
-            self.kept,
+            self.kept.map_or(0, |kept| kept + 1),
             self.similarity.to_bits(),
             self.why.code(),
             self.via.map_or(0, |via| via + 1),
@@ -64,7 +65,7 @@ impl Decision {
 
     fn from_record([document, kept, similarity, why, via]: [u64; 5]) -> Self {
         let (similarity, why) = (f64::from_bits(similarity), Why::from_code(why));
-        Self { document, kept, similarity, why, via: via.checked_sub(1) }
+        Self { document, kept: kept.checked_sub(1), similarity, why, via: via.checked_sub(1) }
     }
 }
 

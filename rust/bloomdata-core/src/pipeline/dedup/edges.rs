@@ -183,6 +183,7 @@ impl Decider {
     fn settle(&mut self, decided: &mut Decided<'_>) -> Result<()> {
         if let Some((kept, similarity)) = witness((self.later, &self.earlier), &self.dropped) {
             self.dropped.insert(self.later);
+            let kept = Some(kept);
             decided.push(Decision { document: self.later, kept, similarity, why: Why::Near, via: None })?;
         }
         self.earlier.clear();
@@ -200,6 +201,7 @@ impl Decider {
             if document >= self.against {
                 let similarity = comparer.compare(document, kept)?;
                 note(similarity);
+                let kept = Some(kept);
                 decided.push(Decision { document, kept, similarity, why: Why::Near, via: None })?;
             }
         }

@@ -110,17 +110,20 @@ impl Ending<'_> {
         details.insert("bytes_dropped".into(), json!({Why::Exact.name(): sum(0), Why::Near.name(): sum(1)}));
         if let Some(near) = phases.near {
             let bands = near.bands()?;
+            let mut found = json!({"bands": bands.bands, "rows": bands.rows});
+            if let Some(bloom) = &facts.bloom {
+                found["bloom"] = json!(bloom);
+            } else {
+                found["join"] = json!(facts.join);
+                found["edges"] = json!(facts.edges);
+                found["honesty"] = json!(facts.honesty);
+            }
             let curve = (1..=20).map(|at| {
                 let similarity = f64::from(at) / 20.0;
                 json!([similarity, bands.chance(similarity)])
             });
-            details.insert(
-                "near".into(),
-                json!({
-                    "bands": bands.bands, "rows": bands.rows, "curve": curve.collect::<Vec<_>>(),
-                    "join": facts.join, "edges": facts.edges, "honesty": facts.honesty,
-                }),
-            );
+            found["curve"] = curve.collect();
+            details.insert("near".into(), found);
         }
         if let Some(spans) = &removed.spans {
             let dropped = spans.dropped.iter().map(|(documents, _)| documents).sum::<u64>();

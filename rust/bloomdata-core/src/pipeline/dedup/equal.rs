@@ -89,7 +89,7 @@ pub fn decide_equal(
                 let via = (why == Why::Exact).then_some(first);
                 Decision { document: later, why, via, ..*decision }
             }
-            None => Decision { document: later, kept: first, similarity: 1.0, why, via: None },
+            None => Decision { document: later, kept: Some(first), similarity: 1.0, why, via: None },
         })?;
     }
     Ok(())

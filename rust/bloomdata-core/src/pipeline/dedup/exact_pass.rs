@@ -5,7 +5,7 @@ use std::path::Path;
 use super::corpus::{Corpus, Part};
 use super::decisions::{Decided, Why};
 use super::equal::{decide_equal, find_equal};
-use super::sign::{Signing, sign};
+use super::sign::{Notes, Signing, sign};
 use super::signature_file::Column;
 use super::sorter::Room;
 use super::verdict_file::Verdicts;
@@ -46,18 +46,17 @@ pub struct Distinct {
 
 impl ExactPass<'_> {
     /// Finds the documents that repeat an earlier one. Inputs that an earlier attempt has read are not read again.
-    /// `on_sealed` is called when one more was read.
     ///
     /// # Errors
     /// What can be wrong with an input; a bad record, unless those are set aside; the system's reason.
-    pub fn run(&self, reading: Reading<'_>, on_sealed: impl FnMut() -> Result<()>) -> Result<Distinct> {
+    pub fn run(&self, reading: Reading<'_>, notes: &mut impl Notes) -> Result<Distinct> {
         let Reading { inputs, num_threads, progress, .. } = reading;
         let parts = [Part { folder: self.folder.join("inputs"), inputs }];
         let folder = &*parts[0].folder;
         create_scratch(self.folder, folder)?;
         let room = Room { folder, bytes: TABLE_BYTES, num_threads, progress };
         let signing = Signing::of_equal_texts(self.fields.to_vec(), self.form);
-        sign(&signing, reading, self.on_bad_record, room, on_sealed)?;
+        sign(&signing, reading, self.on_bad_record, room, None, notes)?;
         let corpus = Corpus::open(&parts, 0, &signing)?;
         if !Verdicts::is_written(folder) {
             self.decide(&corpus, Room { folder: self.folder, ..room }, folder)?;

@@ -21,7 +21,7 @@ use crate::token::{double, index, whole};
 /// Documents of the sample whose pairs are all compared.
 const DOCUMENTS: usize = 4000;
 /// Shingles of all of them at most.
-const SHINGLES: usize = 4 << 20;
+const SHINGLES: usize = 2 << 20;
 /// Pairs of the sample whose precision is measured.
 const PAIRS: usize = 1000;
 /// Uses of the seed (see [`key`]).

@@ -7,12 +7,15 @@
 //! - [`options`]: what is asked for. [`run`]: the run; `phases`, `removal`, `ending`: its parts.
 //! - [`sign`]: the first pass; [`signature_file`]: what it leaves; [`corpus`]: all documents by number.
 //! - [`equal`]: documents of equal keys. [`candidates`]: pairs that may be similar. [`shingle_sets`]: the second pass.
+//! - [`bloom_index`]: near duplicates in one pass, in place of all these.
 //! - [`edges`]: who is similar, who stays. [`decisions`]: who is dropped. [`verdicts`], [`verdict_file`], `filter`,
 //!   `editor`: the last pass. [`exact_pass`]: equal documents for other verbs.
 //! - [`repeats`]: parts of documents that occurred before. [`spans`]: what they cover.
+//! - [`signatures`]: the verb, the first pass alone; `import`: what it has left.
 //! - [`honesty`]: how good all this was.
 //! - [`sorter`], [`records`]: any number of records in bounded memory.
 
+pub mod bloom_index;
 pub mod candidates;
 pub mod corpus;
 pub mod decisions;
@@ -23,6 +26,7 @@ pub mod equal;
 pub mod exact_pass;
 mod filter;
 pub mod honesty;
+mod import;
 pub mod options;
 mod phases;
 pub mod records;
@@ -32,6 +36,7 @@ pub mod run;
 pub mod shingle_sets;
 pub mod sign;
 pub mod signature_file;
+pub mod signatures;
 pub mod sorter;
 pub mod spans;
 pub mod verdict_file;

@@ -18,9 +18,8 @@ pub const SCRATCH_FOLDER: &str = ".dedup";
 pub const DUPLICATES_NAME: &str = "duplicates.jsonl";
 /// Name of the list of repeated parts.
 pub const SPANS_NAME: &str = "spans.jsonl";
-/// Memory that a run needs beside its tables: blocks of the inputs on their way, for each thread and in all.
-const READING_BYTES: u64 = 24 << 20;
-const LEAST_TABLE_BYTES: u64 = 8 << 20;
+/// The least memory for tables and sorting.
+const LEAST_BYTES: u64 = 16 << 20;
 
 /// Options that decide what is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,6 +114,21 @@ pub struct NearConfig {
     pub rows: Option<usize>,
     /// Whether candidates are compared by their texts, or else by their signatures alone.
     pub verify: bool,
+    /// Bands in Bloom filters, in place of candidates on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bloom: Option<BloomConfig>,
+}
+
+/// Bloom filters for bands: they decide what is dropped, so their size is an option.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BloomConfig {
+    /// Bytes of all filters.
+    pub bytes: u64,
+    /// Documents that they are made for.
+    pub expected_documents: u64,
+    /// The chance with which a document that resembles none may be taken for a duplicate.
+    pub max_false_positive: f64,
 }
 
 /// What a signature depends on.
@@ -162,6 +176,15 @@ impl NearConfig {
         if !(self.threshold > 0.0 && self.threshold <= 1.0) {
             let reason = format!("expected more than 0 and at most 1, got {}", self.threshold);
             return Err(Error::config("threshold", reason));
+        }
+        if let Some(bloom) = &self.bloom {
+            if bloom.expected_documents == 0 || bloom.bytes == 0 {
+                return Err(Error::config("expected_documents", "expected 1 or more for index=\"bloom\""));
+            }
+            if !(0.0..=1.0).contains(&bloom.max_false_positive) {
+                let reason = format!("expected 0 to 1, got {}", bloom.max_false_positive);
+                return Err(Error::config("max_false_positive", reason));
+            }
         }
         self.bands().map(|_| ())
     }
@@ -222,17 +245,14 @@ impl DedupConfig {
     }
 }
 
-/// The bytes that tables may take, of all that a run may take.
+/// Refuses a limit that is too low.
 ///
 /// # Errors
-/// A limit that is too low; the error names the least one.
-pub fn table_bytes(memory_limit: u64, num_threads: usize) -> Result<u64> {
-    let reading = READING_BYTES * (num_threads as u64 + 1);
-    let least = reading + LEAST_TABLE_BYTES;
-    if memory_limit < least {
-        let reason =
-            format!("expected {least} bytes or more for {num_threads} thread(s), got {memory_limit}");
-        return Err(Error::config("memory_limit", reason));
+/// Names the least one.
+pub fn check_memory(memory_limit: u64) -> Result<()> {
+    if memory_limit >= LEAST_BYTES {
+        return Ok(());
     }
-    Ok(memory_limit - reading)
+    let reason = format!("expected {LEAST_BYTES} bytes or more, got {memory_limit}");
+    Err(Error::config("memory_limit", reason))
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::bloom_index::{BloomCounts, BloomIndex};
 use super::candidates::{JoinCounts, documents_without_units, find_candidates};
 use super::corpus::{Corpus, Part};
 use super::decisions::{Decided, Why, read_decisions};
@@ -13,11 +14,12 @@ use super::edges::{Comparison, EdgeCounts, decide_near};
 use super::equal::{add_later, decide_equal, find_equal};
 use super::exact_pass::create_scratch;
 use super::honesty::{Honesty, Samples};
+use super::import::import;
 use super::options::{DedupConfig, NearConfig};
 use super::records::RecordReader;
 use super::repeats::Scan;
 use super::shingle_sets::{ShingleSets, collect, is_collected};
-use super::sign::{Signing, sign};
+use super::sign::{FirstStep, Signing, sign};
 use super::signature_file::Column;
 use super::sorter::Room;
 use crate::dedup::keep::DocumentSet;
@@ -36,6 +38,7 @@ pub(super) struct Facts {
     pub(super) join: JoinCounts,
     pub(super) edges: EdgeCounts,
     pub(super) honesty: Honesty,
+    pub(super) bloom: Option<BloomCounts>,
 }
 
 /// A run at work.
@@ -46,6 +49,8 @@ pub(super) struct Phases<'run> {
     pub(super) field: FieldPath,
     pub(super) custom: &'run CustomReader<'run>,
     pub(super) room: Room<'run>,
+    /// Folders of signatures that were made before, of the inputs.
+    pub(super) signatures: &'run [PathBuf],
     /// What is compared with, and the inputs.
     pub(super) parts: [Part<'run>; 2],
 }
@@ -57,9 +62,25 @@ impl Phases<'_> {
 
     /// The first pass.
     pub(super) fn sign(&self, run: &mut Run<'_>) -> Result<Corpus> {
-        let mut is_new = run.done.checkpoint.is_null();
-        for part in &self.parts {
+        create_scratch(self.room.folder, self.room.folder)?;
+        let is_new = run.done.checkpoint.is_null();
+        let mut notes = FirstStep { journal: &mut run.journal, is_new, step: first_step(Vec::new())? };
+        let near = self.near.and_then(|near| Some((near, near.bloom.as_ref()?)));
+        let mut bloom = match near {
+            Some((near, config)) if !self.path("bloom.json").exists() => {
+                // Filters are in memory alone: a run that was killed starts again.
+                for part in &self.parts {
+                    remove_folder(&part.folder)?;
+                }
+                Some(BloomIndex::new(near, config, &self.path("near"))?)
+            }
+            _ => None,
+        };
+        for (number, part) in self.parts.iter().enumerate() {
             create_scratch(self.room.folder, &part.folder)?;
+            if number == 1 && !self.signatures.is_empty() {
+                import(self.signatures, &self.signing, part, self.config, self.room.progress)?;
+            }
             let room = Room { folder: &part.folder, ..self.room };
             let reading = Reading {
                 inputs: part.inputs,
@@ -68,13 +89,14 @@ impl Phases<'_> {
                 progress: room.progress,
                 first_input: 0,
             };
-            sign(&self.signing, reading, self.config.shards.on_bad_record, room, || {
-                if std::mem::take(&mut is_new) {
-                    // From here on there is something to resume.
-                    run.journal.append(&first_step(Vec::new())?)?;
-                }
-                Ok(())
-            })?;
+            let on_bad_record = self.config.shards.on_bad_record;
+            sign(&self.signing, reading, on_bad_record, room, bloom.as_mut(), &mut notes)?;
+            if let Some(bloom) = &mut bloom {
+                bloom.end_against();
+            }
+        }
+        if let Some(bloom) = bloom {
+            self.once("bloom.json", || bloom.finish())?;
         }
         Corpus::open(&self.parts, 1, &self.signing)
     }
@@ -86,7 +108,9 @@ impl Phases<'_> {
         if self.config.exact.is_some() {
             self.equal(corpus, Column::Exact, "equal-texts", &mut taken)?;
         }
-        if let Some(near) = self.near {
+        if self.near.is_some_and(|near| near.bloom.is_some()) {
+            facts.bloom = Some(self.once("bloom.json", || Err(Error::Internal("no filters".into())))?);
+        } else if let Some(near) = self.near {
             self.equal(corpus, Column::Units, "equal-units", &mut taken)?;
             let candidates = self.path("candidates");
             facts.join =
@@ -150,7 +174,9 @@ impl Phases<'_> {
             let mut decided = Decided::new(self.room);
             let earlier = read_decisions(&near)?;
             let equal = self.path("equal-units");
-            decide_equal(&equal, Why::Near, corpus.against, earlier, |decision| decided.push(decision))?;
+            if equal.exists() {
+                decide_equal(&equal, Why::Near, corpus.against, earlier, |decision| decided.push(decision))?;
+            }
             read_decisions(&near)?.try_for_each(|decision| decided.push(decision?))?;
             decided.write(&by_units)?;
         } else {
@@ -219,5 +245,13 @@ impl Phases<'_> {
     /// Index in the corpus of the first input that is not only compared with.
     pub(super) fn first_input(&self) -> usize {
         self.parts[0].inputs.inputs.len()
+    }
+}
+
+/// Removes a folder of scratch files; that it is not there is fine.
+fn remove_folder(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder)(error)),
+        _ => Ok(()),
     }
 }

@@ -1,5 +1,6 @@
 //! The run of `dedup`: the output folder is opened, then come the phases, then the end.
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::Value;
@@ -7,7 +8,7 @@ use serde_json::Value;
 use super::corpus::Part;
 use super::ending::Ending;
 use super::exact_pass::refuse_tables;
-use super::options::{DedupConfig, SCRATCH_FOLDER, table_bytes};
+use super::options::{DedupConfig, SCRATCH_FOLDER, check_memory};
 use super::phases::Phases;
 use super::removal::Removed;
 use super::sign::Signing;
@@ -29,6 +30,8 @@ pub struct DedupInputs<'run> {
     pub inputs: &'run InputList,
     /// What it is compared with, too.
     pub against: &'run InputList,
+    /// Folders of signatures of the inputs that were made before.
+    pub signatures: &'run [PathBuf],
 }
 
 /// Removes duplicates.
@@ -40,12 +43,13 @@ pub fn dedup(
     config: &DedupConfig,
     options: &RunOptions,
     memory_limit: u64,
-    DedupInputs { inputs, against }: DedupInputs<'_>,
+    DedupInputs { inputs, against, signatures }: DedupInputs<'_>,
     custom: &CustomReader<'_>,
     progress: &Progress,
 ) -> Result<RunResult> {
     config.validate()?;
-    let bytes = table_bytes(memory_limit, options.num_threads)? / SORTERS;
+    check_memory(memory_limit)?;
+    let bytes = memory_limit / SORTERS;
     refuse_tables("inputs", inputs)?;
     let value = serde_json::to_value(config).map_err(|error| Error::Internal(error.to_string()))?;
     let request = Request {
@@ -74,6 +78,7 @@ pub fn dedup(
         signing: Signing::new(config)?,
         field: config.field()?,
         custom,
+        signatures,
         room: Room { folder: &scratch, bytes, num_threads: options.num_threads, progress },
         parts: [
             Part { folder: scratch.join("against"), inputs: against },

@@ -6,21 +6,24 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::options::{DedupConfig, SignatureConfig};
-use super::signature_file::{Column, Header, SignatureFile, SignatureWriter};
+use super::bloom_index::BloomIndex;
+use super::options::{DedupConfig, NearConfig, SignatureConfig};
+use super::signature_file::{Column, Header, Origin, SignatureFile, SignatureWriter};
 use super::sorter::Room;
+use crate::dedup::bands::Bands;
 use crate::dedup::exact_key::{ExactKeys, TextForm};
 use crate::dedup::minhash::MinHasher;
 use crate::dedup::units::Units;
 use crate::dedup::windows::Windows;
 use crate::document::Block;
 use crate::error::{Error, Result};
-use crate::io::atomic::AtomicFile;
 use crate::json_fields::FieldPath;
+use crate::ledger::Ledger;
 use crate::pipeline::articles::texts::{EMPTY, TextReader, Texts};
 use crate::pipeline::feed::{Item, Reading};
 use crate::pipeline::folder::books::{Books, Fate, OnBadRecord, Outcome, Snapshot};
 use crate::pipeline::folder::counts::ChatCounts;
+use crate::pipeline::folder::journal::{Entry, Journal};
 use crate::pipeline::folder::manifest::InputEntry;
 use crate::progress::Progress;
 use crate::sources::{Format, Input};
@@ -32,6 +35,8 @@ pub struct Signing {
     /// Whether records without any text are no documents.
     skips_empty: bool,
     signature: Option<SignatureConfig>,
+    /// Set if band keys are wanted, and no signatures.
+    bands: Option<Bands>,
     exact: Option<TextForm>,
     columns: Vec<(Column, u64)>,
     config: Value,
@@ -46,7 +51,9 @@ impl Signing {
         let signature = config.near.as_ref().map(|near| near.signature.clone());
         let exact = config.exact.as_ref().map(|exact| exact.normalize);
         let mut columns = Vec::new();
-        if let Some(signature) = &signature {
+        let bloom = config.near.as_ref().filter(|near| near.bloom.is_some());
+        let bands = bloom.map(NearConfig::bands).transpose()?;
+        if let (Some(signature), None) = (&signature, bands) {
             columns.push((Column::Signature, signature.signature_bytes() as u64));
             columns.push((Column::Units, 16));
         }
@@ -61,6 +68,7 @@ impl Signing {
             fields: vec![config_field(&config)?],
             skips_empty: false,
             signature,
+            bands,
             exact,
             columns,
             config,
@@ -72,7 +80,13 @@ impl Signing {
         // The names of fields may be longer than the header.
         let config = serde_json::json!({"text_fields": fields.len(), "exact": form});
         let columns = vec![(Column::Exact, 16), (Column::Position, 24)];
-        Self { fields, skips_empty: true, signature: None, exact: Some(form), columns, config }
+        let (signature, bands, exact) = (None, None, Some(form));
+        Self { fields, skips_empty: true, signature, bands, exact, columns, config }
+    }
+
+    /// What `.sig` files must say of the options.
+    pub fn config(&self) -> &Value {
+        &self.config
     }
 
     /// What the `.sig` of an input says, which an earlier attempt may have left.
@@ -107,18 +121,53 @@ pub fn signature_path(folder: &Path, input: usize) -> PathBuf {
     folder.join(format!("{input:05}.sig"))
 }
 
-/// The offsets of an input's bad records.
-pub fn bad_path(folder: &Path, input: usize) -> PathBuf {
-    folder.join(format!("{input:05}.bad"))
+/// Hears of each input that is done.
+pub trait Notes {
+    /// The `.sig` of an input is about to get its name.
+    ///
+    /// # Errors
+    /// What stops the run.
+    fn sealing(&mut self, input: usize) -> Result<()>;
+
+    /// It has its name.
+    ///
+    /// # Errors
+    /// What stops the run.
+    fn sealed(&mut self, input: usize) -> Result<()>;
+}
+
+/// Notes once that there is something to resume.
+#[derive(Debug)]
+pub struct FirstStep<'run> {
+    /// The journal of the run.
+    pub journal: &'run mut Journal,
+    /// Whether it has no step yet.
+    pub is_new: bool,
+    /// The step.
+    pub step: Entry,
+}
+
+impl Notes for FirstStep<'_> {
+    fn sealing(&mut self, _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn sealed(&mut self, _: usize) -> Result<()> {
+        if std::mem::take(&mut self.is_new) { self.journal.append(&self.step) } else { Ok(()) }
+    }
 }
 
 /// What a thread needs.
 struct Worker {
     units: Option<(Units, Windows, MinHasher)>,
     exact: Option<ExactKeys>,
+    bands: Option<Bands>,
     hashes: Vec<u64>,
     shingles: Vec<u64>,
     key_bytes: Vec<u8>,
+    /// Of documents whose bands are wanted: whether each has units, and their keys.
+    has_units: Vec<bool>,
+    band_keys: Vec<u64>,
 }
 
 impl Worker {
@@ -132,8 +181,16 @@ impl Worker {
             None => None,
         };
         let exact = signing.exact.map(ExactKeys::new).transpose()?;
-        let (hashes, shingles, key_bytes) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { units, exact, hashes, shingles, key_bytes })
+        Ok(Self {
+            units,
+            exact,
+            bands: signing.bands,
+            hashes: Vec::new(),
+            shingles: Vec::new(),
+            key_bytes: Vec::new(),
+            has_units: Vec::new(),
+            band_keys: Vec::new(),
+        })
     }
 
     /// Appends what is to be known of a document, but its place. Signatures are of its first text, keys of all.
@@ -142,6 +199,15 @@ impl Worker {
         if let Some((units, windows, hasher)) = &mut self.units {
             units.hashes(texts.first().map_or("", |text| text), &mut self.hashes);
             windows.shingles(&self.hashes, &mut self.shingles);
+            if let Some(bands) = self.bands {
+                self.has_units.push(!self.hashes.is_empty());
+                if !self.hashes.is_empty() {
+                    self.key_bytes.clear();
+                    hasher.append(&self.shingles, &mut self.key_bytes);
+                    BloomIndex::append_keys(bands, &self.key_bytes, &mut self.band_keys);
+                }
+                return;
+            }
             hasher.append(&self.shingles, &mut entries[0]);
             self.key_bytes.clear();
             self.key_bytes.extend(self.hashes.iter().flat_map(|hash| hash.to_le_bytes()));
@@ -171,9 +237,11 @@ struct Signed {
     entries: Vec<Vec<u8>>,
     bad: Vec<u64>,
     outcomes: Vec<Outcome>,
+    has_units: Vec<bool>,
+    band_keys: Vec<u64>,
 }
 
-/// Signs all inputs; those with a `.sig` already are not read. `on_sealed` is called when one more is done.
+/// Signs all inputs; those with a `.sig` already are not read.
 ///
 /// # Errors
 /// What can be wrong with an input; a bad record, unless those are set aside; the system's reason.
@@ -182,7 +250,8 @@ pub fn sign(
     reading: Reading<'_>,
     on_bad_record: OnBadRecord,
     room: Room<'_>,
-    mut on_sealed: impl FnMut() -> Result<()>,
+    mut bloom: Option<&mut BloomIndex>,
+    notes: &mut impl Notes,
 ) -> Result<()> {
     let inputs = &reading.inputs.inputs;
     let done = (0..inputs.len()).take_while(|&input| signature_path(room.folder, input).exists()).count();
@@ -211,24 +280,35 @@ pub fn sign(
                 match item? {
                     Item::Block(mut signed) => {
                         let line = books.snapshot().position.line;
+                        let before = &books.snapshot().ledger;
+                        Open::get(&mut open, signing, room.folder, signed.file, before)?;
                         for outcome in &signed.outcomes {
                             books.settle(signed.file, outcome)?;
                         }
                         Progress::add(&room.progress.documents, Outcome::count(&signed.outcomes));
                         add_lines(signed.entries.last_mut(), line);
-                        let file = Open::get(&mut open, signing, room.folder, signed.file)?;
+                        if let Some(bloom) = &mut bloom {
+                            bloom.take(&signed.has_units, &signed.band_keys)?;
+                        }
+                        let before = &books.snapshot().ledger;
+                        let file = Open::get(&mut open, signing, room.folder, signed.file, before)?;
                         file.signatures.append(signed.documents, &signed.entries)?;
-                        file.bad.extend(signed.bad);
+                        file.signatures.note_bad(&signed.bad);
                     }
                     Item::End { file, hash, content_bytes } => {
+                        let before = &books.snapshot().ledger;
+                        Open::get(&mut open, signing, room.folder, file, before)?;
                         books.end_input(file, hash, content_bytes)?;
                         books.sync()?;
                         let entry = books.take_finished().into_iter().next().map(|(_, entry)| entry);
-                        Open::get(&mut open, signing, room.folder, file)?;
-                        if let Some(open) = open.take() {
-                            open.seal(signing, room.folder, file, entry, &books)?;
+                        notes.sealing(file)?;
+                        if let Some(Open { signatures, before }) = open.take() {
+                            let (config, books) = (signing.config.clone(), books.snapshot().clone());
+                            // The path is the user's; it may be as long as the header.
+                            let input = entry.map(|entry| InputEntry { path: PathBuf::new(), ..entry });
+                            signatures.seal(Origin { config, input, before, books })?;
                         }
-                        on_sealed()?;
+                        notes.sealed(file)?;
                     }
                 }
             }
@@ -249,7 +329,8 @@ fn add_lines(positions: Option<&mut Vec<u8>>, before: u64) {
 /// The input that is being signed.
 struct Open {
     signatures: SignatureWriter,
-    bad: Vec<u64>,
+    /// The ledger before it.
+    before: Ledger,
 }
 
 impl Open {
@@ -258,33 +339,15 @@ impl Open {
         signing: &Signing,
         folder: &Path,
         input: usize,
+        before: &Ledger,
     ) -> Result<&'open mut Self> {
         match open {
             Some(open) => Ok(open),
             none => {
                 let signatures = SignatureWriter::create(&signature_path(folder, input), &signing.columns)?;
-                Ok(none.insert(Self { signatures, bad: Vec::new() }))
+                Ok(none.insert(Self { signatures, before: before.clone() }))
             }
         }
-    }
-
-    fn seal(
-        self,
-        signing: &Signing,
-        folder: &Path,
-        input: usize,
-        entry: Option<InputEntry>,
-        books: &Books<'_>,
-    ) -> Result<()> {
-        if !self.bad.is_empty() {
-            let mut file = AtomicFile::create(&bad_path(folder, input))?;
-            let bytes: Vec<u8> = self.bad.iter().flat_map(|offset| offset.to_le_bytes()).collect();
-            file.write(&bytes)?;
-            file.seal()?;
-        }
-        // The path is the user's; it may be as long as the header.
-        let entry = entry.map(|entry| InputEntry { path: PathBuf::new(), ..entry });
-        self.signatures.seal(signing.config.clone(), entry, books.snapshot().clone())
     }
 }
 
@@ -301,6 +364,8 @@ fn sign_block(
         entries: vec![Vec::new(); signing.columns.len()],
         bad: Vec::new(),
         outcomes: Vec::new(),
+        has_units: Vec::new(),
+        band_keys: Vec::new(),
     };
     let (position, mut line) = (signing.columns.len() - 1, 0_u64);
     let visited = block.for_each(|record| {
@@ -327,6 +392,8 @@ fn sign_block(
         Outcome::push(&mut signed.outcomes, record.next_offset, fate);
         Ok::<(), std::convert::Infallible>(())
     });
+    signed.has_units = std::mem::take(&mut worker.has_units);
+    signed.band_keys = std::mem::take(&mut worker.band_keys);
     match visited {
         Ok(()) => signed,
         Err(never) => match never {},

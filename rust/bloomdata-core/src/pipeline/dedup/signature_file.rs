@@ -3,6 +3,7 @@
 //! ```text
 //! header: 4,096 bytes   "BLOOMSIG", version, length of the JSON that follows, JSON, zeros
 //! columns               in the order of the header, each `documents` entries of its width
+//! offsets               of bad records, 8 bytes each
 //! ```
 //!
 //! All numbers are little-endian. The file gets its name when it is whole.
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::io::atomic::{rename_durably, temporary_path};
+use crate::ledger::Ledger;
 use crate::pipeline::folder::books::Snapshot;
 use crate::pipeline::folder::manifest::InputEntry;
 use crate::token::index;
@@ -24,6 +26,8 @@ use crate::token::index;
 const MAGIC: &[u8; 8] = b"BLOOMSIG";
 const VERSION: u32 = 1;
 const HEADER_BYTES: u64 = 4096;
+/// Suffixes of finished files, and of their columns while they are written.
+pub const SIGNATURE_SUFFIXES: [&str; 4] = [".sig", ".column-1", ".column-2", ".column-3"];
 /// Bytes copied at once when columns are joined.
 const COPY_BYTES: usize = 1 << 20;
 
@@ -52,7 +56,40 @@ pub struct Header {
     pub columns: Vec<(Column, u64)>,
     /// The input as it was read; its path is not part of it.
     pub input: Option<InputEntry>,
-    /// The books behind this input.
+    /// The ledger before this input.
+    pub before: Ledger,
+    /// The books behind it.
+    pub books: Snapshot,
+    /// Bad records.
+    pub bad: u64,
+}
+
+impl Header {
+    /// As the first bytes of a file.
+    fn to_bytes(&self, path: &Path) -> Result<Vec<u8>> {
+        let json = serde_json::to_vec(self).map_err(|error| Error::Internal(error.to_string()))?;
+        let mut header = MAGIC.to_vec();
+        header.extend(VERSION.to_le_bytes());
+        header.extend(crate::token::narrow(json.len()).to_le_bytes());
+        header.extend(json);
+        if header.len() as u64 > HEADER_BYTES {
+            return Err(Error::Internal(format!("{}: a header of {} bytes", path.display(), header.len())));
+        }
+        header.resize(index(HEADER_BYTES), 0);
+        Ok(header)
+    }
+}
+
+/// What the header says beside what the writer knows.
+#[derive(Debug)]
+pub struct Origin {
+    /// Options that the columns depend on.
+    pub config: Value,
+    /// The input.
+    pub input: Option<InputEntry>,
+    /// The ledger before it.
+    pub before: Ledger,
+    /// The books behind it.
     pub books: Snapshot,
 }
 
@@ -63,6 +100,7 @@ pub struct SignatureWriter {
     columns: Vec<(Column, u64)>,
     files: Vec<(PathBuf, BufWriter<File>)>,
     documents: u64,
+    bad: Vec<u64>,
 }
 
 impl SignatureWriter {
@@ -82,7 +120,7 @@ impl SignatureWriter {
         if let Some((name, file)) = files.first_mut() {
             file.seek(SeekFrom::Start(HEADER_BYTES)).map_err(Error::io(name))?;
         }
-        Ok(Self { path: path.to_owned(), columns: columns.to_vec(), files, documents: 0 })
+        Ok(Self { path: path.to_owned(), columns: columns.to_vec(), files, documents: 0, bad: Vec::new() })
     }
 
     /// Appends documents: their entries of each column, in order.
@@ -97,12 +135,17 @@ impl SignatureWriter {
         Ok(())
     }
 
+    /// Notes the offsets of bad records.
+    pub fn note_bad(&mut self, offsets: &[u64]) {
+        self.bad.extend_from_slice(offsets);
+    }
+
     /// Joins the columns, and gives the file its name.
     ///
     /// # Errors
     /// The system's reason.
-    pub fn seal(self, config: Value, input: Option<InputEntry>, books: Snapshot) -> Result<()> {
-        let Self { path, columns, files, documents } = self;
+    pub fn seal(self, origin: Origin) -> Result<()> {
+        let Self { path, columns, files, documents, bad } = self;
         let mut files = files.into_iter();
         let Some((name, mut file)) = files.next() else { return Ok(()) };
         for (part, part_file) in files {
@@ -119,16 +162,12 @@ impl SignatureWriter {
             }
             std::fs::remove_file(&part).map_err(Error::io(&part))?;
         }
-        let json = serde_json::to_vec(&Header { config, documents, columns, input, books })
-            .map_err(|error| Error::Internal(error.to_string()))?;
-        let mut header = MAGIC.to_vec();
-        header.extend(VERSION.to_le_bytes());
-        header.extend(crate::token::narrow(json.len()).to_le_bytes());
-        header.extend(json);
-        if header.len() as u64 > HEADER_BYTES {
-            return Err(Error::Internal(format!("{}: a header of {} bytes", path.display(), header.len())));
+        for offset in &bad {
+            file.write_all(&offset.to_le_bytes()).map_err(Error::io(&name))?;
         }
-        header.resize(index(HEADER_BYTES), 0);
+        let Origin { config, input, before, books } = origin;
+        let bad = bad.len() as u64;
+        let header = Header { config, documents, columns, input, before, books, bad }.to_bytes(&path)?;
         let mut file = file.into_inner().map_err(|error| Error::io(&name)(error.into_error()))?;
         file.seek(SeekFrom::Start(0))
             .and_then(|_| file.write_all(&header))
@@ -172,7 +211,9 @@ impl SignatureFile {
             serde_json::from_slice(json).map_err(|error| Error::corrupt(path, 16, error.to_string()))?;
         let mut widths = header.columns.iter().map(|(_, width)| *width);
         let width = widths.try_fold(0_u64, u64::checked_add);
-        let expected = width.and_then(|width| header.documents.checked_mul(width)?.checked_add(HEADER_BYTES));
+        let columns = width.and_then(|width| header.documents.checked_mul(width));
+        let rest = header.bad.checked_mul(8).and_then(|bytes| bytes.checked_add(HEADER_BYTES));
+        let expected = columns.zip(rest).and_then(|(columns, rest)| columns.checked_add(rest));
         if expected != Some(size) {
             let what = format!("{}: size in bytes", path.display());
             return Err(Error::mismatch(what, expected.unwrap_or(u64::MAX), size));
@@ -190,6 +231,31 @@ impl SignatureFile {
             start += width * self.header.documents;
         }
         Err(Error::corrupt(&self.path, 0, format!("no column {column:?}")))
+    }
+
+    /// The offsets of bad records, in order.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn bad(&self) -> Result<Vec<u64>> {
+        let width: u64 = self.header.columns.iter().map(|(_, width)| width).sum();
+        let mut bytes = vec![0; index(8 * self.header.bad)];
+        let start = HEADER_BYTES + width * self.header.documents;
+        self.file.read_exact_at(&mut bytes, start).map_err(Error::io(&self.path))?;
+        Ok(bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
+    }
+
+    /// Copies the file to `path` with other books in its header.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn copy_to(&self, path: &Path, before: Ledger, books: Snapshot) -> Result<()> {
+        let temporary = temporary_path(path);
+        std::fs::copy(&self.path, &temporary).map_err(Error::io(&temporary))?;
+        let header = Header { before, books, ..self.header.clone() }.to_bytes(path)?;
+        let file = File::options().write(true).open(&temporary).map_err(Error::io(&temporary))?;
+        file.write_all_at(&header, 0).and_then(|()| file.sync_all()).map_err(Error::io(&temporary))?;
+        rename_durably(&temporary, path)
     }
 
     /// The entries of some documents in a row, in place of what `out` holds.

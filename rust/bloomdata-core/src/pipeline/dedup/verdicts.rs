@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::corpus::{Corpus, Lookup, Place};
 use super::decisions::{Decision, Why, read_decisions};
 use super::records::RecordReader;
-use super::sign::bad_path;
+use super::sign::signature_path;
+use super::signature_file::SignatureFile;
 use super::verdict_file::{Verdict, VerdictWriter};
 use crate::error::{Error, Result};
 use crate::io::atomic::AtomicFile;
@@ -37,9 +38,8 @@ pub fn write_verdicts(
     let mut lines = Vec::new();
     for (number, signed) in corpus.inputs[first_input..].iter().enumerate() {
         file.start_input()?;
-        let path = bad_path(folder, number);
-        let bad = if path.exists() { Some(RecordReader::<1>::open(&path)?) } else { None };
-        let mut bad = bad.into_iter().flatten().peekable();
+        let bad = SignatureFile::open(&signature_path(folder, number))?.bad()?;
+        let mut bad = bad.into_iter().peekable();
         let end = signed.first + signed.header.documents;
         loop {
             let of_decision = match decisions.peek() {
@@ -62,9 +62,9 @@ pub fn write_verdicts(
                 *documents += 1;
                 *bytes += place.bytes;
                 if list.is_some() {
-                    let kept = lookup.place(decision.kept)?;
+                    let kept = decision.kept.map(|kept| lookup.place(kept)).transpose()?;
                     let via = decision.via.map(|via| lookup.place(via)).transpose()?;
-                    write_line(corpus, (&place, &kept, via.as_ref()), &decision, &mut lines)?;
+                    write_line(corpus, (&place, kept.as_ref(), via.as_ref()), &decision, &mut lines)?;
                 }
                 (decision.document, Verdict::Drop(decision.why))
             } else {
@@ -74,8 +74,8 @@ pub fn write_verdicts(
             };
             let offset = lookup.place(document)?.offset;
             // Bad records before it.
-            while let Some(bad) = bad.next_if(|bad| bad.as_ref().map_or(true, |[bad]| *bad < offset)) {
-                file.push(bad?[0], Verdict::Bad)?;
+            while let Some(bad) = bad.next_if(|bad| *bad < offset) {
+                file.push(bad, Verdict::Bad)?;
             }
             file.push(offset, verdict)?;
             if let Some(list) = list.as_deref_mut().filter(|_| lines.len() >= 1 << 16) {
@@ -84,7 +84,7 @@ pub fn write_verdicts(
             }
         }
         for offset in bad {
-            file.push(offset?[0], Verdict::Bad)?;
+            file.push(offset, Verdict::Bad)?;
         }
     }
     if let Some(list) = list {
@@ -96,7 +96,7 @@ pub fn write_verdicts(
 
 fn write_line(
     corpus: &Corpus,
-    (dropped, kept, via): (&Place, &Place, Option<&Place>),
+    (dropped, kept, via): (&Place, Option<&Place>, Option<&Place>),
     decision: &Decision,
     out: &mut Vec<u8>,
 ) -> Result<()> {
@@ -104,8 +104,8 @@ fn write_line(
         json!({"file": corpus.inputs[place.input].name, "line": place.line, "offset": place.offset})
     };
     let mut line = json!({
-        "dropped": place(dropped), "kept": place(kept),
-        "similarity": decision.similarity, "reason": decision.why.name(),
+        "dropped": place(dropped), "kept": kept.map(place),
+        "similarity": kept.map(|_| decision.similarity), "reason": decision.why.name(),
     });
     if let Some(via) = via {
         line["via"] = place(via);

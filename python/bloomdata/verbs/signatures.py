@@ -1,0 +1,97 @@
+"""The verb `signatures`."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from bloomdata import _core
+from bloomdata.errors import ConfigError
+from bloomdata.options.checks import check_choice, thread_count
+from bloomdata.options.inputs import split_inputs
+from bloomdata.options.near import MinHash, described
+from bloomdata.options.paths import output_path
+from bloomdata.reports.report import SignaturesReport
+from bloomdata.verbs.dedup import dedup_config
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from bloomdata.options.inputs import Inputs, OnProgress
+
+
+def signatures(
+    inputs: Inputs,
+    output: str | os.PathLike[str],
+    *,
+    near: MinHash | Mapping[str, Any] | None = None,
+    exact: Literal["document", "none"] | None = "document",
+    exact_normalize: Literal["none", "whitespace", "fold"] = "none",
+    text_field: str = "text",
+    on_bad_record: Literal["raise", "quarantine"] = "raise",
+    num_threads: int | None = None,
+    overwrite: bool = False,
+    on_progress: OnProgress = None,
+) -> SignaturesReport:
+    """Does the first pass of `dedup` alone: signatures and keys of all documents, one `.sig` file for each input.
+
+    So the work on a large corpus can be shared among machines: each signs some of the files, and one `dedup` with
+    `signatures=` reads what they have written. Options must be those of that call.
+
+    A killed run resumes behind the last input that was done; a finished run does nothing.
+
+    Args:
+        inputs: As for `dedup`.
+        output: As for `dedup`.
+        near: As for `dedup`; here a `MinHash()` by default. Its threshold and bands do not matter.
+        exact: Whether keys of whole texts are wanted, too: `document`, or `none`.
+        exact_normalize: As for `dedup`.
+        text_field: As for `dedup`.
+        on_bad_record: As for `dedup`.
+        num_threads: As for `dedup`.
+        overwrite: As for `dedup`.
+        on_progress: As for `dedup`.
+
+    Returns:
+        A report of what was read and written.
+
+    Raises:
+        ConfigError: An option is invalid, or the folder holds other files.
+        CorruptDataError: An input is damaged, or a record is bad.
+        MismatchError: The folder belongs to a call with other options or inputs.
+        OSError: The operating system reports an error.
+
+    Command line:
+        bloomdata-cli signatures shards/ --output signatures/
+        bloomdata-cli signatures shards/part-0000*.jsonl.zst --output signatures-0/ --near --num-perm 256
+
+    Example:
+        >>> report = bloomdata.signatures("raw/*.jsonl", "signatures")
+        >>> [output["path"] for output in report.outputs]
+        ['00000.sig']
+        >>> report = bloomdata.dedup("raw/*.jsonl", "signed", near=bloomdata.MinHash(0.8), signatures="signatures")
+        >>> report.ledger["documents_kept"]
+        2
+    """
+    exact = None if exact == "none" else exact
+    check_choice("exact", exact, "document", None)
+    near = described(MinHash, "near", near) or MinHash()
+    if near.index != "sorted":
+        raise ConfigError(f"index: expected 'sorted', since Bloom filters need no signatures, got {near.index!r}")
+    config = dedup_config(
+        exact=exact,
+        exact_normalize=exact_normalize,
+        near=near.to_config(),
+        text_field=text_field,
+        on_bad_record=on_bad_record,
+        report_only=True,
+    )
+    paths, streams = split_inputs(inputs)
+    if streams:
+        raise ConfigError("inputs: expected files, got a table in memory; `shard` it first")
+    options = (output_path(output), thread_count(num_threads), overwrite, 10.0)
+    start = time.monotonic()
+    result = _core.signatures(paths, json.dumps(config), options, on_progress)
+    return SignaturesReport.from_run(output, result, time.monotonic() - start)
