@@ -281,6 +281,17 @@ def test_repeated_passages_have_their_numbers_on_the_page(reports):
     assert repeated["spans"] > 0
 
 
+def test_filters_have_their_numbers_on_the_page(tmp_path):
+    inputs = write_files(tmp_path / "in", similar_texts(1, 250))
+    near = MinHash(0.6, index="bloom", expected_documents=1000)
+    report = bloomdata.dedup(inputs, tmp_path / "out", exact=None, near=near, report_only=True)
+    text, bloom = section_of(page_of(report), "Duplicates"), report.near["bloom"]
+    assert re.findall(r"<h3>([^<]*)</h3>", text) == ["Bands", "Filters"]
+    rows = dict(rows_of(text, "Filters"))
+    assert rows["documents in the filters"] == f"{bloom['documents']:,}"
+    assert rows["  of random documents"] == f"{bloom['probes_found']:,} of {bloom['probes']:,}"
+
+
 def test_nothing_of_a_run_of_dedup_is_taken_for_html(reports):
     manifest = json.loads(json.dumps(reports["dedup"].manifest))
     details = manifest["details"]

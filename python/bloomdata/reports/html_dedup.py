@@ -18,7 +18,8 @@ def duplicates(manifest: dict[str, Any]) -> str:
     details, config = manifest["details"], manifest["config"]
     parts = [_dropped(manifest)]
     if near := details.get("near"):
-        parts += [_bands(near, config["near"]), _candidates(near), _honesty(near, config)]
+        parts.append(_bands(near, config["near"]))
+        parts += [_filters(near["bloom"])] if "bloom" in near else [_candidates(near), _honesty(near, config)]
     if repeated := details.get("repeated"):
         parts.append(_repeated(repeated))
     return "\n".join(part for part in parts if part)
@@ -38,12 +39,26 @@ def _dropped(manifest: dict[str, Any]) -> str:
 
 def _bands(near: dict[str, Any], config: dict[str, Any]) -> str:
     bands, rows, threshold = near["bands"], near["rows"], config["threshold"]
-    text = f"{bands:,} bands of {rows:,} rows, from signatures of {config['num_perm']:,} slots. A pair that shares a "
-    text += f"band is compared; from a similarity of {threshold:g} on, it is one of similar documents."
+    text = f"{bands:,} bands of {rows:,} rows, from signatures of {config['num_perm']:,} slots. "
+    if "bloom" in near:
+        text += "A document that shares a band with a kept one is dropped."
+    else:
+        text += f"A pair that shares a band is compared; from a similarity of {threshold:g} on, it is similar."
     chances = {f"{similarity:.2f}": f"{chance:.4f}" for similarity, chance in near["curve"]}
     drawing = curve("chances", "Chance of being compared, by similarity", near["curve"], mark=threshold)
     listed = table("Chance of being compared", ("similarity", "chance"), chances.items(), kind="histogram")
     return f"<h3>Bands</h3>\n{_muted(text)}\n<figure>{drawing}{_folded('All chances', listed)}</figure>"
+
+
+def _filters(bloom: dict[str, Any]) -> str:
+    text = "Bands were kept in Bloom filters: no text was compared, and no kept document is named."
+    rows = [
+        ("documents in the filters", f"{bloom['documents']:,}"),
+        ("bytes of the filters", format_bytes(bloom["bytes"])),
+        ("false positives, computed", f"{bloom['false_positive_rate']:.2e}"),
+        ("  of random documents", f"{bloom['probes_found']:,} of {bloom['probes']:,}"),
+    ]
+    return f"<h3>Filters</h3>\n{_muted(text)}\n{table('Filters', ('', ''), rows)}"
 
 
 def _candidates(near: dict[str, Any]) -> str:

@@ -63,6 +63,7 @@ impl Phases<'_> {
 
     /// The first pass.
     pub(super) fn sign(&self, run: &mut Run<'_>) -> Result<Corpus> {
+        create_scratch(self.room.folder, self.room.folder)?;
         let is_new = run.done.checkpoint.is_null();
         let mut notes = FirstStep { journal: &mut run.journal, is_new, step: first_step(Vec::new())? };
         let near = self.near.and_then(|near| Some((near, near.bloom.as_ref()?)));
@@ -72,7 +73,6 @@ impl Phases<'_> {
                 for part in &self.parts {
                     remove_folder(&part.folder)?;
                 }
-                std::fs::create_dir_all(self.room.folder).map_err(Error::io(self.room.folder))?;
                 Some(BloomIndex::new(near, config, &self.path("near"))?)
             }
             _ => None,
