@@ -76,7 +76,7 @@ def dedup(
             them, unchanged.
         report_only: Whether to write no shards, only the report and the list of duplicates.
         memory_limit: Memory for tables and sorting, in bytes or as `500MB`; what does not fit goes to the disk, and the
-            answer stays the same. Reading and writing take about 80 and 100 MB a thread beside it.
+            answer stays the same. Beside it, reading takes about 80 MB a thread, and writing 200.
         text_field: Field that holds the text, such as `data.text`.
         max_lines: Maximum number of lines in a shard.
         max_bytes: Maximum number of decompressed bytes in a shard.
