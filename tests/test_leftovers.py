@@ -181,7 +181,10 @@ def test_a_run_killed_before_its_first_step_does_not_stand_in_the_way(raw, tmp_p
     (raw / "b.jsonl").write_bytes(b"".join(b'{"text":"%d"}\n' % number for number in range(200_000)))
     program = """
 import bloomdata, os, signal
-bloomdata.shard("raw", "out", max_lines=10**9, on_progress=lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+def die(*_):
+    if os.path.exists("out/journal.jsonl"):
+        os.kill(os.getpid(), signal.SIGKILL)
+bloomdata.shard("raw", "out", max_lines=10**9, on_progress=die)
 """
     ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, timeout=60)
     assert ended.returncode == -signal.SIGKILL
