@@ -178,7 +178,7 @@ def test_prepare_and_a_single_file_leave_nothing_either(raw, tmp_path):
 
 
 def test_a_run_killed_before_its_first_step_does_not_stand_in_the_way(raw, tmp_path):
-    (raw / "b.jsonl").write_bytes(b"".join(b'{"text":"%d"}\n' % number for number in range(200_000)))
+    (raw / "b.jsonl").write_bytes(b"".join(b'{"text":"%d"}\n' % number for number in range(2_000_000)))
     program = """
 import bloomdata, os, signal
 def die(*_):

@@ -105,6 +105,8 @@ impl<'run> Run<'run> {
         let folder = request.output;
         let mut claim = Claim::new(folder)?;
         check_apart(folder, &request.inputs.inputs)?;
+        // In this order: a run that starts at the same moment makes its journal first, and removes it last.
+        let is_empty = is_empty(folder)?;
         let has_journal = folder.join(JOURNAL_NAME).exists();
         if !has_journal
             && !request.overwrite
@@ -114,7 +116,7 @@ impl<'run> Run<'run> {
             check_finished(&request, &manifest, progress)?;
             return Ok(Opened::Finished(RunResult::finished(manifest)));
         }
-        if !has_journal && !folder.join(MANIFEST_NAME).exists() && !is_empty(folder)? {
+        if !has_journal && !folder.join(MANIFEST_NAME).exists() && !is_empty {
             let reason = format!(
                 "expected a new or empty folder, or an output of bloomdata, got {}",
                 folder.display()
