@@ -25,6 +25,12 @@ pub(crate) const fn low_half(value: u64) -> u32 {
     value as u32
 }
 
+/// The upper and the lower half of a key.
+#[allow(clippy::cast_possible_truncation, reason = "both halves are kept")]
+pub(crate) const fn halves(key: u128) -> (u64, u64) {
+    ((key >> 64) as u64, key as u64)
+}
+
 /// The whole part of a number that is not negative; what does not fit becomes the nearest bound.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "that is what it is for")]
 pub(crate) const fn whole(value: f64) -> u64 {

@@ -79,10 +79,7 @@ fn fill(slots: &mut [u32], hashes: impl Iterator<Item = u64>) {
 fn least(halves: &[u32], linear: (u32, u32)) -> u32 {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
-        #[allow(
-            unsafe_code,
-            reason = "five times faster than the least of two registers that every processor has"
-        )]
+        #[allow(unsafe_code, reason = "the instruction set is known only at run time")]
         // SAFETY: the processor has AVX2.
         return unsafe { least_avx2(halves, linear) };
     }

@@ -7,6 +7,7 @@ use super::exact_key::{ExactKeys, TextForm};
 use super::units::{Normalize, Unit, Units};
 use super::windows::Windows;
 use crate::error::Result;
+use crate::token::halves;
 
 /// What a part is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,11 +81,6 @@ impl Segments {
         })
     }
 
-    /// How many units a part has.
-    pub fn units_of_part(&self) -> u64 {
-        self.windows.size() as u64
-    }
-
     /// Appends the key of every part of a text; how many units the text has.
     pub fn keys(&mut self, text: &str, out: &mut Vec<u64>) -> u64 {
         if let Part::Windows { .. } = self.part {
@@ -92,7 +88,7 @@ impl Segments {
             self.windows.each(&self.hashes, |key| out.push(key));
             return self.hashes.len() as u64;
         }
-        self.each_whole(text, |key, _| out.push(low_word(key)))
+        self.each_whole(text, |key, _| out.push(halves(key).1))
     }
 
     /// Calls `emit` with the full key and the place of every part whose key `may_repeat`.
@@ -118,7 +114,7 @@ impl Segments {
             return;
         }
         self.each_whole(text, |key, segment| {
-            if may_repeat(low_word(key)) {
+            if may_repeat(halves(key).1) {
                 emit(key, segment);
             }
         });
@@ -157,12 +153,6 @@ impl Segments {
         }
         segments.len() as u64
     }
-}
-
-/// The lower half of a key.
-#[allow(clippy::cast_possible_truncation, reason = "that is what it is for")]
-const fn low_word(key: u128) -> u64 {
-    key as u64
 }
 
 /// A text without some spans, which are in order, and without the gaps that would be left behind them.

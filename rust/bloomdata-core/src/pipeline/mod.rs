@@ -3,6 +3,7 @@
 //! - [`folder`]: the output folder: journal, manifest, books.
 //! - [`feed`]: blocks of the inputs to a pool of workers.
 //! - [`sharding`]: the verbs `shard` and `prepare`. [`dedup`], [`decontaminate`]: the verbs.
+//! - [`scratch`]: what verbs of several phases share.
 //! - [`articles`]: records become articles of tokens. [`pack`] (with [`pack_options`] and [`sinks`]): the verb.
 //! - [`encode`]: token ids of all texts, batch by batch. [`lengths`]: tokens of each article. [`train`]: a vocabulary.
 //! - [`merge`], [`verify`]: the verbs.
@@ -17,6 +18,7 @@ pub mod lengths;
 pub mod merge;
 pub mod pack;
 pub mod pack_options;
+pub mod scratch;
 pub mod sharding;
 pub mod sinks;
 pub mod train;

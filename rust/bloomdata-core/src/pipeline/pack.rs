@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::articles::packed::{Articles, Packed};
 use super::dedup::corpus::Corpus;
-use super::dedup::exact_pass::{Distinct, ExactPass, refuse_tables};
+use super::dedup::exact_pass::{Distinct, ExactPass};
 use super::dedup::options::SCRATCH_FOLDER;
 use super::dedup::sign::FirstStep;
 use super::feed::{Item, Reading, feed};
@@ -24,6 +24,7 @@ use super::folder::manifest::{IndexedInputs, OutputEntry};
 use super::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use super::folder::sealer::{Sealer, cause, join};
 use super::pack_options::{PackConfig, PackFormat, TOKENIZER_PATH, names};
+use super::scratch::refuse_tables;
 use super::sinks::megatron::MegatronSink;
 use super::sinks::{Checkpoint, Sink, hdf5::Hdf5Sink};
 use crate::dedup::exact_key::TextForm;

@@ -15,6 +15,7 @@ use crate::io::atomic::AtomicFile;
 use crate::json_fields::FieldPath;
 use crate::pipeline::articles::texts::{TextReader, Texts};
 use crate::pipeline::feed::{Item, Reading};
+use crate::pipeline::scratch::check_same;
 use crate::sources::inputs::{Input, InputList};
 use crate::token::{double, index};
 
@@ -84,12 +85,7 @@ impl Excerpts<'_> {
                     match item? {
                         Item::Block(lines) => list.write(&lines)?,
                         Item::End { file, hash, .. } => {
-                            let expected = &hashes[numbers[file]];
-                            if *expected != hash {
-                                let path = some.inputs[file].path.display();
-                                let what = format!("{path}: content (changed while it was read again)");
-                                return Err(Error::mismatch(what, expected, hash));
-                            }
+                            check_same(&some.inputs[file].path, &hashes[numbers[file]], &hash)?;
                         }
                     }
                 }

@@ -8,13 +8,11 @@ use serde_json::{Map, Value};
 use super::cleaner::CONTAMINATED;
 use super::hit_file::Scanned;
 use super::score::InputScore;
-use crate::error::{Error, Result};
-use crate::io::atomic::{temporary_path, write_atomically};
-use crate::pipeline::folder::books::QUARANTINE_NAME;
+use crate::error::Result;
 use crate::pipeline::folder::manifest::OutputEntry;
 use crate::pipeline::folder::run::{Run, RunResult};
+use crate::pipeline::scratch::take_quarantine;
 use crate::sources::inputs::InputList;
-use crate::token::index;
 
 /// Finishes a run. `scanned` and `scores` are of the inputs, in order.
 ///
@@ -45,20 +43,7 @@ pub(super) fn finish(
         entries.insert(number, entry);
     }
     let folder = run.folder();
-    outputs.extend(quarantine(folder, scratch, books.quarantine_bytes, ledger.quarantined())?);
+    outputs.extend(take_quarantine(folder, scratch, books.quarantine_bytes, ledger.quarantined())?);
     let manifest = run.finish(entries, outputs, ledger, details)?;
     Ok(RunResult { manifest, was_finished: false, was_resumed })
-}
-
-/// Bad records that the first pass has set aside.
-fn quarantine(folder: &Path, scratch: &Path, bytes: u64, records: u64) -> Result<Option<OutputEntry>> {
-    if bytes == 0 {
-        return Ok(None);
-    }
-    let path = temporary_path(&scratch.join(QUARANTINE_NAME));
-    let content = std::fs::read(&path).map_err(Error::io(&path))?;
-    let content = content.get(..index(bytes)).unwrap_or(&content);
-    let sealed = write_atomically(&folder.join(QUARANTINE_NAME), content)?;
-    let details = Map::from_iter([("records".to_owned(), records.into())]);
-    Ok(Some(OutputEntry { path: QUARANTINE_NAME.into(), size: sealed.size, hash: sealed.hash, details }))
 }

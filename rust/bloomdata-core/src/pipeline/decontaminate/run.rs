@@ -18,19 +18,17 @@ use super::scan::{Scanning, scan};
 use super::score::{MARKS, MATCHES, Scored, score};
 use crate::decontaminate::table::NgramTable;
 use crate::error::{Error, Result};
-use crate::io::atomic::{AtomicFile, write_atomically};
 use crate::json_fields::FieldPath;
 use crate::pipeline::articles::texts::TextReader;
 use crate::pipeline::dedup::options::check_memory;
 use crate::pipeline::feed::Reading;
-use crate::pipeline::folder::journal::Entry;
 use crate::pipeline::folder::manifest::OutputEntry;
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
+use crate::pipeline::scratch::{check_same, create_scratch, once, refuse_tables, write_list};
 use crate::pipeline::sharding::copier::Copier;
 use crate::pipeline::sharding::engine::{Sharding, first_step, write_shards};
 use crate::pipeline::sharding::intake::Intake;
 use crate::progress::Progress;
-use crate::sources::Format;
 use crate::sources::inputs::InputList;
 
 const SCORED: &str = "scored.json";
@@ -51,18 +49,13 @@ pub fn decontaminate(
 ) -> Result<RunResult> {
     config.validate()?;
     check_memory(memory_limit)?;
-    let bytes = memory_limit;
-    if let Some(table) = inputs.inputs.iter().find(|input| input.format == Format::Arrow) {
-        let reason = format!("expected files, which are read more than once, got {}", table.path.display());
-        return Err(Error::config("inputs", reason));
-    }
+    refuse_tables("inputs", inputs)?;
     let mut evaluations = Evaluations::read(evaluations, &options.output, custom, progress)?;
     evaluations.texts.retain(|text| config.looks_for(text.part));
     let table = NgramTable::build(&evaluations.texts, config.ngram)?;
     let needed = table.bytes() + evaluations.bytes();
-    if needed > bytes {
-        let least = memory_limit - bytes + needed;
-        let reason = format!("expected {least} bytes or more for these evaluations, got {memory_limit}");
+    if needed > memory_limit {
+        let reason = format!("expected {needed} bytes or more for these evaluations, got {memory_limit}");
         return Err(Error::config("memory_limit", reason));
     }
     let mut value = serde_json::to_value(config).map_err(|error| Error::Internal(error.to_string()))?;
@@ -117,7 +110,7 @@ struct Phases<'run> {
 impl Phases<'_> {
     /// The first pass.
     fn scan(&self, run: &mut Run<'_>) -> Result<()> {
-        std::fs::create_dir_all(self.scratch).map_err(Error::io(self.scratch))?;
+        create_scratch(self.scratch, self.scratch)?;
         let mut is_new = run.done.checkpoint.is_null();
         let scanning = Scanning {
             table: self.table,
@@ -137,17 +130,10 @@ impl Phases<'_> {
 
     /// What was found, as an earlier attempt has left it, or now.
     fn score(&self) -> Result<Scored> {
-        let path = self.scratch.join(SCORED);
-        if path.exists() {
-            let text = std::fs::read(&path).map_err(Error::io(&path))?;
-            return serde_json::from_slice(&text)
-                .map_err(|error| Error::corrupt(&path, 0, error.to_string()));
-        }
         let (texts, inputs) = (&self.evaluations.texts, self.reading.inputs.inputs.len());
-        let scored = score(self.table, texts, self.config, inputs, self.scratch, self.reading.progress)?;
-        let text = serde_json::to_vec(&scored).map_err(|error| Error::Internal(error.to_string()))?;
-        write_atomically(&path, &text)?;
-        Ok(scored)
+        once(&self.scratch.join(SCORED), || {
+            score(self.table, texts, self.config, inputs, self.scratch, self.reading.progress)
+        })
     }
 
     /// For the progress bar: what is still to be read.
@@ -165,7 +151,7 @@ impl Phases<'_> {
 
     /// The lists of matches, and of what was not looked for.
     fn lists(&self, run: &mut Run<'_>, scored: &Scored, scanned: &[Scanned]) -> Result<Vec<OutputEntry>> {
-        let matches = once(run, MATCHES_NAME, "matches", |list| {
+        let matches = write_list(run, MATCHES_NAME, "matches", |list| {
             let counts: Vec<u64> = scored.inputs.iter().map(|input| input.matches).collect();
             let has_matches: Vec<bool> = counts.iter().map(|count| *count > 0).collect();
             let count = counts.iter().sum();
@@ -179,7 +165,7 @@ impl Phases<'_> {
             excerpts.write(self.reading, &has_matches, &hashes, list)?;
             Ok(count)
         })?;
-        let ignored = once(run, IGNORED_NAME, "ignored", |list| {
+        let ignored = write_list(run, IGNORED_NAME, "ignored", |list| {
             write_ignored(self.evaluations, self.table, (&scored.common, self.config.common), list)
         })?;
         Ok(vec![matches, ignored])
@@ -225,34 +211,10 @@ impl Phases<'_> {
         let sharding = Sharding { config: &self.config.shards, maker: &cleaner, intake };
         write_shards(run, sharding, num_threads, inputs, custom, |num_lines, found| {
             for (scanned, entry) in scanned.iter().zip(found.values()) {
-                if scanned.input.hash != entry.hash {
-                    let what = format!("{}: content (changed while it was read again)", entry.path.display());
-                    return Err(Error::mismatch(what, &scanned.input.hash, &entry.hash));
-                }
+                check_same(&entry.path, &scanned.input.hash, &entry.hash)?;
             }
             details.insert("lines".into(), num_lines.into());
             Ok(details)
         })
     }
-}
-
-/// A list of so many lines, `counted` in the manifest, as a step of its own.
-fn once(
-    run: &mut Run<'_>,
-    name: &str,
-    counted: &str,
-    write: impl FnOnce(&mut AtomicFile) -> Result<u64>,
-) -> Result<OutputEntry> {
-    if let Some(known) = run.done.outputs.iter().find(|output| output.path == name) {
-        return Ok(known.clone());
-    }
-    let mut list = AtomicFile::create(&run.folder().join(name))?;
-    let count = write(&mut list)?;
-    run.journal.append(&Entry::Sealing { path: name.to_owned() })?;
-    let sealed = list.seal()?;
-    let details = Map::from_iter([(counted.to_owned(), count.into())]);
-    let entry = OutputEntry { path: name.to_owned(), size: sealed.size, hash: sealed.hash, details };
-    run.journal.append(&first_step(vec![entry.clone()])?)?;
-    run.done.outputs.push(entry.clone());
-    Ok(entry)
 }

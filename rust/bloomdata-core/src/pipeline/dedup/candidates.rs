@@ -34,7 +34,7 @@ pub struct JoinCounts {
     pub candidates: u64,
 }
 
-/// Writes all candidate pairs in order, as (later, earlier, equal slots).
+/// Writes all candidate pairs in order, as (later, earlier, equal slots). Documents that are `taken` have no part in them.
 ///
 /// # Errors
 /// The system's reason.
@@ -47,10 +47,9 @@ pub fn find_candidates(
 ) -> Result<JoinCounts> {
     let bands = near.bands()?;
     let mut counts = JoinCounts::default();
-    let without_units = documents_without_units(corpus)?;
     let mut keys: Sorter<'_, 2> = Sorter::new(room, "bands");
     corpus.scan(Column::Signature, |document, signature| {
-        if taken.contains(document) || without_units.contains(document) {
+        if taken.contains(document) {
             return Ok(());
         }
         counts.documents_compared += 1;
@@ -95,16 +94,17 @@ pub fn find_candidates(
     Ok(counts)
 }
 
-/// Documents with no words: they resemble nothing.
-pub fn documents_without_units(corpus: &Corpus) -> Result<DocumentSet> {
-    let mut found = DocumentSet::new(corpus.documents);
+/// Adds documents with no words to those that take no part: they resemble nothing.
+///
+/// # Errors
+/// The system's reason.
+pub fn add_documents_without_units(corpus: &Corpus, taken: &mut DocumentSet) -> Result<()> {
     corpus.scan(Column::Units, |document, key| {
         if key.iter().all(|byte| *byte == 0) {
-            found.insert(document);
+            taken.insert(document);
         }
         Ok(())
-    })?;
-    Ok(found)
+    })
 }
 
 /// Documents of one key, in order.

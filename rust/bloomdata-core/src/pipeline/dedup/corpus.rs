@@ -1,10 +1,11 @@
 //! All signed documents of a run, by number: first those that are only compared with, then those of the inputs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::signature_file::{Column, Header, SignatureFile};
 use super::signing::{Signing, signature_path};
 use crate::error::{Error, Result};
+use crate::pipeline::scratch::{check_same, records_changed};
 use crate::sources::inputs::InputList;
 use crate::token::index;
 
@@ -86,23 +87,13 @@ impl Corpus {
     /// # Errors
     /// It has another hash.
     pub fn check_same(&self, input: usize, hash: &str) -> Result<()> {
-        match &self.inputs[input].header.input {
-            Some(first) if first.hash != hash => {
-                let what = format!(
-                    "{}: content (changed while it was read again)",
-                    self.inputs[input].name.display()
-                );
-                Err(Error::mismatch(what, &first.hash, hash))
-            }
-            _ => Ok(()),
-        }
+        let SignedInput { name, header, .. } = &self.inputs[input];
+        header.input.as_ref().map_or(Ok(()), |first| check_same(name, &first.hash, hash))
     }
 
     /// An input is not what it was in the first pass.
     pub fn changed(&self, input: usize) -> Error {
-        let what =
-            format!("{}: records (changed while it was read again)", self.inputs[input].name.display());
-        Error::mismatch(what, "those of the first pass", "others")
+        records_changed(&self.inputs[input].name)
     }
 
     /// The input of a document.
@@ -224,9 +215,4 @@ impl<'run> Lookup<'run> {
         };
         Ok(&self.open[at].1)
     }
-}
-
-/// Whether a finished phase has left its file.
-pub fn is_done(folder: &Path, name: &str) -> bool {
-    folder.join(name).exists()
 }

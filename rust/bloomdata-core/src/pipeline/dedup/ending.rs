@@ -1,7 +1,6 @@
 //! The end of a run of `dedup`: shards, or only the books.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -13,12 +12,10 @@ use super::options::Action;
 use super::phases::{Facts, Phases};
 use super::removal::Removed;
 use super::verdict_file::Verdicts;
-use crate::error::{Error, Result};
-use crate::io::atomic::{temporary_path, write_atomically};
+use crate::error::Result;
 use crate::pipeline::articles::texts::TextReader;
-use crate::pipeline::folder::books::QUARANTINE_NAME;
-use crate::pipeline::folder::manifest::OutputEntry;
 use crate::pipeline::folder::run::{Run, RunResult};
+use crate::pipeline::scratch::take_quarantine;
 use crate::pipeline::sharding::copier::Copier;
 use crate::pipeline::sharding::engine::{Sharding, write_shards};
 use crate::pipeline::sharding::intake::Intake;
@@ -57,7 +54,12 @@ impl Ending<'_> {
             }
             entries.insert(number, entry);
         }
-        let quarantine = self.quarantine(run.folder(), books.quarantine_bytes, ledger.quarantined())?;
+        let quarantine = take_quarantine(
+            run.folder(),
+            &self.phases.parts[1].folder,
+            books.quarantine_bytes,
+            ledger.quarantined(),
+        )?;
         let outputs = self.removed.lists.into_iter().chain(quarantine).collect();
         let manifest = run.finish(entries, outputs, ledger, details)?;
         Ok(RunResult { manifest, was_finished: false, was_resumed })
@@ -140,18 +142,5 @@ impl Ending<'_> {
 
     fn reason_of_repeated(&self) -> &'static str {
         reason_of(self.phases.config.repeated.as_ref().map_or(Action::Cut, |repeated| repeated.action))
-    }
-
-    /// Bad records that the first pass has set aside.
-    fn quarantine(&self, folder: &Path, bytes: u64, records: u64) -> Result<Option<OutputEntry>> {
-        if bytes == 0 {
-            return Ok(None);
-        }
-        let path = temporary_path(&self.phases.parts[1].folder.join(QUARANTINE_NAME));
-        let content = std::fs::read(&path).map_err(Error::io(&path))?;
-        let content = content.get(..crate::token::index(bytes)).unwrap_or(&content);
-        let sealed = write_atomically(&folder.join(QUARANTINE_NAME), content)?;
-        let details = Map::from_iter([("records".to_owned(), records.into())]);
-        Ok(Some(OutputEntry { path: QUARANTINE_NAME.into(), size: sealed.size, hash: sealed.hash, details }))
     }
 }

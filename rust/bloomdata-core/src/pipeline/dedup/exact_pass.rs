@@ -13,12 +13,11 @@ use super::verdict_file::Verdicts;
 use super::verdicts::write_verdicts;
 use crate::dedup::exact_key::TextForm;
 use crate::dedup::keep::DocumentSet;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::json_fields::FieldPath;
 use crate::pipeline::feed::Reading;
 use crate::pipeline::folder::books::OnBadRecord;
-use crate::sources::Format;
-use crate::sources::inputs::InputList;
+use crate::pipeline::scratch::create_scratch;
 
 /// Bytes of memory of a sorter, of which two may be full at once; what does not fit goes to the disk.
 const TABLE_BYTES: u64 = 256 << 20;
@@ -73,33 +72,5 @@ impl ExactPass<'_> {
         decide_equal(&equal, Why::Exact, 0, earlier, |decision| decided.push(decision))?;
         decided.write(&decisions)?;
         write_verdicts(corpus, (&decisions, None), folder, 0, None).map(|_| ())
-    }
-}
-
-/// Makes a folder inside of the scratch folder.
-///
-/// # Errors
-/// The scratch folder is a link; the system's reason.
-pub fn create_scratch(scratch: &Path, inner: &Path) -> Result<()> {
-    if scratch.is_symlink() {
-        let reason =
-            format!("{} is a link: its target would be written to; remove the link first", scratch.display());
-        return Err(Error::config("output", reason));
-    }
-    std::fs::create_dir_all(inner).map_err(Error::io(inner))
-}
-
-/// Refuses tables in memory: they can be read once only. `option` is what needs them more than once.
-///
-/// # Errors
-/// Such a table.
-pub fn refuse_tables(option: &str, inputs: &InputList) -> Result<()> {
-    match inputs.inputs.iter().find(|input| input.format == Format::Arrow) {
-        Some(table) => {
-            let reason =
-                format!("expected files, which are read more than once, got {}", table.path.display());
-            Err(Error::config(option, reason))
-        }
-        None => Ok(()),
     }
 }

@@ -81,10 +81,10 @@ impl Samples {
     ///
     /// # Errors
     /// The system's reason.
-    pub fn choose(corpus: &Corpus, without: &[&DocumentSet], candidates: &Path, least: u64) -> Result<Self> {
+    pub fn choose(corpus: &Corpus, without: &DocumentSet, candidates: &Path, least: u64) -> Result<Self> {
         let mut documents = Lowest::new(DOCUMENTS);
         for document in 0..corpus.documents {
-            if !without.iter().any(|set| set.contains(document)) {
+            if !without.contains(document) {
                 documents.offer(key(0, DOCUMENT_STREAM, document), document);
             }
         }

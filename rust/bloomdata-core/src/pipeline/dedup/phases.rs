@@ -7,12 +7,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::bloom_index::{BloomCounts, BloomIndex};
-use super::candidates::{JoinCounts, documents_without_units, find_candidates};
+use super::candidates::{JoinCounts, add_documents_without_units, find_candidates};
 use super::corpus::{Corpus, Part};
 use super::decisions::{Decided, Why, read_decisions};
 use super::edges::{Comparison, EdgeCounts, decide_near};
 use super::equal::{add_later, decide_equal, find_equal};
-use super::exact_pass::create_scratch;
 use super::honesty::{Honesty, Samples};
 use super::import::import;
 use super::options::{DedupConfig, NearConfig};
@@ -26,10 +25,10 @@ use super::sorter::Room;
 use crate::dedup::keep::DocumentSet;
 use crate::dedup::segments;
 use crate::error::{Error, Result};
-use crate::io::atomic::write_atomically;
 use crate::json_fields::FieldPath;
 use crate::pipeline::feed::Reading;
 use crate::pipeline::folder::run::{CustomReader, Run};
+use crate::pipeline::scratch::{create_scratch, once};
 use crate::pipeline::sharding::engine::first_step;
 use crate::token::{double, whole};
 
@@ -113,12 +112,12 @@ impl Phases<'_> {
             facts.bloom = Some(self.once("bloom.json", || Err(Error::Internal("no filters".into())))?);
         } else if let Some(near) = self.near {
             self.equal(corpus, Column::Units, "equal-units", &mut taken)?;
+            add_documents_without_units(corpus, &mut taken)?;
             let candidates = self.path("candidates");
             facts.join =
                 self.once("join.json", || find_candidates(corpus, near, &taken, self.room, &candidates))?;
             let least = whole((near.threshold * double(near.signature.num_perm as u64)).ceil());
-            let without_units = documents_without_units(corpus)?;
-            let samples = Samples::choose(corpus, &[&taken, &without_units], &candidates, least)?;
+            let samples = Samples::choose(corpus, &taken, &candidates, least)?;
             let sets = self.sets(corpus, near, &samples, &candidates)?;
             let path = self.path("near");
             facts.edges = self.once("edges.json", || {
@@ -225,22 +224,13 @@ impl Phases<'_> {
         ShingleSets::open(self.room.folder, wanted)
     }
 
-    /// The result of a phase: as an earlier attempt has left it, or found now.
+    /// The result of a phase, see [`once`].
     pub(super) fn once<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
         find: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        let path = self.path(name);
-        if path.exists() {
-            let text = std::fs::read(&path).map_err(Error::io(&path))?;
-            return serde_json::from_slice(&text)
-                .map_err(|error| Error::corrupt(&path, 0, error.to_string()));
-        }
-        let found = find()?;
-        let text = serde_json::to_vec(&found).map_err(|error| Error::Internal(error.to_string()))?;
-        write_atomically(&path, &text)?;
-        Ok(found)
+        once(&self.path(name), find)
     }
 
     /// Index in the corpus of the first input that is not only compared with.

@@ -18,7 +18,7 @@ use crate::pipeline::feed::{Item, Reading};
 use crate::pipeline::folder::run::CustomReader;
 use crate::sources::Format;
 use crate::sources::inputs::InputList;
-use crate::token::index;
+use crate::token::{halves, index};
 
 /// Slots of the table for each byte of text.
 const SLOTS_PER_BYTE: u64 = 2;
@@ -224,11 +224,6 @@ impl Scan<'_> {
             }
         })
     }
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "both halves are kept")]
-const fn halves(key: u128) -> (u64, u64) {
-    ((key >> 64) as u64, key as u64)
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::corpus::Part;
 use super::ending::Ending;
-use super::exact_pass::refuse_tables;
 use super::options::{DedupConfig, SCRATCH_FOLDER, check_memory};
 use super::phases::Phases;
 use super::removal::Removed;
@@ -17,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::hash::hash_file;
 use crate::pipeline::folder::manifest::differs;
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
+use crate::pipeline::scratch::refuse_tables;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
 

@@ -106,7 +106,7 @@ pub fn sign(
                     Item::Block(mut signed) => {
                         let line = books.snapshot().position.line;
                         let before = &books.snapshot().ledger;
-                        Open::get(&mut open, signing, room.folder, signed.file, before)?;
+                        let file = Open::get(&mut open, signing, room.folder, signed.file, before)?;
                         for outcome in &signed.outcomes {
                             books.settle(signed.file, outcome)?;
                         }
@@ -115,8 +115,6 @@ pub fn sign(
                         if let Some(bloom) = &mut bloom {
                             bloom.take(&signed.has_units, &signed.band_keys)?;
                         }
-                        let before = &books.snapshot().ledger;
-                        let file = Open::get(&mut open, signing, room.folder, signed.file, before)?;
                         file.signatures.append(signed.documents, &signed.entries)?;
                         file.signatures.note_bad(&signed.bad);
                     }

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use serde_json::{Map, json};
 
-use super::exact_pass::refuse_tables;
 use super::options::DedupConfig;
 use super::sign::{Notes, sign};
 use super::signature_file::{SIGNATURE_SUFFIXES, SignatureFile};
@@ -20,6 +19,7 @@ use crate::pipeline::folder::journal::Entry;
 use crate::pipeline::folder::manifest::OutputEntry;
 use crate::pipeline::folder::names::{NumberedName, OutputNames};
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
+use crate::pipeline::scratch::refuse_tables;
 use crate::pipeline::sharding::engine::first_step;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;

@@ -38,6 +38,7 @@ impl Signing {
     /// # Errors
     /// A field without a name.
     pub fn new(config: &DedupConfig) -> Result<Self> {
+        let fields = vec![config.field()?];
         let signature = config.near.as_ref().map(|near| near.signature.clone());
         let exact = config.exact.as_ref().map(|exact| exact.normalize);
         let mut columns = Vec::new();
@@ -54,15 +55,7 @@ impl Signing {
         let config = serde_json::json!({
             "text_field": config.text_field, "signature": &signature, "exact": exact,
         });
-        Ok(Self {
-            fields: vec![config_field(&config)?],
-            skips_empty: false,
-            signature,
-            bands,
-            exact,
-            columns,
-            config,
-        })
+        Ok(Self { fields, skips_empty: false, signature, bands, exact, columns, config })
     }
 
     /// Of equal texts alone: those of one field, or of several together. Records without any text are left out.
@@ -100,10 +93,6 @@ impl Signing {
         }
         Ok(header)
     }
-}
-
-fn config_field(config: &Value) -> Result<FieldPath> {
-    FieldPath::parse(config["text_field"].as_str().unwrap_or_default())
 }
 
 /// The `.sig` of an input.

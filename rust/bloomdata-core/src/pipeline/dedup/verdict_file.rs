@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::decisions::Why;
 use super::records::{RecordReader, RecordWriter};
 use crate::error::{Error, Result};
+use crate::pipeline::scratch::records_changed;
 use crate::sources::inputs::InputList;
 use crate::token::index;
 
@@ -130,9 +131,7 @@ impl Verdicts {
 
     /// A record of an input that was there in the first pass is not, or is another.
     pub fn changed(&self, input: usize) -> Error {
-        let name = self.names.get(input).map_or_else(String::new, |name| name.display().to_string());
-        let what = format!("{name}: records (changed while it was read again)");
-        Error::mismatch(what, "those of the first pass", "others")
+        records_changed(self.names.get(input).map_or(Path::new(""), PathBuf::as_path))
     }
 
     /// The verdicts on records of an input from one offset to another, in order.

@@ -55,7 +55,7 @@ pub fn write_verdicts(
             let Some(next) = of_decision.into_iter().chain(of_marked).min().filter(|next| *next < end) else {
                 break;
             };
-            let (document, verdict) = if of_decision == Some(next) {
+            let (place, verdict) = if of_decision == Some(next) {
                 let Some(decision) = decisions.next().transpose()? else { break };
                 let place = lookup.place(decision.document)?;
                 let (documents, bytes) = &mut dropped[number][usize::from(decision.why == Why::Near)];
@@ -66,18 +66,17 @@ pub fn write_verdicts(
                     let via = decision.via.map(|via| lookup.place(via)).transpose()?;
                     write_line(corpus, (&place, kept.as_ref(), via.as_ref()), &decision, &mut lines)?;
                 }
-                (decision.document, Verdict::Drop(decision.why))
+                (place, Verdict::Drop(decision.why))
             } else {
                 let Some([document, first, count, is_dropped]) = marked.next().transpose()? else { break };
                 let edit = Verdict::Edit { first, count };
-                (document, if is_dropped == 1 { Verdict::DropRepeated } else { edit })
+                (lookup.place(document)?, if is_dropped == 1 { Verdict::DropRepeated } else { edit })
             };
-            let offset = lookup.place(document)?.offset;
             // Bad records before it.
-            while let Some(bad) = bad.next_if(|bad| *bad < offset) {
+            while let Some(bad) = bad.next_if(|bad| *bad < place.offset) {
                 file.push(bad, Verdict::Bad)?;
             }
-            file.push(offset, verdict)?;
+            file.push(place.offset, verdict)?;
             if let Some(list) = list.as_deref_mut().filter(|_| lines.len() >= 1 << 16) {
                 list.write(&lines)?;
                 lines.clear();
