@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from faults import wrong
+from runs import command_line, differences, run, tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,6 +59,36 @@ def mounted(folder: Path, *options: str) -> Iterator[Callable[[str], None]]:
         yield lambda option: subprocess.run(["mount", "-o", f"remount,{option}", folder], check=True)
     finally:
         subprocess.run(["umount", folder], check=True)
+
+
+def check_full_from_the_start(command: list[str], inputs: Path, disk: Path, wanted: dict[str, bytes | None]) -> None:
+    """On a disk without space the command fails; with space it goes on to what is wanted."""
+    with mounted(disk, "size=1M") as remount:
+        (disk / "output").mkdir()
+        fill(disk / "filler")
+        status, errors = run(command, inputs, disk / "output")
+        check_refusal(status, errors, "OSError", "No space left on device", disk)
+        (disk / "filler").unlink()
+        remount("size=1G")
+        status, errors = run(command, inputs, disk / "output")
+        assert status == 0, errors
+        assert differences(tree(disk / "output"), wanted) == []
+
+
+# What runs the program with a limit on the size of files; Python ignores SIGXFSZ, so a write fails with EFBIG.
+_LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+from bloomdata.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def run_limited(limit: int, command: list[str], inputs: Path, output: Path) -> tuple[int, str]:
+    """Exit status and errors of the command, which may write no file of more than `limit` bytes."""
+    arguments = [sys.executable, "-c", _LIMITED, str(limit), *command_line(command, inputs, output)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stderr
 
 
 def fill(path: Path) -> None:

@@ -6,15 +6,14 @@ the same bytes.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
 
 from deduping import similar_texts, write_files
-from disks import FAILURES, check_refusal, check_strikes, fill, mounted
+from disks import FAILURES, check_full_from_the_start, check_refusal, check_strikes, mounted, run_limited
 from faults import strike, wrong
-from runs import DEDUP, HDF5, QUARANTINE, command_line, differences, half_written, run, tree
+from runs import DEDUP, HDF5, QUARANTINE, differences, half_written, run, tree
 
 PASSAGES = ["dedup", "--exact", "none", "--substring", "--substring-words", "4", *QUARANTINE]
 # Many bands and little memory: sorted runs go to the disk.
@@ -74,26 +73,7 @@ def test_a_disk_that_gets_full_in_any_phase_is_an_os_error(name, medium_corpus, 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_disk_that_is_full_from_the_start_is_an_os_error(name, medium_corpus, wanted, tmp_path):
-    disk = tmp_path / "disk"
-    with mounted(disk, "size=1M") as remount:
-        (disk / "output").mkdir()
-        fill(disk / "filler")
-        status, errors = run(COMMANDS[name], medium_corpus, disk / "output")
-        check_refusal(status, errors, "OSError", "No space left on device", disk)
-        (disk / "filler").unlink()
-        remount("size=1G")
-        status, errors = run(COMMANDS[name], medium_corpus, disk / "output")
-        assert status == 0, errors
-        assert differences(tree(disk / "output"), wanted[name]) == []
-
-
-# Python ignores SIGXFSZ, so a write beyond the limit fails with EFBIG.
-LIMITED = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
-from bloomdata.cli import main
-sys.exit(main(sys.argv[2:]))
-"""
+    check_full_from_the_start(COMMANDS[name], medium_corpus, tmp_path / "disk", wanted[name])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on the size of files")
@@ -102,12 +82,11 @@ def test_a_limit_on_the_size_of_files_is_an_os_error_in_any_phase(name, medium_c
     limit, num_failures = 1000, 0
     while True:
         output = tmp_path / f"output-{limit}"
-        arguments = [sys.executable, "-c", LIMITED, str(limit), *command_line(COMMANDS[name], medium_corpus, output)]
-        done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
-        if done.returncode == 0:
+        status, errors = run_limited(limit, COMMANDS[name], medium_corpus, output)
+        if status == 0:
             break
         num_failures += 1
-        check_refusal(done.returncode, done.stderr, "OSError", "File too large", output)
+        check_refusal(status, errors, "OSError", "File too large", output)
         assert half_written(output, wanted[name]) == []
         status, errors = run(COMMANDS[name], medium_corpus, output)
         assert status == 0, errors

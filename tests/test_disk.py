@@ -10,7 +10,6 @@ import gzip
 import os
 import random
 import shutil
-import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -19,12 +18,19 @@ import pytest
 import zstandard
 
 import bloomdata
-from disks import FAILURES, check_refusal, check_strikes, fill, mounted
+from disks import (
+    FAILURES,
+    check_full_from_the_start,
+    check_refusal,
+    check_strikes,
+    fill,
+    mounted,
+    run_limited,
+)
 from faults import strike
 from runs import (
     QUARANTINE,
     SMALL_COMMANDS,
-    command_line,
     differences,
     end,
     half_written,
@@ -94,17 +100,7 @@ def test_a_full_disk_is_an_os_error_and_the_run_goes_on_once_there_is_space(name
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_disk_that_is_full_from_the_start_is_an_os_error(name, corpus, undisturbed, tmp_path):
-    disk = tmp_path / "disk"
-    with mounted(disk, "size=1M") as remount:
-        (disk / "output").mkdir()
-        fill(disk / "filler")
-        status, errors = run(COMMANDS[name], corpus, disk / "output")
-        check_refusal(status, errors, "OSError", "No space left on device", disk)
-        (disk / "filler").unlink()
-        remount("size=1G")
-        status, errors = run(COMMANDS[name], corpus, disk / "output")
-        assert status == 0, errors
-        assert differences(tree(disk / "output"), undisturbed[name]) == []
+    check_full_from_the_start(COMMANDS[name], corpus, tmp_path / "disk", undisturbed[name])
 
 
 def test_a_full_folder_for_temporary_files_is_an_os_error(corpus, undisturbed, tmp_path, monkeypatch):
@@ -123,15 +119,6 @@ def test_a_full_folder_for_temporary_files_is_an_os_error(corpus, undisturbed, t
                 assert half_written(output, undisturbed[name]) == []
 
 
-# What runs the program with a limit on the size of files; Python ignores SIGXFSZ, so a write fails with EFBIG.
-LIMITED = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
-from bloomdata.cli import main
-sys.exit(main(sys.argv[2:]))
-"""
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on the size of files")
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("percent", [1, 40, 99])
@@ -141,10 +128,8 @@ def test_a_limit_on_the_size_of_files_is_an_os_error_and_the_run_goes_on_without
     wanted = undisturbed[name]
     output = tmp_path / "output"
     largest = max(len(data) for data in wanted.values() if data is not None)
-    arguments = [sys.executable, "-c", LIMITED, str(largest * percent // 100)]
-    arguments += command_line(COMMANDS[name], corpus, output)
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
-    check_refusal(done.returncode, done.stderr, "OSError", "File too large", output)
+    status, errors = run_limited(largest * percent // 100, COMMANDS[name], corpus, output)
+    check_refusal(status, errors, "OSError", "File too large", output)
     assert half_written(output, wanted) == []
     status, errors = run(COMMANDS[name], corpus, output)
     assert status == 0, errors

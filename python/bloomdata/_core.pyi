@@ -174,7 +174,6 @@ def decontaminate(
 ) -> tuple[str, bool, bool]: ...
 def dedup(
     inputs: list[str],
-    streams: Sequence[tuple[str, Any, str]],
     config: str,
     options: tuple[str, int, bool, float],
     memory: tuple[int, list[str]],

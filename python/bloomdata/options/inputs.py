@@ -34,6 +34,16 @@ def split_inputs(inputs: Inputs) -> tuple[list[str], list[Table]]:
     raise ConfigError(msg)
 
 
+def file_inputs(inputs: Inputs) -> list[str]:
+    """Paths alone, for verbs that read their inputs more than once."""
+    paths, tables = split_inputs(inputs)
+    if tables:
+        raise ConfigError(
+            "inputs: expected files, which are read more than once, got a table in memory; `shard` it first"
+        )
+    return paths
+
+
 def is_there(path: str) -> bool:
     """Whether the path exists, or any path matches it as a pattern, possibly with alternatives in braces."""
     if os.path.exists(path):  # noqa: PTH110 - may be a pattern

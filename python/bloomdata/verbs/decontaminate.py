@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.checks import byte_count, check_choice, check_counts, thread_count
-from bloomdata.options.inputs import split_inputs
+from bloomdata.options.inputs import file_inputs
 from bloomdata.options.paths import output_path, utf8_path
+from bloomdata.options.shards import shard_config
 from bloomdata.reports.report import DecontaminateReport
 
 if TYPE_CHECKING:
@@ -129,27 +130,17 @@ def decontaminate(
         "common": common,
         "preset": preset,
         "action": action,
-        "shards": {
-            "max_lines": max_lines,
-            "max_bytes": max_bytes,
-            "compression": compression,
-            "level": level,
-            "prefix": prefix,
-            "digits": 5,
-            "first_index": 0,
-            "text_field": text_field,
-            "validate": False,
-            "on_bad_record": on_bad_record,
-            "shuffle": False,
-            "seed": 0,
-            "splits": None,
-        },
+        "shards": shard_config(
+            max_lines=max_lines,
+            max_bytes=max_bytes,
+            compression=compression,
+            level=level,
+            prefix=prefix,
+            text_field=text_field,
+            on_bad_record=on_bad_record,
+        ),
     }
-    paths, streams = split_inputs(inputs)
-    if streams:
-        raise ConfigError(
-            "inputs: expected files, which are read more than once, got a table in memory; `shard` it first"
-        )
+    paths = file_inputs(inputs)
     files = [evaluations] if isinstance(evaluations, (str, os.PathLike)) else evaluations
     rows = [utf8_path(path, "evaluations") for path in files]
     options = (output_path(output), thread_count(num_threads), overwrite, 10.0)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.checks import byte_count, check_choice, check_counts, thread_count
-from bloomdata.options.inputs import split_inputs
+from bloomdata.options.inputs import file_inputs
 from bloomdata.options.near import MinHash, Substring, described
 from bloomdata.options.paths import output_path, utf8_path
+from bloomdata.options.shards import shard_config
 from bloomdata.reports.report import DedupReport
 
 if TYPE_CHECKING:
@@ -154,15 +155,11 @@ def dedup(
         prefix=prefix,
         on_bad_record=on_bad_record,
     )
-    paths, streams = split_inputs(inputs)
-    if streams:
-        raise ConfigError(
-            "inputs: expected files, which are read more than once, got a table in memory; `shard` it first"
-        )
+    paths = file_inputs(inputs)
     options = (output_path(output), thread_count(num_threads), overwrite, 10.0)
     start = time.monotonic()
     memory = (limit, [utf8_path(path, "signatures") for path in _paths(signatures)])
-    result = _core.dedup(paths, streams, json.dumps(config), options, memory, on_progress)
+    result = _core.dedup(paths, json.dumps(config), options, memory, on_progress)
     return DedupReport.from_run(output, result, time.monotonic() - start)
 
 
@@ -184,7 +181,6 @@ def dedup_config(
     **shards: Any,
 ) -> dict[str, Any]:
     """The core's configuration of `dedup`."""
-    plain = {"max_lines": 16_384, "max_bytes": None, "compression": "zstd", "level": 3, "prefix": "part"}
     return {
         "text_field": text_field,
         "exact": {"normalize": exact_normalize} if exact == "document" else None,
@@ -193,16 +189,5 @@ def dedup_config(
         "keep": keep,
         "report_only": report_only,
         "against": list(against),
-        "shards": {
-            **plain,
-            **shards,
-            "digits": 5,
-            "first_index": 0,
-            "text_field": text_field,
-            "validate": False,
-            "on_bad_record": on_bad_record,
-            "shuffle": False,
-            "seed": 0,
-            "splits": None,
-        },
+        "shards": shard_config(text_field=text_field, on_bad_record=on_bad_record, **shards),
     }

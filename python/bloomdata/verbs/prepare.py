@@ -14,6 +14,7 @@ from bloomdata.options import one_file
 from bloomdata.options.checks import check_choice, check_counts, thread_count
 from bloomdata.options.inputs import is_there, split_inputs
 from bloomdata.options.paths import output_path
+from bloomdata.options.shards import shard_config
 from bloomdata.options.template_options import template_options
 from bloomdata.prepare_sources import SOURCES
 from bloomdata.reports.report import PrepareReport
@@ -153,30 +154,26 @@ def prepare(
         raise ConfigError(f"template: expected only with style='text' or style='completion', got style={style!r}")
     output = output_path(output)
     single = one_file.suffix_of(output)
-    config = {
-        "max_lines": max_lines if single is None else _NO_END,
-        "max_bytes": None,
-        "compression": compression if single is None else one_file.COMPRESSIONS[single],
-        "level": level,
-        "prefix": prefix,
-        "digits": 5,
-        "first_index": 0,
-        "text_field": "text",
-        "validate": True,
-        "on_bad_record": on_bad_record,
-        "shuffle": shuffle,
-        "seed": seed,
-        "splits": split_config(splits),
-        "prepare": {
-            "source": {"source": source, **options},
-            "style": style,
-            "template": rendering,
-            "ensure_ascii": ensure_ascii,
-            "max_rows_per_input": max_rows_per_input,
-            "sampling": sampling,
-            "repeat": dict(repeat or {}),
-            "missing_inputs": absent,
-        },
+    config = shard_config(
+        max_lines=max_lines if single is None else _NO_END,
+        compression=compression if single is None else one_file.COMPRESSIONS[single],
+        level=level,
+        prefix=prefix,
+        validate=True,
+        on_bad_record=on_bad_record,
+        shuffle=shuffle,
+        seed=seed,
+        splits=split_config(splits),
+    )
+    config["prepare"] = {
+        "source": {"source": source, **options},
+        "style": style,
+        "template": rendering,
+        "ensure_ascii": ensure_ascii,
+        "max_rows_per_input": max_rows_per_input,
+        "sampling": sampling,
+        "repeat": dict(repeat or {}),
+        "missing_inputs": absent,
     }
     if single is not None and splits is not None:
         raise ConfigError("splits: expected None or a folder as output, got a single file")

@@ -12,6 +12,7 @@ from bloomdata.errors import ConfigError
 from bloomdata.options.checks import check_choice, check_counts, thread_count
 from bloomdata.options.inputs import split_inputs
 from bloomdata.options.paths import output_path
+from bloomdata.options.shards import shard_config
 from bloomdata.reports.report import ShardReport
 
 if TYPE_CHECKING:
@@ -104,21 +105,21 @@ def shard(
     check_choice("on_bad_record", on_bad_record, "raise", "quarantine")
     if max_bytes == 0:
         raise ConfigError("max_bytes: expected 1 or more, got 0")
-    config = {
-        "max_lines": max_lines,
-        "max_bytes": max_bytes,
-        "compression": compression,
-        "level": level,
-        "prefix": prefix,
-        "digits": digits,
-        "first_index": first_index,
-        "text_field": text_field,
-        "validate": validate,
-        "on_bad_record": on_bad_record,
-        "shuffle": shuffle,
-        "seed": seed,
-        "splits": split_config(splits),
-    }
+    config = shard_config(
+        max_lines=max_lines,
+        max_bytes=max_bytes,
+        compression=compression,
+        level=level,
+        prefix=prefix,
+        digits=digits,
+        first_index=first_index,
+        text_field=text_field,
+        validate=validate,
+        on_bad_record=on_bad_record,
+        shuffle=shuffle,
+        seed=seed,
+        splits=split_config(splits),
+    )
     paths, streams = split_inputs(inputs)
     options = (output_path(output), thread_count(num_threads), overwrite, 10.0)
     start = time.monotonic()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.checks import check_choice, thread_count
-from bloomdata.options.inputs import split_inputs
+from bloomdata.options.inputs import file_inputs
 from bloomdata.options.near import MinHash, described
 from bloomdata.options.paths import output_path
 from bloomdata.reports.report import SignaturesReport
@@ -88,9 +88,7 @@ def signatures(
         on_bad_record=on_bad_record,
         report_only=True,
     )
-    paths, streams = split_inputs(inputs)
-    if streams:
-        raise ConfigError("inputs: expected files, got a table in memory; `shard` it first")
+    paths = file_inputs(inputs)
     options = (output_path(output), thread_count(num_threads), overwrite, 10.0)
     start = time.monotonic()
     result = _core.signatures(paths, json.dumps(config), options, on_progress)

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -94,6 +95,24 @@ pub fn extract_raw<'record>(
         fields.iter().enumerate().map(|(slot, field)| (slot, field.keys.as_slice())).collect();
     search(text, &paths, &mut found).map_err(|error| malformed(&error))?;
     Ok(found)
+}
+
+/// Where the text's JSON string stands in a record, quotes and all, in bytes; and the text.
+///
+/// # Errors
+/// Why the record cannot become a document.
+pub fn locate<'record>(
+    record: &'record [u8],
+    field: &FieldPath,
+) -> std::result::Result<(Range<usize>, Cow<'record, str>), BadRecord> {
+    let json = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
+    let raw = extract_raw(json, std::slice::from_ref(field))?.into_iter().next().flatten();
+    let text = text_of(field, raw)?;
+    let place = raw.map_or(0..0, |raw| {
+        let start = raw.as_ptr().addr() - json.as_ptr().addr();
+        start..start + raw.len()
+    });
+    Ok((place, text))
 }
 
 /// Checks that a record is one JSON object.

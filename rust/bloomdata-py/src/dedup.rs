@@ -18,7 +18,6 @@ use pyo3::types::PyBytes;
 
 use crate::enter::enter;
 use crate::errors::config_error;
-use crate::streams::{PythonTable, take_tables};
 use crate::verbs::{list_inputs, report, run_options};
 
 /// Removes duplicates; `memory` is its limit, and the folders of signatures that were made before. Returns as `shard`.
@@ -26,17 +25,15 @@ use crate::verbs::{list_inputs, report, run_options};
 pub(crate) fn dedup(
     py: Python<'_>,
     inputs: Vec<String>,
-    streams: Vec<PythonTable<'_>>,
     config: &str,
     options: (PathBuf, usize, bool, f64),
     memory: (u64, Vec<PathBuf>),
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
-    let streams = take_tables(&streams, true)?;
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let (inputs, tables) = list_inputs(&inputs, Some(&options.output), streams, Vec::new(), progress)?;
+        let (inputs, tables) = list_inputs(&inputs, Some(&options.output), Vec::new(), Vec::new(), progress)?;
         let against = against_of(&config.against)?;
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
         let (memory_limit, signatures) = &memory;

@@ -8,12 +8,13 @@
 //!   [`word_hash`]: their hashes.
 //! - [`windows`]: hashes of some units in a row. [`minhash`]: signatures. [`bands`]: of signatures, and their S-curve;
 //!   [`bloom`]: bands in Bloom filters.
-//! - [`segments`]: parts of a text that may be repeated. [`exact_key`]: the normalised text as a key.
-//!   [`jaccard`]: the true similarity. [`keep`]: which documents stay.
+//! - [`segments`]: parts of a text that may be repeated; [`cut`]: texts without them. [`exact_key`]: the normalised text as
+//!   a key. [`jaccard`]: the true similarity. [`keep`]: which documents stay.
 
 pub mod bands;
 pub mod bloom;
 pub mod char_kinds;
+pub mod cut;
 pub mod exact_key;
 pub mod jaccard;
 pub mod keep;

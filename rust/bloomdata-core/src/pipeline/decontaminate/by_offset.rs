@@ -1,12 +1,9 @@
 //! Records of a phase, one file for each input, that the next phase looks up by where documents start.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
-use crate::pipeline::dedup::records::RecordWriter;
-use crate::token::index;
+use crate::error::Result;
+use crate::pipeline::dedup::records::{RecordFile, RecordWriter};
 
 /// Files of records of `N` numbers, in order of the first of them: the offset of a document.
 #[derive(Debug, Clone)]
@@ -40,28 +37,8 @@ impl<const N: usize> ByOffset<N> {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let path = path_of(&self.folder, self.suffix, input);
-        let file = File::open(&path).map_err(Error::io(&path))?;
-        let width = 8 * N as u64;
-        let lowest = |wanted: u64| -> Result<u64> {
-            let (mut low, mut high, mut offset) = (0, count, [0; 8]);
-            while low < high {
-                let middle = u64::midpoint(low, high);
-                file.read_exact_at(&mut offset, width * middle).map_err(Error::io(&path))?;
-                if u64::from_le_bytes(offset) < wanted {
-                    low = middle + 1;
-                } else {
-                    high = middle;
-                }
-            }
-            Ok(low)
-        };
-        let (from, to) = (lowest(start)?, lowest(end)?);
-        let mut bytes = vec![0; index(width * (to - from))];
-        file.read_exact_at(&mut bytes, width * from).map_err(Error::io(&path))?;
-        let (numbers, _) = bytes.as_chunks::<8>();
-        let (records, _) = numbers.as_chunks::<N>();
-        Ok(records.iter().map(|record| record.map(u64::from_le_bytes)).collect())
+        let file = RecordFile::open(&path_of(&self.folder, self.suffix, input))?;
+        file.between((0, count), start, end)
     }
 }
 

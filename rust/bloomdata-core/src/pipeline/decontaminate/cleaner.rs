@@ -4,15 +4,17 @@ use super::by_offset::ByOffset;
 use super::score::Mark;
 use crate::decontaminate::cut::{Cut, CutStyle};
 use crate::decontaminate::json_places::json_places;
-use crate::document::{BadRecord, Block, Record};
-use crate::error::{Error, Result};
-use crate::json_fields::{FieldPath, extract_raw, invalid_utf8, text_of};
+use crate::document::{Block, Record};
+use crate::error::Result;
+use crate::json_fields::{FieldPath, locate};
 use crate::pipeline::articles::texts::TextReader;
 use crate::pipeline::folder::books::Fate;
 use crate::pipeline::folder::counts::ChatCounts;
+use crate::pipeline::scratch::records_changed;
 use crate::pipeline::sharding::copier::Copier;
 use crate::pipeline::sharding::lines::{LineMaker, Lines, each_record};
 use crate::sources::Format;
+use crate::sources::inputs::InputList;
 use crate::token::index;
 
 /// Why a document is left out.
@@ -22,6 +24,7 @@ const TOO_OFTEN: &str = "cut more than 10 times";
 
 /// Makes lines of what stays.
 pub(super) struct Cleaner<'run> {
+    pub(super) inputs: &'run InputList,
     pub(super) copier: Copier<'run>,
     /// Says why a bad record is bad.
     pub(super) reader: TextReader<'run>,
@@ -63,29 +66,17 @@ impl Cleaner<'_> {
                 self.copier.record(format, Record { bytes, ..record }, lines);
             });
         }
-        let (json, raw) = self.raw(record.bytes).ok()?;
-        let text = text_of(self.field, Some(raw)).ok()?;
-        // What is between the quotes, as a place in the record.
-        let start = raw.as_ptr().addr() - json.as_ptr().addr() + 1;
-        let end = start + raw.len() - 2;
+        let (place, text) = locate(record.bytes, self.field).ok()?;
+        // What is between the quotes.
+        let (start, end) = (place.start + 1, place.end - 1);
+        let json = std::str::from_utf8(&record.bytes[start..end]).ok()?;
         self.cut(&text, &matches, lines, |piece, lines| {
-            let places = json_places(&json[start..end], [piece.start, piece.end]);
+            let places = json_places(json, [piece.start, piece.end]);
             lines.bytes.extend_from_slice(&record.bytes[..start]);
             lines.bytes.extend_from_slice(&record.bytes[start + places[0]..start + places[1]]);
             lines.bytes.extend_from_slice(&record.bytes[end..]);
             lines.ends.push(lines.bytes.len());
         })
-    }
-
-    /// A record, and the JSON of its text.
-    fn raw<'record>(
-        &self,
-        record: &'record [u8],
-    ) -> std::result::Result<(&'record str, &'record str), BadRecord> {
-        let json = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
-        let raw = extract_raw(json, std::slice::from_ref(self.field))?;
-        let missing = || BadRecord::MissingField(self.field.name().to_owned());
-        raw.into_iter().next().flatten().map(|raw| (json, raw)).ok_or_else(missing)
     }
 
     fn cut(
@@ -121,22 +112,18 @@ impl LineMaker for Cleaner<'_> {
 
     fn lines(&self, block: &Block, format: Format, keeps_raw: bool) -> Result<Lines> {
         let records = self.marks.between(block.file, block.offset, block.end_offset())?;
+        let changed = || records_changed(&self.inputs.inputs[block.file].path);
         let mut groups = records.chunk_by(|a, b| a[0] == b[0]).peekable();
-        let mut is_lost = false;
         let lines = each_record(block, |record, lines| {
             let Some(group) = groups.next_if(|group| group[0][0] == record.offset) else {
-                return self.copier.record(format, record, lines);
+                return Ok(self.copier.record(format, record, lines));
             };
             let marks: Vec<Mark> = group.iter().map(|mark| Mark::of(*mark)).collect();
-            self.marked((block.file, format), record, &marks, keeps_raw, lines).unwrap_or_else(|| {
-                is_lost = true;
-                Fate::Dropped("")
-            })
-        });
-        if is_lost || groups.next().is_some() {
-            let what = "an input changed while it was read again: records at the same offsets";
-            return Err(Error::mismatch(what, "those of the first pass", "others"));
+            self.marked((block.file, format), record, &marks, keeps_raw, lines).ok_or_else(changed)
+        })?;
+        match groups.next() {
+            Some(_) => Err(changed()),
+            None => Ok(lines),
         }
-        Ok(lines)
     }
 }

@@ -201,6 +201,7 @@ impl Phases<'_> {
         let formats = inputs.inputs.iter().map(|input| input.format).collect();
         let counts = scored.inputs.iter().map(|input| input.marks).collect();
         let cleaner = Cleaner {
+            inputs,
             copier: Copier::new(&self.config.shards),
             reader: TextReader { fields: std::slice::from_ref(self.field), formats, source: None },
             field: self.field,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::records::partition_point;
 use super::signature_file::{Column, Header, SignatureFile};
 use super::signing::{Signing, signature_path};
 use crate::error::{Error, Result};
@@ -179,18 +180,7 @@ impl<'run> Lookup<'run> {
             file.read(Column::Position, at, 1, &mut entry)?;
             Ok(entry[8..16].try_into().map_or(0, u64::from_le_bytes))
         };
-        let mut lowest = |wanted: u64| -> Result<u64> {
-            let (mut low, mut high) = (0, documents);
-            while low < high {
-                let middle = u64::midpoint(low, high);
-                if offset_of(middle)? < wanted {
-                    low = middle + 1;
-                } else {
-                    high = middle;
-                }
-            }
-            Ok(low)
-        };
+        let mut lowest = |wanted| partition_point((0, documents), |at| Ok(offset_of(at)? < wanted));
         let (from, to) = (lowest(start)?, lowest(end)?);
         let mut entries = Vec::new();
         file.read(Column::Position, from, to - from, &mut entries)?;

@@ -1,18 +1,16 @@
 //! Documents without their repeated parts, or with a list of them.
 
-use std::borrow::Cow;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::options::{Action, Repeated};
-use crate::dedup::segments::{Part, cut, whole_lines};
-use crate::document::{BadRecord, Record};
-use crate::error::{Error, Result};
-use crate::json_fields::{FieldPath, extract_raw, text_of};
+use super::records::RecordFile;
+use crate::dedup::cut::{Gap, cut, whole_lines};
+use crate::dedup::segments::Part;
+use crate::document::Record;
+use crate::error::Result;
+use crate::json_fields::{FieldPath, locate};
 use crate::json_text::json_string;
 use crate::sources::Format;
-use crate::token::index;
 
 /// Key of the places of repeated parts in records that are marked.
 const MARKS: &str = "repeated_spans";
@@ -21,14 +19,13 @@ const MARKS: &str = "repeated_spans";
 pub(super) struct Editor<'run> {
     pub(super) repeated: &'run Repeated,
     pub(super) field: FieldPath,
-    spans: (PathBuf, File),
+    spans: RecordFile<2>,
 }
 
 impl<'run> Editor<'run> {
     /// Reads spans from the file that `join_spans` wrote.
     pub(super) fn open(repeated: &'run Repeated, field: &FieldPath, spans: &Path) -> Result<Self> {
-        let file = File::open(spans).map_err(Error::io(spans))?;
-        Ok(Self { repeated, field: field.clone(), spans: (spans.to_owned(), file) })
+        Ok(Self { repeated, field: field.clone(), spans: RecordFile::open(spans)? })
     }
 
     /// Appends the record with some spans of its text edited; none if it has no text any more.
@@ -39,39 +36,27 @@ impl<'run> Editor<'run> {
         (first, count): (u64, u64),
         out: &mut Vec<u8>,
     ) -> Result<Option<()>> {
-        let spans = self.spans(first, count)?;
-        let text = std::str::from_utf8(record.bytes).unwrap_or_default();
+        let spans = self.spans.read(first, count)?.into_iter().map(<(u64, u64)>::from).collect::<Vec<_>>();
+        let bytes = record.bytes;
         if format == Format::Text {
-            let line = text.strip_suffix('\r').unwrap_or(text);
-            self.write_object(line, &spans, out);
+            let line = std::str::from_utf8(bytes).unwrap_or_default();
+            self.write_object(line.strip_suffix('\r').unwrap_or(line), &spans, out);
             return Ok(Some(()));
         }
-        let Ok((raw, content)) = self.text_in(text) else { return Ok(None) };
+        let Ok((place, content)) = locate(bytes, &self.field) else { return Ok(None) };
         match self.repeated.action {
             Action::Cut => {
-                let start = raw.as_ptr().addr() - text.as_ptr().addr();
-                out.extend_from_slice(&text.as_bytes()[..start]);
-                self.write_text(&content, &spans, raw.is_ascii(), out);
-                out.extend_from_slice(&text.as_bytes()[start + raw.len()..]);
+                out.extend_from_slice(&bytes[..place.start]);
+                self.write_text(&content, &spans, bytes[place.clone()].is_ascii(), out);
+                out.extend_from_slice(&bytes[place.end..]);
             }
             Action::Mark => {
-                let object = text.trim_end().strip_suffix('}').unwrap_or(text);
-                out.extend_from_slice(object.as_bytes());
+                out.extend_from_slice(bytes.trim_ascii_end().strip_suffix(b"}").unwrap_or(bytes));
                 write_marks(&spans, out);
             }
-            Action::Drop => out.extend_from_slice(record.bytes),
+            Action::Drop => out.extend_from_slice(bytes),
         }
         Ok(Some(()))
-    }
-
-    /// The text's JSON in a record, and the text.
-    fn text_in<'record>(
-        &self,
-        record: &'record str,
-    ) -> std::result::Result<(&'record str, Cow<'record, str>), BadRecord> {
-        let raw = extract_raw(record, std::slice::from_ref(&self.field))?.first().copied().flatten();
-        let content = text_of(&self.field, raw)?;
-        Ok((raw.unwrap_or_default(), content))
     }
 
     /// A line of text as an object.
@@ -97,22 +82,11 @@ impl<'run> Editor<'run> {
 
     fn write_text(&self, text: &str, spans: &[(u64, u64)], ensure_ascii: bool, out: &mut Vec<u8>) {
         let text = if self.repeated.whole_lines && matches!(self.repeated.part, Part::Windows { .. }) {
-            let whole = crate::dedup::segments::WholeParts {
-                normalize: crate::dedup::exact_key::TextForm::None,
-                min_characters: 0,
-            };
-            cut(text, &whole_lines(text, spans), Part::Lines(whole))
+            cut(text, &whole_lines(text, spans), Gap::None)
         } else {
-            cut(text, spans, self.repeated.part)
+            cut(text, spans, self.repeated.part.gap())
         };
         json_string(&text, ensure_ascii, |part| out.extend_from_slice(part.as_bytes()));
-    }
-
-    fn spans(&self, first: u64, count: u64) -> Result<Vec<(u64, u64)>> {
-        let mut bytes = vec![0; index(16 * count)];
-        self.spans.1.read_exact_at(&mut bytes, 16 * first).map_err(Error::io(&self.spans.0))?;
-        let number = |entry: &[u8], at: usize| entry[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
-        Ok(bytes.chunks_exact(16).map(|entry| (number(entry, 0), number(entry, 8))).collect())
     }
 }
 

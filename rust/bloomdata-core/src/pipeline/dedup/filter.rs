@@ -64,36 +64,23 @@ impl LineMaker for Filter<'_> {
     fn lines(&self, block: &Block, format: Format, keeps_raw: bool) -> Result<Lines> {
         let verdicts = self.verdicts.between(block.file, block.offset, block.end_offset())?;
         let mut verdicts = verdicts.into_iter().peekable();
-        let (mut is_lost, mut failed) = (false, None);
+        // A record that was there in the first pass is not.
+        let changed = || self.verdicts.changed(block.file);
         let repeated = self.editor.as_ref().map_or(Action::Cut, |editor| editor.repeated.action);
         let lines = each_record(block, |record, lines| {
-            match verdicts.next_if(|(offset, _)| *offset == record.offset) {
+            Ok(match verdicts.next_if(|(offset, _)| *offset == record.offset) {
                 None => self.copier.record(format, record, lines),
                 Some((_, Verdict::Drop(why))) => Fate::Dropped(why.name()),
                 Some((_, Verdict::DropRepeated)) => Fate::Dropped(reason_of(repeated)),
                 Some((_, Verdict::Edit { first, count })) => {
-                    match self.edit(format, record, (first, count), lines) {
-                        Ok(Some(fate)) => fate,
-                        edited => {
-                            is_lost = true;
-                            failed = edited.err().or(failed.take());
-                            Fate::Dropped("")
-                        }
-                    }
+                    self.edit(format, record, (first, count), lines)?.ok_or_else(changed)?
                 }
-                Some((_, Verdict::Bad)) => self.bad(block.file, record, keeps_raw).unwrap_or_else(|| {
-                    is_lost = true;
-                    Fate::Dropped("")
-                }),
-            }
-        });
-        if let Some(error) = failed {
-            return Err(error);
+                Some((_, Verdict::Bad)) => self.bad(block.file, record, keeps_raw).ok_or_else(changed)?,
+            })
+        })?;
+        match verdicts.next() {
+            Some(_) => Err(changed()),
+            None => Ok(lines),
         }
-        if is_lost || verdicts.next().is_some() {
-            // A record that was there in the first pass is not.
-            return Err(self.verdicts.changed(block.file));
-        }
-        Ok(lines)
     }
 }

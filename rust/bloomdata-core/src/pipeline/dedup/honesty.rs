@@ -1,19 +1,17 @@
 //! How good the answer is: recall against an exhaustive comparison of a sample, precision of what was not verified.
 
 use std::collections::BinaryHeap;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::corpus::Corpus;
-use super::records::RecordReader;
+use super::records::{RecordFile, RecordReader};
 use super::shingle_sets::ShingleSets;
 use crate::dedup::jaccard::similarity;
 use crate::dedup::keep::DocumentSet;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::progress::Progress;
 use crate::rng::key;
 use crate::token::{double, index, whole};
@@ -138,12 +136,13 @@ impl Samples {
             all.push((document, set));
         }
         honesty.sampled_documents = all.len() as u64;
-        let found = CandidateFile::open(candidates)?;
+        let found = RecordFile::<3>::open(candidates)?;
         let (mut hits, mut of) = (0, 0);
         for_similar(&all, threshold, progress, |later, earlier| {
             if later >= corpus.against {
                 of += 1;
-                hits += u64::from(found.contains(later, earlier)?);
+                let at = found.lowest((0, found.count), [later, earlier])?;
+                hits += u64::from(at < found.count && found.read(at, 1)?[0][..2] == [later, earlier]);
             }
             Ok(())
         })?;
@@ -212,37 +211,6 @@ impl<T: Ord> Lowest<T> {
         let mut values: Vec<T> = self.values.into_iter().map(|(_, value)| value).collect();
         values.sort_unstable();
         values
-    }
-}
-
-/// Candidates on disk, in order.
-struct CandidateFile {
-    path: std::path::PathBuf,
-    file: File,
-    count: u64,
-}
-
-impl CandidateFile {
-    fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        let count = file.metadata().map_err(Error::io(path))?.len() / 24;
-        Ok(Self { path: path.to_owned(), file, count })
-    }
-
-    fn contains(&self, later: u64, earlier: u64) -> Result<bool> {
-        let (mut low, mut high) = (0, self.count);
-        while low < high {
-            let middle = u64::midpoint(low, high);
-            let mut entry = [0; 16];
-            self.file.read_exact_at(&mut entry, 24 * middle).map_err(Error::io(&self.path))?;
-            let number = |at: usize| entry[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
-            match [number(0), number(8)].cmp(&[later, earlier]) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Equal => return Ok(true),
-                std::cmp::Ordering::Greater => high = middle,
-            }
-        }
-        Ok(false)
     }
 }
 

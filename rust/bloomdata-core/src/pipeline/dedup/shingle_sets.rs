@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::corpus::{Corpus, Lookup, Part};
 use super::options::SignatureConfig;
-use super::records::RecordWriter;
+use super::records::{RecordFile, RecordWriter};
 use super::sorter::Room;
 use crate::dedup::jaccard::to_set;
 use crate::dedup::keep::DocumentSet;
@@ -31,7 +31,8 @@ pub struct ShingleSets {
     /// For each word of the set, how many documents come before it.
     ranks: Vec<u64>,
     sets: (PathBuf, File),
-    places: (PathBuf, File),
+    /// Of each set, its first shingle's number, and how many it has.
+    places: RecordFile<2>,
 }
 
 const SETS_NAME: &str = "sets";
@@ -43,14 +44,11 @@ impl ShingleSets {
     /// # Errors
     /// The system's reason.
     pub fn open(folder: &Path, documents: DocumentSet) -> Result<Self> {
-        let open = |name: &str| -> Result<(PathBuf, File)> {
-            let path = folder.join(name);
-            let file = File::open(&path).map_err(Error::io(&path))?;
-            Ok((path, file))
-        };
-        let (sets, places) = (open(SETS_NAME)?, open(PLACES_NAME)?);
+        let path = folder.join(SETS_NAME);
+        let sets = File::open(&path).map_err(Error::io(&path))?;
+        let places = RecordFile::open(&folder.join(PLACES_NAME))?;
         let ranks = documents.ranks();
-        Ok(Self { documents, ranks, sets, places })
+        Ok(Self { documents, ranks, sets: (path, sets), places })
     }
 
     /// The sorted set of a document, in place of what `out` holds.
@@ -59,11 +57,9 @@ impl ShingleSets {
     /// A document that was not collected; the system's reason.
     pub fn read(&self, document: u64, out: &mut Vec<u64>) -> Result<()> {
         let rank = self.documents.rank(&self.ranks, document);
-        let mut place = [0; 16];
-        self.places.1.read_exact_at(&mut place, 16 * rank).map_err(Error::io(&self.places.0))?;
-        let number = |at: usize| place[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
-        let mut bytes = vec![0; index(8 * number(8))];
-        self.sets.1.read_exact_at(&mut bytes, 8 * number(0)).map_err(Error::io(&self.sets.0))?;
+        let [first, count] = self.places.read(rank, 1)?[0];
+        let mut bytes = vec![0; index(8 * count)];
+        self.sets.1.read_exact_at(&mut bytes, 8 * first).map_err(Error::io(&self.sets.0))?;
         out.clear();
         out.extend(bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)));
         Ok(())

@@ -1,18 +1,14 @@
 //! The file of verdicts: what the last pass is to do with records, by input and offset.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::decisions::Why;
-use super::records::{RecordReader, RecordWriter};
+use super::records::{RecordFile, RecordReader, RecordWriter};
 use crate::error::{Error, Result};
 use crate::pipeline::scratch::records_changed;
 use crate::sources::inputs::InputList;
-use crate::token::index;
 
 const NAME: &str = "verdicts";
-const RECORD_BYTES: usize = 32;
 
 /// What becomes of a record that is not simply kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,8 +98,7 @@ impl VerdictWriter {
 /// Reads verdicts.
 #[derive(Debug)]
 pub struct Verdicts {
-    path: PathBuf,
-    file: File,
+    file: RecordFile<4>,
     /// The inputs, as the user named them.
     names: Vec<PathBuf>,
     /// For each input its first verdict, and the end.
@@ -121,12 +116,11 @@ impl Verdicts {
     /// # Errors
     /// The system's reason.
     pub fn open(folder: &Path, inputs: &InputList) -> Result<Self> {
-        let path = folder.join(NAME);
-        let file = File::open(&path).map_err(Error::io(&path))?;
+        let file = RecordFile::open(&folder.join(NAME))?;
         let starts = RecordReader::<1>::open(&starts_path(folder))?;
         let starts = starts.map(|start| start.map(|[start]| start)).collect::<Result<_>>()?;
         let names = inputs.inputs.iter().map(|input| input.path.clone()).collect();
-        Ok(Self { path, file, names, starts })
+        Ok(Self { file, names, starts })
     }
 
     /// A record of an input that was there in the first pass is not, or is another.
@@ -139,34 +133,8 @@ impl Verdicts {
     /// # Errors
     /// The system's reason.
     pub fn between(&self, input: usize, start: u64, end: u64) -> Result<Vec<(u64, Verdict)>> {
-        let (first, last) = (self.starts[input], self.starts[input + 1]);
-        let (from, to) = (self.lowest(first, last, start)?, self.lowest(first, last, end)?);
-        let mut bytes = vec![0; RECORD_BYTES * index(to - from)];
-        self.file.read_exact_at(&mut bytes, RECORD_BYTES as u64 * from).map_err(Error::io(&self.path))?;
-        let number = |entry: &[u8], at: usize| entry[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
-        let verdicts = bytes.chunks_exact(RECORD_BYTES);
-        Ok(verdicts
-            .map(|entry| {
-                let record = [0, 8, 16, 24].map(|at| number(entry, at));
-                (record[0], Verdict::from_record(record))
-            })
-            .collect())
-    }
-
-    /// The first verdict of an offset that is not below `wanted`.
-    fn lowest(&self, mut low: u64, mut high: u64, wanted: u64) -> Result<u64> {
-        let mut offset = [0; 8];
-        while low < high {
-            let middle = u64::midpoint(low, high);
-            let at = RECORD_BYTES as u64 * middle;
-            self.file.read_exact_at(&mut offset, at).map_err(Error::io(&self.path))?;
-            if u64::from_le_bytes(offset) < wanted {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low)
+        let records = self.file.between((self.starts[input], self.starts[input + 1]), start, end)?;
+        Ok(records.into_iter().map(|record| (record[0], Verdict::from_record(record))).collect())
     }
 }
 

@@ -75,6 +75,6 @@ impl LineMaker for Copier<'_> {
     }
 
     fn lines(&self, block: &Block, format: Format, _keeps_raw: bool) -> Result<Lines> {
-        Ok(each_record(block, |record, lines| self.record(format, record, lines)))
+        each_record(block, |record, lines| Ok(self.record(format, record, lines)))
     }
 }

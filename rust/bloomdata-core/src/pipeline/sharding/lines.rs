@@ -18,18 +18,15 @@ pub(in crate::pipeline) trait LineMaker: Send + Sync {
 /// The lines of a block: `make` appends those of a record, and says what becomes of it.
 pub(in crate::pipeline) fn each_record(
     block: &Block,
-    mut make: impl FnMut(Record<'_>, &mut Lines) -> Fate,
-) -> Lines {
+    mut make: impl FnMut(Record<'_>, &mut Lines) -> Result<Fate>,
+) -> Result<Lines> {
     let mut lines = Lines { file: block.file, bytes: Vec::with_capacity(block.len()), ..Lines::default() };
-    let visited = block.for_each(|record| {
-        let fate = make(record, &mut lines);
+    block.for_each(|record| -> Result<()> {
+        let fate = make(record, &mut lines)?;
         Outcome::push(&mut lines.outcomes, record.next_offset, fate);
-        Ok::<(), std::convert::Infallible>(())
-    });
-    match visited {
-        Ok(()) => lines,
-        Err(never) => match never {},
-    }
+        Ok(())
+    })?;
+    Ok(lines)
 }
 
 /// Lines of a block: the kept ones, concatenated, and every record's fate.

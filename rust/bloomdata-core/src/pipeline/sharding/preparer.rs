@@ -216,7 +216,7 @@ impl LineMaker for Preparer {
     }
 
     fn lines(&self, block: &Block, format: Format, keeps_raw: bool) -> Result<Lines> {
-        Ok(each_record(block, |record, lines| self.record(format, record, keeps_raw, lines)))
+        each_record(block, |record, lines| Ok(self.record(format, record, keeps_raw, lines)))
     }
 }
 
