@@ -32,6 +32,7 @@ PACKAGE_LEVELS = [
     {"loader", "torch_views"},
     {"verbs"},
     {"gdp"},
+    {"train", "convert"},
     {"cli"},
 ]
 

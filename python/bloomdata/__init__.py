@@ -7,7 +7,7 @@ byte of a finished folder, `run` runs a recipe of several steps.
 
 Imports are lazy: `import bloomdata` loads neither NumPy nor h5py.
 
-Only the names here are public, and the modules `errors`, `torch_views` and `gdp`. Packages import only from those above
+Only the names here are public, and the modules `errors`, `torch_views`, `gdp`, `train` and `convert`. Packages import only from those above
 them in this list (a test holds it):
 
 - `errors`, `_core`: the errors; the extension module, in Rust.
@@ -19,6 +19,7 @@ them in this list (a test holds it):
 - `loader`: batches, at any step. `torch_views`: data sets for torch and transformers.
 - `verbs`: the public functions, one file each.
 - `gdp`: generative_data_prep's commands.
+- `train`: training on packed data. `convert`: checkpoints in other layouts. Both import torch when they are used.
 - `cli`: the program `bloomdata-cli`.
 """
 
@@ -215,9 +216,15 @@ _HOME = {
 }
 
 
+# Packages that need more than the library itself: `bloomdata.train.run(...)`.
+_PACKAGES = {"train", "convert"}
+
+
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.import_module("bloomdata._core").VERSION
+    if name in _PACKAGES:
+        return importlib.import_module(f"bloomdata.{name}")
     if name in _HOME:
         _warn_of_debug_build()
         value = getattr(importlib.import_module(f"bloomdata.{_HOME[name]}"), name)

@@ -14,6 +14,7 @@ __all__ = [
     "PackedRows",
     "RowRules",
     "Tokenizer",
+    "builtin_template",
     "decontaminate",
     "dedup",
     "encode_ends",
@@ -114,6 +115,7 @@ class ChatTemplate:
     ) -> str | None: ...
     def render_trained(self, record: str) -> tuple[str, list[tuple[int, int]]]: ...
 
+def builtin_template(name: str) -> str | None: ...
 def encode_ends(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[int]]: ...
 
 @final

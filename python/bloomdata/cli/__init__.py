@@ -5,7 +5,7 @@
   `values`: how values are written; `nearest`: mistyped options.
 - `commands`: what verbs do. `progress`: a bar on terminals, plain lines elsewhere. `terminal`: standard streams.
 - `inspect`: documents and rows as text. `tokenize`: texts as ids, ids as texts; `texts` reads them, line by line.
-- `run`: recipes. `gdp`: the flags of generative_data_prep.
+- `run`: recipes. `train`: recipes for training. `gdp`: the flags of generative_data_prep.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Verbs whose work is kept when they are interrupted.
-_RESUMABLE = {"fetch", "shard", "prepare", "dedup", "signatures", "decontaminate", "pack", "merge", "gdp", "run"}
+_RESUMABLE = {
+    *("fetch", "shard", "prepare", "dedup", "signatures", "decontaminate", "pack", "merge", "gdp", "run", "train"),
+}
 # After Ctrl-C: for a run to stop by itself.
 _GRACE_SECONDS = 0.8
 

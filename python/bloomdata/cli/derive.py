@@ -106,7 +106,7 @@ def add_verb(
     """
     docs = read_docs(function)
     parameters = dict(inspect.signature(function).parameters)
-    left_out = {"on_progress", "on_step", *without}
+    left_out = {"on_progress", "on_step", "on_line", *without}
     handed_on: Mapping[str, str] = {}
     if hands_on is not None:
         other, names = hands_on

@@ -74,6 +74,9 @@ VERBS = {
     "run": Verb(
         "run the steps of a recipe, or resume it", "verbs.run_recipe:run", "own_options:add_run", "run:run_recipe"
     ),
+    "train": Verb(
+        "train a model on packed data by a recipe, or resume it", "train.running:run", "train:add_train", "train:main"
+    ),
     "verify": Verb(
         "check every hash, size and count of a finished folder", "verbs.verify:verify", None, "commands:run_verify"
     ),

@@ -59,7 +59,7 @@ mod _core {
     #[pymodule_export]
     use crate::samples::{KeyedOrder, Mixture, PackedRows, RowRules};
     #[pymodule_export]
-    use crate::templates::{ChatTemplate, encode_ends};
+    use crate::templates::{ChatTemplate, builtin_template, encode_ends};
     #[pymodule_export]
     use crate::tokenizer::Tokenizer;
     #[pymodule_export]

@@ -134,3 +134,9 @@ impl<'text> Characters<'text> {
         self.character
     }
 }
+
+/// Jinja source of a built-in template.
+#[pyfunction]
+pub(crate) fn builtin_template(name: &str) -> Option<&'static str> {
+    bloomdata_core::templates::builtin::find(name).map(|builtin| builtin.source)
+}
