@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
 
-.PHONY: help build demo test test-slow test-peers lint format bench check clean
+.PHONY: help build demo test test-train test-slow test-peers learn lint format bench check clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,14 +33,30 @@ demo: build ## Shard and pack real text of this machine, and show the first rows
 # All of the workspace: alone, the core would build most of its dependencies again, with fewer features.
 test: build .venv/ready ## Run the tests of Rust and Python
 	cargo test -q --release --workspace
-	$(PYTHON) -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m "not slow and not peers"
+	$(PYTHON) -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m "not slow and not peers and not train"
+
+# Torch is some GB, and torchvision beside it would break BLOOM: an environment of its own, which only this needs.
+# Models of tests are so small that a second thread of torch only waits.
+.venv-train/ready: pyproject.toml .venv/base
+	@test -x .venv-train/bin/python || $(UV) venv -q -p $(PYTHON) .venv-train
+	@$(UV) pip install -q -p .venv-train --group train
+	@touch $@
+
+test-train: build .venv-train/ready ## Run the tests of training and conversion (installs torch: some GB)
+	OMP_NUM_THREADS=1 PYTHONPATH=python .venv-train/bin/python -m pytest -q -m "train and not slow" tests/train
+
+learn: build .venv-train/ready ## Prove that the loop learns: from raw text to a model that answers, in three minutes
+	OMP_NUM_THREADS=1 PYTHONPATH=python .venv-train/bin/python benchmarks/learn.py
 
 test-slow: build .venv/ready ## Run the tests that take minutes, too
-	$(PYTHON) -m pytest -q -m "not peers"
+	$(PYTHON) -m pytest -q -m "not peers and not train"
 
-test-peers: build .venv/ready ## Compare with Megatron-core (installs torch: some GB)
+test-peers: build .venv/ready .venv-train/ready ## Compare with Megatron-core and DeepSpeed (installs torch: some GB)
 	$(UV) pip install -q -p .venv "megatron-core==0.16.1" torch
 	$(PYTHON) -m pytest -q -m peers
+	$(UV) pip install -q -p .venv-train accelerate ninja setuptools
+	$(UV) pip install -q -p .venv-train --no-build-isolation deepspeed
+	PYTHONPATH=python .venv-train/bin/python -m pytest -q -m train tests/train
 
 # Clippy comes before the build: it sets PyO3 up otherwise, and the core would be linked again, for minutes.
 lint: .venv/ready ## Check style, types and lints
@@ -61,7 +77,7 @@ bench: .venv/ready ## Time everything beside its peers, built as wheels are (COR
 	@$(BUILD) --profile dist
 	$(PYTHON) benchmarks/run_all.py $(if $(CORPUS),--corpus $(CORPUS))
 
-check: lint test ## What CI runs
+check: lint test test-train ## What CI runs
 
 clean: ## Remove everything that was built
-	rm -rf target .venv demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf target .venv .venv-train demo-output learn-output .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,21 +1,26 @@
 """Packed rows give what each document gives alone, for every family; and the controls show what happens otherwise."""
 
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from recipes import SIZES
 
 import bloomdata
 from bloomdata.errors import ConfigError
-from recipes import SIZES
 
 pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from bloomdata.train import isolation_canary, packed_inputs, token_loss  # noqa: E402 - after the check for torch
-from bloomdata.train import bloom_attention  # noqa: E402
+from bloomdata.train import (  # noqa: E402 - after the check for torch
+    bloom_attention,
+    isolation_canary,
+    packed_inputs,
+    token_loss,
+)
 from bloomdata.train.attention import leakage  # noqa: E402
 from bloomdata.train.documents import document_lengths, document_numbers, restarted_positions  # noqa: E402
 
@@ -41,7 +46,7 @@ def random_batch(seed=0, rows=3, length=24):
 def alone(model, batch):
     """The logits of each document alone, (tokens, vocabulary)."""
     flat, bounds = batch["input_ids"].flatten(), batch["cu_seqlens"].tolist()
-    documents = [flat[start:end][None] for start, end in zip(bounds, bounds[1:], strict=False)]
+    documents = [flat[start:end][None] for start, end in itertools.pairwise(bounds)]
     return torch.cat([model(input_ids=document, use_cache=False).logits[0] for document in documents])
 
 
@@ -112,7 +117,7 @@ def test_a_model_that_leaks_is_refused_unless_that_is_allowed():
             return self.inner(input_ids)
 
     leaky = Leaky()
-    with pytest.raises(ConfigError, match="in Leaky .* they attend to each other: .* allow_contamination=True"):
+    with pytest.raises(ConfigError, match=r"in Leaky .* they attend to each other: .* allow_contamination=True"):
         packed_inputs(leaky, random_batch())
     assert set(packed_inputs(leaky, random_batch(), allow_contamination=True)) == {
         "input_ids",

@@ -65,6 +65,7 @@ def main(options: argparse.Namespace) -> int:
         return 0
     names = ("folder", "stage", "engine", "allow_contamination", "overfit_one_batch", "cooldown_from")
     given = {name: getattr(options, name) for name in names}
+    _hide_bars()
     is_first = os.environ.get("RANK", "0") == "0"
     shows = is_first and not (options.quiet or options.json)
     for result in running.stages(options.recipe, variables=variables, **given, on_line=_Lines() if shows else None):
@@ -76,6 +77,16 @@ def main(options: argparse.Namespace) -> int:
         if result.ended_by is not None:
             break
     return 0
+
+
+def _hide_bars() -> None:
+    """Turns off the progress bars of transformers, which would stand among the lines."""
+    from bloomdata.train.building import require_torch
+
+    require_torch()
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 class _Lines:

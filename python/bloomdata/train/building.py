@@ -35,7 +35,7 @@ def build_model(options: ModelOptions, *, vocab_size: int | None = None, weights
     import torch
     from transformers import AutoModelForCausalLM
 
-    config = _config(options, vocab_size)
+    config = model_config(options, vocab_size=vocab_size)
     dtype = getattr(torch, options.dtype)
     torch.manual_seed(options.seed)
     if not weights:
@@ -57,7 +57,9 @@ def build_model(options: ModelOptions, *, vocab_size: int | None = None, weights
     return model
 
 
-def _config(options: ModelOptions, vocab_size: int | None) -> Any:
+def model_config(options: ModelOptions, *, vocab_size: int | None = None) -> Any:
+    """The configuration of the model of a stage; arguments and errors as for `build_model`."""
+    require_torch()
     from transformers import AutoConfig
 
     more: dict[str, Any] = {"use_cache": False}

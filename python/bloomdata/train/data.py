@@ -33,7 +33,7 @@ class StageData:
         names: Names of the sources, as the recipe has them.
         steps: Number of steps.
         samples: Number of samples in them.
-        tokenizer: What the manifests say of the tokenizer; empty for files without a manifest.
+        tokenizer: What the manifests say of the tokenizer, which lies in the packed folder; empty without a manifest.
         template: Name of the chat template that the text was made with, if there was one.
     """
 
@@ -112,7 +112,9 @@ def _books(path: str) -> tuple[dict[str, Any], str | None]:
     if not (Path(path) / "manifest.json").exists():
         return {}, None
     manifest = read_manifest(Path(path))
-    facts = manifest.get("details", {}).get("tokenizer") or {}
+    facts = dict(manifest.get("details", {}).get("tokenizer") or {})
+    if facts.get("path") is not None:
+        facts["path"] = str(Path(path) / facts["path"])
     chats = manifest.get("config", {}).get("chats") or {}
     return facts, chats.get("template")
 

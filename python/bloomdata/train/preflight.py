@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bloomdata.errors import ConfigError
-from bloomdata.train.attention import unwrapped
 from bloomdata.train.costs import memory_bytes, num_parameters
 from bloomdata.train.tokens import find_tokenizer, shown_row
 
@@ -19,15 +18,14 @@ if TYPE_CHECKING:
 _SAMPLED = 256
 
 
-def check(stage: Stage, data: StageData, model: Any) -> None:
-    """Refuses data that the model cannot be trained on.
+def check(stage: Stage, data: StageData, config: Any) -> None:
+    """Refuses data that a model of this configuration cannot be trained on.
 
     Raises:
         ConfigError: An id is outside the vocabulary, rows are longer than the model's positions, or no token is
             trained on.
         MismatchError: The tokenizer of the data has changed.
     """
-    config = unwrapped(model).config
     known = data.tokenizer.get("vocab_size")
     if known is not None and known > config.vocab_size:
         raise ConfigError(

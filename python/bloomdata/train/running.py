@@ -173,7 +173,7 @@ def _train(
     on_line: Callable[[dict[str, Any]], object] | None = None,
 ) -> TrainResult:
     """Trains one stage, or resumes it, or returns its result if it is done."""
-    from bloomdata.train.building import build_model, require_torch
+    from bloomdata.train.building import build_model, model_config, require_torch
 
     require_torch()
     from bloomdata.train.checkpoints import Checkpointer, list_checkpoints, read_state
@@ -193,11 +193,13 @@ def _train(
     data = open_data(stage)
     driver = build_engine(engine, stage)
     try:
+        vocab_size = data.tokenizer.get("vocab_size")
+        # Before any memory is taken for weights.
+        check(stage, data, model_config(stage.model, vocab_size=vocab_size))
         if driver.rank == 0:
             _claim(folder, stage, data)
         _set_determinism(stage)
-        model = build_model(stage.model, vocab_size=data.tokenizer.get("vocab_size"))
-        check(stage, data, model)
+        model = build_model(stage.model, vocab_size=vocab_size)
         _prove(model, allow_contamination=allow_contamination)
         driver.prepare(model)
         found = list_checkpoints(folder / "checkpoints")
@@ -296,6 +298,8 @@ def _claim(folder: Path, stage: Stage, data: StageData) -> None:
     import transformers
 
     import bloomdata
+    from bloomdata.train.checkpoints import list_checkpoints
+    from bloomdata.train.journal import read_log
 
     versions = {
         "bloomdata": bloomdata.__version__,
@@ -309,7 +313,8 @@ def _claim(folder: Path, stage: Stage, data: StageData) -> None:
         "versions": versions,
     }
     path = folder / "config.json"
-    if path.exists():
+    # A run that took no step may begin again with another recipe.
+    if path.exists() and (list_checkpoints(folder / "checkpoints") or read_log(folder / "log.jsonl")):
         before = json.loads(path.read_text("utf-8"))
         differences = [
             f"{'.'.join(name)}: expected {old!r}, found {new!r}"
@@ -323,7 +328,7 @@ def _claim(folder: Path, stage: Stage, data: StageData) -> None:
         if before["versions"] != versions:
             sys.stderr.write(f"{folder}: began with {before['versions']}, goes on with {versions}\n")
         return
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not path.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: expected an empty folder or a run, found other files")
     folder.mkdir(parents=True, exist_ok=True)
     partial = path.with_name("config.json.partial")
@@ -351,7 +356,7 @@ def dry_run(
     Raises:
         ConfigError: The recipe is invalid, or the model does not fit the data.
     """
-    from bloomdata.train.building import build_model
+    from bloomdata.train.building import build_model, model_config
     from bloomdata.train.data import open_data
     from bloomdata.train.preflight import check, describe
 
@@ -359,8 +364,9 @@ def dry_run(
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     for stage in read_recipe(recipe, variables=variables):
         data = open_data(stage)
-        model = build_model(stage.model, vocab_size=data.tokenizer.get("vocab_size"), weights=False)
-        check(stage, data, model)
+        vocab_size = data.tokenizer.get("vocab_size")
+        check(stage, data, model_config(stage.model, vocab_size=vocab_size))
+        model = build_model(stage.model, vocab_size=vocab_size, weights=False)
         sharded = engine in {"fsdp2", "deepspeed"}
         texts.append(describe(stage, data, model, world_size=world_size, is_sharded=sharded, colour=colour))
     return "\n".join(texts)

@@ -1,4 +1,4 @@
-"""The tokenizer that packed data were made with, for decoding: found by the path in the manifest."""
+"""The tokenizer that packed data were made with, for decoding: `pack` keeps it in its folder."""
 
 from __future__ import annotations
 

@@ -74,7 +74,6 @@ def join_group() -> tuple[int, int, Any, bool]:
         return 0, 1, device, False
     is_new = not torch.distributed.is_initialized()
     if is_new:
-        # gloo beside nccl: asynchronous checkpoints talk over the CPU.
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         torch.distributed.init_process_group(backend, timeout=_TIMEOUT)
     return torch.distributed.get_rank(), torch.distributed.get_world_size(), device, is_new

@@ -33,6 +33,9 @@ class TorchEngine:
         self._compute = getattr(torch, stage.precision.compute)
         self.model: Any = None
         self.optimizers: list[Any] = []
+        # Ranks agree on a checkpoint in a thread, beside training, which must not take their messages.
+        is_beside = stage.checkpoint.asynchronous and self.world_size > 1
+        self._saving = torch.distributed.new_group(backend="gloo") if is_beside else None
 
     def prepare(self, model: Any) -> None:
         """Wraps the model, then builds the optimizers of what it became."""
@@ -119,7 +122,7 @@ class TorchEngine:
         alone = self.world_size == 1
         with _no_hints():
             if asynchronous:
-                return dcp.async_save(state, checkpoint_id=folder, no_dist=alone)
+                return dcp.async_save(state, checkpoint_id=folder, process_group=self._saving, no_dist=alone)
             dcp.save(state, checkpoint_id=folder, no_dist=alone)
         return None
 
