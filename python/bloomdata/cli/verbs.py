@@ -77,6 +77,12 @@ VERBS = {
     "train": Verb(
         "train a model on packed data by a recipe, or resume it", "train.running:run", "train:add_train", "train:main"
     ),
+    "convert": Verb(
+        "convert checkpoints: tensor-parallel shards, AscendSpeed, OpenChatKit, MindFormers, DCP, LoRA, split archives",
+        None,
+        "convert:add_convert",
+        "convert:main",
+    ),
     "verify": Verb(
         "check every hash, size and count of a finished folder", "verbs.verify:verify", None, "commands:run_verify"
     ),
