@@ -29,7 +29,7 @@ def options_of(name):
 @pytest.mark.parametrize("name", PUBLIC)
 def test_options_defaults_and_help_are_those_of_the_python_function(name):
     parameters = dict(inspect.signature(load(PUBLIC[name].function)).parameters)
-    for left_out in ("on_progress", "on_step", "variables", "options"):
+    for left_out in ("on_progress", "on_step", "on_line", "variables", "options"):
         parameters.pop(left_out, None)
     options = options_of(name)
     # Options of a description stand for one parameter, and are not there unless they are given.
@@ -65,8 +65,11 @@ def test_help_shows_one_line_of_usage_and_two_examples_at_least(name, capsys):
 @pytest.mark.parametrize("name", PUBLIC)
 def test_the_examples_of_help_parse(name):
     for line in read_docs(load(PUBLIC[name].function)).examples:
-        if "--list" not in line and "--explain" not in line:
-            assert parse(shlex.split(line)[1:]).verb == name
+        words = shlex.split(line)
+        program = next(place for place, word in enumerate(words) if word in {"bloomdata-cli", "bloomdata"})
+        # These show something and exit.
+        if not {"--list", "--explain", "--compare"} & set(words):
+            assert parse(words[program + 1 :]).verb == name
 
 
 MISTYPED = {

@@ -188,6 +188,27 @@ steps = 3
     assert "recipe: expected a TOML file, got none" in capsys.readouterr().err
 
 
+def test_a_run_is_shown_as_text_and_as_a_page(markov, tmp_path, capsys):
+    recipe = recipe_of(
+        markov.rows,
+        steps=12,
+        data={"evaluation": {"held-out": markov.evaluation}},
+        log={"evaluate_every": 6, "trackers": ["tensorboard"], "profile_steps": 2},
+    )
+    run(recipe, folder=tmp_path / "run")
+    assert main(["report", str(tmp_path / "run")]) == 0
+    shown = capsys.readouterr().out
+    assert "train main: done at step 12; loss 5." in shown
+    assert "held-out: loss " in shown
+    assert main(["report", str(tmp_path / "run"), "--html", str(tmp_path / "run.html")]) == 0
+    page = (tmp_path / "run.html").read_text("utf-8")
+    assert page.count("<polyline") == 1
+    assert page.count("step 6: held-out") == page.count("step 12: held-out") == 1
+    assert "&quot;learning_rate&quot;: 0.003" in page
+    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+    assert json.loads((tmp_path / "run" / "profile.json").read_text("utf-8"))["traceEvents"]
+
+
 def test_floating_point_operations_are_those_that_torch_counts():
     """Matrix products by torch's own counter; documents as long as the row, attention without the causal half."""
     from torch.utils.flop_counter import FlopCounterMode

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.cli.derive import descriptions_of
@@ -102,11 +103,27 @@ def run_report(options: argparse.Namespace) -> int:
     """Shows books, or writes them as a web page."""
     from bloomdata.reports.report import Report
 
+    if (Path(options.folder) / "log.jsonl").exists():
+        return _report_training(options)
     report = Report.open(options.folder)
     if options.html is None:
         _say(plain(str(report)))
     else:
         report.save_html(options.html)
+    return 0
+
+
+def _report_training(options: argparse.Namespace) -> int:
+    """Shows a training run, or writes it as a web page."""
+    from bloomdata.options.paths import output_path
+    from bloomdata.reports.html_page import write_page
+    from bloomdata.train.html_run import html_run
+    from bloomdata.train.running import result_of
+
+    if options.html is None:
+        _say(plain(str(result_of(Path(options.folder)))))
+    else:
+        write_page(output_path(options.html, "html"), html_run(Path(options.folder)))
     return 0
 
 

@@ -172,12 +172,13 @@ def add_tokenize(parser: argparse.ArgumentParser) -> None:
 
 def add_report(parser: argparse.ArgumentParser) -> None:
     """All options of `report`."""
-    parser.add_argument("folder", help="written by shard, pack, merge or gdp pipeline")
+    parser.add_argument("folder", help="written by shard, dedup, pack, train, ...")
     parser.add_argument("--html", metavar="FILE", help="write a web page instead; not into the folder")
     parser.usage = "bloomdata-cli report FOLDER [options]"
     parser.epilog = """examples:
   bloomdata-cli report packed/
   bloomdata-cli report packed/ --html packed.html
+  bloomdata-cli report run/ --html run.html
 """
 
 

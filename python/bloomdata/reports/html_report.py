@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata.reports.html_charts import Cell, Segment, escape, share, stacked_bar, table
 from bloomdata.reports.html_dedup import duplicates
-from bloomdata.reports.html_style import STYLE
+from bloomdata.reports.html_page import page
 from bloomdata.reports.metrics import metrics_table, unit_of
 from bloomdata.reports.units import format_bytes
 
@@ -55,25 +55,7 @@ def html_report(manifest: dict[str, Any], *, folder: str, sections: Iterable[tup
         ("Ignored inputs", _ignored(manifest)),
         ("Configuration", _configuration(manifest)),
     )
-    body = "\n".join(f"<section>\n<h2>{title}</h2>\n{content}\n</section>" for title, content in sections if content)
-    title = f"{manifest['verb']}: {folder}"
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{escape(title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-{_header(manifest, folder)}
-{body}
-</main>
-</body>
-</html>
-"""
+    return page(f"{manifest['verb']}: {folder}", _header(manifest, folder), sections)
 
 
 def _header(manifest: dict[str, Any], folder: str) -> str:

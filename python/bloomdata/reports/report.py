@@ -120,17 +120,12 @@ class Report:
             ConfigError: The path is inside the folder.
             OSError: The operating system reports an error.
         """
+        from bloomdata.reports.html_page import write_page
         from bloomdata.reports.html_report import html_report
 
         path = output_path(path, "html")
         check_outside(path, self.folder)
-        page = html_report(self.manifest, folder=str(self.folder), sections=self._sections())
-        unfinished = Path(path).with_name(f".{Path(path).name}.part")
-        try:
-            unfinished.write_bytes(page.encode())
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_page(path, html_report(self.manifest, folder=str(self.folder), sections=self._sections()))
 
     def __str__(self) -> str:
         rows = [("documents in", f"{self.ledger['documents_in']:,}")]

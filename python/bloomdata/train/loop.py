@@ -20,6 +20,7 @@ from bloomdata.train.tokens import find_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from bloomdata.train.checkpoints import Checkpointer
     from bloomdata.train.engines.engine import Engine
@@ -40,6 +41,7 @@ class Loop:
         engine: Holds the model and its optimizers.
         checkpointer: Saves.
         write: Takes the line of each step for the log.
+        folder: Folder of the run.
         allow_contamination: As for `packed_inputs`.
         overfit: Whether to train on the first batch again and again.
     """
@@ -51,12 +53,13 @@ class Loop:
         engine: Engine,
         checkpointer: Checkpointer,
         write: Callable[[dict[str, Any]], None],
+        folder: Path,
         *,
         allow_contamination: bool = False,
         overfit: bool = False,
     ) -> None:
         self._stage, self._data, self._engine, self._write = stage, data, engine, write
-        self._checkpointer = checkpointer
+        self._checkpointer, self._folder = checkpointer, folder
         self._allows_contamination, self._overfits = allow_contamination, overfit
         self.batches = Batches(data, stage.data, stage.batch, engine.rank, engine.world_size)
         self.scaler = LossScaler(stage.precision)
@@ -74,11 +77,14 @@ class Loop:
             TrainingStopped: A guard stopped the run, after a checkpoint.
         """
         options = self._stage.log
+        profiler = self._profiler()
         gc.collect()
         gc.disable()
         try:
             while self.step < self._data.steps:
                 self._train_step()
+                if profiler is not None:
+                    profiler.step()
                 if self._is_due(options.evaluate_every) and self.step < self._data.steps:
                     self._evaluate()
                 asked = from_rank_0(stop.name) if self._engine.world_size > 1 else stop.name
@@ -91,9 +97,24 @@ class Loop:
                     gc.collect()
         finally:
             gc.enable()
+            if profiler is not None:
+                profiler.stop()
         self._save(wait=True)
         self._evaluate()
         return None
+
+    def _profiler(self) -> Any:
+        """Torch's profiler, started; None if no step is to be profiled, or on other ranks than the first."""
+        steps = self._stage.log.profile_steps
+        if not steps or self._engine.rank:
+            return None
+        from torch.profiler import profile, schedule
+
+        path = str(self._folder / "profile.json")
+        plan = schedule(wait=1, warmup=1, active=steps, repeat=1)
+        profiler = profile(schedule=plan, on_trace_ready=lambda found: found.export_chrome_trace(path))
+        profiler.start()
+        return profiler
 
     def _is_due(self, every: int) -> bool:
         return bool(every) and self.step % every == 0

@@ -218,7 +218,14 @@ def _train(
 
         checkpointer = Checkpointer(folder / "checkpoints", driver, stage.checkpoint, event)
         loop = Loop(
-            stage, data, driver, checkpointer, write, allow_contamination=allow_contamination, overfit=overfit_one_batch
+            stage,
+            data,
+            driver,
+            checkpointer,
+            write,
+            folder,
+            allow_contamination=allow_contamination,
+            overfit=overfit_one_batch,
         )
         if found:
             latest = found[max(found)]
@@ -236,7 +243,7 @@ def _train(
             export(driver, data, folder / "export")
         if journal is not None:
             journal.close()
-        return _result(stage, folder, loop.step, ended_by)
+        return result_of(folder, ended_by)
     finally:
         driver.close()
 
@@ -271,16 +278,23 @@ def _set_determinism(stage: Stage) -> None:
         torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch's own signature
 
 
-def _result(stage: Stage, folder: Path, step: int, ended_by: str | None) -> TrainResult:
+def result_of(folder: Path, ended_by: str | None = None) -> TrainResult:
+    """The result of a run so far, from its log.
+
+    Raises:
+        ConfigError: The folder has no run.
+    """
     from bloomdata.train.journal import read_log
 
+    if not (folder / "config.json").exists():
+        raise ConfigError(f"{folder}: expected a run with config.json, found none")
     log = read_log(folder / "log.jsonl")
     losses = [line["loss"] for line in log if "loss" in line]
     export = folder / "export"
     return TrainResult(
-        stage=stage.name,
+        stage=json.loads((folder / "config.json").read_text("utf-8"))["recipe"]["name"],
         folder=str(folder),
-        steps=step,
+        steps=max((line["step"] for line in log), default=0),
         final_loss=losses[-1] if losses else None,
         log=log,
         export=str(export) if export.exists() else None,
