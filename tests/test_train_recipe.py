@@ -194,21 +194,27 @@ def test_other_precisions_have_no_scale():
 
 
 def test_undefined_losses_are_skipped_and_stop_after_some_in_a_row():
-    guard = Guard(GuardOptions(max_non_finite=2), expects_overflow=False)
+    guard = Guard(GuardOptions(max_non_finite=2))
     nan, inf = float("nan"), float("inf")
     verdicts = [guard.judge(*pair)[0] for pair in [(1, 1), (nan, 1), (1, inf), (2, 1), (nan, nan), (inf, 1), (1, nan)]]
     assert verdicts == ["step", "skip", "skip", "step", "skip", "skip", "stop"]
 
 
 def test_an_overflow_is_no_fault_where_it_is_expected():
-    guard = Guard(GuardOptions(max_non_finite=0), expects_overflow=True)
-    assert guard.judge(1.0, float("inf")) == ("skip", "overflow")
-    assert guard.judge(float("nan"), 1.0)[0] == "stop"
+    guard = Guard(GuardOptions(max_non_finite=0))
+    assert guard.judge(1.0, float("inf"), may_overflow=True) == ("skip", "overflow")
+    assert guard.judge(float("nan"), 1.0, may_overflow=True)[0] == "stop"
+    # A scale that cannot be lower ends a run that would skip every step for ever.
+    scaler = LossScaler(PrecisionOptions(compute="float16", scale_power=1, scale_min=1.0, scale_hysteresis=1))
+    assert scaler.may_overflow
+    scaler.update(is_finite=False)
+    assert not scaler.may_overflow
+    assert guard.judge(1.0, float("inf"), may_overflow=scaler.may_overflow)[0] == "stop"
 
 
 @given(st.lists(st.floats(1, 10), min_size=8, max_size=8), st.floats(0, 30))
 def test_a_spike_is_above_the_median_by_deviations(losses, loss):
-    guard = Guard(GuardOptions(spike_deviations=4, spike_window=8, on_spike="skip"), expects_overflow=False)
+    guard = Guard(GuardOptions(spike_deviations=4, spike_window=8, on_spike="skip"))
     assert [guard.judge(one, 1.0)[0] for one in losses] == ["step"] * 8
     median = statistics.median(losses)
     deviation = max(1e-6, statistics.median(abs(one - median) for one in losses))

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from bloomdata.train import compare, run  # noqa: E402 - after the check for torch
+from bloomdata.train import compare, read_recipe, run  # noqa: E402 - after the check for torch
+from bloomdata.train.building import build_model  # noqa: E402
 from bloomdata.train.checkpoints import list_checkpoints  # noqa: E402
 from bloomdata.train.journal import read_log  # noqa: E402
 
@@ -355,6 +356,27 @@ def test_rows_without_targets_are_refused(tmp_path):
     assert run(recipe, folder=tmp_path / "run").final_loss > 0
 
 
+def test_rows_of_another_length_are_refused(markov, tmp_path):
+    with pytest.raises(ConfigError, match=r"expected 64, the length of the rows in .*, found 128"):
+        run(recipe_of(markov.rows, data={"sequence_length": 128}), folder=tmp_path / "run")
+
+
+@pytest.mark.parametrize("family", ["llama", "bloom"])
+def test_documents_can_be_joined_as_upstream_does(markov, tmp_path, family):
+    """A row as one document: the loss is that of a plain call of the model on the row."""
+    joined = {"separate_documents": False, "sequence_length": 48, "separator": [10]}
+    recipe = recipe_of(markov.documents, family, steps=1, data=joined, batch={"rows": 2})
+    recipe["data"]["shuffle"] = False
+    loss = run(recipe, folder=tmp_path / "run").final_loss
+    (stage,) = read_recipe(recipe)
+    model = build_model(stage.model, vocab_size=259)
+    rows = bloomdata.TokenRows(bloomdata.open(markov.documents), 48, separator=[10])
+    ids = torch.from_numpy(rows.read_batch([0, 1])["input_ids"])
+    assert (ids == 10).any()
+    theirs = model(input_ids=ids, labels=ids, use_cache=False).loss.item()
+    assert loss == pytest.approx(theirs, abs=1e-5)
+
+
 def test_documents_need_a_length(markov, tmp_path):
     with pytest.raises(ConfigError, match=r"data.sequence_length: expected a number, since"):
         run(recipe_of(markov.documents), folder=tmp_path / "run")
@@ -433,3 +455,21 @@ def test_ramped_batches_see_every_sample_once(markov, tmp_path, monkeypatch):
     first, seen[:] = list(seen), []
     assert losses_of(run(recipe, folder=tmp_path / "run")) == losses_of(result)
     assert seen == first[3:]
+
+
+def test_a_signal_ends_an_evaluation_too(markov, tmp_path, monkeypatch):
+    from bloomdata.train import evaluation
+
+    passes = []
+    losses = evaluation.token_loss
+
+    def counting(*arguments):
+        passes.append(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return losses(*arguments)
+
+    monkeypatch.setattr(evaluation, "token_loss", counting)
+    recipe = recipe_of(markov.rows, steps=2, data={"evaluation": {"all": markov.rows}})
+    ended = run(recipe, folder=tmp_path / "run")
+    assert (ended.ended_by, ended.steps, len(passes)) == ("SIGTERM", 2, 1)
+    assert not any("evaluation" in line for line in ended.log)

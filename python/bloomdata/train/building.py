@@ -48,7 +48,7 @@ def build_model(options: ModelOptions, *, vocab_size: int | None = None, weights
     if options.stable_embedding:
         from bloomdata.train.stable_embedding import add_stable_embedding
 
-        add_stable_embedding(model, draw=options.path is None and weights)
+        add_stable_embedding(model, folder=options.path if weights else None, draw=options.path is None and weights)
     if options.lora:
         model = _with_lora(model, options.lora)
     if options.activation_checkpointing:

@@ -85,14 +85,25 @@ def open_data(stage: Stage) -> StageData:
 
 
 def open_source(path: str, options: DataOptions) -> Any:
-    """One packed folder, Megatron pair or HDF5 file as rows."""
+    """One packed folder, Megatron pair or HDF5 file as rows.
+
+    Raises:
+        ConfigError: Rows have another length, or documents have none.
+    """
     opened = open_packed(path)
-    rules = LabelRules(prompt_loss_weight=options.prompt_loss_weight)
-    if not isinstance(opened, IndexedDataset):
-        return opened.with_rules(prompt_loss_weight=options.prompt_loss_weight)
-    if options.sequence_length is None:
-        raise ConfigError(f"data.sequence_length: expected a number, since {path} has documents, not rows; found none")
-    return TokenRows(opened, options.sequence_length, rules=rules)
+    apart = options.separate_documents
+    names = ("eod_mask_loss", "reset_position_ids", "reset_attention_mask")
+    rules: dict[str, Any] = dict.fromkeys(names, apart) | {"prompt_loss_weight": options.prompt_loss_weight}
+    if isinstance(opened, IndexedDataset):
+        if options.sequence_length is None:
+            raise ConfigError(f"data.sequence_length: expected a number, since {path} has documents, found none")
+        return TokenRows(opened, options.sequence_length, separator=options.separator, rules=LabelRules(**rules))
+    if options.sequence_length not in {None, opened.sequence_length}:
+        raise ConfigError(
+            f"data.sequence_length: expected {opened.sequence_length}, the length of the rows in {path}, found "
+            f"{options.sequence_length}"
+        )
+    return opened.with_rules(**rules)
 
 
 def _joined(sources: dict[str, Any], options: DataOptions, samples: int) -> SampleDataset:

@@ -13,6 +13,8 @@ from bloomdata.train.loss import token_loss
 from bloomdata.train.tokens import num_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bloomdata.tokenizers.tokenizer import Tokenizer
     from bloomdata.train.engines.engine import Engine
     from bloomdata.train.options import LogOptions
@@ -26,11 +28,13 @@ def evaluate(
     micro_rows: int,
     tokenizer: Tokenizer | None,
     allow_contamination: bool = False,
-) -> dict[str, float]:
+    is_asked_to_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, float] | None:
     """Loss over the first rows of a data set, each rank its share.
 
     Returns:
-        `loss` in nats a target token, `perplexity`, `targets`; and `bits_per_byte`, if the tokenizer is known.
+        `loss` in nats a target token, `perplexity`, `targets`; and `bits_per_byte`, if the tokenizer is known. None if
+        all ranks were asked to stop.
     """
     import torch
 
@@ -42,6 +46,9 @@ def evaluate(
     engine.model.eval()
     with torch.no_grad():
         for number in range(passes):
+            if is_asked_to_stop():
+                engine.model.train()
+                return None
             part = mine[number * micro_rows : (number + 1) * micro_rows]
             read = dataset.read_batch(part if part.size else np.zeros(1, np.int64))
             batch = {name: torch.from_numpy(values).to(engine.device) for name, values in read.items()}

@@ -52,6 +52,11 @@ class LossScaler:
         if self._tolerance <= 0:
             self.scale = max(self._options.scale_min, self.scale / 2)
 
+    @property
+    def may_overflow(self) -> bool:
+        """Whether the scale can be lower."""
+        return self.is_used and self.scale > self._options.scale_min
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {"scale": self.scale, "good_steps": self._good_steps, "tolerance": self._tolerance}
@@ -65,17 +70,21 @@ class LossScaler:
 class Guard:
     """Decides whether a step is taken, from its loss and its gradient norm."""
 
-    def __init__(self, options: GuardOptions, *, expects_overflow: bool) -> None:
+    def __init__(self, options: GuardOptions) -> None:
         self._options = options
-        # In float16, the loss scale is meant to overflow now and then, and halves until it does not.
-        self._expects_overflow = expects_overflow
         self._bad = 0
         self._losses: deque[float] = deque(maxlen=options.spike_window)
 
-    def judge(self, loss: float, norm: float) -> tuple[Verdict, str]:
-        """What to do with a step, and why."""
+    def judge(self, loss: float, norm: float, *, may_overflow: bool = False) -> tuple[Verdict, str]:
+        """What to do with a step, and why.
+
+        Args:
+            loss: Its loss.
+            norm: The norm of its gradients.
+            may_overflow: Whether the loss scale is meant to overflow: it is halved until it does not.
+        """
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            if self._expects_overflow and math.isfinite(loss):
+            if may_overflow and math.isfinite(loss):
                 return "skip", "overflow"
             self._bad += 1
             reason = f"loss {loss}, gradient norm {norm}: not finite"

@@ -63,8 +63,9 @@ class Loop:
         self._allows_contamination, self._overfits = allow_contamination, overfit
         self.batches = Batches(data, stage.data, stage.batch, engine.rank, engine.world_size)
         self.scaler = LossScaler(stage.precision)
-        self.guard = Guard(stage.guards, expects_overflow=self.scaler.is_used)
+        self.guard = Guard(stage.guards)
         self.step, self.samples = 0, 0
+        self._stop = StopRequest()
         self._fixed: dict[str, Any] | None = None
 
     def run(self, stop: StopRequest) -> str | None:
@@ -76,7 +77,7 @@ class Loop:
         Raises:
             TrainingStopped: A guard stopped the run, after a checkpoint.
         """
-        options = self._stage.log
+        options, self._stop = self._stage.log, stop
         profiler = self._profiler()
         gc.collect()
         gc.disable()
@@ -87,10 +88,9 @@ class Loop:
                     profiler.step()
                 if self._is_due(options.evaluate_every) and self.step < self._data.steps:
                     self._evaluate()
-                asked = from_rank_0(stop.name) if self._engine.world_size > 1 else stop.name
-                if asked is not None:
+                if (asked := self._asked_to_stop()) is not None:
                     self._save(wait=True)
-                    return str(asked)
+                    return asked
                 if self._is_due(self._stage.checkpoint.every):
                     self._save(wait=False)
                 if self.step % _COLLECT_EVERY == 0:
@@ -101,7 +101,12 @@ class Loop:
                 profiler.stop()
         self._save(wait=True)
         self._evaluate()
-        return None
+        return self._asked_to_stop()
+
+    def _asked_to_stop(self) -> str | None:
+        """The signal that rank 0 was sent, on all ranks."""
+        name: str | None = from_rank_0(self._stop.name)
+        return name
 
     def _profiler(self) -> Any:
         """Torch's profiler, started; None if no step is to be profiled, or on other ranks than the first."""
@@ -147,7 +152,7 @@ class Loop:
         norm = engine.clip(stage.optimizer.clip_norm, self.scaler.scale)
         sums = sum_over_ranks(sums).cpu()
         mean = float(sums[0].sum()) / max(total, 1e-9)
-        verdict, reason = self.guard.judge(mean, 0.0 if norm is None else norm)
+        verdict, reason = self.guard.judge(mean, 0.0 if norm is None else norm, may_overflow=self.scaler.may_overflow)
         if total == 0:
             verdict, reason = "skip", "no token to train on"
         if verdict == "step":
@@ -225,9 +230,11 @@ class Loop:
                 micro_rows=micro,
                 tokenizer=tokenizer,
                 allow_contamination=self._allows_contamination,
+                is_asked_to_stop=lambda: self._asked_to_stop() is not None,
             )
             for name, path in stage.data.evaluation.items()
         }
+        found = {name: one for name, one in found.items() if one is not None}
         line: dict[str, Any] = {"step": self.step, "evaluation": found} if found else {}
         if texts := evaluation.continuations(engine, stage.log, tokenizer):
             line |= {"step": self.step, "continuations": texts}

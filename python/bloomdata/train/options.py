@@ -44,7 +44,11 @@ class DataOptions:
         sources: Packed folders and their weights.
         by: Unit of the weights, as for `BlendedDataset`.
         evaluation: Packed folders to evaluate, by name.
-        sequence_length: Tokens of a row, for folders of Megatron files whose documents are joined.
+        sequence_length: Tokens of a row, for folders of Megatron files whose documents are joined; rows of other files
+            must have this length.
+        separator: Token ids before each of these documents.
+        separate_documents: Whether documents of a row are kept apart; otherwise a row is one document, as most of the
+            upstream projects have it.
         prompt_loss_weight: Loss weight of tokens in prompts, 0 or more.
         seed: Seed of the order of samples.
         shuffle: Whether to shuffle every epoch.
@@ -55,6 +59,8 @@ class DataOptions:
     by: Literal["samples", "tokens", "epochs"] = "samples"
     evaluation: dict[str, str] = field(default_factory=dict)
     sequence_length: int | None = None
+    separator: list[int] = field(default_factory=list)
+    separate_documents: bool = True
     prompt_loss_weight: float = 0.0
     seed: int = 0
     shuffle: bool = True

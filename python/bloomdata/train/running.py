@@ -115,7 +115,7 @@ def run(
     Command line:
         bloomdata-cli train recipes/smoke.toml --folder run/
         bloomdata-cli train recipes/smoke.toml --folder run/ --dry-run
-        torchrun --nproc-per-node 8 -m bloomdata train recipes/bloomchat-train.toml --folder run/ --engine fsdp2
+        torchrun --nproc-per-node 8 -m bloomdata train recipes/openchatkit-20b.toml --folder run/ --engine fsdp2
         bloomdata-cli train --compare run-a/ run-b/
     """
     result = None

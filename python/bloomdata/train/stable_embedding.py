@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 
-def add_stable_embedding(model: Any, *, draw: bool) -> None:
+def add_stable_embedding(model: Any, *, folder: str | None, draw: bool) -> None:
     """Puts a layer norm after the input embedding of a model.
 
     Args:
         model: A model of transformers.
+        folder: Folder that the model was read from; the layer norm is read from there, too, if it has one.
         draw: Whether to draw the embedding anew, by Xavier's normal rule.
 
     Origin:
@@ -25,6 +27,8 @@ def add_stable_embedding(model: Any, *, draw: bool) -> None:
     norm = torch.nn.LayerNorm(embedding.embedding_dim, dtype=embedding.weight.dtype, device=embedding.weight.device)
     embedding.add_module("embed_norm", norm)
     embedding.register_forward_hook(_normalize)
+    if folder is not None:
+        _read_norm(norm, Path(folder))
 
 
 def has_stable_embedding(model: Any) -> bool:
@@ -34,3 +38,14 @@ def has_stable_embedding(model: Any) -> bool:
 
 def _normalize(module: Any, _inputs: Any, output: Any) -> Any:
     return module.embed_norm(output)
+
+
+def _read_norm(norm: Any, folder: Path) -> None:
+    """Reads the layer norm from a folder; without one, as in a model that never had it, it stays as it begins."""
+    from safetensors import safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - no mapping
+                if ".embed_norm." in name:
+                    getattr(norm, name.rpartition(".")[2]).data.copy_(tensors.get_tensor(name))

@@ -41,15 +41,17 @@ class TorchEngine:
         """Wraps the model, then builds the optimizers of what it became."""
         import torch
 
-        model.to(self.device)
         if self._is_sharded:
+            # Moves block by block, so that a device never holds more than its shards and one whole block.
             self._shard(model)
             self.model = model
         elif self.world_size > 1:
             devices = [self.device.index] if self.device.type == "cuda" else None
-            self.model = torch.nn.parallel.DistributedDataParallel(model, device_ids=devices)
+            # Gradients are views of what is sent: one copy of them, not two.
+            wrap = torch.nn.parallel.DistributedDataParallel
+            self.model = wrap(model.to(self.device), device_ids=devices, gradient_as_bucket_view=True)
         else:
-            self.model = model
+            self.model = model.to(self.device)
         self.optimizers = build_optimizers(self.model, self._stage.optimizer)
         if self._stage.model.compile:
             self.model.compile()
