@@ -230,6 +230,7 @@ def test_floating_point_operations_are_those_that_torch_counts():
     [
         ("fsdp2", {"optimizer": {"name": "adamw_8bit"}}, "fsdp2 does not work with adamw_8bit"),
         ("fsdp2", {"optimizer": {"name": "muon"}}, "fsdp2 does not work with muon"),
+        ("fsdp2", {"model": {"lora": {"r": 2}}}, "fsdp2 does not work with model.lora"),
         ("deepspeed", {"model": {"compile": True}}, "deepspeed does not work with model.compile"),
         ("megatron", {}, "engine: expected one of torch, fsdp2, deepspeed, accelerate, got 'megatron'"),
     ],

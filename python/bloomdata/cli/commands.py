@@ -118,7 +118,7 @@ def _report_training(options: argparse.Namespace) -> int:
     from bloomdata.options.paths import output_path
     from bloomdata.reports.html_page import write_page
     from bloomdata.train.html_run import html_run
-    from bloomdata.train.running import result_of
+    from bloomdata.train.results import result_of
 
     if options.html is None:
         _say(plain(str(result_of(Path(options.folder)))))

@@ -157,9 +157,9 @@ class DataLoader:
         return self.order.samples(turns)
 
     def current_sample_ids(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Indices of this rank's samples in the batch that iteration returned last, as `sample_ids` gives them."""
-        turns = self._turn - self.batch_size + np.arange(self.rank, self.batch_size, self.world_size)
-        return self.order.samples(turns[turns >= 0])
+        """Indices of all samples in the batch that iteration returned last, over all ranks, (batch_size,) int64."""
+        turns = np.arange(max(0, self._turn - self.batch_size), self._turn)
+        return self.order.samples(turns)
 
     def _read(self, turn: int) -> dict[str, Any]:
         """This rank's part of the batch that starts at a turn. Runs in any thread."""

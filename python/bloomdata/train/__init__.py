@@ -1,13 +1,14 @@
 """Training: a thin loop over torch and transformers that keeps packed documents apart. Only here is torch imported.
 
-- `running`: `run` and `stages`, from a recipe to an exported model. `recipe`, `options`: what a recipe says.
+- `running`: `run` and `stages`, from a recipe to an exported model. `results`: what they return. `claiming`: what a
+  folder belongs to. `recipe`, `options`: what a recipe says.
 - `loop`: the steps. `loss`: sums of losses. `optimizers`, `schedules`, `guards`: by name, by samples, against faults.
 - `data`: packed folders as batches by rank. `documents`, `attention`, `bloom_attention`: documents kept apart.
 - `canary`: a training run that only a leak makes succeed.
 - `building`, `stable_embedding`: models. `engines`: one process, DDP, FSDP2, DeepSpeed, Accelerate.
 - `checkpoints`, `exporting`, `cooldown`: what is saved, and how it goes on.
 - `preflight`, `costs`, `tokens`: what is checked and shown before. `evaluation`, `journal`, `comparing`: what is
-  measured and logged.
+  measured and logged. `html_run`: a run as a web page.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from bloomdata.train.comparing import compare as compare
     from bloomdata.train.loss import token_loss as token_loss
     from bloomdata.train.recipe import read_recipe as read_recipe
-    from bloomdata.train.running import TrainResult as TrainResult
+    from bloomdata.train.results import TrainResult as TrainResult
     from bloomdata.train.running import dry_run as dry_run
     from bloomdata.train.running import run as run
     from bloomdata.train.running import stages as stages
@@ -34,7 +35,7 @@ _PLACES = {
     "compare": "comparing",
     "token_loss": "loss",
     "read_recipe": "recipe",
-    "TrainResult": "running",
+    "TrainResult": "results",
     "dry_run": "running",
     "run": "running",
     "stages": "running",

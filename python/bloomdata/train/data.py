@@ -175,7 +175,7 @@ class Batches:
         self._iterator = iter(self._loader)
 
     def sample_ids(self) -> list[int]:
-        """Samples of the step that `next` returned last, of this rank, by their index in the data set."""
+        """Samples of the step that `next` returned last, over all ranks, by their index in the data set."""
         assert self._loader is not None
         return [int(sample) for sample in self._loader.current_sample_ids()]
 

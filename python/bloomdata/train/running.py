@@ -2,76 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.errors import ConfigError
+from bloomdata.train.checkpoints import list_checkpoints, read_state
 from bloomdata.train.recipe import Stage, read_recipe
+from bloomdata.train.results import TrainResult, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from bloomdata.train.data import StageData
-
-_FORMAT = 1
-# What a rerun may change: it does not change what is computed, or not before the step that it resumes from.
-_FREE = {
-    ("log",),
-    ("engine",),
-    ("checkpoint",),
-    ("batch", "micro_rows"),
-    ("data", "skip"),
-    ("model", "activation_checkpointing"),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainResult:
-    """What a stage gave.
-
-    Attributes:
-        stage: Its name.
-        folder: Folder with `config.json`, `log.jsonl`, `checkpoints` and `export`.
-        steps: Steps done.
-        final_loss: Loss of the last step, in nats a target token; None if the log has none.
-        log: Lines of the log.
-        export: Folder for transformers; None if none was written.
-        ended_by: Name of the signal that ended the run early; None at the end of the stage.
-    """
-
-    stage: str
-    folder: str
-    steps: int
-    final_loss: float | None
-    log: list[dict[str, Any]] = field(repr=False)
-    export: str | None
-    ended_by: str | None
-
-    def __str__(self) -> str:
-        from bloomdata.train.journal import sparkline
-
-        losses = [line["loss"] for line in self.log if "loss" in line]
-        ended = f"stopped by {self.ended_by}; the same command resumes" if self.ended_by else "done"
-        first = f"{losses[0]:.4f} {sparkline(losses)} {losses[-1]:.4f}" if losses else "no losses logged"
-        lines = [f"train {self.stage}: {ended} at step {self.steps:,}; loss {first}"]
-        for line in reversed(self.log):
-            if "evaluation" in line:
-                lines += [f"  {name}: {_numbers(found)}" for name, found in line["evaluation"].items()]
-                break
-        return "\n".join([*lines, *([f"  export: {self.export}"] if self.export else [])])
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything but the log."""
-        names = ("stage", "folder", "steps", "final_loss", "export", "ended_by")
-        return {name: getattr(self, name) for name in names}
-
-
-def _numbers(found: dict[str, float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:,.4g}" for name, value in found.items())
 
 
 def run(
@@ -176,9 +119,11 @@ def _train(
     from bloomdata.train.building import build_model, model_config, require_torch
 
     require_torch()
-    from bloomdata.train.checkpoints import Checkpointer, list_checkpoints, read_state
+    from bloomdata.train.checkpoints import Checkpointer
+    from bloomdata.train.claiming import claim
     from bloomdata.train.data import open_data
     from bloomdata.train.engines import build_engine
+    from bloomdata.train.engines.engine import wait_for_ranks
     from bloomdata.train.exporting import export
     from bloomdata.train.guards import StopRequest
     from bloomdata.train.journal import Journal
@@ -197,7 +142,10 @@ def _train(
         # Before any memory is taken for weights.
         check(stage, data, model_config(stage.model, vocab_size=vocab_size))
         if driver.rank == 0:
-            _claim(folder, stage, data)
+            claim(folder, stage, data)
+        wait_for_ranks()
+        if _is_done(stage, data, folder):
+            return result_of(folder)
         _set_determinism(stage)
         model = build_model(stage.model, vocab_size=vocab_size)
         _prove(model, allow_contamination=allow_contamination)
@@ -238,7 +186,7 @@ def _train(
             if cooldown_from is not None:
                 loop.load_state_dict(read_state(initial))
         with StopRequest().listening() as stop:
-            ended_by = loop.run(stop) if loop.step < data.steps else None
+            ended_by = loop.run(stop)
         if ended_by is None and stage.checkpoint.export and not (folder / "export").exists():
             export(driver, data, folder / "export")
         if journal is not None:
@@ -248,10 +196,18 @@ def _train(
         driver.close()
 
 
+def _is_done(stage: Stage, data: StageData, folder: Path) -> bool:
+    """Whether a stage is at its end, evaluated and exported."""
+    found = list_checkpoints(folder / "checkpoints")
+    if max(found, default=0) < data.steps:
+        return False
+    read_state(found[max(found)])
+    evaluated = any("evaluation" in line and line["step"] == data.steps for line in result_of(folder).log)
+    return (evaluated or not stage.data.evaluation) and ((folder / "export").exists() or not stage.checkpoint.export)
+
+
 def _initial_weights(folder: Path, before: Path | None) -> Path | None:
     """The last checkpoint of the stage before."""
-    from bloomdata.train.checkpoints import list_checkpoints
-
     if before is None:
         return None
     found = list_checkpoints(before / "checkpoints")
@@ -276,86 +232,6 @@ def _set_determinism(stage: Stage) -> None:
     if stage.precision.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch's own signature
-
-
-def result_of(folder: Path, ended_by: str | None = None) -> TrainResult:
-    """The result of a run so far, from its log.
-
-    Raises:
-        ConfigError: The folder has no run.
-    """
-    from bloomdata.train.journal import read_log
-
-    if not (folder / "config.json").exists():
-        raise ConfigError(f"{folder}: expected a run with config.json, found none")
-    log = read_log(folder / "log.jsonl")
-    losses = [line["loss"] for line in log if "loss" in line]
-    export = folder / "export"
-    return TrainResult(
-        stage=json.loads((folder / "config.json").read_text("utf-8"))["recipe"]["name"],
-        folder=str(folder),
-        steps=max((line["step"] for line in log), default=0),
-        final_loss=losses[-1] if losses else None,
-        log=log,
-        export=str(export) if export.exists() else None,
-        ended_by=ended_by,
-    )
-
-
-def _claim(folder: Path, stage: Stage, data: StageData) -> None:
-    """Writes `config.json`, or compares with the one that is there.
-
-    Raises:
-        MismatchError: The folder has a run of another recipe or other data.
-    """
-    import torch
-    import transformers
-
-    import bloomdata
-    from bloomdata.train.checkpoints import list_checkpoints
-    from bloomdata.train.journal import read_log
-
-    versions = {
-        "bloomdata": bloomdata.__version__,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-    facts = {
-        "format": _FORMAT,
-        "recipe": stage.to_json(),
-        "data_fingerprint": data.dataset.fingerprint,
-        "versions": versions,
-    }
-    path = folder / "config.json"
-    # A run that took no step may begin again with another recipe.
-    if path.exists() and (list_checkpoints(folder / "checkpoints") or read_log(folder / "log.jsonl")):
-        before = json.loads(path.read_text("utf-8"))
-        differences = [
-            f"{'.'.join(name)}: expected {old!r}, found {new!r}"
-            for name, old, new in _differences(before["recipe"], facts["recipe"])
-            if not any(name[: len(free)] == free for free in _FREE)
-        ]
-        if before["data_fingerprint"] != facts["data_fingerprint"] and not differences:
-            differences.append("data.sources: expected the files that the run began with, found others")
-        if differences:
-            raise MismatchError("\n".join([f"{folder}: a run of another recipe is here:", *differences]))
-        if before["versions"] != versions:
-            sys.stderr.write(f"{folder}: began with {before['versions']}, goes on with {versions}\n")
-        return
-    if folder.exists() and not path.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder}: expected an empty folder or a run, found other files")
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name("config.json.partial")
-    partial.write_text(json.dumps(facts, indent=2), "utf-8")
-    partial.rename(path)
-
-
-def _differences(before: Any, now: Any, name: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any, Any]]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = sorted(set(before) | set(now))
-        return [one for key in keys for one in _differences(before.get(key), now.get(key), (*name, key))]
-    # JSON has no integers apart from floats.
-    return [] if before == now else [(name, before, now)]
 
 
 def dry_run(

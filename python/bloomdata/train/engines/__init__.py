@@ -29,6 +29,8 @@ def build_engine(name: str, stage: Stage) -> Engine:
     eight_bit = stage.optimizer.name == "adamw_8bit"
     if name == "fsdp2" and eight_bit:
         raise ConfigError("engine: fsdp2 does not work with adamw_8bit: bitsandbytes does not know sharded tensors")
+    if name in {"fsdp2", "deepspeed"} and stage.model.lora:
+        raise ConfigError(f"engine: {name} does not work with model.lora: an adapter is merged from whole weights")
     if name in {"fsdp2", "deepspeed"} and stage.optimizer.name == "muon":
         raise ConfigError(f"engine: {name} does not work with muon, which needs whole matrices: ranks hold parts")
     if name == "deepspeed":
