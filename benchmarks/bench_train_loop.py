@@ -158,7 +158,6 @@ def against_trl(folder: Path, family: str, length: int, rows: int, steps: int) -
     texts = [json.loads(line)["text"] for line in (folder / "text.jsonl").read_text("utf-8").splitlines()]
     tokenizer = bloomdata.Tokenizer("bytes")
     ids = [[*tokenizer.encode(text).tolist(), tokenizer.eos_token_id] for text in texts]
-    vocabulary = transformers.PreTrainedTokenizerFast(tokenizer_object=_words())
     rates: dict[str, list[float]] = {"ours": [], "trl": []}
     for _ in range(3):
         options = SFTConfig(
@@ -182,7 +181,7 @@ def against_trl(folder: Path, family: str, length: int, rows: int, steps: int) -
             build_model(stage.model),
             args=options,
             train_dataset=Dataset.from_dict({"input_ids": ids}),
-            processing_class=vocabulary,
+            processing_class=_words(),
         )
         packed = sum(len(row) for row in trainer.train_dataset["input_ids"]) / len(trainer.train_dataset)
         start = time.perf_counter()
@@ -206,8 +205,7 @@ def _words() -> Any:
 
     tokenizer = Tokenizer(models.WordLevel({"<pad>": 256, "<eos>": 258, "a": 0}, unk_token="a"))
     tokenizer.add_special_tokens(["<pad>", "<eos>"])
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>")
-    return fast.backend_tokenizer
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>")
 
 
 def seeks(folder: Path, rows: int) -> None:
@@ -244,7 +242,7 @@ def saves(folder: Path) -> None:
             ours.checkpointer.save(number + 1, ours.loop.state_dict(), wait=False)
             times.append(time.perf_counter() - start)
             # Time to write it, as between two checkpoints of a run.
-            for _ in range(20):
+            for _ in range(4):
                 ours.step()
         ours.checkpointer.finish()
         stopped[is_beside] = statistics.median(times)
@@ -260,6 +258,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=4, help="rows of a step")
     parser.add_argument("--steps", type=int, default=20, help="steps of a measurement")
+    parser.add_argument("--only", choices=("bare", "trl", "data", "save"), help="one comparison alone")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     transformers.utils.logging.set_verbosity_error()
@@ -270,13 +269,15 @@ def main() -> None:
         for length in (512, 1024):
             output = folder / f"rows-{length}"
             bloomdata.pack(folder / "text.jsonl", output, tokenizer="bytes", sequence_length=length, packing="best_fit")
-        for family in SIZES:
+        for family in SIZES if options.only in {None, "bare"} else ():
             for length in (512, 1024):
                 against_bare(folder, family, length, options.rows, options.steps)
-        for family in SIZES:
+        for family in SIZES if options.only in {None, "trl"} else ():
             against_trl(folder, family, 1024, options.rows, options.steps)
-        seeks(folder, options.rows)
-        saves(folder)
+        if options.only in {None, "data"}:
+            seeks(folder, options.rows)
+        if options.only in {None, "save"}:
+            saves(folder)
 
 
 if __name__ == "__main__":

@@ -182,8 +182,10 @@ steps = 3
         main(["train", "--compare", str(tmp_path / "a"), str(tmp_path / "b")])
     assert ended.value.code == 1
     assert "3 steps: the first to differ is 1; largest difference 1 at step 1" in capsys.readouterr().out
-    assert main(["train", str(recipe), "--folder", str(tmp_path / "a"), "--engine", "fsdp2"]) == 1
+    assert main(["train", str(recipe), "--folder", str(tmp_path / "c"), "--engine", "fsdp2"]) == 1
     assert "fsdp2 needs torchrun" in capsys.readouterr().err
+    assert main(["train", str(recipe), "--folder", "s3://bucket/run"]) == 1
+    assert "--folder: expected a path on this machine, got 's3://bucket/run'" in capsys.readouterr().err
     assert main(["train"]) == 1
     assert "recipe: expected a TOML file, got none" in capsys.readouterr().err
 

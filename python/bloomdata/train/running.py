@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata.errors import ConfigError
+from bloomdata.options.paths import output_path
 from bloomdata.train.checkpoints import list_checkpoints, read_state
 from bloomdata.train.recipe import Stage, read_recipe
 from bloomdata.train.results import TrainResult, result_of
@@ -88,6 +89,7 @@ def stages(
     **options: Any,
 ) -> Iterator[TrainResult]:
     """Trains stage by stage, and yields the result of each; arguments as for `run`."""
+    folder = output_path(folder, "folder")
     plan = read_recipe(recipe, variables=variables)
     names = [one.name for one in plan]
     if stage is not None and stage not in names:
