@@ -6,6 +6,7 @@ use bloomdata_core::document::BadRecord;
 use bloomdata_core::json_fields::FieldPath;
 use bloomdata_core::templates::chat::{Chat, ChatKeys};
 use bloomdata_core::templates::chat_template::{ChatTemplate as CoreTemplate, TemplateOptions};
+use bloomdata_core::templates::message::MessageKeys;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
@@ -53,7 +54,7 @@ impl ChatTemplate {
     /// Text of a record, and what of it is trained on.
     fn render_trained(&self, py: Python<'_>, record: &str) -> PyResult<Trained> {
         let rendered =
-            py.detach(|| self.inner.render_trained(&parse(record)?)).map_err(|bad| refused(&bad))?;
+            py.detach(|| self.inner.render_record(&mut parse(record)?)).map_err(|bad| refused(&bad))?;
         let mut characters = Characters::new(&rendered.text);
         let spans = rendered.trained.iter().map(|span| characters.span(span)).collect();
         Ok((rendered.text, spans))
@@ -104,7 +105,7 @@ fn chat_of<'plain>(
 }
 
 fn parse(record: &str) -> Result<Chat<'_>, BadRecord> {
-    Chat::parse(record, &ChatKeys::new(FieldPath::of_key("messages")))
+    Chat::parse(record, &ChatKeys::new(FieldPath::of_key("messages"), MessageKeys::default()))
 }
 
 fn refused(bad: &BadRecord) -> PyErr {

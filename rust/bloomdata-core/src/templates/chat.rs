@@ -1,11 +1,13 @@
 //! A conversation as input for templates, from a record or from the reader of a source.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use minijinja::value::Value;
 use serde_json::value::RawValue;
 
 use super::jinja::{JinjaInput, value_of};
+use super::message::{self, Content, Message, MessageKeys, keys_of};
 use crate::conversation::Conversation;
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, extract_raw, malformed};
@@ -20,13 +22,27 @@ pub struct Chat<'record> {
     pub roles: Vec<Cow<'record, str>>,
     /// The text of each message; `None` if the content is something else, such as a list of parts.
     pub contents: Vec<Option<Cow<'record, str>>>,
-    /// Whether every message has exactly a role and a text, without tools or documents beside the messages.
-    pub is_plain: bool,
-    /// Whether every message has exactly a role and a text, whatever is beside the messages.
-    pub(super) has_plain_messages: bool,
     /// Whether the role precedes the text in every message, as in [`messages_of`].
     is_in_order: bool,
+    /// Whether every message has exactly a role and a content.
+    has_two_fields: bool,
+    /// Messages that call tools, or whose content is no text.
+    odd: Vec<Odd<'record>>,
+    /// Whether a content is another one than in the record.
+    is_replaced: bool,
+    /// Keys of the messages, unless they are the usual ones.
+    keys: Option<MessageKeys>,
     source: Source<'record>,
+}
+
+/// What a message holds besides a text, or in place of one.
+#[derive(Debug)]
+struct Odd<'record> {
+    number: usize,
+    is_text: bool,
+    /// The JSON of a content that is no text; `None` if there is none.
+    content: Option<&'record str>,
+    has_calls: bool,
 }
 
 #[derive(Debug)]
@@ -35,14 +51,17 @@ enum Source<'record> {
     Conversation { tools: Option<&'record str>, documents: Option<&'record str> },
 }
 
-/// Where a record holds its messages, tools and documents.
+/// Where a record holds its messages, tools and documents, and a message its role and its content.
 #[derive(Debug)]
-pub struct ChatKeys([FieldPath; 3]);
+pub struct ChatKeys {
+    record: [FieldPath; 3],
+    message: MessageKeys,
+}
 
 impl ChatKeys {
     /// With the messages at this path; `tools` and `documents` are keys of the record itself.
-    pub fn new(messages: FieldPath) -> Self {
-        Self([messages, FieldPath::of_key("tools"), FieldPath::of_key("documents")])
+    pub fn new(messages: FieldPath, message: MessageKeys) -> Self {
+        Self { record: [messages, FieldPath::of_key("tools"), FieldPath::of_key("documents")], message }
     }
 }
 
@@ -52,20 +71,22 @@ impl<'record> Chat<'record> {
     /// # Errors
     /// Why the record is not a conversation.
     pub fn parse(record: &'record str, keys: &ChatKeys) -> Result<Self, BadRecord> {
-        let [messages, tools, documents] = <[_; 3]>::try_from(extract_raw(record, &keys.0)?)
+        let [messages, tools, documents] = <[_; 3]>::try_from(extract_raw(record, &keys.record)?)
             .map_err(|_| BadRecord::NotAnObject)?
             .map(|raw| raw.filter(|raw| *raw != "null"));
-        let messages = messages.ok_or_else(|| BadRecord::MissingField(keys.0[0].name().to_owned()))?;
+        let messages = messages.ok_or_else(|| BadRecord::MissingField(keys.record[0].name().to_owned()))?;
         let mut chat = Self {
             roles: Vec::new(),
             contents: Vec::new(),
-            is_plain: tools.is_none() && documents.is_none(),
-            has_plain_messages: true,
             is_in_order: true,
+            has_two_fields: true,
+            odd: Vec::new(),
+            is_replaced: false,
+            keys: (keys.message != MessageKeys::default()).then(|| keys.message.clone()),
             source: Source::Record { messages, tools, documents },
         };
         // Parses all messages at once; on any error parses them one by one, to report which is wrong.
-        match serde_json::from_str::<Vec<Message<'record>>>(messages) {
+        match message::messages(messages, &keys.message) {
             Ok(all) if !all.is_empty() => {
                 chat.roles.reserve_exact(all.len());
                 chat.contents.reserve_exact(all.len());
@@ -78,7 +99,7 @@ impl<'record> Chat<'record> {
 
     fn read_one_by_one(&mut self, messages: &'record str, keys: &ChatKeys) -> Result<(), BadRecord> {
         if !messages.starts_with('[') {
-            let name = keys.0[0].name();
+            let name = keys.record[0].name();
             return Err(BadRecord::WrongForm(format!("{name:?}: expected a list of messages")));
         }
         let messages = list(messages)?;
@@ -90,7 +111,7 @@ impl<'record> Chat<'record> {
             if !raw.starts_with('{') {
                 return bad(": expected an object");
             }
-            match serde_json::from_str::<Message<'record>>(raw) {
+            match message::message(raw, &keys.message) {
                 Ok(message) => self.push(number, message)?,
                 Err(error) => return bad(&format!(" cannot be read: {error}")),
             }
@@ -100,15 +121,83 @@ impl<'record> Chat<'record> {
 
     fn push(&mut self, number: usize, message: Message<'record>) -> Result<(), BadRecord> {
         let Some(role) = message.role else {
-            return Err(BadRecord::WrongForm(format!("message {number} has no role")));
+            return Err(self.lacks(number, "role"));
         };
-        // A plain message has exactly these two fields.
-        self.has_plain_messages &= message.content.is_some() && message.num_fields == 2;
-        self.is_plain &= self.has_plain_messages;
+        self.has_two_fields &= message.num_fields == 2 && !matches!(message.content, Content::Missing);
+        let (content, raw) = match message.content {
+            Content::Text(text) => (Some(text), None),
+            Content::Missing => (None, None),
+            Content::Other(raw) => (None, Some(raw)),
+        };
+        if content.is_none() || message.has_calls {
+            let (is_text, has_calls) = (content.is_some(), message.has_calls);
+            self.odd.push(Odd { number, is_text, content: raw, has_calls });
+        }
         self.is_in_order &= message.is_in_order;
         self.roles.push(role);
-        self.contents.push(message.content);
+        self.contents.push(content);
         Ok(())
+    }
+
+    /// Messages without a text: the number of each, the JSON of its content, and whether it calls tools.
+    pub(super) fn without_text(&self) -> Vec<(usize, Option<&'record str>, bool)> {
+        let odd = self.odd.iter().filter(|odd| !odd.is_text);
+        odd.map(|odd| (odd.number, odd.content, odd.has_calls)).collect()
+    }
+
+    /// Messages that call tools, and their JSON.
+    ///
+    /// # Errors
+    /// Malformed JSON.
+    pub(super) fn calling(&self) -> Result<Vec<(usize, &'record str)>, BadRecord> {
+        let Source::Record { messages, .. } = self.source else { return Ok(Vec::new()) };
+        if !self.odd.iter().any(|odd| odd.has_calls) {
+            return Ok(Vec::new());
+        }
+        let messages = list(messages)?;
+        let calling = self.odd.iter().filter(|odd| odd.has_calls);
+        Ok(calling.filter_map(|odd| Some((odd.number, *messages.get(odd.number)?))).collect())
+    }
+
+    /// Puts a text in place of a content that is none, or takes it back.
+    pub(super) fn replace(&mut self, number: usize, text: Option<String>) {
+        self.contents[number] = text.map(Cow::Owned);
+        self.is_replaced = true;
+    }
+
+    /// Whether every message has exactly a role and a text, whatever is beside the messages.
+    pub(super) fn has_plain_messages(&self) -> bool {
+        self.has_two_fields && self.contents.iter().all(Option::is_some)
+    }
+
+    /// Whether, besides, there are no tools or documents.
+    pub(super) fn is_plain(&self) -> bool {
+        self.raw_beside() == (None, None) && self.has_plain_messages()
+    }
+
+    /// Refuses a message that says nothing and calls no tools either; `content` is its JSON.
+    pub(super) fn says_nothing(&self, number: usize, content: Option<&str>) -> BadRecord {
+        match content {
+            None => self.lacks(number, "content"),
+            Some(raw) => BadRecord::WrongForm(format!(
+                "message {number}: content is {}: expected a text, or calls of tools beside it",
+                if raw == "null" { "null" } else { "an empty list" }
+            )),
+        }
+    }
+
+    /// A message without a field that it needs.
+    fn lacks(&self, number: usize, field: &str) -> BadRecord {
+        let keys = self.keys.clone().unwrap_or_default();
+        let key = if field == "role" { keys.role } else { keys.content };
+        let raw = match self.source {
+            Source::Record { messages, .. } => list(messages).unwrap_or_default().get(number).copied(),
+            Source::Conversation { .. } => None,
+        };
+        let found = raw.map_or_else(|| "none".into(), keys_of);
+        BadRecord::WrongForm(format!(
+            "message {number} has no {field}: expected a text under the key {key:?} ({field}_keyword), found the keys {found}"
+        ))
     }
 
     /// The conversation that a source's reader made of a record.
@@ -117,9 +206,11 @@ impl<'record> Chat<'record> {
         Self {
             roles: messages.iter().map(|message| message.role.name().into()).collect(),
             contents: messages.iter().map(|message| Some(message.content.as_str().into())).collect(),
-            is_plain: true,
-            has_plain_messages: true,
             is_in_order: true,
+            has_two_fields: true,
+            odd: Vec::new(),
+            is_replaced: false,
+            keys: None,
             source: Source::Conversation { tools: None, documents: None },
         }
     }
@@ -134,14 +225,14 @@ impl<'record> Chat<'record> {
         let (roles, contents): (Vec<_>, Vec<_>) =
             messages.into_iter().map(|(role, content)| (role.into(), Some(content.into()))).unzip();
         let source = Source::Conversation { tools, documents };
-        let is_plain = tools.is_none() && documents.is_none();
-        let (has_plain_messages, is_in_order) = (true, true);
         (!roles.is_empty()).then_some(Self {
             roles,
             contents,
-            is_plain,
-            has_plain_messages,
-            is_in_order,
+            is_in_order: true,
+            has_two_fields: true,
+            odd: Vec::new(),
+            is_replaced: false,
+            keys: None,
             source,
         })
     }
@@ -151,13 +242,25 @@ impl<'record> Chat<'record> {
     /// # Errors
     /// A message that is not JSON.
     pub fn input(&self) -> Result<JinjaInput, BadRecord> {
-        if self.is_plain && self.is_in_order {
+        self.input_with(&BTreeMap::new())
+    }
+
+    /// The same with the JSON of some messages replaced.
+    ///
+    /// # Errors
+    /// As [`Chat::input`].
+    pub(super) fn input_with(&self, others: &BTreeMap<usize, String>) -> Result<JinjaInput, BadRecord> {
+        if self.is_in_order && self.is_plain() {
             return Ok(self.plain_input());
         }
         match &self.source {
             Source::Record { messages, .. } => {
                 let (tools, documents) = self.beside()?;
-                let messages = list(messages)?.into_iter().map(value).collect::<Result<Vec<_>, _>>()?.into();
+                let messages = list(messages)?.into_iter().enumerate();
+                let messages = messages.map(|(number, raw)| {
+                    self.message(number, others.get(&number).map_or(raw, String::as_str))
+                });
+                let messages = messages.collect::<Result<Vec<_>, _>>()?.into();
                 Ok(JinjaInput { messages, tools, documents })
             }
             Source::Conversation { .. } => {
@@ -165,6 +268,37 @@ impl<'record> Chat<'record> {
                 Ok(JinjaInput { tools, documents, ..self.plain_input() })
             }
         }
+    }
+
+    /// A message as templates take it: its keys have the usual names, its content is the text that replaces it.
+    fn message(&self, number: usize, raw: &str) -> Result<Value, BadRecord> {
+        let given = value(raw)?;
+        if self.keys.is_none() && !self.is_replaced {
+            return Ok(given);
+        }
+        let usual = MessageKeys::default();
+        let keys = self.keys.as_ref().unwrap_or(&usual);
+        let bad = |error: minijinja::Error| BadRecord::Template(error.to_string());
+        let mut pairs: Vec<(Value, Value)> = Vec::new();
+        let text = self.contents[number].as_deref();
+        let mut has_content = false;
+        for key in given.try_iter().map_err(bad)? {
+            let item = given.get_item(&key).map_err(bad)?;
+            match key.as_str() {
+                Some(name) if name == keys.role => pairs.push(("role".into(), item)),
+                Some(name) if name == keys.content => {
+                    has_content = true;
+                    pairs.push(("content".into(), text.map_or(item, Value::from)));
+                }
+                // Other keys must not take the place of these two.
+                Some("role" | "content") => {}
+                _ => pairs.push((key, item)),
+            }
+        }
+        if let (false, Some(text)) = (has_content, text) {
+            pairs.push(("content".into(), text.into()));
+        }
+        Ok(Value::from_pairs(pairs))
     }
 
     /// The JSON of tools and documents.
@@ -219,62 +353,4 @@ pub fn messages_of<'text>(messages: impl Iterator<Item = (&'text str, &'text str
     let message =
         |(role, content)| Value::from_pairs([("role", Value::from(role)), ("content", Value::from(content))]);
     messages.map(message).collect::<Vec<Value>>().into()
-}
-
-/// The fields of a message that matter here. Of duplicate keys the last one wins.
-#[derive(Default)]
-struct Message<'record> {
-    role: Option<Cow<'record, str>>,
-    content: Option<Cow<'record, str>>,
-    num_fields: usize,
-    is_in_order: bool,
-}
-
-impl<'de: 'record, 'record> serde::Deserialize<'de> for Message<'record> {
-    fn deserialize<D: serde::Deserializer<'de>>(parser: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> serde::de::Visitor<'de> for Fields {
-            type Value = Message<'de>;
-            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                out.write_str("an object")
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Message<'de>, A::Error> {
-                let mut message = Message::default();
-                while let Some(Text(key)) = map.next_key()? {
-                    message.num_fields += 1;
-                    match &*key {
-                        "role" => {
-                            message.is_in_order = message.num_fields == 1;
-                            message.role = text(map.next_value()?)?;
-                        }
-                        "content" => message.content = text(map.next_value()?)?,
-                        _ => {
-                            map.next_value::<serde::de::IgnoredAny>()?;
-                        }
-                    }
-                }
-                Ok(message)
-            }
-        }
-        parser.deserialize_map(Fields)
-    }
-}
-
-/// A string, borrowed unless it has escapes.
-#[derive(serde::Deserialize)]
-struct Text<'record>(#[serde(borrow)] Cow<'record, str>);
-
-/// A JSON value as a string; `None` if it is something else.
-fn text<E: serde::de::Error>(raw: &RawValue) -> Result<Option<Cow<'_, str>>, E> {
-    let raw = raw.get();
-    let Some(inner) = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) else {
-        return Ok(None);
-    };
-    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
-        return Ok(Some(inner.into()));
-    }
-    // A lone surrogate is valid JSON, but not a valid string.
-    let text =
-        serde_json::from_str::<Text<'_>>(raw).map_err(|_| E::custom("a string is not valid Unicode"))?;
-    Ok(Some(text.0))
 }

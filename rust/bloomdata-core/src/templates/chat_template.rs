@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::builtin;
 use super::chat::Chat;
+use super::chat_rules::ChatRules;
 use super::jinja::{JinjaInput, JinjaTemplate, Variable};
 use super::plan::Rendered;
 use super::planner::Planner;
@@ -62,6 +63,7 @@ impl TemplateOptions {
 #[derive(Debug)]
 pub struct ChatTemplate {
     pub(super) planner: Planner,
+    rules: ChatRules,
     /// The token that starts texts, unless it is also the one that ends them.
     bos_token: Option<String>,
 }
@@ -80,7 +82,8 @@ impl ChatTemplate {
         let (bos, eos) = (variable("bos_token"), variable("eos_token"));
         end_tokens.extend(eos.map(str::to_owned));
         let bos_token = bos.filter(|bos| !bos.is_empty() && Some(*bos) != eos).map(str::to_owned);
-        Ok(Self { planner: Planner::new(jinja, builtin.is_some(), end_tokens, options.train_on), bos_token })
+        let planner = Planner::new(jinja, builtin.is_some(), end_tokens, options.train_on);
+        Ok(Self { planner, rules: ChatRules::default(), bos_token })
     }
 
     /// Renders a conversation, with the generation prompt if asked for.
@@ -99,6 +102,17 @@ impl ChatTemplate {
             return Ok(text);
         }
         self.planner.jinja.render(&chat.input()?, add_generation_prompt).map_err(BadRecord::Template)
+    }
+
+    /// Renders a record for training: as [`ChatTemplate::render_trained`], but each message has to say something, in
+    /// text or by calls of tools that the template writes.
+    ///
+    /// # Errors
+    /// A message that does not; and as [`ChatTemplate::render_trained`].
+    pub fn render_record(&self, chat: &mut Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
+        self.rules.complete(&self.planner.jinja, chat)?;
+        ChatRules::refuse_lost_calls(&self.planner.jinja, chat)?;
+        self.render_trained(chat)
     }
 
     /// Renders a conversation and determines what is trained on: the answers, and the tokens that end them.
@@ -159,7 +173,7 @@ impl ChatTemplate {
     pub(super) fn run(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
         let input = chat.input()?;
         let text = self.planner.jinja.render(&input, false).map_err(BadRecord::Template)?;
-        if chat.is_plain
+        if chat.is_plain()
             && let (Ok(plan), Some(texts)) = (&self.planner.plan(chat).plan, &chat.texts())
         {
             let filled = plan.fill(texts);

@@ -49,7 +49,7 @@ impl ChatReader {
         let reader = options.source.as_ref().map(source_reader).transpose()?;
         Ok(Self {
             template: ChatTemplate::new(&template, tokenizer.added_tokens())?,
-            keys: ChatKeys::new(FieldPath::parse(&options.messages_keyword)?),
+            keys: ChatKeys::new(FieldPath::parse(&options.messages_keyword)?, options.keys.keys()?),
             reader,
             formats,
         })
@@ -101,7 +101,7 @@ impl ChatReader {
     ) -> Result<std::result::Result<Fate, BadRecord>> {
         let rendered = if self.reader.is_none() {
             let chat = Chat::parse(record, &self.keys);
-            chat.and_then(|chat| Ok(vec![(self.template.render_trained(&chat)?, turns(&chat))]))
+            chat.and_then(|mut chat| Ok(vec![(self.template.render_record(&mut chat)?, turns(&chat))]))
         } else {
             match self.read(record) {
                 Ok(Verdict::Drop(reason)) => return Ok(Ok(Fate::Dropped(reason))),

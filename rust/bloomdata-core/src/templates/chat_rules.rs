@@ -1,0 +1,120 @@
+//! What a record has to fulfil before a model is trained on it: every message says something, in text, and what it says
+//! is in the rendered text.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::calls;
+use super::chat::Chat;
+use super::contents::{Standin, standin};
+use super::jinja::{JinjaInput, JinjaTemplate, value_of};
+use super::markers::marker;
+use crate::document::BadRecord;
+
+/// The most roles that are remembered.
+const MAX_ROLES: usize = 64;
+
+/// The rules for one template.
+#[derive(Debug, Default)]
+pub(super) struct ChatRules {
+    /// Whether the template writes the text of a list of parts, for each role.
+    takes_parts: Mutex<BTreeMap<String, bool>>,
+}
+
+impl ChatRules {
+    /// Puts a text in place of contents that are none. Null beside calls of tools stays null, unless the template
+    /// would write the word None; parts of text stay a list, unless the template cannot read one.
+    ///
+    /// # Errors
+    /// A message that says nothing, or something else than text.
+    pub(super) fn complete(&self, jinja: &JinjaTemplate, chat: &mut Chat<'_>) -> Result<(), BadRecord> {
+        let mut silent = Vec::new();
+        for (number, content, has_calls) in chat.without_text() {
+            match standin(number, content)? {
+                Standin::Joined(text) if !self.takes_parts(jinja, &chat.roles[number]) => {
+                    chat.replace(number, Some(text));
+                }
+                Standin::Joined(_) => {}
+                Standin::Nothing if has_calls => silent.push(number),
+                Standin::Nothing => return Err(chat.says_nothing(number, content)),
+            }
+        }
+        if silent.is_empty() {
+            return Ok(());
+        }
+        let given = jinja.render(&chat.input()?, false);
+        for &number in &silent {
+            chat.replace(number, Some(String::new()));
+        }
+        let empty = jinja.render(&chat.input()?, false);
+        let words = |text: &str| text.matches("None").count();
+        if given.is_ok_and(|given| empty.is_err() || empty.is_ok_and(|empty| words(&given) <= words(&empty)))
+        {
+            for number in silent {
+                chat.replace(number, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses calls of tools that the template does not write.
+    ///
+    /// # Errors
+    /// Which call would be lost, and of which message.
+    pub(super) fn refuse_lost_calls(jinja: &JinjaTemplate, chat: &Chat<'_>) -> Result<(), BadRecord> {
+        let calling = chat.calling()?;
+        if calling.is_empty() {
+            return Ok(());
+        }
+        let (mut marked, mut marks) = (BTreeMap::new(), Vec::new());
+        for (number, raw) in calling {
+            let calls = calls::mark(raw, marks.len())
+                .map_err(|reason| BadRecord::WrongForm(format!("message {number}: {reason}")))?;
+            marked.insert(number, calls.json);
+            marks.extend(calls.marks.into_iter().map(|(mark, told)| (number, mark, told)));
+        }
+        let text = jinja.render(&chat.input_with(&marked)?, false).map_err(BadRecord::Template)?;
+        match marks.iter().find(|(_, mark, _)| !calls::holds(&text, mark)) {
+            None => Ok(()),
+            Some((number, _, told)) => Err(BadRecord::Template(format!(
+                "message {number}: the template does not write {told}: it would be lost"
+            ))),
+        }
+    }
+
+    /// Whether the template writes the text of a list of parts in messages of this role.
+    fn takes_parts(&self, jinja: &JinjaTemplate, role: &str) -> bool {
+        let lock = || self.takes_parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&known) = lock().get(role) {
+            return known;
+        }
+        let takes = probe_parts(jinja, role);
+        let mut known = lock();
+        if known.len() < MAX_ROLES {
+            known.insert(role.to_owned(), takes);
+        }
+        takes
+    }
+}
+
+/// Renders a short conversation in which a message of this role holds two parts.
+fn probe_parts(jinja: &JinjaTemplate, role: &str) -> bool {
+    let text = |role: &str| serde_json::json!({"role": role, "content": "text"});
+    let part = |number: usize| serde_json::json!({"type": "text", "text": marker(number)});
+    let parts = serde_json::json!({"role": role, "content": [part(0), part(1)]});
+    let messages = match role {
+        "assistant" => vec![text("user"), parts],
+        "user" => vec![parts, text("assistant")],
+        "system" => vec![parts, text("user"), text("assistant")],
+        _ => vec![text("user"), text("assistant"), parts, text("assistant")],
+    };
+    let Ok(messages) = value_of(&serde_json::Value::from(messages).to_string()) else { return false };
+    let text = jinja.render(&JinjaInput { messages, tools: None, documents: None }, false);
+    // A template that knows no lists writes Python's repr of one.
+    text.is_ok_and(|text| {
+        text.contains(&marker(0))
+            && text.contains(&marker(1))
+            && !text.contains("'text'")
+            && !text.contains("\"text\"")
+    })
+}
