@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from reference.prepare_chats import ROLES
+
+USUAL = ("system", "user", "assistant", "tool")
+SWITCHES = ("weight", "train", "training", "trainable", "loss", "loss_mask")
+
 
 class RefusedError(Exception):
     """Why a record is bad."""
@@ -20,8 +25,43 @@ def read(
         content = text_of(message.get(content_keyword), number)
         if content is None or any(message.get(key) for key in ("tool_calls", "function_call")):
             raise RefusedError(f"message {number} says nothing, or calls a tool")
-        found.append({"role": message[role_keyword], "content": content})
+        role = message[role_keyword]
+        if role not in USUAL:
+            role = ROLES.get(role.strip().lower())
+        if role is None:
+            raise RefusedError(f"message {number} has an unknown role")
+        found.append({"role": role, "content": content, "trains": switch_of(message)})
+    for key in SWITCHES:
+        states = record.get(key)
+        if isinstance(states, list) and len(states) != len(found):
+            raise RefusedError(f"{key}: not one for each message")
+        if not isinstance(states, list):
+            said = switch_of({key: states})
+            states = [0 if said is False and message["role"] == "assistant" else None for message in found]
+        for message, state in zip(found, states, strict=True):
+            message["trains"] = both(message["trains"], switch_of({key: state}))
+    if any(message["trains"] and message["role"] != "assistant" for message in found):
+        raise RefusedError("switched on, but no answer")
+    for message in found:
+        message["trains"] = message["trains"] is not False
     return found
+
+
+def switch_of(message: dict[str, Any]) -> bool | None:
+    """What the switches of a message say together."""
+    said = None
+    for key in SWITCHES:
+        value = message.get(key)
+        if value is not None and value not in (0, 1):
+            raise RefusedError(f"{key}: not understood")
+        said = both(said, None if value is None else bool(value))
+    return said
+
+
+def both(one: bool | None, other: bool | None) -> bool | None:
+    if one is not None and other is not None and one != other:
+        raise RefusedError("a contradiction")
+    return other if one is None else one
 
 
 def text_of(content: Any, number: int) -> str | None:

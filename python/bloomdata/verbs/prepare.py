@@ -66,6 +66,9 @@ def prepare(
     without tags. `"text"` and `"completion"` write the rendered text, which no longer says who speaks; `"completion"`
     writes it as `{"prompt": "", "completion": ...}`, the form of BLOOMChat.
 
+    Answers that a switch of `messages` or `sharegpt` (`weight`, `train`, `loss_mask`, ...) leaves out get `"weight": 0`, which
+    `pack` obeys; styles without messages refuse them.
+
     A killed run resumes when it is called again with the same arguments; a finished run does nothing.
 
     Args:

@@ -11,6 +11,7 @@ use super::message::{self, Content, Message, MessageKeys, keys_of};
 use crate::conversation::Conversation;
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, extract_raw, malformed};
+use crate::switches::{self, KEYS};
 
 /// Unicode noncharacters that serve as markers while templates are probed.
 const RESERVED: [char; 4] = ['\u{fdd1}', '\u{fdd2}', '\u{fdd3}', '\u{fdd4}'];
@@ -24,9 +25,15 @@ pub struct Chat<'record> {
     pub contents: Vec<Option<Cow<'record, str>>>,
     /// Whether the role precedes the text in every message, as in [`messages_of`].
     is_in_order: bool,
-    /// Whether every message has exactly a role and a content.
-    has_two_fields: bool,
-    /// Messages that call tools, or whose content is no text.
+    /// Messages that have not exactly a role and a content.
+    num_wide: usize,
+    /// The same, but for switches.
+    num_wide_beside_switches: usize,
+    /// Which messages are trained on, if any answer is switched off.
+    mask: Option<Vec<bool>>,
+    /// Switches of the record and their JSON.
+    switches: Vec<(&'record str, &'record str)>,
+    /// Messages that call tools, have switches, or whose content is no text.
     odd: Vec<Odd<'record>>,
     /// Whether a content is another one than in the record.
     is_replaced: bool,
@@ -43,6 +50,7 @@ struct Odd<'record> {
     /// The JSON of a content that is no text; `None` if there is none.
     content: Option<&'record str>,
     has_calls: bool,
+    switch: Result<Option<bool>, String>,
 }
 
 #[derive(Debug)]
@@ -54,14 +62,16 @@ enum Source<'record> {
 /// Where a record holds its messages, tools and documents, and a message its role and its content.
 #[derive(Debug)]
 pub struct ChatKeys {
-    record: [FieldPath; 3],
+    /// Messages, tools, documents, and switches.
+    record: Vec<FieldPath>,
     message: MessageKeys,
 }
 
 impl ChatKeys {
     /// With the messages at this path; `tools` and `documents` are keys of the record itself.
     pub fn new(messages: FieldPath, message: MessageKeys) -> Self {
-        Self { record: [messages, FieldPath::of_key("tools"), FieldPath::of_key("documents")], message }
+        let others = ["tools", "documents"].into_iter().chain(KEYS).map(FieldPath::of_key);
+        Self { record: std::iter::once(messages).chain(others).collect(), message }
     }
 }
 
@@ -70,16 +80,20 @@ impl<'record> Chat<'record> {
     ///
     /// # Errors
     /// Why the record is not a conversation.
-    pub fn parse(record: &'record str, keys: &ChatKeys) -> Result<Self, BadRecord> {
-        let [messages, tools, documents] = <[_; 3]>::try_from(extract_raw(record, &keys.record)?)
-            .map_err(|_| BadRecord::NotAnObject)?
-            .map(|raw| raw.filter(|raw| *raw != "null"));
+    pub fn parse(record: &'record str, keys: &'record ChatKeys) -> Result<Self, BadRecord> {
+        let found = extract_raw(record, &keys.record)?;
+        let at = |place: usize| found.get(place).copied().flatten().filter(|raw| *raw != "null");
+        let [messages, tools, documents] = [0, 1, 2].map(at);
+        let switches = (3..found.len()).filter_map(|place| Some((keys.record[place].name(), at(place)?)));
         let messages = messages.ok_or_else(|| BadRecord::MissingField(keys.record[0].name().to_owned()))?;
         let mut chat = Self {
             roles: Vec::new(),
             contents: Vec::new(),
             is_in_order: true,
-            has_two_fields: true,
+            num_wide: 0,
+            num_wide_beside_switches: 0,
+            mask: None,
+            switches: switches.collect(),
             odd: Vec::new(),
             is_replaced: false,
             keys: (keys.message != MessageKeys::default()).then(|| keys.message.clone()),
@@ -123,15 +137,17 @@ impl<'record> Chat<'record> {
         let Some(role) = message.role else {
             return Err(self.lacks(number, "role"));
         };
-        self.has_two_fields &= message.num_fields == 2 && !matches!(message.content, Content::Missing);
+        let is_wide = |fields: usize| fields != 2 || matches!(message.content, Content::Missing);
+        self.num_wide += usize::from(is_wide(message.num_fields));
+        self.num_wide_beside_switches += usize::from(is_wide(message.num_fields - message.num_switches));
         let (content, raw) = match message.content {
             Content::Text(text) => (Some(text), None),
             Content::Missing => (None, None),
             Content::Other(raw) => (None, Some(raw)),
         };
-        if content.is_none() || message.has_calls {
-            let (is_text, has_calls) = (content.is_some(), message.has_calls);
-            self.odd.push(Odd { number, is_text, content: raw, has_calls });
+        if content.is_none() || message.has_calls || message.num_switches > 0 {
+            let (is_text, has_calls, switch) = (content.is_some(), message.has_calls, message.switch);
+            self.odd.push(Odd { number, is_text, content: raw, has_calls, switch });
         }
         self.is_in_order &= message.is_in_order;
         self.roles.push(role);
@@ -165,9 +181,44 @@ impl<'record> Chat<'record> {
         self.is_replaced = true;
     }
 
+    /// Lets the switches of the record decide what is trained on; templates no longer see those of messages.
+    ///
+    /// # Errors
+    /// A switch that is not understood, or that cannot be obeyed.
+    pub(super) fn obey_switches(&mut self) -> Result<(), BadRecord> {
+        if self.switches.is_empty() && self.num_wide == self.num_wide_beside_switches && self.odd.is_empty() {
+            return Ok(());
+        }
+        let mut states = vec![None; self.roles.len()];
+        for odd in &self.odd {
+            let told = |reason: &String| BadRecord::WrongForm(format!("message {}: {reason}", odd.number));
+            states[odd.number] = *odd.switch.as_ref().map_err(told)?;
+        }
+        let is_answer: Vec<bool> = self.roles.iter().map(|role| role == "assistant").collect();
+        self.mask = switches::mask(&is_answer, states, &self.switches).map_err(BadRecord::WrongForm)?;
+        self.num_wide = self.num_wide_beside_switches;
+        Ok(())
+    }
+
+    /// Whether an answer is trained on, as far as switches decide.
+    pub(super) fn trains(&self, message: usize) -> bool {
+        self.mask.as_ref().is_none_or(|mask| mask[message])
+    }
+
+    /// Which messages are trained on, if any answer is switched off.
+    pub fn mask(&self) -> Option<&[bool]> {
+        self.mask.as_deref()
+    }
+
+    /// Answers that switches leave out.
+    pub fn num_switched_off(&self) -> usize {
+        let Some(mask) = &self.mask else { return 0 };
+        self.roles.iter().zip(mask).filter(|(role, trains)| *role == "assistant" && !**trains).count()
+    }
+
     /// Whether every message has exactly a role and a text, whatever is beside the messages.
     pub(super) fn has_plain_messages(&self) -> bool {
-        self.has_two_fields && self.contents.iter().all(Option::is_some)
+        self.num_wide == 0 && self.contents.iter().all(Option::is_some)
     }
 
     /// Whether, besides, there are no tools or documents.
@@ -206,8 +257,14 @@ impl<'record> Chat<'record> {
         Self {
             roles: messages.iter().map(|message| message.role.name().into()).collect(),
             contents: messages.iter().map(|message| Some(message.content.as_str().into())).collect(),
+            mask: messages
+                .iter()
+                .any(|message| !message.trains)
+                .then(|| messages.iter().map(|message| message.trains).collect()),
             is_in_order: true,
-            has_two_fields: true,
+            num_wide: 0,
+            num_wide_beside_switches: 0,
+            switches: Vec::new(),
             odd: Vec::new(),
             is_replaced: false,
             keys: None,
@@ -229,7 +286,10 @@ impl<'record> Chat<'record> {
             roles,
             contents,
             is_in_order: true,
-            has_two_fields: true,
+            num_wide: 0,
+            num_wide_beside_switches: 0,
+            mask: None,
+            switches: Vec::new(),
             odd: Vec::new(),
             is_replaced: false,
             keys: None,
@@ -285,7 +345,10 @@ impl<'record> Chat<'record> {
         for key in given.try_iter().map_err(bad)? {
             let item = given.get_item(&key).map_err(bad)?;
             match key.as_str() {
-                Some(name) if name == keys.role => pairs.push(("role".into(), item)),
+                Some(name) if name == keys.role => {
+                    let role = Value::from(&*self.roles[number]);
+                    pairs.push(("role".into(), if self.is_replaced { role } else { item }));
+                }
                 Some(name) if name == keys.content => {
                     has_content = true;
                     pairs.push(("content".into(), text.map_or(item, Value::from)));

@@ -23,11 +23,13 @@ pub(super) struct ChatRules {
 
 impl ChatRules {
     /// Puts a text in place of contents that are none. Null beside calls of tools stays null, unless the template
-    /// would write the word None; parts of text stay a list, unless the template cannot read one.
+    /// would write the word None; parts of text stay a list, unless the template cannot read one. Switches decide what is
+    /// trained on.
     ///
     /// # Errors
-    /// A message that says nothing, or something else than text.
+    /// A message that says nothing, or something else than text; a switch that is not understood.
     pub(super) fn complete(&self, jinja: &JinjaTemplate, chat: &mut Chat<'_>) -> Result<(), BadRecord> {
+        chat.obey_switches()?;
         let mut silent = Vec::new();
         for (number, content, has_calls) in chat.without_text() {
             match standin(number, content)? {

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::switches;
+
 /// The keys of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageKeys {
@@ -23,22 +25,32 @@ impl Default for MessageKeys {
 }
 
 /// The fields of a message that matter here. Of duplicate keys the last one wins.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Message<'record> {
     pub(super) role: Option<Cow<'record, str>>,
     pub(super) content: Content<'record>,
     /// Whether it calls tools.
     pub(super) has_calls: bool,
+    /// What its switches say, or why they cannot be understood.
+    pub(super) switch: Result<Option<bool>, String>,
+    pub(super) num_switches: usize,
     pub(super) num_fields: usize,
     /// Whether the role is its first field.
     pub(super) is_in_order: bool,
 }
 
+impl Default for Message<'_> {
+    fn default() -> Self {
+        let (role, content) = (None, Content::Missing);
+        let (has_calls, is_in_order, switch) = (false, false, Ok(None));
+        Self { role, content, has_calls, switch, num_switches: 0, num_fields: 0, is_in_order }
+    }
+}
+
 /// The content of a message.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) enum Content<'record> {
     /// There is no such key.
-    #[default]
     Missing,
     /// A string.
     Text(Cow<'record, str>),
@@ -136,6 +148,10 @@ impl<'de> Visitor<'de> for One<'_> {
                 message.content = text(raw)?.map_or(Content::Other(raw.get()), Content::Text);
             } else if matches!(&*key, "tool_calls" | "function_call") {
                 message.has_calls |= !is_empty(map.next_value::<&RawValue>()?.get());
+            } else if switches::is_switch(&key) {
+                message.num_switches += 1;
+                let said = switches::parse(&key, map.next_value::<&RawValue>()?.get());
+                message.switch = message.switch.and_then(|before| switches::join(before, said?));
             } else {
                 map.next_value::<IgnoredAny>()?;
             }

@@ -81,7 +81,7 @@ impl Planner {
         let planned = self.known_plan(chat)?;
         let plan = plan_of(&planned)?;
         let is_all = self.is_builtin || planned.proof.as_ref().is_some_and(|proof| proof.holds(&texts));
-        is_all.then(|| plan.fill(&texts))
+        is_all.then(|| plan.fill(&texts, chat.mask()))
     }
 
     /// A cached plan, or a new one if it pays off: the roles or tools of a conversation may be unique.
