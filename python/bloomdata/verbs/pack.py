@@ -107,6 +107,9 @@ def pack(
     list of parts of text, which are joined. A message may have none, or null, if it calls tools; the template has to
     write the calls. Any other message makes its record a bad one.
 
+    Roles have their usual names (`user`, `human`; `assistant`, `gpt`, `bot`; ...) in any letter case; FORMAT.md lists them. A
+    role that is not known, and that the template does not name, makes the record a bad one.
+
     Switches say which answers are trained on: `weight`, `train`, `training`, `trainable`, `loss` or `loss_mask`, 0 or 1,
     false or true, in a message or in the record; in the record also as a list with one value for each message. Other
     values, such as a weight of 0.5, make the record a bad one. Conversations without an answer left are dropped and

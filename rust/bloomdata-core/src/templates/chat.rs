@@ -216,6 +216,12 @@ impl<'record> Chat<'record> {
         self.roles.iter().zip(mask).filter(|(role, trains)| *role == "assistant" && !**trains).count()
     }
 
+    /// Gives a message another role.
+    pub(super) fn rename(&mut self, number: usize, role: &'static str) {
+        self.roles[number] = role.into();
+        self.is_replaced = true;
+    }
+
     /// Whether every message has exactly a role and a text, whatever is beside the messages.
     pub(super) fn has_plain_messages(&self) -> bool {
         self.num_wide == 0 && self.contents.iter().all(Option::is_some)

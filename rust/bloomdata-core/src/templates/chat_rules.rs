@@ -9,6 +9,7 @@ use super::chat::Chat;
 use super::contents::{Standin, standin};
 use super::jinja::{JinjaInput, JinjaTemplate, value_of};
 use super::markers::marker;
+use crate::conversation::{Role, usual_role};
 use crate::document::BadRecord;
 
 /// The most roles that are remembered.
@@ -29,6 +30,7 @@ impl ChatRules {
     /// # Errors
     /// A message that says nothing, or something else than text; a switch that is not understood.
     pub(super) fn complete(&self, jinja: &JinjaTemplate, chat: &mut Chat<'_>) -> Result<(), BadRecord> {
+        Self::know_roles(jinja, chat)?;
         chat.obey_switches()?;
         let mut silent = Vec::new();
         for (number, content, has_calls) in chat.without_text() {
@@ -54,6 +56,32 @@ impl ChatRules {
         {
             for number in silent {
                 chat.replace(number, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives roles the names that templates know: `gpt` is the assistant, ` User` the user. A template that names a role
+    /// of tools or systems itself, or one that nobody else knows, gets it as it is.
+    ///
+    /// # Errors
+    /// A role that is not known.
+    fn know_roles(jinja: &JinjaTemplate, chat: &mut Chat<'_>) -> Result<(), BadRecord> {
+        for number in 0..chat.roles.len() {
+            let role = &*chat.roles[number];
+            if matches!(role, "user" | "assistant" | "system" | "tool") {
+                continue;
+            }
+            match usual_role(role) {
+                Some(Role::System | Role::Tool) | None if jinja.names(role) => {}
+                Some(known) => chat.rename(number, known.name()),
+                None => {
+                    let reason = format!(
+                        "message {number} has the unknown role {role:?}: expected system, user, assistant, tool, a usual \
+                         name of one of these, or a role that the template names"
+                    );
+                    return Err(BadRecord::WrongForm(reason));
+                }
             }
         }
         Ok(())

@@ -107,6 +107,13 @@ impl JinjaTemplate {
         Ok(Self { environment, has_generation, source })
     }
 
+    /// Whether the template names a text, in quotes.
+    pub(super) fn names(&self, text: &str) -> bool {
+        [format!("'{text}'"), format!("\"{text}\"")]
+            .iter()
+            .any(|quoted| self.source.contains(quoted.as_str()))
+    }
+
     /// Whether the template marks answers of the model.
     pub fn has_generation(&self) -> bool {
         self.has_generation
