@@ -44,6 +44,16 @@ def read(
         raise RefusedError("switched on, but no answer")
     for message in found:
         message["trains"] = message["trains"] is not False
+    if any(record.get(key) for key in ("tools", "functions", "history")):
+        raise RefusedError("what the template does not write")
+    if any(message.get("reasoning_content") for message in record["messages"]):
+        raise RefusedError("thoughts")
+    for key in ("system", "system_prompt", "system_message"):
+        if text := record.get(key):
+            if not isinstance(text, str) or (found[0]["role"] == "system" and found[0]["content"] != text):
+                raise RefusedError(f"{key}: no text, or a second one")
+            if found[0]["role"] != "system":
+                found.insert(0, {"role": "system", "content": text, "trains": True})
     return found
 
 

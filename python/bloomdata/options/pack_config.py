@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _DESCRIBED = {
     *("tokenizer", "eos_token", "pad_token", "add_special_tokens", "special_tokens"),
     *("template", "template_variables", "template_date", "train_on", "source"),
-    *("messages_keyword", "role_keyword", "content_keyword"),
+    *("messages_keyword", "role_keyword", "content_keyword", "ignore_fields"),
     *("packing", "text_field", "categories", "exact", "exact_normalize"),
 }
 
@@ -88,7 +88,8 @@ def _records(options: Mapping[str, Any]) -> dict[str, Any]:
             **values,
         )
         keywords = {name: options[name] for name in ("messages_keyword", "role_keyword", "content_keyword")}
-        return described | {"chats": {**rendering, **keywords, "source": source}}
+        ignored = {"ignore_fields": list(options["ignore_fields"])} if options["ignore_fields"] else {}
+        return described | {"chats": {**rendering, **keywords, **ignored, "source": source}}
     lacking = ["template_variables", "template_date", "source"]
     if record == "prompt_completion" and template is not None:
         lacking = ["source"]

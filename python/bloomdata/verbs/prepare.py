@@ -67,10 +67,14 @@ def prepare(
     writes it as `{"prompt": "", "completion": ...}`, the form of BLOOMChat.
 
     Roles have their usual names, as for `pack`. Of `sharegpt` all messages stay: neighbours of one role are joined by
-    newlines; `turns="separate"` has the pairs of its origin. Numbered turns of `moss` are in the order of their numbers.
+    newlines; `turns="separate"` has the pairs of its origin. Numbered turns of `moss` are in the order of their
+    numbers.
 
-    Answers that a switch of `messages` or `sharegpt` (`weight`, `train`, `loss_mask`, ...) leaves out get `"weight": 0`, which
-    `pack` obeys; styles without messages refuse them.
+    `system` beside the messages of `messages` and `sharegpt`, and `system` and `history` of `alpaca`, come first;
+    records with descriptions of tools are bad.
+
+    Answers that a switch of `messages` or `sharegpt` (`weight`, `train`, `loss_mask`, ...) leaves out get `"weight":
+    0`, which `pack` obeys; styles without messages refuse them.
 
     A killed run resumes when it is called again with the same arguments; a finished run does nothing.
 

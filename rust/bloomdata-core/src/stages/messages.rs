@@ -9,6 +9,7 @@ use crate::conversation::{
 };
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, text_of};
+use crate::stages::context::{CONTEXT, NUM_CONTEXT, add_context};
 use crate::stages::fields::raw;
 use crate::stages::lists::{elements, inside, parse_list};
 use crate::stages::switched::{NUM_SWITCHES, given, obey_switches, switch_of, with_switches};
@@ -62,14 +63,15 @@ impl Default for MessagesOptions {
 #[derive(Debug)]
 pub struct MessagesReader {
     options: MessagesOptions,
-    list: [FieldPath; 1 + NUM_SWITCHES],
+    list: [FieldPath; 1 + NUM_CONTEXT + NUM_SWITCHES],
     fields: [FieldPath; 4 + NUM_SWITCHES],
 }
 
 impl MessagesReader {
     /// A reader with these options.
     pub fn new(options: MessagesOptions) -> Self {
-        let list = with_switches([&options.messages_keyword]);
+        let [system, other, last, tools, functions] = CONTEXT;
+        let list = with_switches([&options.messages_keyword, system, other, last, tools, functions]);
         let fields =
             with_switches([&options.role_keyword, &options.content_keyword, "tool_calls", "function_call"]);
         Self { options, list, fields }
@@ -112,10 +114,12 @@ impl RecordReader for MessagesReader {
     fn read(&self, record: &str) -> Read {
         let record = record.trim_matches([' ', '\t', '\r', '\n']);
         let name = self.list[0].name();
+        let mut context = [None; NUM_CONTEXT];
         let (list, switches) = if record.starts_with('[') {
             (parse_list(record)?, Vec::new())
         } else {
-            let [list, switches @ ..] = raw(record, &self.list)?;
+            let [list, system, other, last, tools, functions, switches @ ..] = raw(record, &self.list)?;
+            context = [system, other, last, tools, functions];
             (elements(name, list)?, given(switches))
         };
         let message = |(at, message)| {
@@ -124,6 +128,7 @@ impl RecordReader for MessagesReader {
         let read = list.into_iter().enumerate().map(message).collect::<Result<Vec<_>, _>>()?;
         let (mut messages, states): (Vec<Message>, Vec<_>) = read.into_iter().unzip();
         obey_switches(&mut messages, states, &switches)?;
+        add_context(&mut messages, context)?;
         if messages.is_empty() {
             return Ok(Verdict::Drop("no message"));
         }

@@ -9,7 +9,7 @@
 //! - Megatron lineage: [`general_instruction`], [`alpaca_pretrain`], [`moss`], [`leetcode_python`],
 //!   [`stack_overflow_python`].
 //! - `OpenChatKit`: moderation is read as [`pile`] is; its other data is that of [`oig`].
-//! - What they share: [`fields`] and [`lists`] of a record, [`switched`] off answers, [`pairs`] and [`turns`] of a chat, [`tagged`] text,
+//! - What they share: [`fields`] and [`lists`] of a record, [`switched`] off answers, [`context`] beside messages, [`pairs`] and [`turns`] of a chat, [`tagged`] text,
 //!   [`trees`] and their nested [`replies`]; [`read_all`] reads a short list.
 
 pub mod alpaca;
@@ -18,6 +18,7 @@ pub mod belle;
 pub mod belle_multiturn;
 pub mod bloomchat;
 pub mod camel;
+pub mod context;
 pub mod dolly;
 pub mod fields;
 pub mod general_instruction;

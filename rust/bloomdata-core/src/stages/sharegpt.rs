@@ -7,6 +7,7 @@ use crate::conversation::{
 };
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, text_of};
+use crate::stages::context::{CONTEXT, NUM_CONTEXT, add_context};
 use crate::stages::fields::raw;
 use crate::stages::lists::{elements, inside};
 use crate::stages::switched::{NUM_SWITCHES, given, obey_switches, switch_of, with_switches};
@@ -20,29 +21,36 @@ pub const KEY: &str = "conversations";
 #[derive(Debug)]
 pub struct SharegptReader {
     options: TurnsOptions,
-    fields: [FieldPath; 1 + NUM_SWITCHES],
+    fields: [FieldPath; 1 + NUM_CONTEXT + NUM_SWITCHES],
 }
 
 impl SharegptReader {
     /// A reader with these options.
     pub fn new(options: TurnsOptions) -> Self {
-        Self { options, fields: with_switches([KEY]) }
+        let [system, other, last, tools, functions] = CONTEXT;
+        Self { options, fields: with_switches([KEY, system, other, last, tools, functions]) }
     }
 }
 
 impl RecordReader for SharegptReader {
     fn read(&self, record: &str) -> Read {
-        let [conversations, switches @ ..] = raw(record, &self.fields)?;
-        verdict(self.options.turns, conversations, &given(switches))
+        let [conversations, system, other, last, tools, functions, switches @ ..] =
+            raw(record, &self.fields)?;
+        verdict(self.options.turns, conversations, [system, other, last, tools, functions], &given(switches))
     }
 }
 
 /// What becomes of the list of messages: one conversation of all of them (see [`joined`]), or the couples of [`couples`]
-/// that know nothing of each other. `switches` are those of the record.
+/// that know nothing of each other. `context` and `switches` are what the record says beside it.
 ///
 /// # Errors
 /// No list of objects with the texts `from` and `value`; a role or a switch that is not known.
-pub fn verdict(turns: Turns, conversations: Option<&str>, switches: &[(&str, &str)]) -> Read {
+pub fn verdict(
+    turns: Turns,
+    conversations: Option<&str>,
+    context: [Option<&str>; NUM_CONTEXT],
+    switches: &[(&str, &str)],
+) -> Read {
     let fields: [FieldPath; 2 + NUM_SWITCHES] = with_switches(["from", "value"]);
     let place = |at: usize| format!("{KEY}[{at}]");
     let (mut names, mut messages, mut states) = (Vec::new(), Vec::new(), Vec::new());
@@ -65,7 +73,10 @@ pub fn verdict(turns: Turns, conversations: Option<&str>, switches: &[(&str, &st
     }
     obey_switches(&mut messages, states, switches)?;
     let documents = match turns {
-        Turns::Joined => joined(messages).into_iter().collect(),
+        Turns::Joined => {
+            add_context(&mut messages, context)?;
+            joined(messages).into_iter().collect()
+        }
         Turns::Separate => couples(&names, &messages),
     };
     let document = |messages| Document::Chat(Conversation { messages, strip: false });
@@ -103,7 +114,7 @@ mod tests {
         let messages: Vec<String> = names.iter().enumerate().map(message).collect();
         let told =
             |message: &Message| format!("{}={}", message.role.name(), message.content.replace('\n', "+"));
-        match verdict(turns, Some(&format!("[{}]", messages.join(","))), &[]) {
+        match verdict(turns, Some(&format!("[{}]", messages.join(","))), [None; NUM_CONTEXT], &[]) {
             Ok(Verdict::Keep(documents)) => {
                 let chat = |document: &Document| match document {
                     Document::Chat(chat) => chat.messages.iter().map(told).collect::<Vec<_>>().join(" "),
@@ -146,12 +157,16 @@ mod tests {
 
     #[test]
     fn a_message_without_text_is_named_by_its_place() {
-        let told = |raw: &str| verdict(Turns::Joined, Some(raw), &[]).unwrap_err().to_string();
+        let told =
+            |raw: &str| verdict(Turns::Joined, Some(raw), [None; NUM_CONTEXT], &[]).unwrap_err().to_string();
         assert_eq!(
             told(r#"[{"from":"human","value":1}]"#),
             "field \"conversations[0].value\" is not a string"
         );
         assert_eq!(told("[1]"), "conversations[0] is not a JSON object");
-        assert!(matches!(verdict(Turns::Joined, None, &[]), Err(BadRecord::MissingField(_))));
+        assert!(matches!(
+            verdict(Turns::Joined, None, [None; NUM_CONTEXT], &[]),
+            Err(BadRecord::MissingField(_))
+        ));
     }
 }

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use minijinja::value::Value;
 use serde_json::value::RawValue;
 
+use super::chat_facts::Facts;
+pub use super::chat_keys::ChatKeys;
 use super::jinja::{JinjaInput, value_of};
-use super::message::{self, Content, Message, MessageKeys, keys_of};
+use super::message::{self, Message, MessageKeys, keys_of};
 use crate::conversation::Conversation;
 use crate::document::BadRecord;
-use crate::json_fields::{FieldPath, extract_raw, malformed};
-use crate::switches::{self, KEYS};
+use crate::json_fields::{extract_raw, malformed};
 
 /// Unicode noncharacters that serve as markers while templates are probed.
 const RESERVED: [char; 4] = ['\u{fdd1}', '\u{fdd2}', '\u{fdd3}', '\u{fdd4}'];
@@ -25,54 +26,22 @@ pub struct Chat<'record> {
     pub contents: Vec<Option<Cow<'record, str>>>,
     /// Whether the role precedes the text in every message, as in [`messages_of`].
     is_in_order: bool,
-    /// Messages that have not exactly a role and a content.
-    num_wide: usize,
-    /// The same, but for switches.
-    num_wide_beside_switches: usize,
-    /// Which messages are trained on, if any answer is switched off.
-    mask: Option<Vec<bool>>,
-    /// Switches of the record and their JSON.
-    switches: Vec<(&'record str, &'record str)>,
-    /// Messages that call tools, have switches, or whose content is no text.
-    odd: Vec<Odd<'record>>,
-    /// Whether a content is another one than in the record.
+    pub(super) facts: Facts<'record>,
+    /// Whether a role or a content is another one than in the record.
     is_replaced: bool,
+    /// Whether the first message is the text of the record's system.
+    has_system: bool,
+    /// Tools that were a list in a string.
+    parsed_tools: Option<String>,
     /// Keys of the messages, unless they are the usual ones.
     keys: Option<MessageKeys>,
     source: Source<'record>,
-}
-
-/// What a message holds besides a text, or in place of one.
-#[derive(Debug)]
-struct Odd<'record> {
-    number: usize,
-    is_text: bool,
-    /// The JSON of a content that is no text; `None` if there is none.
-    content: Option<&'record str>,
-    has_calls: bool,
-    switch: Result<Option<bool>, String>,
 }
 
 #[derive(Debug)]
 enum Source<'record> {
     Record { messages: &'record str, tools: Option<&'record str>, documents: Option<&'record str> },
     Conversation { tools: Option<&'record str>, documents: Option<&'record str> },
-}
-
-/// Where a record holds its messages, tools and documents, and a message its role and its content.
-#[derive(Debug)]
-pub struct ChatKeys {
-    /// Messages, tools, documents, and switches.
-    record: Vec<FieldPath>,
-    message: MessageKeys,
-}
-
-impl ChatKeys {
-    /// With the messages at this path; `tools` and `documents` are keys of the record itself.
-    pub fn new(messages: FieldPath, message: MessageKeys) -> Self {
-        let others = ["tools", "documents"].into_iter().chain(KEYS).map(FieldPath::of_key);
-        Self { record: std::iter::once(messages).chain(others).collect(), message }
-    }
 }
 
 impl<'record> Chat<'record> {
@@ -84,20 +53,12 @@ impl<'record> Chat<'record> {
         let found = extract_raw(record, &keys.record)?;
         let at = |place: usize| found.get(place).copied().flatten().filter(|raw| *raw != "null");
         let [messages, tools, documents] = [0, 1, 2].map(at);
-        let switches = (3..found.len()).filter_map(|place| Some((keys.record[place].name(), at(place)?)));
+        let given = (3..found.len()).filter_map(|place| Some((keys.record[place].name(), at(place)?)));
         let messages = messages.ok_or_else(|| BadRecord::MissingField(keys.record[0].name().to_owned()))?;
         let mut chat = Self {
-            roles: Vec::new(),
-            contents: Vec::new(),
-            is_in_order: true,
-            num_wide: 0,
-            num_wide_beside_switches: 0,
-            mask: None,
-            switches: switches.collect(),
-            odd: Vec::new(),
-            is_replaced: false,
+            facts: Facts::new(given, &keys.ignored),
             keys: (keys.message != MessageKeys::default()).then(|| keys.message.clone()),
-            source: Source::Record { messages, tools, documents },
+            ..Self::new(Source::Record { messages, tools, documents })
         };
         // Parses all messages at once; on any error parses them one by one, to report which is wrong.
         match message::messages(messages, &keys.message) {
@@ -133,32 +94,14 @@ impl<'record> Chat<'record> {
         Ok(())
     }
 
-    fn push(&mut self, number: usize, message: Message<'record>) -> Result<(), BadRecord> {
-        let Some(role) = message.role else {
+    fn push(&mut self, number: usize, mut message: Message<'record>) -> Result<(), BadRecord> {
+        let Some(role) = message.role.take() else {
             return Err(self.lacks(number, "role"));
         };
-        let is_wide = |fields: usize| fields != 2 || matches!(message.content, Content::Missing);
-        self.num_wide += usize::from(is_wide(message.num_fields));
-        self.num_wide_beside_switches += usize::from(is_wide(message.num_fields - message.num_switches));
-        let (content, raw) = match message.content {
-            Content::Text(text) => (Some(text), None),
-            Content::Missing => (None, None),
-            Content::Other(raw) => (None, Some(raw)),
-        };
-        if content.is_none() || message.has_calls || message.num_switches > 0 {
-            let (is_text, has_calls, switch) = (content.is_some(), message.has_calls, message.switch);
-            self.odd.push(Odd { number, is_text, content: raw, has_calls, switch });
-        }
         self.is_in_order &= message.is_in_order;
         self.roles.push(role);
-        self.contents.push(content);
+        self.contents.push(self.facts.note(number, message));
         Ok(())
-    }
-
-    /// Messages without a text: the number of each, the JSON of its content, and whether it calls tools.
-    pub(super) fn without_text(&self) -> Vec<(usize, Option<&'record str>, bool)> {
-        let odd = self.odd.iter().filter(|odd| !odd.is_text);
-        odd.map(|odd| (odd.number, odd.content, odd.has_calls)).collect()
     }
 
     /// Messages that call tools, and their JSON.
@@ -167,12 +110,12 @@ impl<'record> Chat<'record> {
     /// Malformed JSON.
     pub(super) fn calling(&self) -> Result<Vec<(usize, &'record str)>, BadRecord> {
         let Source::Record { messages, .. } = self.source else { return Ok(Vec::new()) };
-        if !self.odd.iter().any(|odd| odd.has_calls) {
+        let calling = self.facts.calling();
+        if calling.is_empty() {
             return Ok(Vec::new());
         }
         let messages = list(messages)?;
-        let calling = self.odd.iter().filter(|odd| odd.has_calls);
-        Ok(calling.filter_map(|odd| Some((odd.number, *messages.get(odd.number)?))).collect())
+        Ok(calling.into_iter().filter_map(|number| Some((number, *messages.get(number)?))).collect())
     }
 
     /// Puts a text in place of a content that is none, or takes it back.
@@ -181,38 +124,27 @@ impl<'record> Chat<'record> {
         self.is_replaced = true;
     }
 
-    /// Lets the switches of the record decide what is trained on; templates no longer see those of messages.
+    /// Lets switches decide what is trained on.
     ///
     /// # Errors
     /// A switch that is not understood, or that cannot be obeyed.
     pub(super) fn obey_switches(&mut self) -> Result<(), BadRecord> {
-        if self.switches.is_empty() && self.num_wide == self.num_wide_beside_switches && self.odd.is_empty() {
-            return Ok(());
-        }
-        let mut states = vec![None; self.roles.len()];
-        for odd in &self.odd {
-            let told = |reason: &String| BadRecord::WrongForm(format!("message {}: {reason}", odd.number));
-            states[odd.number] = *odd.switch.as_ref().map_err(told)?;
-        }
-        let is_answer: Vec<bool> = self.roles.iter().map(|role| role == "assistant").collect();
-        self.mask = switches::mask(&is_answer, states, &self.switches).map_err(BadRecord::WrongForm)?;
-        self.num_wide = self.num_wide_beside_switches;
-        Ok(())
+        self.facts.obey_switches(&self.roles)
     }
 
     /// Whether an answer is trained on, as far as switches decide.
     pub(super) fn trains(&self, message: usize) -> bool {
-        self.mask.as_ref().is_none_or(|mask| mask[message])
+        self.mask().is_none_or(|mask| mask[message])
     }
 
     /// Which messages are trained on, if any answer is switched off.
-    pub fn mask(&self) -> Option<&[bool]> {
-        self.mask.as_deref()
+    pub(super) fn mask(&self) -> Option<&[bool]> {
+        self.facts.mask()
     }
 
     /// Answers that switches leave out.
     pub fn num_switched_off(&self) -> usize {
-        let Some(mask) = &self.mask else { return 0 };
+        let mask = self.mask().unwrap_or_default();
         self.roles.iter().zip(mask).filter(|(role, trains)| *role == "assistant" && !**trains).count()
     }
 
@@ -224,7 +156,7 @@ impl<'record> Chat<'record> {
 
     /// Whether every message has exactly a role and a text, whatever is beside the messages.
     pub(super) fn has_plain_messages(&self) -> bool {
-        self.num_wide == 0 && self.contents.iter().all(Option::is_some)
+        self.facts.is_plain() && self.contents.iter().all(Option::is_some)
     }
 
     /// Whether, besides, there are no tools or documents.
@@ -263,18 +195,22 @@ impl<'record> Chat<'record> {
         Self {
             roles: messages.iter().map(|message| message.role.name().into()).collect(),
             contents: messages.iter().map(|message| Some(message.content.as_str().into())).collect(),
-            mask: messages
-                .iter()
-                .any(|message| !message.trains)
-                .then(|| messages.iter().map(|message| message.trains).collect()),
+            facts: Facts::of(messages.iter().map(|message| message.trains)),
+            ..Self::new(Source::Conversation { tools: None, documents: None })
+        }
+    }
+
+    fn new(source: Source<'record>) -> Self {
+        Self {
+            roles: Vec::new(),
+            contents: Vec::new(),
             is_in_order: true,
-            num_wide: 0,
-            num_wide_beside_switches: 0,
-            switches: Vec::new(),
-            odd: Vec::new(),
+            facts: Facts::default(),
             is_replaced: false,
+            has_system: false,
+            parsed_tools: None,
             keys: None,
-            source: Source::Conversation { tools: None, documents: None },
+            source,
         }
     }
 
@@ -288,19 +224,7 @@ impl<'record> Chat<'record> {
         let (roles, contents): (Vec<_>, Vec<_>) =
             messages.into_iter().map(|(role, content)| (role.into(), Some(content.into()))).unzip();
         let source = Source::Conversation { tools, documents };
-        (!roles.is_empty()).then_some(Self {
-            roles,
-            contents,
-            is_in_order: true,
-            num_wide: 0,
-            num_wide_beside_switches: 0,
-            mask: None,
-            switches: Vec::new(),
-            odd: Vec::new(),
-            is_replaced: false,
-            keys: None,
-            source,
-        })
+        (!roles.is_empty()).then(|| Self { roles, contents, ..Self::new(source) })
     }
 
     /// The input for Jinja templates.
@@ -326,7 +250,12 @@ impl<'record> Chat<'record> {
                 let messages = messages.map(|(number, raw)| {
                     self.message(number, others.get(&number).map_or(raw, String::as_str))
                 });
-                let messages = messages.collect::<Result<Vec<_>, _>>()?.into();
+                let system = self.has_system.then(|| self.contents[0].as_deref().unwrap_or_default());
+                let system = messages_of(system.into_iter().map(|text| ("system", text)))
+                    .try_iter()
+                    .into_iter()
+                    .flatten();
+                let messages = system.map(Ok).chain(messages).collect::<Result<Vec<_>, _>>()?.into();
                 Ok(JinjaInput { messages, tools, documents })
             }
             Source::Conversation { .. } => {
@@ -338,6 +267,7 @@ impl<'record> Chat<'record> {
 
     /// A message as templates take it: its keys have the usual names, its content is the text that replaces it.
     fn message(&self, number: usize, raw: &str) -> Result<Value, BadRecord> {
+        let number = number + usize::from(self.has_system);
         let given = value(raw)?;
         if self.keys.is_none() && !self.is_replaced {
             return Ok(given);
@@ -371,12 +301,35 @@ impl<'record> Chat<'record> {
     }
 
     /// The JSON of tools and documents.
-    pub(super) fn raw_beside(&self) -> (Option<&'record str>, Option<&'record str>) {
+    pub(super) fn raw_beside(&self) -> (Option<&str>, Option<&'record str>) {
         match self.source {
             Source::Record { tools, documents, .. } | Source::Conversation { tools, documents } => {
-                (tools, documents)
+                (self.parsed_tools.as_deref().or(tools), documents)
             }
         }
+    }
+
+    /// Takes tools that are a list in a string as that list, as tables have them.
+    ///
+    /// # Errors
+    /// Tools that are neither.
+    pub(super) fn parse_tools(&mut self) -> Result<(), BadRecord> {
+        let (Some(raw), _) = self.raw_beside() else { return Ok(()) };
+        self.parsed_tools = listed(raw).map_err(BadRecord::WrongForm)?;
+        Ok(())
+    }
+
+    /// Whether there are descriptions of tools.
+    pub(super) fn has_tools(&self) -> bool {
+        self.raw_beside().0.is_some_and(|tools| !message::is_empty(tools))
+    }
+
+    /// Puts the system text of the record in front of the messages.
+    pub(super) fn prepend_system(&mut self, text: String) {
+        self.roles.insert(0, "system".into());
+        self.contents.insert(0, Some(text.into()));
+        self.facts.shift();
+        self.has_system = true;
     }
 
     /// Tools and documents as template values.
@@ -409,6 +362,23 @@ impl<'record> Chat<'record> {
 
 fn value(raw: &str) -> Result<Value, BadRecord> {
     value_of(raw).map_err(|error| malformed(&error))
+}
+
+/// Tools that are a list in a string, as tables have them: that list; `None` if they are a list.
+///
+/// # Errors
+/// They are neither.
+fn listed(raw: &str) -> Result<Option<String>, String> {
+    let wrong = |found: &str| format!("tools: expected a list of descriptions of tools, found {found}");
+    if raw.starts_with('[') {
+        return Ok(None);
+    }
+    let text = serde_json::from_str::<String>(raw).map_err(|_| wrong("another kind of value"))?;
+    let list = if text.trim().is_empty() { "[]" } else { text.trim() };
+    match serde_json::from_str::<Vec<&RawValue>>(list) {
+        Ok(_) => Ok(Some(list.to_owned())),
+        Err(_) => Err(wrong("a string that holds none")),
+    }
 }
 
 /// The JSON of each element of a list.

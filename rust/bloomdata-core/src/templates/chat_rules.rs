@@ -2,10 +2,11 @@
 //! is in the rendered text.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::calls;
 use super::chat::Chat;
+use super::chat_keys::SYSTEMS;
 use super::contents::{Standin, standin};
 use super::jinja::{JinjaInput, JinjaTemplate, value_of};
 use super::markers::marker;
@@ -20,6 +21,8 @@ const MAX_ROLES: usize = 64;
 pub(super) struct ChatRules {
     /// Whether the template writes the text of a list of parts, for each role.
     takes_parts: Mutex<BTreeMap<String, bool>>,
+    /// Whether the template writes descriptions of tools.
+    writes_tools: OnceLock<bool>,
 }
 
 impl ChatRules {
@@ -33,7 +36,7 @@ impl ChatRules {
         Self::know_roles(jinja, chat)?;
         chat.obey_switches()?;
         let mut silent = Vec::new();
-        for (number, content, has_calls) in chat.without_text() {
+        for (number, content, has_calls) in chat.facts.without_text() {
             match standin(number, content)? {
                 Standin::Joined(text) if !self.takes_parts(jinja, &chat.roles[number]) => {
                     chat.replace(number, Some(text));
@@ -59,6 +62,62 @@ impl ChatRules {
             }
         }
         Ok(())
+    }
+
+    /// Refuses what the record says beside its messages and the text would not: descriptions of tools, thoughts. The text
+    /// of its system becomes the first message.
+    ///
+    /// # Errors
+    /// What would be lost.
+    pub(super) fn add_context(&self, jinja: &JinjaTemplate, chat: &mut Chat<'_>) -> Result<(), BadRecord> {
+        let lost = |what: String| {
+            Err(BadRecord::Template(format!(
+                "{what}: it would be lost (ignore_fields names keys that may be)"
+            )))
+        };
+        for (number, key) in chat.facts.thoughts() {
+            if !jinja.mentions(key) && !chat.facts.ignores(key) {
+                return lost(format!("message {number}: the template does not write {key}"));
+            }
+        }
+        if chat.has_tools() {
+            chat.parse_tools()?;
+            if chat.has_tools() && !chat.facts.ignores("tools") && !self.writes_tools(jinja, chat)? {
+                return lost("the template does not write tools".into());
+            }
+        }
+        for (key, raw) in chat.facts.context() {
+            if !SYSTEMS.contains(&key) {
+                return lost(format!("{key} beside the messages"));
+            }
+            let Ok(text) = serde_json::from_str::<String>(raw) else {
+                return Err(BadRecord::WrongForm(format!(
+                    "{key}: expected a text, found another kind of value"
+                )));
+            };
+            let has_same = chat.contents.first().is_some_and(|content| content.as_deref() == Some(&text));
+            match chat.roles.first().map(AsRef::as_ref) {
+                Some("system") if has_same => {}
+                Some("system") => {
+                    let reason =
+                        format!("{key}: expected no other system text beside message 0 of the system");
+                    return Err(BadRecord::WrongForm(reason));
+                }
+                _ => chat.prepend_system(text),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the template writes the tools of a conversation.
+    fn writes_tools(&self, jinja: &JinjaTemplate, chat: &Chat<'_>) -> Result<bool, BadRecord> {
+        if *self.writes_tools.get_or_init(|| probe_tools(jinja)) {
+            return Ok(true);
+        }
+        let input = chat.input()?;
+        let without = jinja.render(&JinjaInput { tools: None, ..input.clone() }, false);
+        let with = jinja.render(&input, false).map_err(BadRecord::Template)?;
+        Ok(without.is_ok_and(|without| without != with))
     }
 
     /// Gives roles the names that templates know: `gpt` is the assistant, ` User` the user. A template that names a role
@@ -125,6 +184,20 @@ impl ChatRules {
         }
         takes
     }
+}
+
+/// Renders a short conversation with a tool.
+fn probe_tools(jinja: &JinjaTemplate) -> bool {
+    let tool = serde_json::json!([{"type": "function", "function": {
+        "name": marker(0), "description": "text", "parameters": {"type": "object", "properties": {}, "required": []},
+    }}]);
+    let text = |role: &str| serde_json::json!({"role": role, "content": "text"});
+    let messages = serde_json::json!([text("user"), text("assistant")]);
+    let (Ok(messages), Ok(tools)) = (value_of(&messages.to_string()), value_of(&tool.to_string())) else {
+        return false;
+    };
+    let text = jinja.render(&JinjaInput { messages, tools: Some(tools), documents: None }, false);
+    text.is_ok_and(|text| calls::holds(&text, &marker(0)))
 }
 
 /// Renders a short conversation in which a message of this role holds two parts.

@@ -121,7 +121,8 @@ impl ChatTemplate {
     /// As there.
     pub fn accept(&self, chat: &mut Chat<'_>) -> std::result::Result<(), BadRecord> {
         self.rules.complete(&self.planner.jinja, chat)?;
-        ChatRules::refuse_lost_calls(&self.planner.jinja, chat)
+        ChatRules::refuse_lost_calls(&self.planner.jinja, chat)?;
+        self.rules.add_context(&self.planner.jinja, chat)
     }
 
     /// Whether switches leave out every answer that would be trained on.

@@ -24,6 +24,9 @@ impl Default for MessageKeys {
     }
 }
 
+/// Keys of what the model thinks before it answers.
+pub(super) const THOUGHTS: [&str; 4] = ["reasoning_content", "reasoning", "thinking", "thought"];
+
 /// The fields of a message that matter here. Of duplicate keys the last one wins.
 #[derive(Debug)]
 pub(super) struct Message<'record> {
@@ -34,6 +37,8 @@ pub(super) struct Message<'record> {
     /// What its switches say, or why they cannot be understood.
     pub(super) switch: Result<Option<bool>, String>,
     pub(super) num_switches: usize,
+    /// A key of [`THOUGHTS`] that holds something.
+    pub(super) thought: Option<&'static str>,
     pub(super) num_fields: usize,
     /// Whether the role is its first field.
     pub(super) is_in_order: bool,
@@ -43,7 +48,7 @@ impl Default for Message<'_> {
     fn default() -> Self {
         let (role, content) = (None, Content::Missing);
         let (has_calls, is_in_order, switch) = (false, false, Ok(None));
-        Self { role, content, has_calls, switch, num_switches: 0, num_fields: 0, is_in_order }
+        Self { role, content, has_calls, switch, num_switches: 0, thought: None, num_fields: 0, is_in_order }
     }
 }
 
@@ -152,6 +157,10 @@ impl<'de> Visitor<'de> for One<'_> {
                 message.num_switches += 1;
                 let said = switches::parse(&key, map.next_value::<&RawValue>()?.get());
                 message.switch = message.switch.and_then(|before| switches::join(before, said?));
+            } else if let Some(thought) = THOUGHTS.into_iter().find(|thought| *thought == &*key) {
+                if !is_empty(map.next_value::<&RawValue>()?.get()) {
+                    message.thought = Some(thought);
+                }
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -191,7 +200,7 @@ impl<'de> Visitor<'de> for Keys {
 struct Text<'record>(#[serde(borrow)] Cow<'record, str>);
 
 /// A JSON value as a string; `None` if it is something else.
-fn text<E: Error>(raw: &RawValue) -> Result<Option<Cow<'_, str>>, E> {
+pub(super) fn text<E: Error>(raw: &RawValue) -> Result<Option<Cow<'_, str>>, E> {
     let raw = raw.get();
     let Some(inner) = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) else {
         return Ok(None);

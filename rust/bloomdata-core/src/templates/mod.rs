@@ -3,7 +3,8 @@
 //! - [`prompt_completion`]: pairs of prompt and completion.
 //! - [`gdp_chat`]: chat templates around such pairs.
 //! - [`chat_template`]: renders conversations, and determines what is trained on.
-//! - [`chat`]: a conversation, as input for templates; `chat_rules`: what a record of one has to fulfil.
+//! - [`chat`]: a conversation, as input for templates; `chat_rules`: what a record of one has to fulfil;
+//!   `chat_facts`: what it says beside roles and texts; `chat_keys`: where it does.
 //! - `contents`: contents that are no strings; `calls`: whether a template writes the calls of tools.
 //! - [`builtin`]: templates that are selected by name.
 //! - [`jinja`]: any other template.
@@ -18,6 +19,8 @@
 pub mod builtin;
 mod calls;
 pub mod chat;
+mod chat_facts;
+mod chat_keys;
 mod chat_rules;
 pub mod chat_template;
 mod contents;

@@ -49,7 +49,8 @@ impl ChatReader {
         let reader = options.source.as_ref().map(source_reader).transpose()?;
         Ok(Self {
             template: ChatTemplate::new(&template, tokenizer.added_tokens())?,
-            keys: ChatKeys::new(FieldPath::parse(&options.messages_keyword)?, options.keys.keys()?),
+            keys: ChatKeys::new(FieldPath::parse(&options.messages_keyword)?, options.keys.keys()?)
+                .ignoring(&options.ignore_fields),
             reader,
             formats,
         })

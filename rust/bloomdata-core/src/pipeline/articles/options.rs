@@ -42,6 +42,9 @@ pub struct ChatOptions {
     /// Keys of a message.
     #[serde(flatten)]
     pub keys: MessageKeywords,
+    /// Keys of records and messages that may be lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore_fields: Vec<String>,
     /// The source whose records these are; none for records with messages.
     pub source: Option<RecordSource>,
 }
