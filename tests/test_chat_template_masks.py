@@ -91,7 +91,8 @@ def test_no_word_of_others_is_ever_trained_on(name, chat, which):
         text, spans = template(name, train_on=which).render_trained(chat)
     except ConfigError:
         return
-    assert text == template(name).render(chat)
+    if all(isinstance(one["content"], str) for one in chat):
+        assert text == template(name).render(chat)
     assert spans == sorted(spans)
     for start, stop in spans:
         assert start < stop
@@ -102,6 +103,8 @@ def test_no_word_of_others_is_ever_trained_on(name, chat, which):
 @settings(max_examples=50, suppress_health_check=list(HealthCheck))
 @given(chat=st.one_of(plain_chats(), rich_chats()))
 def test_generation_blocks_say_what_is_trained_on(name, chat):
+    # What else a message may hold is refused, or decides what is trained on: `test_pack_messages`.
+    chat = [{"role": one["role"], "content": one["content"]} for one in chat if isinstance(one["content"], str)]
     try:
         text, spans = reference.render_trained(SOURCES[name], chat, **VARIABLES)
     except Exception:

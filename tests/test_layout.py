@@ -16,7 +16,7 @@ PACKAGE = ROOT / "python" / "bloomdata"
 CORE_LEVELS = [
     {"error"},
     {"token", "progress", "ordered", "fork", "json_escapes", "byte_masks"},
-    {"hash", "ledger", "rng", "document", "conversation"},
+    {"hash", "ledger", "rng", "document", "conversation", "switches"},
     {"io", "json_fields", "json_text"},
     {"sources", "stages", "templates", "tokenizers", "packing", "formats", "dedup"},
     {"decontaminate"},

@@ -39,7 +39,7 @@ BAD = [
     (b'{"messages": [{"role": "user", "content": "\xff"}]}', "UTF-8"),
     (b'{"messages": [{"role": "user", "content": "\\ud800"}]}', "message 0 .*: a string is not valid Unicode"),
     (record([ASKED])[:-1], "nothing in it is trained on"),
-    (record([ASKED, {"role": "robot", "content": "b"}])[:-1], "human_bot has no role robot"),
+    (record([ASKED, {"role": "robot", "content": "b"}])[:-1], "message 1 has the unknown role .*robot"),
     (record([ASKED, {"role": "assistant", "content": "\ufdd1"}])[:-1], "reserved"),
 ]
 

@@ -80,7 +80,9 @@ KEYS = [
 PIECES = ["Human:", "Assistant:", "Output:", "\\n", "\n", " ", "\u2028", "\x1c", "a", "<human>:", "<bot>: ", "é😀", '"']
 texts = st.lists(st.sampled_from(PIECES), max_size=7).map("".join)
 oddities = st.sampled_from([None, 1, True, [], {}, ["x"], "\ud800"])
-roles = st.sampled_from(["human", "gpt", "user", "assistant", "human", "gpt", "system", "tool", "human", "gpt"])
+roles = st.sampled_from(
+    ["human", "gpt", "user", "assistant", "human", "gpt", "system", "tool", "human", "gpt", "bing", " Human", "GPT"]
+)
 
 
 def an_object(**fields):

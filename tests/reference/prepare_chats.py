@@ -20,16 +20,11 @@ from reference.prepare_record import (
 ROLES = {
     "system": "system",
     "developer": "system",
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "bot": "assistant",
-    "model": "assistant",
-    "tool": "tool",
-    "function": "tool",
-    "observation": "tool",
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bing", "bard", "claude", "gemini", "bot"), "assistant"),
+    **dict.fromkeys(("chatbot", "model", "ai", "function_call", "tool_call"), "assistant"),
+    **dict.fromkeys(("tool", "function", "observation", "ipython", "tool_response", "tool_result"), "tool"),
+    **dict.fromkeys(("function_response", "function_result"), "tool"),
 }
 WITH_INPUT = (
     "Below is an instruction that describes a task, paired with an input that provides further context. Write a "
@@ -100,9 +95,10 @@ def messages(record: str, options: dict[str, Any]) -> dict[str, Any]:
         value = a_list(parse_object(record), options.get("messages_keyword", "messages"))
     for message in value:
         name = text(an_object(message), options.get("role_keyword", "role"))
-        if name not in ROLES:
+        role = ROLES.get(name.strip().lower())
+        if role is None:
             raise BadError(WRONG)
-        found.append({"role": ROLES[name], "content": text(message, options.get("content_keyword", "content"))})
+        found.append({"role": role, "content": text(message, options.get("content_keyword", "content"))})
     if not found:
         return {"dropped": "no message"}
     rule = options.get("consecutive", "keep")

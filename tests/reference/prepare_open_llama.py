@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reference.prepare_chats import ROLES
 from reference.prepare_record import WRONG, BadError, a_list, an_object, chat, one, parse_object, text
 
 PAIRS = {
@@ -37,10 +38,28 @@ def multiturn(chats: str) -> list[tuple[str, str]]:
     return [(parts[0].strip(), parts[1].strip()) for parts in pieces if len(parts) == 2]
 
 
-def sharegpt(value: dict[str, Any]) -> list[tuple[str, str]]:
+def sharegpt(value: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """All messages as one conversation; upstream's couples for separate turns."""
     messages = [
         (text(an_object(message), "from"), text(message, "value")) for message in a_list(value, "conversations")
     ]
+    if options.get("turns") == "separate":
+        return of_turns(couples(messages), options)
+    found: list[dict[str, Any]] = []
+    for name, content in messages:
+        role = ROLES.get(name.strip().lower())
+        if role is None:
+            raise BadError(WRONG)
+        if found and found[-1]["role"] == role != "tool":
+            found[-1]["content"] += "\n" + content.strip()
+        else:
+            found.append({"role": role, "content": content.strip()})
+    if not {"user", "assistant"} <= {message["role"] for message in found}:
+        return {"dropped": "no valid turn"}
+    return one({"messages": found, "strip": False})
+
+
+def couples(messages: list[tuple[str, str]]) -> list[tuple[str, str]]:
     if messages and messages[0][0] != "human":
         messages = messages[1:]
     turns = []
@@ -61,14 +80,14 @@ def open_llama(source: str, record: str, options: dict[str, Any]) -> dict[str, A
     if source == "belle_multiturn":
         return of_turns(multiturn(text(value, "instruction") + text(value, "output")), options)
     if source == "sharegpt":
-        return of_turns(sharegpt(value), options)
+        return sharegpt(value, options)
     if source in PAIRS:
         prompt, completion = (text(value, key) for key in PAIRS[source])
         return one(chat(*turn(source, prompt, completion)))
     for known in ("self_instruct", "belle", "instruct_to_code", "sharegpt", "xp3", "camel", "grade_school_math"):
         if known == "sharegpt":
             if "conversations" in value:
-                return of_turns(sharegpt(value), options)
+                return sharegpt(value, options)
         elif all(key in value for key in PAIRS[known]):
             prompt, completion = (text(value, key) for key in PAIRS[known])
             if known == "belle" and "Human:" in prompt:

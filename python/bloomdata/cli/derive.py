@@ -23,7 +23,8 @@ GROUPS = {
     "text": "tokenizer record text_field eos_token pad_token add_special_tokens special_tokens append_eos",
     "pairs of prompt and completion": "prompt_keyword completion_keyword category_keyword categories space_separator "
     "prompt_prefix prompt_postfix attention_boundary packing_boundary keep_prompt_only_sequences",
-    "conversations": "style template template_variables template_date train_on messages_keyword source",
+    "conversations": "style template template_variables template_date train_on messages_keyword role_keyword "
+    "content_keyword ignore_fields source",
     "records": "max_rows_per_input sampling repeat missing",
     "rows": "format sequence_length packing packings window_tokens",
     "files": "max_lines max_bytes compression level prefix digits first_index rows_per_file shuffle seed splits "

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 # What the core gets in a form of its own.
 _DESCRIBED = {
     *("tokenizer", "eos_token", "pad_token", "add_special_tokens", "special_tokens"),
-    *("template", "template_variables", "template_date", "train_on", "messages_keyword", "source"),
+    *("template", "template_variables", "template_date", "train_on", "source"),
+    *("messages_keyword", "role_keyword", "content_keyword", "ignore_fields"),
     *("packing", "text_field", "categories", "exact", "exact_normalize"),
 }
 
@@ -86,7 +87,9 @@ def _records(options: Mapping[str, Any]) -> dict[str, Any]:
             train_on=options["train_on"],
             **values,
         )
-        return described | {"chats": {**rendering, "messages_keyword": options["messages_keyword"], "source": source}}
+        keywords = {name: options[name] for name in ("messages_keyword", "role_keyword", "content_keyword")}
+        ignored = {"ignore_fields": list(options["ignore_fields"])} if options["ignore_fields"] else {}
+        return described | {"chats": {**rendering, **keywords, **ignored, "source": source}}
     lacking = ["template_variables", "template_date", "source"]
     if record == "prompt_completion" and template is not None:
         lacking = ["source"]

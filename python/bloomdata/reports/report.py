@@ -358,6 +358,7 @@ class PackReport(Report):
         inputs = self.manifest["inputs"]
         counts = {
             "answers": "turns",
+            "switched off": "turns_switched_off",
             "trained on": "tokens_trained",
             "after the last answer, left out": "tokens_after_last_answer",
         }

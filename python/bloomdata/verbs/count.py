@@ -36,6 +36,9 @@ def count(
     template_date: str | None = None,
     train_on: Literal["all", "last"] = "all",
     messages_keyword: str = "messages",
+    role_keyword: str = "role",
+    content_keyword: str = "content",
+    ignore_fields: Sequence[str] = (),
     source: str | Mapping[str, Any] | None = None,
     keep_prompt_only_sequences: bool = False,
     eos_token: str | None = None,
@@ -67,6 +70,10 @@ def count(
         template_date: Date that the template's `strftime_now` returns, such as `2026-01-31`.
         train_on: Whether to train on all answers of a conversation or on the last one.
         messages_keyword: Key of the list of messages.
+        role_keyword: Key of the role of a message.
+        content_keyword: Key of the content of a message.
+        ignore_fields: Keys of records and messages whose loss is no error: `tools`, `functions`, `system`, `history`,
+            `reasoning_content`.
         source: The `prepare` source of the records, as for `pack`.
         keep_prompt_only_sequences: Whether to keep pairs without a completion.
         eos_token: The end-of-document token, if the tokenizer's files do not name it.

@@ -45,6 +45,9 @@ def pack(
     template_date: str | None = None,
     train_on: Literal["all", "last"] = "all",
     messages_keyword: str = "messages",
+    role_keyword: str = "role",
+    content_keyword: str = "content",
+    ignore_fields: Sequence[str] = (),
     source: str | Mapping[str, Any] | None = None,
     attention_boundary: Literal["jsonl", "prompt_completion_pair"] = "jsonl",
     packing_boundary: Literal["jsonl", "prompt_completion_pair"] = "jsonl",
@@ -101,6 +104,22 @@ def pack(
     the whole text, without the post-processor of the tokenizer; if the template ends no answer, the end token is
     appended to the last one. A conversation whose trained tokens cannot be determined is a bad record.
 
+    A message needs a role and a content, under the keys `role_keyword` and `content_keyword`. The content is a text,
+    or a list of parts of text, which are joined. A message may have none, or null, if it calls tools; the template has
+    to write the calls. Any other message makes its record a bad one.
+
+    A text under `system` beside the messages becomes the first one. `tools`, `functions`, `history` and thoughts such
+    as `reasoning_content` that the template does not write make the record a bad one, unless `ignore_fields` names
+    them.
+
+    Roles have their usual names (`user`, `human`; `assistant`, `gpt`, `bot`; ...) in any letter case; FORMAT.md lists
+    them. A role that is not known, and that the template does not name, makes the record a bad one.
+
+    Switches say which answers are trained on: `weight`, `train`, `training`, `trainable`, `loss` or `loss_mask`, 0 or
+    1, false or true, in a message or in the record; in the record also as a list with one value for each message.
+    Other values, such as a weight of 0.5, make the record a bad one. Conversations without an answer left are dropped
+    and counted.
+
     Args:
         inputs: Files, folders or patterns, or one table in memory, as for `shard`.
         output: Folder to write: new, empty, or the output of an earlier call.
@@ -126,6 +145,10 @@ def pack(
         template_date: Date that the template's `strftime_now` returns, such as `2026-01-31`.
         train_on: Whether to train on all answers of a conversation or on the last one.
         messages_keyword: Key of the list of messages.
+        role_keyword: Key of the role of a message.
+        content_keyword: Key of the content of a message.
+        ignore_fields: Keys of records and messages whose loss is no error: `tools`, `functions`, `system`, `history`,
+            `reasoning_content`.
         source: The `prepare` source of the records, to prepare and pack in one pass; by default records are messages.
             Its name, or a mapping with its name and options: `{"source": "sharegpt", "turns": "separate"}`.
         attention_boundary: Whether the last token of a record or of a pair has type 3.

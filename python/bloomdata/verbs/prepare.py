@@ -66,6 +66,16 @@ def prepare(
     without tags. `"text"` and `"completion"` write the rendered text, which no longer says who speaks; `"completion"`
     writes it as `{"prompt": "", "completion": ...}`, the form of BLOOMChat.
 
+    Roles have their usual names, as for `pack`. Of `sharegpt` all messages stay: neighbours of one role are joined by
+    newlines; `turns="separate"` has the pairs of its origin. Numbered turns of `moss` are in the order of their
+    numbers.
+
+    `system` beside the messages of `messages` and `sharegpt`, and `system` and `history` of `alpaca`, come first;
+    records with descriptions of tools are bad.
+
+    Answers that a switch of `messages` or `sharegpt` (`weight`, `train`, `loss_mask`, ...) leaves out get `"weight":
+    0`, which `pack` obeys; styles without messages refuse them.
+
     A killed run resumes when it is called again with the same arguments; a finished run does nothing.
 
     Args:

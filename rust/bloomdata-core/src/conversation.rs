@@ -35,13 +35,56 @@ pub struct Message {
     pub role: Role,
     /// What is said.
     pub content: String,
+    /// Whether it may be trained on; switches of its source leave answers out.
+    pub trains: bool,
 }
 
 impl Message {
     /// A message.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into() }
+        Self { role, content: content.into(), trains: true }
     }
+}
+
+/// The role of a name that is in common use; letter case and space around it do not matter.
+pub fn usual_role(name: &str) -> Option<Role> {
+    let name = python_strip(name).to_lowercase();
+    match name.as_str() {
+        "system" | "developer" => Some(Role::System),
+        "user" | "human" | "prompter" => Some(Role::User),
+        // The last two are what the model says to call a tool.
+        "assistant" | "gpt" | "chatgpt" | "bing" | "bard" | "claude" | "gemini" | "bot" | "chatbot"
+        | "model" | "ai" | "function_call" | "tool_call" => Some(Role::Assistant),
+        "tool" | "function" | "observation" | "ipython" | "function_response" | "function_result"
+        | "tool_response" | "tool_result" => Some(Role::Tool),
+        _ => None,
+    }
+}
+
+/// What is wrong with a role that nobody knows.
+pub fn unknown_role(field: &str, name: &str) -> String {
+    format!("field {field:?} holds {name:?}: expected a role such as system, user, assistant or tool")
+}
+
+/// Whether two neighbours can be one message. A tool may say several things, and an answer that is switched off is none
+/// that is trained on.
+pub fn is_repeated(one: &Message, other: &Message) -> bool {
+    one.role == other.role && one.role != Role::Tool && one.trains == other.trains
+}
+
+/// Neighbours of one role become one, with newlines between.
+pub fn join(messages: Vec<Message>) -> Vec<Message> {
+    let mut joined: Vec<Message> = Vec::with_capacity(messages.len());
+    for message in messages {
+        match joined.last_mut() {
+            Some(last) if is_repeated(last, &message) => {
+                last.content.push('\n');
+                last.content.push_str(&message.content);
+            }
+            _ => joined.push(message),
+        }
+    }
+    joined
 }
 
 /// What a record becomes.

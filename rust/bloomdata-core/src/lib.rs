@@ -43,6 +43,7 @@ pub mod progress;
 pub mod rng;
 pub mod sources;
 pub mod stages;
+pub mod switches;
 pub mod templates;
 pub mod token;
 pub mod tokenizers;

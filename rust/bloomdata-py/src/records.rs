@@ -42,7 +42,13 @@ fn document(document: &Document) -> Value {
         Document::Text(text) => json!({"text": text}),
         Document::Chat(chat) => {
             let messages = chat.messages.iter();
-            let messages = messages.map(|message| json!({"role": message.role, "content": message.content}));
+            let messages = messages.map(|message| {
+                let mut told = json!({"role": message.role, "content": message.content});
+                if !message.trains {
+                    told["weight"] = 0.into();
+                }
+                told
+            });
             json!({"messages": messages.collect::<Value>(), "strip": chat.strip})
         }
     }

@@ -6,6 +6,7 @@ use bloomdata_core::document::BadRecord;
 use bloomdata_core::json_fields::FieldPath;
 use bloomdata_core::templates::chat::{Chat, ChatKeys};
 use bloomdata_core::templates::chat_template::{ChatTemplate as CoreTemplate, TemplateOptions};
+use bloomdata_core::templates::message::MessageKeys;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
@@ -19,6 +20,7 @@ type Trained = (String, Vec<(usize, usize)>);
 #[pyclass(frozen, module = "bloomdata._core")]
 pub(crate) struct ChatTemplate {
     inner: CoreTemplate,
+    keys: ChatKeys,
 }
 
 #[pymethods]
@@ -27,12 +29,14 @@ impl ChatTemplate {
     fn new(options: &str, tokenizer: Option<&Bound<'_, Tokenizer>>) -> PyResult<Self> {
         let options: TemplateOptions = serde_json::from_str(options).map_err(|error| config_error(&error))?;
         let end_tokens = tokenizer.map(|tokenizer| tokenizer.get().core().added_tokens()).unwrap_or_default();
-        CoreTemplate::new(&options, end_tokens).map(|inner| Self { inner }).map_err(to_python)
+        let keys = ChatKeys::new(FieldPath::of_key("messages"), MessageKeys::default());
+        CoreTemplate::new(&options, end_tokens).map(|inner| Self { inner, keys }).map_err(to_python)
     }
 
     /// Text of a record, which is JSON with `messages`.
     fn render(&self, py: Python<'_>, record: &str, add_generation_prompt: bool) -> PyResult<String> {
-        py.detach(|| self.inner.render(&parse(record)?, add_generation_prompt)).map_err(|bad| refused(&bad))
+        py.detach(|| self.inner.render(&Chat::parse(record, &self.keys)?, add_generation_prompt))
+            .map_err(|bad| refused(&bad))
     }
 
     /// Text of messages that have a role and a text and nothing else; nothing for others, which go by `render`. What
@@ -52,8 +56,9 @@ impl ChatTemplate {
 
     /// Text of a record, and what of it is trained on.
     fn render_trained(&self, py: Python<'_>, record: &str) -> PyResult<Trained> {
-        let rendered =
-            py.detach(|| self.inner.render_trained(&parse(record)?)).map_err(|bad| refused(&bad))?;
+        let rendered = py
+            .detach(|| self.inner.render_record(&mut Chat::parse(record, &self.keys)?))
+            .map_err(|bad| refused(&bad))?;
         let mut characters = Characters::new(&rendered.text);
         let spans = rendered.trained.iter().map(|span| characters.span(span)).collect();
         Ok((rendered.text, spans))
@@ -101,10 +106,6 @@ fn chat_of<'plain>(
 ) -> Option<Chat<'plain>> {
     let texts = plain.iter().map(|(role, content)| Some((role.to_str().ok()?, content.to_str().ok()?)));
     Chat::plain(texts.collect::<Option<_>>()?, tools, documents)
-}
-
-fn parse(record: &str) -> Result<Chat<'_>, BadRecord> {
-    Chat::parse(record, &ChatKeys::new(FieldPath::of_key("messages")))
 }
 
 fn refused(bad: &BadRecord) -> PyErr {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conversation::{Conversation, Document};
 use crate::json_fields::{FieldPath, text_of};
+use crate::stages::context::{add_context, history};
 use crate::stages::fields::{or_none, raw};
 use crate::stages::{Read, RecordReader, Verdict};
 
@@ -43,19 +44,19 @@ pub enum AlpacaCompat {
 #[derive(Debug)]
 pub struct AlpacaReader {
     options: AlpacaOptions,
-    fields: [FieldPath; 3],
+    fields: [FieldPath; 5],
 }
 
 impl AlpacaReader {
     /// A reader with these options, of records that have the answer under this key.
     pub fn new(options: AlpacaOptions, output: &str) -> Self {
-        Self { options, fields: ["instruction", "input", output].map(FieldPath::of_key) }
+        Self { options, fields: ["instruction", "input", output, "system", "history"].map(FieldPath::of_key) }
     }
 }
 
 impl RecordReader for AlpacaReader {
     fn read(&self, record: &str) -> Read {
-        let [instruction, input, output] = raw(record, &self.fields)?;
+        let [instruction, input, output, system, earlier] = raw(record, &self.fields)?;
         let instruction = text_of(&self.fields[0], instruction)?;
         let output = text_of(&self.fields[2], output)?;
         if self.options.compat == Some(AlpacaCompat::Mindformers) {
@@ -69,7 +70,11 @@ impl RecordReader for AlpacaReader {
             AlpacaPrompt::Plain => with_input(&instruction, input.as_deref().unwrap_or_default()),
             AlpacaPrompt::Stanford => stanford(&instruction, input.as_deref()),
         };
-        Ok(Verdict::one(Document::Chat(Conversation::pair(prompt, output))))
+        let mut messages = history(earlier)?;
+        add_context(&mut messages, [system, None, None, None, None])?;
+        let mut chat = Conversation::pair(prompt, output);
+        chat.messages.splice(0..0, messages);
+        Ok(Verdict::one(Document::Chat(chat)))
     }
 }
 

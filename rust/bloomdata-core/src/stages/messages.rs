@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::conversation::{Conversation, Document, Message, Role};
+use crate::conversation::{
+    Conversation, Document, Message, Role, is_repeated, join, unknown_role, usual_role,
+};
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, text_of};
+use crate::stages::context::{CONTEXT, NUM_CONTEXT, add_context};
 use crate::stages::fields::raw;
 use crate::stages::lists::{elements, inside, parse_list};
+use crate::stages::switched::{NUM_SWITCHES, given, obey_switches, switch_of, with_switches};
 use crate::stages::{Read, RecordReader, Verdict};
 
 /// Keys and names of messages.
@@ -21,7 +25,7 @@ pub struct MessagesOptions {
     pub role_keyword: String,
     /// Key of the content.
     pub content_keyword: String,
-    /// Names of roles, looked at before the usual ones (see [`usual_role`]).
+    /// Names of roles, looked at before the usual ones.
     pub roles: BTreeMap<String, Role>,
     /// What becomes of neighbours of one role.
     pub consecutive: Consecutive,
@@ -37,7 +41,7 @@ pub enum Consecutive {
     /// GDP's converter: a pair at each message of the assistant, with the last that the user said since the one
     /// before, or nothing. What the user says after the last answer is left out. Other messages stay where they are.
     Last,
-    /// They become one, with newlines between.
+    /// They become one, with newlines between; not an answer that is switched off and one that is not.
     Join,
     /// They are an error.
     Refuse,
@@ -55,36 +59,27 @@ impl Default for MessagesOptions {
     }
 }
 
-/// The role of a name that is in common use.
-pub fn usual_role(name: &str) -> Option<Role> {
-    match name {
-        "system" | "developer" => Some(Role::System),
-        "user" | "human" | "prompter" => Some(Role::User),
-        "assistant" | "gpt" | "bot" | "model" => Some(Role::Assistant),
-        "tool" | "function" | "observation" => Some(Role::Tool),
-        _ => None,
-    }
-}
-
 /// Reads lists of messages.
 #[derive(Debug)]
 pub struct MessagesReader {
     options: MessagesOptions,
-    list: [FieldPath; 1],
-    fields: [FieldPath; 4],
+    list: [FieldPath; 1 + NUM_CONTEXT + NUM_SWITCHES],
+    fields: [FieldPath; 4 + NUM_SWITCHES],
 }
 
 impl MessagesReader {
     /// A reader with these options.
     pub fn new(options: MessagesOptions) -> Self {
-        let list = [FieldPath::of_key(&options.messages_keyword)];
-        let fields = [&options.role_keyword, &options.content_keyword, "tool_calls", "function_call"];
-        let fields = fields.map(FieldPath::of_key);
+        let [system, other, last, tools, functions] = CONTEXT;
+        let list = with_switches([&options.messages_keyword, system, other, last, tools, functions]);
+        let fields =
+            with_switches([&options.role_keyword, &options.content_keyword, "tool_calls", "function_call"]);
         Self { options, list, fields }
     }
 
-    fn message(&self, message: &str) -> Result<Message, BadRecord> {
-        let [role, content, tool_calls, function_call] = raw(message, &self.fields)?;
+    /// A message, and what its switches say.
+    fn message(&self, message: &str) -> Result<(Message, Option<bool>), BadRecord> {
+        let [role, content, tool_calls, function_call, switches @ ..] = raw(message, &self.fields)?;
         for (field, call) in [("tool_calls", tool_calls), ("function_call", function_call)] {
             if !matches!(call, None | Some("null" | "[]" | "{}")) {
                 let told = format!("field {field:?} holds calls of tools, which would be lost");
@@ -92,33 +87,17 @@ impl MessagesReader {
             }
         }
         let name = text_of(&self.fields[0], role)?;
-        let role =
-            self.options.roles.get(&*name).copied().or_else(|| usual_role(&name)).ok_or_else(|| {
-                BadRecord::WrongForm(format!(
-                    "field {:?} holds {name:?}, no known role",
-                    self.fields[0].name()
-                ))
-            })?;
-        Ok(Message::new(role, text_of(&self.fields[1], content)?))
+        let role = self.options.roles.get(&*name).copied().or_else(|| usual_role(&name));
+        let role = role.ok_or_else(|| BadRecord::WrongForm(unknown_role(self.fields[0].name(), &name)))?;
+        let switch = switch_of(switches).map_err(BadRecord::WrongForm)?;
+        Ok((Message::new(role, text_of(&self.fields[1], content)?), switch))
     }
 
     fn arrange(&self, messages: Vec<Message>) -> Result<Vec<Message>, BadRecord> {
         match self.options.consecutive {
             Consecutive::Keep => Ok(messages),
             Consecutive::Last => Ok(pairs(messages)),
-            Consecutive::Join => {
-                let mut joined: Vec<Message> = Vec::with_capacity(messages.len());
-                for message in messages {
-                    match joined.last_mut() {
-                        Some(last) if is_repeated(last, &message) => {
-                            last.content.push('\n');
-                            last.content.push_str(&message.content);
-                        }
-                        _ => joined.push(message),
-                    }
-                }
-                Ok(joined)
-            }
+            Consecutive::Join => Ok(join(messages)),
             Consecutive::Refuse => {
                 if let Some(at) = messages.windows(2).position(|two| is_repeated(&two[0], &two[1])) {
                     let (list, role) = (self.list[0].name(), messages[at].role.name());
@@ -135,16 +114,21 @@ impl RecordReader for MessagesReader {
     fn read(&self, record: &str) -> Read {
         let record = record.trim_matches([' ', '\t', '\r', '\n']);
         let name = self.list[0].name();
-        let list = if record.starts_with('[') {
-            parse_list(record)?
+        let mut context = [None; NUM_CONTEXT];
+        let (list, switches) = if record.starts_with('[') {
+            (parse_list(record)?, Vec::new())
         } else {
-            let [list] = raw(record, &self.list)?;
-            elements(name, list)?
+            let [list, system, other, last, tools, functions, switches @ ..] = raw(record, &self.list)?;
+            context = [system, other, last, tools, functions];
+            (elements(name, list)?, given(switches))
         };
         let message = |(at, message)| {
             self.message(message).map_err(|bad: BadRecord| inside(&format!("{name}[{at}]"), bad))
         };
-        let messages = list.into_iter().enumerate().map(message).collect::<Result<Vec<_>, _>>()?;
+        let read = list.into_iter().enumerate().map(message).collect::<Result<Vec<_>, _>>()?;
+        let (mut messages, states): (Vec<Message>, Vec<_>) = read.into_iter().unzip();
+        obey_switches(&mut messages, states, &switches)?;
+        add_context(&mut messages, context)?;
         if messages.is_empty() {
             return Ok(Verdict::Drop("no message"));
         }
@@ -156,10 +140,6 @@ impl RecordReader for MessagesReader {
         }
         Ok(Verdict::one(Document::Chat(Conversation { messages, strip: false })))
     }
-}
-
-fn is_repeated(one: &Message, other: &Message) -> bool {
-    one.role == other.role && one.role != Role::Tool
 }
 
 /// A question in front of each answer.
@@ -220,7 +200,10 @@ mod tests {
             read(r#"{"roles":{"ich":"user","human":"system"}}"#, &["human", "ich"]),
             "system=0 user=1"
         );
-        assert_eq!(read("{}", &["ich"]), "messages[0]: field \"role\" holds \"ich\", no known role");
+        assert_eq!(
+            read("{}", &["ich"]),
+            "messages[0]: field \"role\" holds \"ich\": expected a role such as system, user, assistant or tool"
+        );
     }
 
     #[test]

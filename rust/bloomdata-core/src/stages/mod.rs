@@ -9,7 +9,7 @@
 //! - Megatron lineage: [`general_instruction`], [`alpaca_pretrain`], [`moss`], [`leetcode_python`],
 //!   [`stack_overflow_python`].
 //! - `OpenChatKit`: moderation is read as [`pile`] is; its other data is that of [`oig`].
-//! - What they share: [`fields`] and [`lists`] of a record, [`pairs`] and [`turns`] of a chat, [`tagged`] text,
+//! - What they share: [`fields`] and [`lists`] of a record, [`switched`] off answers, [`context`] beside messages, [`pairs`] and [`turns`] of a chat, [`tagged`] text,
 //!   [`trees`] and their nested [`replies`]; [`read_all`] reads a short list.
 
 pub mod alpaca;
@@ -18,6 +18,7 @@ pub mod belle;
 pub mod belle_multiturn;
 pub mod bloomchat;
 pub mod camel;
+pub mod context;
 pub mod dolly;
 pub mod fields;
 pub mod general_instruction;
@@ -42,6 +43,7 @@ pub mod self_instruct;
 pub mod self_instruct_seed_tasks;
 pub mod sharegpt;
 pub mod stack_overflow_python;
+pub mod switched;
 pub mod tagged;
 pub mod trees;
 pub mod turns;

@@ -3,6 +3,7 @@
 use crate::conversation::{Conversation, Document};
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, text_of};
+use crate::stages::context::NUM_CONTEXT;
 use crate::stages::fields::raw;
 use crate::stages::pairs::Turn;
 use crate::stages::turns::TurnsOptions;
@@ -61,7 +62,7 @@ impl RecordReader for OpenLlamaReader {
                 self.read_pair(pair, &found)
             }
             _ if conversations.is_some() => {
-                Ok(self.options.turns.verdict(sharegpt::turns_of(conversations)?))
+                sharegpt::verdict(self.options.turns, conversations, [None; NUM_CONTEXT], &[])
             }
             _ => {
                 let known = "the record has the keys of no instruction data: prompt and completion, instruction and \

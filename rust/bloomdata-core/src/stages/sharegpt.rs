@@ -2,13 +2,17 @@
 
 use std::borrow::Cow;
 
-use crate::conversation::python_strip;
+use crate::conversation::{
+    Conversation, Document, Message, Role, join, python_strip, unknown_role, usual_role,
+};
 use crate::document::BadRecord;
-use crate::json_fields::FieldPath;
-use crate::stages::fields::{raw, texts};
+use crate::json_fields::{FieldPath, text_of};
+use crate::stages::context::{CONTEXT, NUM_CONTEXT, add_context};
+use crate::stages::fields::raw;
 use crate::stages::lists::{elements, inside};
-use crate::stages::turns::{Turn, TurnsOptions};
-use crate::stages::{Read, RecordReader};
+use crate::stages::switched::{NUM_SWITCHES, given, obey_switches, switch_of, with_switches};
+use crate::stages::turns::{Turns, TurnsOptions};
+use crate::stages::{Read, RecordReader, Verdict};
 
 /// The field that holds the messages.
 pub const KEY: &str = "conversations";
@@ -17,69 +21,152 @@ pub const KEY: &str = "conversations";
 #[derive(Debug)]
 pub struct SharegptReader {
     options: TurnsOptions,
-    conversations: [FieldPath; 1],
+    fields: [FieldPath; 1 + NUM_CONTEXT + NUM_SWITCHES],
 }
 
 impl SharegptReader {
     /// A reader with these options.
     pub fn new(options: TurnsOptions) -> Self {
-        Self { options, conversations: [FieldPath::of_key(KEY)] }
+        let [system, other, last, tools, functions] = CONTEXT;
+        Self { options, fields: with_switches([KEY, system, other, last, tools, functions]) }
     }
 }
 
 impl RecordReader for SharegptReader {
     fn read(&self, record: &str) -> Read {
-        let [conversations] = raw(record, &self.conversations)?;
-        Ok(self.options.turns.verdict(turns_of(conversations)?))
+        let [conversations, system, other, last, tools, functions, switches @ ..] =
+            raw(record, &self.fields)?;
+        verdict(self.options.turns, conversations, [system, other, last, tools, functions], &given(switches))
     }
 }
 
-/// The turns of the list of messages: a first message that is not the human's is left out, then messages are taken two
-/// by two, and a couple counts that is human and gpt.
+/// What becomes of the list of messages: one conversation of all of them (see [`joined`]), or the couples of [`couples`]
+/// that know nothing of each other. `context` and `switches` are what the record says beside it.
 ///
 /// # Errors
-/// No list of objects with the texts `from` and `value`.
-pub fn turns_of(conversations: Option<&str>) -> Result<Vec<Turn>, BadRecord> {
-    let keys = ["from", "value"].map(FieldPath::of_key);
-    let message = |(at, message)| texts(message, &keys).map_err(|bad| inside(&format!("{KEY}[{at}]"), bad));
-    let messages: Vec<[Cow<'_, str>; 2]> =
-        elements(KEY, conversations)?.into_iter().enumerate().map(message).collect::<Result<_, _>>()?;
-    let skipped = usize::from(messages.first().is_some_and(|[from, _]| from != "human"));
-    let turn = |couple: &[[Cow<'_, str>; 2]]| match couple {
-        [[human, prompt], [gpt, completion]] if human == "human" && gpt == "gpt" => {
-            Some((python_strip(prompt).to_owned(), python_strip(completion).to_owned()))
+/// No list of objects with the texts `from` and `value`; a role or a switch that is not known.
+pub fn verdict(
+    turns: Turns,
+    conversations: Option<&str>,
+    context: [Option<&str>; NUM_CONTEXT],
+    switches: &[(&str, &str)],
+) -> Read {
+    let fields: [FieldPath; 2 + NUM_SWITCHES] = with_switches(["from", "value"]);
+    let place = |at: usize| format!("{KEY}[{at}]");
+    let (mut names, mut messages, mut states) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, message) in elements(KEY, conversations)?.into_iter().enumerate() {
+        let read = || {
+            let [from, value, switches @ ..] = raw(message, &fields)?;
+            let (from, value) = (text_of(&fields[0], from)?, text_of(&fields[1], value)?);
+            let role = usual_role(&from);
+            if role.is_none() && turns == Turns::Joined {
+                return Err(BadRecord::WrongForm(unknown_role("from", &from)));
+            }
+            // What upstream does not know is in no couple.
+            let message = Message::new(role.unwrap_or(Role::Tool), python_strip(&value));
+            Ok((from, message, switch_of(switches).map_err(BadRecord::WrongForm)?))
+        };
+        let (from, message, switch) = read().map_err(|bad| inside(&place(at), bad))?;
+        names.push(from);
+        messages.push(message);
+        states.push(switch);
+    }
+    obey_switches(&mut messages, states, switches)?;
+    let documents = match turns {
+        Turns::Joined => {
+            add_context(&mut messages, context)?;
+            joined(messages).into_iter().collect()
         }
-        _ => None,
+        Turns::Separate => couples(&names, &messages),
     };
-    Ok(messages[skipped..].chunks(2).filter_map(turn).collect())
+    let document = |messages| Document::Chat(Conversation { messages, strip: false });
+    match documents.len() {
+        0 => Ok(Verdict::Drop("no valid turn")),
+        _ => Ok(Verdict::Keep(documents.into_iter().map(document).collect())),
+    }
+}
+
+/// All messages in order: neighbours of one role become one, with a newline between. None without a question and an
+/// answer. Upstream takes messages two by two and leaves out what is no couple, be it in the middle.
+fn joined(messages: Vec<Message>) -> Option<Vec<Message>> {
+    let has = |role: Role| messages.iter().any(|message| message.role == role);
+    (has(Role::User) && has(Role::Assistant)).then(|| join(messages))
+}
+
+/// The couples of upstream: a first message that is not the human's is left out, then messages are taken two by two, and
+/// a couple counts that is human and gpt.
+fn couples(names: &[Cow<'_, str>], messages: &[Message]) -> Vec<Vec<Message>> {
+    let skipped = usize::from(names.first().is_some_and(|from| from != "human"));
+    let names: Vec<&[Cow<'_, str>]> = names[skipped..].chunks(2).collect();
+    let couples: Vec<Vec<Message>> = messages[skipped..].chunks(2).map(<[Message]>::to_vec).collect();
+    let is_couple =
+        |names: &[Cow<'_, str>]| matches!(names, [human, gpt] if human == "human" && gpt == "gpt");
+    couples.into_iter().zip(names).filter(|(_, names)| is_couple(names)).map(|(couple, _)| couple).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn turns(names: &[&str]) -> Vec<Turn> {
+    fn read(turns: Turns, names: &[&str]) -> String {
         let message =
             |(at, from): (usize, &&str)| format!(r#"{{"from":"{from}","value":" {at}\n","other":[]}}"#);
         let messages: Vec<String> = names.iter().enumerate().map(message).collect();
-        turns_of(Some(&format!("[{}]", messages.join(",")))).unwrap()
+        let told =
+            |message: &Message| format!("{}={}", message.role.name(), message.content.replace('\n', "+"));
+        match verdict(turns, Some(&format!("[{}]", messages.join(","))), [None; NUM_CONTEXT], &[]) {
+            Ok(Verdict::Keep(documents)) => {
+                let chat = |document: &Document| match document {
+                    Document::Chat(chat) => chat.messages.iter().map(told).collect::<Vec<_>>().join(" "),
+                    Document::Text(text) => text.clone(),
+                };
+                documents.iter().map(chat).collect::<Vec<_>>().join(" | ")
+            }
+            Ok(other) => format!("{other:?}"),
+            Err(bad) => bad.to_string(),
+        }
     }
 
     #[test]
-    fn couples_are_counted_by_place() {
-        let pair = |at: usize| (at.to_string(), (at + 1).to_string());
-        assert_eq!(turns(&["human", "gpt", "human", "gpt", "human"]), [pair(0), pair(2)]);
-        assert_eq!(turns(&["system", "human", "gpt"]), [pair(1)]);
-        assert_eq!(turns(&["gpt", "gpt", "human", "gpt"]), []);
-        assert_eq!(turns(&["human", "human", "gpt", "gpt", "human", "gpt"]), [pair(4)]);
-        assert_eq!(turns(&[]), []);
+    fn all_messages_stay_and_neighbours_of_one_role_are_one() {
+        let joined = |names: &[&str]| read(Turns::Joined, names);
+        assert_eq!(joined(&["human", "gpt", "human"]), "user=0 assistant=1 user=2");
+        assert_eq!(joined(&["system", "gpt", "Human ", "gpt"]), "system=0 assistant=1 user=2 assistant=3");
+        assert_eq!(
+            joined(&["human", "gpt", "bing", "user", "tool", "tool"]),
+            "user=0 assistant=1+2 user=3 tool=4 tool=5"
+        );
+        for names in [&["human"][..], &["gpt"], &[]] {
+            assert_eq!(joined(names), "Drop(\"no valid turn\")");
+        }
+        assert!(
+            joined(&["human", "robot"])
+                .starts_with("conversations[1]: field \"from\" holds \"robot\": expected")
+        );
+    }
+
+    #[test]
+    fn separate_couples_are_counted_by_place() {
+        let separate = |names: &[&str]| read(Turns::Separate, names);
+        let both = "user=0 assistant=1 | user=2 assistant=3";
+        assert_eq!(separate(&["human", "gpt", "human", "gpt", "human"]), both);
+        assert_eq!(separate(&["system", "human", "gpt"]), "user=1 assistant=2");
+        assert_eq!(separate(&["human", "human", "gpt", "gpt", "human", "gpt"]), "user=4 assistant=5");
+        assert_eq!(separate(&["gpt", "gpt", "robot", "gpt"]), "Drop(\"no valid turn\")");
     }
 
     #[test]
     fn a_message_without_text_is_named_by_its_place() {
-        let told = turns_of(Some(r#"[{"from":"human","value":1}]"#)).unwrap_err().to_string();
-        assert_eq!(told, "field \"conversations[0].value\" is not a string");
-        assert_eq!(turns_of(Some("[1]")).unwrap_err().to_string(), "conversations[0] is not a JSON object");
-        assert!(matches!(turns_of(None), Err(BadRecord::MissingField(_))));
+        let told =
+            |raw: &str| verdict(Turns::Joined, Some(raw), [None; NUM_CONTEXT], &[]).unwrap_err().to_string();
+        assert_eq!(
+            told(r#"[{"from":"human","value":1}]"#),
+            "field \"conversations[0].value\" is not a string"
+        );
+        assert_eq!(told("[1]"), "conversations[0] is not a JSON object");
+        assert!(matches!(
+            verdict(Turns::Joined, None, [None; NUM_CONTEXT], &[]),
+            Err(BadRecord::MissingField(_))
+        ));
     }
 }

@@ -1,14 +1,18 @@
 //! A conversation as input for templates, from a record or from the reader of a source.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use minijinja::value::Value;
 use serde_json::value::RawValue;
 
+use super::chat_facts::Facts;
+pub use super::chat_keys::ChatKeys;
 use super::jinja::{JinjaInput, value_of};
+use super::message::{self, Message, MessageKeys, keys_of};
 use crate::conversation::Conversation;
 use crate::document::BadRecord;
-use crate::json_fields::{FieldPath, extract_raw, malformed};
+use crate::json_fields::{extract_raw, malformed};
 
 /// Unicode noncharacters that serve as markers while templates are probed.
 const RESERVED: [char; 4] = ['\u{fdd1}', '\u{fdd2}', '\u{fdd3}', '\u{fdd4}'];
@@ -20,12 +24,17 @@ pub struct Chat<'record> {
     pub roles: Vec<Cow<'record, str>>,
     /// The text of each message; `None` if the content is something else, such as a list of parts.
     pub contents: Vec<Option<Cow<'record, str>>>,
-    /// Whether every message has exactly a role and a text, without tools or documents beside the messages.
-    pub is_plain: bool,
-    /// Whether every message has exactly a role and a text, whatever is beside the messages.
-    pub(super) has_plain_messages: bool,
     /// Whether the role precedes the text in every message, as in [`messages_of`].
     is_in_order: bool,
+    pub(super) facts: Facts<'record>,
+    /// Whether a role or a content is another one than in the record.
+    is_replaced: bool,
+    /// Whether the first message is the text of the record's system.
+    has_system: bool,
+    /// Tools that were a list in a string.
+    parsed_tools: Option<String>,
+    /// Keys of the messages, unless they are the usual ones.
+    keys: Option<MessageKeys>,
     source: Source<'record>,
 }
 
@@ -35,37 +44,24 @@ enum Source<'record> {
     Conversation { tools: Option<&'record str>, documents: Option<&'record str> },
 }
 
-/// Where a record holds its messages, tools and documents.
-#[derive(Debug)]
-pub struct ChatKeys([FieldPath; 3]);
-
-impl ChatKeys {
-    /// With the messages at this path; `tools` and `documents` are keys of the record itself.
-    pub fn new(messages: FieldPath) -> Self {
-        Self([messages, FieldPath::of_key("tools"), FieldPath::of_key("documents")])
-    }
-}
-
 impl<'record> Chat<'record> {
     /// The messages of a record: an object with a list of them, and optionally `tools` and `documents`.
     ///
     /// # Errors
     /// Why the record is not a conversation.
-    pub fn parse(record: &'record str, keys: &ChatKeys) -> Result<Self, BadRecord> {
-        let [messages, tools, documents] = <[_; 3]>::try_from(extract_raw(record, &keys.0)?)
-            .map_err(|_| BadRecord::NotAnObject)?
-            .map(|raw| raw.filter(|raw| *raw != "null"));
-        let messages = messages.ok_or_else(|| BadRecord::MissingField(keys.0[0].name().to_owned()))?;
+    pub fn parse(record: &'record str, keys: &'record ChatKeys) -> Result<Self, BadRecord> {
+        let found = extract_raw(record, &keys.record)?;
+        let at = |place: usize| found.get(place).copied().flatten().filter(|raw| *raw != "null");
+        let [messages, tools, documents] = [0, 1, 2].map(at);
+        let given = (3..found.len()).filter_map(|place| Some((keys.record[place].name(), at(place)?)));
+        let messages = messages.ok_or_else(|| BadRecord::MissingField(keys.record[0].name().to_owned()))?;
         let mut chat = Self {
-            roles: Vec::new(),
-            contents: Vec::new(),
-            is_plain: tools.is_none() && documents.is_none(),
-            has_plain_messages: true,
-            is_in_order: true,
-            source: Source::Record { messages, tools, documents },
+            facts: Facts::new(given, &keys.ignored),
+            keys: (keys.message != MessageKeys::default()).then(|| keys.message.clone()),
+            ..Self::new(Source::Record { messages, tools, documents })
         };
         // Parses all messages at once; on any error parses them one by one, to report which is wrong.
-        match serde_json::from_str::<Vec<Message<'record>>>(messages) {
+        match message::messages(messages, &keys.message) {
             Ok(all) if !all.is_empty() => {
                 chat.roles.reserve_exact(all.len());
                 chat.contents.reserve_exact(all.len());
@@ -78,7 +74,7 @@ impl<'record> Chat<'record> {
 
     fn read_one_by_one(&mut self, messages: &'record str, keys: &ChatKeys) -> Result<(), BadRecord> {
         if !messages.starts_with('[') {
-            let name = keys.0[0].name();
+            let name = keys.record[0].name();
             return Err(BadRecord::WrongForm(format!("{name:?}: expected a list of messages")));
         }
         let messages = list(messages)?;
@@ -90,7 +86,7 @@ impl<'record> Chat<'record> {
             if !raw.starts_with('{') {
                 return bad(": expected an object");
             }
-            match serde_json::from_str::<Message<'record>>(raw) {
+            match message::message(raw, &keys.message) {
                 Ok(message) => self.push(number, message)?,
                 Err(error) => return bad(&format!(" cannot be read: {error}")),
             }
@@ -98,17 +94,99 @@ impl<'record> Chat<'record> {
         Ok(())
     }
 
-    fn push(&mut self, number: usize, message: Message<'record>) -> Result<(), BadRecord> {
-        let Some(role) = message.role else {
-            return Err(BadRecord::WrongForm(format!("message {number} has no role")));
+    fn push(&mut self, number: usize, mut message: Message<'record>) -> Result<(), BadRecord> {
+        let Some(role) = message.role.take() else {
+            return Err(self.lacks(number, "role"));
         };
-        // A plain message has exactly these two fields.
-        self.has_plain_messages &= message.content.is_some() && message.num_fields == 2;
-        self.is_plain &= self.has_plain_messages;
         self.is_in_order &= message.is_in_order;
         self.roles.push(role);
-        self.contents.push(message.content);
+        self.contents.push(self.facts.note(number, message));
         Ok(())
+    }
+
+    /// Messages that call tools, and their JSON.
+    ///
+    /// # Errors
+    /// Malformed JSON.
+    pub(super) fn calling(&self) -> Result<Vec<(usize, &'record str)>, BadRecord> {
+        let Source::Record { messages, .. } = self.source else { return Ok(Vec::new()) };
+        let calling = self.facts.calling();
+        if calling.is_empty() {
+            return Ok(Vec::new());
+        }
+        let messages = list(messages)?;
+        Ok(calling.into_iter().filter_map(|number| Some((number, *messages.get(number)?))).collect())
+    }
+
+    /// Puts a text in place of a content that is none, or takes it back.
+    pub(super) fn replace(&mut self, number: usize, text: Option<String>) {
+        self.contents[number] = text.map(Cow::Owned);
+        self.is_replaced = true;
+    }
+
+    /// Lets switches decide what is trained on.
+    ///
+    /// # Errors
+    /// A switch that is not understood, or that cannot be obeyed.
+    pub(super) fn obey_switches(&mut self) -> Result<(), BadRecord> {
+        self.facts.obey_switches(&self.roles)
+    }
+
+    /// Whether an answer is trained on, as far as switches decide.
+    pub(super) fn trains(&self, message: usize) -> bool {
+        self.mask().is_none_or(|mask| mask[message])
+    }
+
+    /// Which messages are trained on, if any answer is switched off.
+    pub(super) fn mask(&self) -> Option<&[bool]> {
+        self.facts.mask()
+    }
+
+    /// Answers that switches leave out.
+    pub fn num_switched_off(&self) -> usize {
+        let mask = self.mask().unwrap_or_default();
+        self.roles.iter().zip(mask).filter(|(role, trains)| *role == "assistant" && !**trains).count()
+    }
+
+    /// Gives a message another role.
+    pub(super) fn rename(&mut self, number: usize, role: &'static str) {
+        self.roles[number] = role.into();
+        self.is_replaced = true;
+    }
+
+    /// Whether every message has exactly a role and a text, whatever is beside the messages.
+    pub(super) fn has_plain_messages(&self) -> bool {
+        self.facts.is_plain() && self.contents.iter().all(Option::is_some)
+    }
+
+    /// Whether, besides, there are no tools or documents.
+    pub(super) fn is_plain(&self) -> bool {
+        self.raw_beside() == (None, None) && self.has_plain_messages()
+    }
+
+    /// Refuses a message that says nothing and calls no tools either; `content` is its JSON.
+    pub(super) fn says_nothing(&self, number: usize, content: Option<&str>) -> BadRecord {
+        match content {
+            None => self.lacks(number, "content"),
+            Some(raw) => BadRecord::WrongForm(format!(
+                "message {number}: content is {}: expected a text, or calls of tools beside it",
+                if raw == "null" { "null" } else { "an empty list" }
+            )),
+        }
+    }
+
+    /// A message without a field that it needs.
+    fn lacks(&self, number: usize, field: &str) -> BadRecord {
+        let keys = self.keys.clone().unwrap_or_default();
+        let key = if field == "role" { keys.role } else { keys.content };
+        let raw = match self.source {
+            Source::Record { messages, .. } => list(messages).unwrap_or_default().get(number).copied(),
+            Source::Conversation { .. } => None,
+        };
+        let found = raw.map_or_else(|| "none".into(), keys_of);
+        BadRecord::WrongForm(format!(
+            "message {number} has no {field}: expected a text under the key {key:?} ({field}_keyword), found the keys {found}"
+        ))
     }
 
     /// The conversation that a source's reader made of a record.
@@ -117,10 +195,22 @@ impl<'record> Chat<'record> {
         Self {
             roles: messages.iter().map(|message| message.role.name().into()).collect(),
             contents: messages.iter().map(|message| Some(message.content.as_str().into())).collect(),
-            is_plain: true,
-            has_plain_messages: true,
+            facts: Facts::of(messages.iter().map(|message| message.trains)),
+            ..Self::new(Source::Conversation { tools: None, documents: None })
+        }
+    }
+
+    fn new(source: Source<'record>) -> Self {
+        Self {
+            roles: Vec::new(),
+            contents: Vec::new(),
             is_in_order: true,
-            source: Source::Conversation { tools: None, documents: None },
+            facts: Facts::default(),
+            is_replaced: false,
+            has_system: false,
+            parsed_tools: None,
+            keys: None,
+            source,
         }
     }
 
@@ -134,16 +224,7 @@ impl<'record> Chat<'record> {
         let (roles, contents): (Vec<_>, Vec<_>) =
             messages.into_iter().map(|(role, content)| (role.into(), Some(content.into()))).unzip();
         let source = Source::Conversation { tools, documents };
-        let is_plain = tools.is_none() && documents.is_none();
-        let (has_plain_messages, is_in_order) = (true, true);
-        (!roles.is_empty()).then_some(Self {
-            roles,
-            contents,
-            is_plain,
-            has_plain_messages,
-            is_in_order,
-            source,
-        })
+        (!roles.is_empty()).then(|| Self { roles, contents, ..Self::new(source) })
     }
 
     /// The input for Jinja templates.
@@ -151,13 +232,30 @@ impl<'record> Chat<'record> {
     /// # Errors
     /// A message that is not JSON.
     pub fn input(&self) -> Result<JinjaInput, BadRecord> {
-        if self.is_plain && self.is_in_order {
+        self.input_with(&BTreeMap::new())
+    }
+
+    /// The same with the JSON of some messages replaced.
+    ///
+    /// # Errors
+    /// As [`Chat::input`].
+    pub(super) fn input_with(&self, others: &BTreeMap<usize, String>) -> Result<JinjaInput, BadRecord> {
+        if self.is_in_order && self.is_plain() {
             return Ok(self.plain_input());
         }
         match &self.source {
             Source::Record { messages, .. } => {
                 let (tools, documents) = self.beside()?;
-                let messages = list(messages)?.into_iter().map(value).collect::<Result<Vec<_>, _>>()?.into();
+                let messages = list(messages)?.into_iter().enumerate();
+                let messages = messages.map(|(number, raw)| {
+                    self.message(number, others.get(&number).map_or(raw, String::as_str))
+                });
+                let system = self.has_system.then(|| self.contents[0].as_deref().unwrap_or_default());
+                let system = messages_of(system.into_iter().map(|text| ("system", text)))
+                    .try_iter()
+                    .into_iter()
+                    .flatten();
+                let messages = system.map(Ok).chain(messages).collect::<Result<Vec<_>, _>>()?.into();
                 Ok(JinjaInput { messages, tools, documents })
             }
             Source::Conversation { .. } => {
@@ -167,13 +265,71 @@ impl<'record> Chat<'record> {
         }
     }
 
-    /// The JSON of tools and documents.
-    pub(super) fn raw_beside(&self) -> (Option<&'record str>, Option<&'record str>) {
-        match self.source {
-            Source::Record { tools, documents, .. } | Source::Conversation { tools, documents } => {
-                (tools, documents)
+    /// A message as templates take it: its keys have the usual names, its content is the text that replaces it.
+    fn message(&self, number: usize, raw: &str) -> Result<Value, BadRecord> {
+        let number = number + usize::from(self.has_system);
+        let given = value(raw)?;
+        if self.keys.is_none() && !self.is_replaced {
+            return Ok(given);
+        }
+        let usual = MessageKeys::default();
+        let keys = self.keys.as_ref().unwrap_or(&usual);
+        let bad = |error: minijinja::Error| BadRecord::Template(error.to_string());
+        let mut pairs: Vec<(Value, Value)> = Vec::new();
+        let text = self.contents[number].as_deref();
+        let mut has_content = false;
+        for key in given.try_iter().map_err(bad)? {
+            let item = given.get_item(&key).map_err(bad)?;
+            match key.as_str() {
+                Some(name) if name == keys.role => {
+                    let role = Value::from(&*self.roles[number]);
+                    pairs.push(("role".into(), if self.is_replaced { role } else { item }));
+                }
+                Some(name) if name == keys.content => {
+                    has_content = true;
+                    pairs.push(("content".into(), text.map_or(item, Value::from)));
+                }
+                // Other keys must not take the place of these two.
+                Some("role" | "content") => {}
+                _ => pairs.push((key, item)),
             }
         }
+        if let (false, Some(text)) = (has_content, text) {
+            pairs.push(("content".into(), text.into()));
+        }
+        Ok(Value::from_pairs(pairs))
+    }
+
+    /// The JSON of tools and documents.
+    pub(super) fn raw_beside(&self) -> (Option<&str>, Option<&'record str>) {
+        match self.source {
+            Source::Record { tools, documents, .. } | Source::Conversation { tools, documents } => {
+                (self.parsed_tools.as_deref().or(tools), documents)
+            }
+        }
+    }
+
+    /// Takes tools that are a list in a string as that list, as tables have them.
+    ///
+    /// # Errors
+    /// Tools that are neither.
+    pub(super) fn parse_tools(&mut self) -> Result<(), BadRecord> {
+        let (Some(raw), _) = self.raw_beside() else { return Ok(()) };
+        self.parsed_tools = listed(raw).map_err(BadRecord::WrongForm)?;
+        Ok(())
+    }
+
+    /// Whether there are descriptions of tools.
+    pub(super) fn has_tools(&self) -> bool {
+        self.raw_beside().0.is_some_and(|tools| !message::is_empty(tools))
+    }
+
+    /// Puts the system text of the record in front of the messages.
+    pub(super) fn prepend_system(&mut self, text: String) {
+        self.roles.insert(0, "system".into());
+        self.contents.insert(0, Some(text.into()));
+        self.facts.shift();
+        self.has_system = true;
     }
 
     /// Tools and documents as template values.
@@ -208,6 +364,23 @@ fn value(raw: &str) -> Result<Value, BadRecord> {
     value_of(raw).map_err(|error| malformed(&error))
 }
 
+/// Tools that are a list in a string, as tables have them: that list; `None` if they are a list.
+///
+/// # Errors
+/// They are neither.
+fn listed(raw: &str) -> Result<Option<String>, String> {
+    let wrong = |found: &str| format!("tools: expected a list of descriptions of tools, found {found}");
+    if raw.starts_with('[') {
+        return Ok(None);
+    }
+    let text = serde_json::from_str::<String>(raw).map_err(|_| wrong("another kind of value"))?;
+    let list = if text.trim().is_empty() { "[]" } else { text.trim() };
+    match serde_json::from_str::<Vec<&RawValue>>(list) {
+        Ok(_) => Ok(Some(list.to_owned())),
+        Err(_) => Err(wrong("a string that holds none")),
+    }
+}
+
 /// The JSON of each element of a list.
 fn list(raw: &str) -> Result<Vec<&str>, BadRecord> {
     let list: Vec<&RawValue> = serde_json::from_str(raw).map_err(|error| malformed(&error))?;
@@ -219,62 +392,4 @@ pub fn messages_of<'text>(messages: impl Iterator<Item = (&'text str, &'text str
     let message =
         |(role, content)| Value::from_pairs([("role", Value::from(role)), ("content", Value::from(content))]);
     messages.map(message).collect::<Vec<Value>>().into()
-}
-
-/// The fields of a message that matter here. Of duplicate keys the last one wins.
-#[derive(Default)]
-struct Message<'record> {
-    role: Option<Cow<'record, str>>,
-    content: Option<Cow<'record, str>>,
-    num_fields: usize,
-    is_in_order: bool,
-}
-
-impl<'de: 'record, 'record> serde::Deserialize<'de> for Message<'record> {
-    fn deserialize<D: serde::Deserializer<'de>>(parser: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> serde::de::Visitor<'de> for Fields {
-            type Value = Message<'de>;
-            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                out.write_str("an object")
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Message<'de>, A::Error> {
-                let mut message = Message::default();
-                while let Some(Text(key)) = map.next_key()? {
-                    message.num_fields += 1;
-                    match &*key {
-                        "role" => {
-                            message.is_in_order = message.num_fields == 1;
-                            message.role = text(map.next_value()?)?;
-                        }
-                        "content" => message.content = text(map.next_value()?)?,
-                        _ => {
-                            map.next_value::<serde::de::IgnoredAny>()?;
-                        }
-                    }
-                }
-                Ok(message)
-            }
-        }
-        parser.deserialize_map(Fields)
-    }
-}
-
-/// A string, borrowed unless it has escapes.
-#[derive(serde::Deserialize)]
-struct Text<'record>(#[serde(borrow)] Cow<'record, str>);
-
-/// A JSON value as a string; `None` if it is something else.
-fn text<E: serde::de::Error>(raw: &RawValue) -> Result<Option<Cow<'_, str>>, E> {
-    let raw = raw.get();
-    let Some(inner) = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) else {
-        return Ok(None);
-    };
-    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
-        return Ok(Some(inner.into()));
-    }
-    // A lone surrogate is valid JSON, but not a valid string.
-    let text =
-        serde_json::from_str::<Text<'_>>(raw).map_err(|_| E::custom("a string is not valid Unicode"))?;
-    Ok(Some(text.0))
 }

@@ -1,12 +1,14 @@
 //! Renders conversations by a template, and determines which parts of the text are trained on.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use chrono::NaiveDateTime;
 use serde::{Deserialize, Serialize};
 
 use super::builtin;
 use super::chat::Chat;
+use super::chat_rules::ChatRules;
 use super::jinja::{JinjaInput, JinjaTemplate, Variable};
 use super::plan::Rendered;
 use super::planner::Planner;
@@ -62,6 +64,7 @@ impl TemplateOptions {
 #[derive(Debug)]
 pub struct ChatTemplate {
     pub(super) planner: Planner,
+    rules: ChatRules,
     /// The token that starts texts, unless it is also the one that ends them.
     bos_token: Option<String>,
 }
@@ -80,7 +83,8 @@ impl ChatTemplate {
         let (bos, eos) = (variable("bos_token"), variable("eos_token"));
         end_tokens.extend(eos.map(str::to_owned));
         let bos_token = bos.filter(|bos| !bos.is_empty() && Some(*bos) != eos).map(str::to_owned);
-        Ok(Self { planner: Planner::new(jinja, builtin.is_some(), end_tokens, options.train_on), bos_token })
+        let planner = Planner::new(jinja, builtin.is_some(), end_tokens, options.train_on);
+        Ok(Self { planner, rules: ChatRules::default(), bos_token })
     }
 
     /// Renders a conversation, with the generation prompt if asked for.
@@ -99,6 +103,32 @@ impl ChatTemplate {
             return Ok(text);
         }
         self.planner.jinja.render(&chat.input()?, add_generation_prompt).map_err(BadRecord::Template)
+    }
+
+    /// Renders a record for training: as [`ChatTemplate::render_trained`], but each message has to say something, in
+    /// text or by calls of tools that the template writes.
+    ///
+    /// # Errors
+    /// A message that does not; and as [`ChatTemplate::render_trained`].
+    pub fn render_record(&self, chat: &mut Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
+        self.accept(chat)?;
+        self.render_trained(chat)
+    }
+
+    /// What [`ChatTemplate::render_record`] does before it renders.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn accept(&self, chat: &mut Chat<'_>) -> std::result::Result<(), BadRecord> {
+        self.rules.complete(&self.planner.jinja, chat)?;
+        ChatRules::refuse_lost_calls(&self.planner.jinja, chat)?;
+        self.rules.add_context(&self.planner.jinja, chat)
+    }
+
+    /// Whether switches leave out every answer that would be trained on.
+    pub fn is_switched_off(&self, chat: &Chat<'_>) -> bool {
+        let answers = answers(&chat.roles, self.planner.train_on);
+        chat.mask().is_some() && !answers.into_iter().any(|message| chat.trains(message))
     }
 
     /// Renders a conversation and determines what is trained on: the answers, and the tokens that end them.
@@ -148,7 +178,7 @@ impl ChatTemplate {
         }
         if let (true, Some(texts)) = (self.planner.is_builtin, &chat.texts()) {
             return match &self.planner.plan(chat).plan {
-                Ok(plan) => Ok(plan.fill(texts)),
+                Ok(plan) => Ok(plan.fill(texts, chat.mask())),
                 Err(reason) => Err(BadRecord::Template(reason.clone())),
             };
         }
@@ -159,18 +189,20 @@ impl ChatTemplate {
     pub(super) fn run(&self, chat: &Chat<'_>) -> std::result::Result<Rendered, BadRecord> {
         let input = chat.input()?;
         let text = self.planner.jinja.render(&input, false).map_err(BadRecord::Template)?;
-        if chat.is_plain
+        if chat.is_plain()
             && let (Ok(plan), Some(texts)) = (&self.planner.plan(chat).plan, &chat.texts())
         {
-            let filled = plan.fill(texts);
+            let filled = plan.fill(texts, chat.mask());
             if filled.text == text {
                 return Ok(filled);
             }
         }
         let prefixes = WithContents::new(&self.planner.jinja, chat, &input).map_err(BadRecord::Template)?;
         let roles: Vec<&str> = chat.roles.iter().map(AsRef::as_ref).collect();
-        let (end_tokens, train_on) = (&self.planner.end_tokens[..], self.planner.train_on);
-        let locator = Locator { roles: &roles, text: &text, prefixes: &prefixes, end_tokens, train_on };
+        let mut answers = answers(&roles, self.planner.train_on);
+        answers.retain(|&message| chat.trains(message));
+        let (end_tokens, answers) = (&self.planner.end_tokens[..], &answers[..]);
+        let locator = Locator { roles: &roles, text: &text, prefixes: &prefixes, end_tokens, answers };
         Ok(Rendered { trained: locator.spans().map_err(BadRecord::Template)?, text })
     }
 
@@ -180,19 +212,33 @@ impl ChatTemplate {
         let render =
             |input: &JinjaInput| self.planner.jinja.render_marked(input).map_err(BadRecord::Template);
         let (text, mut trained) = render(&input)?;
-        if let (TrainOn::Last, Some(&last)) =
-            (self.planner.train_on, answers(&chat.roles, TrainOn::Last).first())
-            && last > 0
-        {
-            // The blocks of earlier messages are those of the conversation that ends before the last
-            // answer.
-            let (_, before) = render(&first(&input, last).map_err(BadRecord::Template)?)?;
-            if trained.get(..before.len()) != Some(&before[..]) {
+        let refuse_other = |before: &[Range<usize>]| match trained.get(..before.len()) {
+            Some(blocks) if blocks == before => Ok(before.len()),
+            _ => {
                 let reason = "its generation blocks change when the conversation continues";
-                return Err(BadRecord::Template(reason.into()));
+                Err(BadRecord::Template(reason.into()))
             }
-            trained.drain(..before.len());
+        };
+        // The blocks of the first messages are those of the conversation that ends there. Some templates fail without
+        // any messages.
+        let blocks_before = |count: usize| match count {
+            0 => Ok(0),
+            count if count == chat.roles.len() => Ok(trained.len()),
+            count => refuse_other(&render(&first(&input, count).map_err(BadRecord::Template)?)?.1),
+        };
+        let mut left_out: Vec<Range<usize>> = Vec::new();
+        if self.planner.train_on == TrainOn::Last {
+            let last = answers(&chat.roles, TrainOn::Last).first().copied();
+            left_out.push(0..blocks_before(last.unwrap_or(0))?);
         }
+        for message in answers(&chat.roles, TrainOn::All).into_iter().filter(|&message| !chat.trains(message))
+        {
+            left_out.push(blocks_before(message)?..blocks_before(message + 1)?);
+        }
+        let mut block = 0..;
+        trained.retain(|_| {
+            block.next().is_none_or(|block| !left_out.iter().any(|range| range.contains(&block)))
+        });
         Ok(Rendered { text, trained })
     }
 }

@@ -14,11 +14,12 @@ use crate::conversation::{is_python_space, python_strip};
 enum Piece {
     Fixed {
         text: String,
-        trained: bool,
+        /// The answer that it belongs to, if that is trained on.
+        trained: Option<usize>,
     },
     Content {
         message: usize,
-        trained: bool,
+        trained: Option<usize>,
         /// Whether the template strips white space in front of it.
         left: bool,
         /// Whether the template strips white space after it.
@@ -90,11 +91,12 @@ impl Plan {
     ) -> Result<Self, String> {
         let prefixes = WithMarkers { roles, render };
         let text = prefixes.render(roles.len(), false)?;
-        let locator = Locator { roles, text: &text, prefixes: &prefixes, end_tokens, train_on };
+        let answers = answers(roles, train_on);
+        let locator = Locator { roles, text: &text, prefixes: &prefixes, end_tokens, answers: &answers };
         let spans = locator.spans()?;
         let mut plan = Self { pieces: Vec::new() };
         let mut at = 0;
-        for (span, message) in spans.iter().zip(answers(roles, train_on)) {
+        for (span, &message) in spans.iter().zip(&answers) {
             plan.cut(&text[at..span.start], None, roles.len())?;
             plan.cut(&text[span.start..span.end], Some(message), roles.len())?;
             at = span.end;
@@ -114,8 +116,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Fills in contents.
-    pub(super) fn fill(&self, contents: &[&str]) -> Rendered {
+    /// Fills in contents. `mask` has the answers that are trained on, if not all are.
+    pub(super) fn fill(&self, contents: &[&str], mask: Option<&[bool]>) -> Rendered {
         let mut rendered = Rendered { text: String::with_capacity(self.size(contents)), trained: Vec::new() };
         for piece in &self.pieces {
             let start = rendered.text.len();
@@ -129,7 +131,7 @@ impl Plan {
                     *trained
                 }
             };
-            if trained {
+            if trained.is_some_and(|answer| mask.is_none_or(|mask| mask[answer])) {
                 extend(&mut rendered.trained, start..rendered.text.len());
             }
         }
@@ -139,7 +141,7 @@ impl Plan {
     /// Appends the pieces of a text with markers. `trained_on` is the message whose answer the text
     /// is, if it is trained on.
     fn cut(&mut self, text: &str, trained_on: Option<usize>, num_messages: usize) -> Result<(), String> {
-        let trained = trained_on.is_some();
+        let trained = trained_on;
         let mut rest = text;
         while let Some(open) = rest.find(OPEN) {
             let tail = &rest[open + OPEN.len_utf8()..];
@@ -161,7 +163,7 @@ impl Plan {
         Ok(())
     }
 
-    fn fix(&mut self, text: &str, trained: bool) {
+    fn fix(&mut self, text: &str, trained: Option<usize>) {
         if !text.is_empty() {
             self.pieces.push(Piece::Fixed { text: text.to_owned(), trained });
         }

@@ -73,7 +73,7 @@ impl Planner {
     }
 
     fn filled_with(&self, chat: &Chat<'_>, plan_of: fn(&Planned) -> Option<&Plan>) -> Option<Rendered> {
-        let is_known = self.is_builtin || (chat.has_plain_messages && !self.jinja.has_generation());
+        let is_known = self.is_builtin || (chat.has_plain_messages() && !self.jinja.has_generation());
         if !is_known || chat.roles.len() > MAX_PLANNED {
             return None;
         }
@@ -81,7 +81,7 @@ impl Planner {
         let planned = self.known_plan(chat)?;
         let plan = plan_of(&planned)?;
         let is_all = self.is_builtin || planned.proof.as_ref().is_some_and(|proof| proof.holds(&texts));
-        is_all.then(|| plan.fill(&texts))
+        is_all.then(|| plan.fill(&texts, chat.mask()))
     }
 
     /// A cached plan, or a new one if it pays off: the roles or tools of a conversation may be unique.
@@ -121,11 +121,11 @@ impl Planner {
                 Ok((tools, documents)) => (beside.tools, beside.documents) = (tools, documents),
                 Err(_) => return Planned::none("tools or documents cannot be parsed"),
             }
-            if chat.has_plain_messages && !self.jinja.has_generation() {
+            if chat.has_plain_messages() && !self.jinja.has_generation() {
                 conditions = self.conditions(chat);
             }
         }
-        if !self.is_builtin && !chat.is_plain && conditions.is_none() {
+        if !self.is_builtin && !chat.is_plain() && conditions.is_none() {
             return Planned::none("no proof for tools, documents or further fields of messages");
         }
         let roles: Vec<&str> = chat.roles.iter().map(AsRef::as_ref).collect();

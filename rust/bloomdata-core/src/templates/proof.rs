@@ -43,7 +43,7 @@ impl Proof {
             let messages = messages_of(roles.iter().copied().zip(texts.iter().map(String::as_str)));
             let (text, fuel) = jinja.render_measured(&JinjaInput { messages, ..beside.clone() }).ok()?;
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-            (conditions.hold(&texts) && plan.fill(&texts).text == text).then_some((text, fuel))
+            (conditions.hold(&texts) && plan.fill(&texts, None).text == text).then_some((text, fuel))
         };
         let first: Vec<String> = (0..roles.len()).map(padded).collect();
         let (text, fuel) = render(&first)?;

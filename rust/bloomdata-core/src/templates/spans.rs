@@ -44,7 +44,8 @@ pub(super) struct Locator<'run> {
     pub(super) prefixes: &'run dyn Prefixes,
     /// The first of these tokens after an answer ends it.
     pub(super) end_tokens: &'run [String],
-    pub(super) train_on: TrainOn,
+    /// The answers that are trained on.
+    pub(super) answers: &'run [usize],
 }
 
 impl Locator<'_> {
@@ -54,7 +55,7 @@ impl Locator<'_> {
     /// Why they cannot be located with certainty.
     pub(super) fn spans(&self) -> Result<Vec<Range<usize>>, String> {
         let mut spans: Vec<Range<usize>> = Vec::new();
-        for message in answers(self.roles, self.train_on) {
+        for &message in self.answers {
             let span = self.span(message)?;
             if span.start < spans.last().map_or(0, |last| last.end) {
                 return Err(format!("message {message} overlaps the answer before it"));

@@ -49,7 +49,8 @@ impl ChatReader {
         let reader = options.source.as_ref().map(source_reader).transpose()?;
         Ok(Self {
             template: ChatTemplate::new(&template, tokenizer.added_tokens())?,
-            keys: ChatKeys::new(FieldPath::parse(&options.messages_keyword)?),
+            keys: ChatKeys::new(FieldPath::parse(&options.messages_keyword)?, options.keys.keys()?)
+                .ignoring(&options.ignore_fields),
             reader,
             formats,
         })
@@ -101,7 +102,10 @@ impl ChatReader {
     ) -> Result<std::result::Result<Fate, BadRecord>> {
         let rendered = if self.reader.is_none() {
             let chat = Chat::parse(record, &self.keys);
-            chat.and_then(|chat| Ok(vec![(self.template.render_trained(&chat)?, turns(&chat))]))
+            chat.and_then(|mut chat| {
+                self.template.accept(&mut chat)?;
+                Ok(vec![rendered_chat(&self.template, &chat)?])
+            })
         } else {
             match self.read(record) {
                 Ok(Verdict::Drop(reason)) => return Ok(Ok(Fate::Dropped(reason))),
@@ -117,16 +121,25 @@ impl ChatReader {
             Err(reason) => return Ok(Err(reason)),
         };
         let (mut chats, mut text_bytes, mut count) = (ChatCounts::default(), 0, 0);
-        for (rendered, turns) in rendered {
+        let is_switched_off = !rendered.is_empty() && rendered.iter().all(|(rendered, _)| rendered.is_none());
+        for (rendered, counts) in rendered {
+            chats.add(counts);
+            let Some(rendered) = rendered else { continue };
             text_bytes += rendered.text.len() as u64;
             let before = articles.ids.len();
             let (trained, left) = self.article(encoder, &rendered, articles)?;
-            chats.add(ChatCounts { turns, tokens_trained: trained, tokens_after_last_answer: left });
+            let tokens = ChatCounts {
+                tokens_trained: trained,
+                tokens_after_last_answer: left,
+                ..ChatCounts::default()
+            };
+            chats.add(tokens);
             count += u64::from(articles.ids.len() > before);
             articles.mark_separator();
             articles.close()?;
         }
         Ok(Ok(match count {
+            0 if is_switched_off => Fate::Dropped("switched off"),
             0 => Fate::Dropped("no tokens"),
             articles => Fate::Kept { text_bytes, articles, chats },
         }))
@@ -176,23 +189,29 @@ fn source_reader(source: &RecordSource) -> Result<Box<dyn RecordReader>> {
     Ok(source.reader())
 }
 
-/// Answers in a conversation.
-fn turns(chat: &Chat<'_>) -> u64 {
-    chat.roles.iter().filter(|role| *role == "assistant").count() as u64
-}
+/// A text, unless switches leave out all of it; and how many answers it holds.
+type RenderedDocument = (Option<Rendered>, ChatCounts);
 
-/// Text of a document, and how many answers it holds.
-fn render(template: &ChatTemplate, document: &Document) -> std::result::Result<(Rendered, u64), BadRecord> {
+/// Text of a document.
+fn render(template: &ChatTemplate, document: &Document) -> std::result::Result<RenderedDocument, BadRecord> {
     match document {
         Document::Text(text) => {
             let whole: Vec<Range<usize>> = std::iter::once(0..text.len()).collect();
-            Ok((Rendered { text: text.clone(), trained: whole }, 0))
+            Ok((Some(Rendered { text: text.clone(), trained: whole }), ChatCounts::default()))
         }
-        Document::Chat(conversation) => {
-            let chat = Chat::of(conversation);
-            Ok((template.render_trained(&chat)?, turns(&chat)))
-        }
+        Document::Chat(conversation) => rendered_chat(template, &Chat::of(conversation)),
     }
+}
+
+/// Text of a conversation.
+fn rendered_chat(
+    template: &ChatTemplate,
+    chat: &Chat<'_>,
+) -> std::result::Result<RenderedDocument, BadRecord> {
+    let turns = chat.roles.iter().filter(|role| *role == "assistant").count() as u64;
+    let turns_switched_off = chat.num_switched_off() as u64;
+    let rendered = if template.is_switched_off(chat) { None } else { Some(template.render_trained(chat)?) };
+    Ok((rendered, ChatCounts { turns, turns_switched_off, ..ChatCounts::default() }))
 }
 
 /// The tokens that hold any byte of a part of the text, by where each ends. Those that end together are parts of one

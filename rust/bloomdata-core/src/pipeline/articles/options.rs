@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::json_fields::FieldPath;
 use crate::stages::RecordSource;
 use crate::templates::chat_template::TemplateOptions;
+use crate::templates::message::MessageKeys;
 use crate::templates::prompt_completion::PairOptions;
 
 /// What a record is.
@@ -38,8 +39,55 @@ pub struct ChatOptions {
     pub template: TemplateOptions,
     /// Key of the list of messages.
     pub messages_keyword: String,
+    /// Keys of a message.
+    #[serde(flatten)]
+    pub keys: MessageKeywords,
+    /// Keys of records and messages that may be lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore_fields: Vec<String>,
     /// The source whose records these are; none for records with messages.
     pub source: Option<RecordSource>,
+}
+
+/// Keys of a message; the usual ones are not written, so that manifests of before stay the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MessageKeywords {
+    /// Key of the role.
+    #[serde(skip_serializing_if = "is_role")]
+    pub role_keyword: String,
+    /// Key of the content.
+    #[serde(skip_serializing_if = "is_content")]
+    pub content_keyword: String,
+}
+
+impl Default for MessageKeywords {
+    fn default() -> Self {
+        let MessageKeys { role, content } = MessageKeys::default();
+        Self { role_keyword: role, content_keyword: content }
+    }
+}
+
+impl MessageKeywords {
+    /// The keys.
+    ///
+    /// # Errors
+    /// One key for both.
+    pub fn keys(&self) -> Result<MessageKeys> {
+        let (role, content) = (self.role_keyword.clone(), self.content_keyword.clone());
+        if role == content {
+            return Err(Error::config("content_keyword", format!("{content:?} is the key of the role")));
+        }
+        Ok(MessageKeys { role, content })
+    }
+}
+
+fn is_role(key: &str) -> bool {
+    key == "role"
+}
+
+fn is_content(key: &str) -> bool {
+    key == "content"
 }
 
 /// How a record becomes articles.

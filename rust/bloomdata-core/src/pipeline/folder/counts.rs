@@ -23,6 +23,9 @@ pub struct ChatCounts {
     /// Answers of the assistant.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub turns: u64,
+    /// Those that switches of their records leave out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub turns_switched_off: u64,
     /// Tokens that are trained on.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tokens_trained: u64,
@@ -40,6 +43,7 @@ impl ChatCounts {
     /// Adds others.
     pub fn add(&mut self, other: Self) {
         self.turns += other.turns;
+        self.turns_switched_off += other.turns_switched_off;
         self.tokens_trained += other.tokens_trained;
         self.tokens_after_last_answer += other.tokens_after_last_answer;
     }

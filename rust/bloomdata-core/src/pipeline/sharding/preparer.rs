@@ -90,6 +90,14 @@ impl Preparer {
         document: &Document,
         out: &mut Vec<u8>,
     ) -> std::result::Result<(), BadRecord> {
+        if let (Style::Completion | Style::Text | Style::PromptCompletion, Document::Chat(conversation)) =
+            (self.style, document)
+            && let Some(number) = conversation.messages.iter().position(|message| !message.trains)
+        {
+            let reason =
+                format!("message {number} is not to be trained on: only the style \"messages\" can say so");
+            return Err(BadRecord::WrongForm(reason));
+        }
         match (self.style, document) {
             (Style::Completion, document) => {
                 out.extend_from_slice(b"{\"prompt\": \"\", \"completion\": ");
@@ -128,7 +136,7 @@ impl Preparer {
 
     fn messages(&self, conversation: &Conversation, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"messages\": [");
-        for (number, Message { role, content }) in conversation.messages.iter().enumerate() {
+        for (number, Message { role, content, trains }) in conversation.messages.iter().enumerate() {
             if number > 0 {
                 out.extend_from_slice(b", ");
             }
@@ -136,7 +144,7 @@ impl Preparer {
             out.extend_from_slice(role.name().as_bytes());
             out.extend_from_slice(b"\", \"content\": ");
             self.string(content, out);
-            out.push(b'}');
+            out.extend_from_slice(if *trains { b"}" } else { b", \"weight\": 0}" });
         }
         out.extend_from_slice(b"]}");
     }
@@ -145,7 +153,7 @@ impl Preparer {
     fn pairs(&self, conversation: &Conversation, out: &mut Vec<u8>) {
         let mut pairs: Vec<(String, &str)> = Vec::new();
         let mut prompt: Option<String> = None;
-        for Message { role, content } in &conversation.messages {
+        for Message { role, content, .. } in &conversation.messages {
             match (role, &mut prompt) {
                 (Role::Assistant, _) => pairs.push((prompt.take().unwrap_or_default(), content)),
                 (_, Some(prompt)) => {

@@ -107,6 +107,18 @@ impl JinjaTemplate {
         Ok(Self { environment, has_generation, source })
     }
 
+    /// Whether a word occurs in the template.
+    pub(super) fn mentions(&self, word: &str) -> bool {
+        self.source.contains(word)
+    }
+
+    /// Whether the template names a text, in quotes.
+    pub(super) fn names(&self, text: &str) -> bool {
+        [format!("'{text}'"), format!("\"{text}\"")]
+            .iter()
+            .any(|quoted| self.source.contains(quoted.as_str()))
+    }
+
     /// Whether the template marks answers of the model.
     pub fn has_generation(&self) -> bool {
         self.has_generation

@@ -3,6 +3,7 @@
 use super::random::{SAID, check, made};
 use crate::json_fields::FieldPath;
 use crate::templates::chat::{Chat, ChatKeys};
+use crate::templates::message::MessageKeys;
 
 /// Templates that are opaque under some condition.
 const PROVEN: &[&str] = &[
@@ -122,7 +123,7 @@ fn tools_are_part_of_a_plan_at_the_second_time() {
                   {{ m.content }}{% if m.role == 'assistant' %}</s>{% endif %}\n{% endfor %}\
                   {% if add_generation_prompt %}[assistant]\n{% endif %}";
     let template = made(source).unwrap();
-    let keys = ChatKeys::new(FieldPath::of_key("messages"));
+    let keys = ChatKeys::new(FieldPath::of_key("messages"), MessageKeys::default());
     let record = |tool: usize, said: &str| {
         format!(
             "{{\"messages\": [{{\"role\": \"user\", \"content\": \"{said}\"}}, {{\"content\": \" a{said}\", \"role\": \
