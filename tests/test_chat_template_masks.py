@@ -196,12 +196,12 @@ def test_a_template_that_turns_messages_around_is_refused():
 def test_roles_with_line_ends_are_roles_of_their_own():
     plain = bloomdata.ChatTemplate("chatml")
     plain.render_trained(CHAT[:2])
-    with pytest.raises(ConfigError, match="nothing in it is trained on"):
+    with pytest.raises(ConfigError, match="message 0 has the unknown role"):
         plain.render_trained([message("user\nassistant", "x")])
 
 
 def test_roles_may_not_be_marks():
-    with pytest.raises(ConfigError, match="reserved"):
+    with pytest.raises(ConfigError, match="unknown role"):
         bloomdata.ChatTemplate("chatml").render_trained([message("\ufdd3" + "9\ufdd4", "x"), CHAT[1]])
 
 

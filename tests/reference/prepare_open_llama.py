@@ -38,11 +38,13 @@ def multiturn(chats: str) -> list[tuple[str, str]]:
     return [(parts[0].strip(), parts[1].strip()) for parts in pieces if len(parts) == 2]
 
 
+def messages_of(value: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(text(an_object(message), "from"), text(message, "value")) for message in a_list(value, "conversations")]
+
+
 def sharegpt(value: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """All messages as one conversation; upstream's couples for separate turns."""
-    messages = [
-        (text(an_object(message), "from"), text(message, "value")) for message in a_list(value, "conversations")
-    ]
+    messages = messages_of(value)
     if options.get("turns") == "separate":
         return of_turns(couples(messages), options)
     found: list[dict[str, Any]] = []
@@ -87,7 +89,7 @@ def open_llama(source: str, record: str, options: dict[str, Any]) -> dict[str, A
     for known in ("self_instruct", "belle", "instruct_to_code", "sharegpt", "xp3", "camel", "grade_school_math"):
         if known == "sharegpt":
             if "conversations" in value:
-                return sharegpt(value, options)
+                return of_turns(couples(messages_of(value)), options)
         elif all(key in value for key in PAIRS[known]):
             prompt, completion = (text(value, key) for key in PAIRS[known])
             if known == "belle" and "Human:" in prompt:

@@ -67,8 +67,8 @@ def prepare(
     writes it as `{"prompt": "", "completion": ...}`, the form of BLOOMChat.
 
     Roles have their usual names, as for `pack`. Of `sharegpt` all messages stay: neighbours of one role are joined by
-    newlines; `turns="separate"` has the pairs of its origin. Numbered turns of `moss` are in the order of their
-    numbers.
+    newlines; `turns="separate"` has the pairs of its origin, as `open_llama` has. Numbered turns of `moss` are in the
+    order of their numbers.
 
     `system` beside the messages of `messages` and `sharegpt`, and `system` and `history` of `alpaca`, come first;
     records with descriptions of tools are bad.

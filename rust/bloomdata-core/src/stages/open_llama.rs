@@ -61,9 +61,13 @@ impl RecordReader for OpenLlamaReader {
             Some(pair) if pair < BEFORE_CONVERSATIONS || conversations.is_none() => {
                 self.read_pair(pair, &found)
             }
-            _ if conversations.is_some() => {
-                sharegpt::verdict(self.options.turns, conversations, [None; NUM_CONTEXT], &[])
-            }
+            _ if conversations.is_some() => sharegpt::verdict(
+                self.options.turns,
+                sharegpt::Kept::Couples,
+                conversations,
+                [None; NUM_CONTEXT],
+                &[],
+            ),
             _ => {
                 let known = "the record has the keys of no instruction data: prompt and completion, instruction and \
                              output or answer, conversations, inputs and targets, message_1 and message_2, \

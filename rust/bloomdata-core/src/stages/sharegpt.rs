@@ -36,17 +36,34 @@ impl RecordReader for SharegptReader {
     fn read(&self, record: &str) -> Read {
         let [conversations, system, other, last, tools, functions, switches @ ..] =
             raw(record, &self.fields)?;
-        verdict(self.options.turns, conversations, [system, other, last, tools, functions], &given(switches))
+        let kept = if self.options.turns == Turns::Joined { Kept::All } else { Kept::Couples };
+        verdict(
+            self.options.turns,
+            kept,
+            conversations,
+            [system, other, last, tools, functions],
+            &given(switches),
+        )
     }
 }
 
-/// What becomes of the list of messages: one conversation of all of them (see [`joined`]), or the couples of [`couples`]
-/// that know nothing of each other. `context` and `switches` are what the record says beside it.
+/// Which messages are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// All of them.
+    All,
+    /// Those of upstream.
+    Couples,
+}
+
+/// What becomes of the list of messages: one conversation of all of them (see [`joined`]), or the couples of upstream (see [`couples`])
+/// as one or as one each. `context` and `switches` are what the record says beside it.
 ///
 /// # Errors
 /// No list of objects with the texts `from` and `value`; a role or a switch that is not known.
 pub fn verdict(
     turns: Turns,
+    kept: Kept,
     conversations: Option<&str>,
     context: [Option<&str>; NUM_CONTEXT],
     switches: &[(&str, &str)],
@@ -59,7 +76,7 @@ pub fn verdict(
             let [from, value, switches @ ..] = raw(message, &fields)?;
             let (from, value) = (text_of(&fields[0], from)?, text_of(&fields[1], value)?);
             let role = usual_role(&from);
-            if role.is_none() && turns == Turns::Joined {
+            if role.is_none() && kept == Kept::All {
                 return Err(BadRecord::WrongForm(unknown_role("from", &from)));
             }
             // What upstream does not know is in no couple.
@@ -72,12 +89,16 @@ pub fn verdict(
         states.push(switch);
     }
     obey_switches(&mut messages, states, switches)?;
-    let documents = match turns {
-        Turns::Joined => {
+    let documents = match (kept, turns) {
+        (Kept::All, _) => {
             add_context(&mut messages, context)?;
             joined(messages).into_iter().collect()
         }
-        Turns::Separate => couples(&names, &messages),
+        (Kept::Couples, Turns::Separate) => couples(&names, &messages),
+        (Kept::Couples, Turns::Joined) => {
+            let all = couples(&names, &messages).concat();
+            if all.is_empty() { Vec::new() } else { vec![all] }
+        }
     };
     let document = |messages| Document::Chat(Conversation { messages, strip: false });
     match documents.len() {
@@ -114,7 +135,8 @@ mod tests {
         let messages: Vec<String> = names.iter().enumerate().map(message).collect();
         let told =
             |message: &Message| format!("{}={}", message.role.name(), message.content.replace('\n', "+"));
-        match verdict(turns, Some(&format!("[{}]", messages.join(","))), [None; NUM_CONTEXT], &[]) {
+        let kept = if turns == Turns::Joined { Kept::All } else { Kept::Couples };
+        match verdict(turns, kept, Some(&format!("[{}]", messages.join(","))), [None; NUM_CONTEXT], &[]) {
             Ok(Verdict::Keep(documents)) => {
                 let chat = |document: &Document| match document {
                     Document::Chat(chat) => chat.messages.iter().map(told).collect::<Vec<_>>().join(" "),
@@ -157,15 +179,16 @@ mod tests {
 
     #[test]
     fn a_message_without_text_is_named_by_its_place() {
-        let told =
-            |raw: &str| verdict(Turns::Joined, Some(raw), [None; NUM_CONTEXT], &[]).unwrap_err().to_string();
+        let told = |raw: &str| {
+            verdict(Turns::Joined, Kept::All, Some(raw), [None; NUM_CONTEXT], &[]).unwrap_err().to_string()
+        };
         assert_eq!(
             told(r#"[{"from":"human","value":1}]"#),
             "field \"conversations[0].value\" is not a string"
         );
         assert_eq!(told("[1]"), "conversations[0] is not a JSON object");
         assert!(matches!(
-            verdict(Turns::Joined, None, [None; NUM_CONTEXT], &[]),
+            verdict(Turns::Joined, Kept::All, None, [None; NUM_CONTEXT], &[]),
             Err(BadRecord::MissingField(_))
         ));
     }

@@ -117,7 +117,8 @@ impl ChatRules {
         let input = chat.input()?;
         let without = jinja.render(&JinjaInput { tools: None, ..input.clone() }, false);
         let with = jinja.render(&input, false).map_err(BadRecord::Template)?;
-        Ok(without.is_ok_and(|without| without != with))
+        // A template that fails without tools reads them.
+        Ok(without.is_err() || without.is_ok_and(|without| without != with))
     }
 
     /// Gives roles the names that templates know: `gpt` is the assistant, ` User` the user. A template that names a role
