@@ -228,3 +228,12 @@ def test_the_state_is_plain(rows):
         "shuffle": True,
         "consumed_samples": 0,
     }
+
+
+def test_a_batch_larger_than_the_data_is_refused_unless_it_is_filled(tmp_path):
+    rows = numbered(tmp_path / "a.hdf5", 2)
+    with pytest.raises(ConfigError, match=r"batch_size: expected at most 2, the samples there are, got 64; tail='pad'"):
+        bloomdata.DataLoader(rows, batch_size=64)
+    (batch,) = bloomdata.DataLoader(rows, batch_size=64, tail="pad")
+    assert (batch["labels"][2:] == -100).all()
+    assert len(bloomdata.DataLoader(rows, batch_size=64, epochs=32)) == 1

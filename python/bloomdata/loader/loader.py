@@ -55,7 +55,7 @@ class DataLoader:
         columns: Names of the arrays to return; all by default.
 
     Raises:
-        ConfigError: An option is invalid, or the data set has no samples.
+        ConfigError: An option is invalid, or the data set has no samples, or fewer than a batch that is not filled.
 
     Example:
         >>> _ = bloomdata.pack("raw/*.jsonl", "packed-for-loader", tokenizer="bytes", sequence_length=8)
@@ -108,6 +108,11 @@ class DataLoader:
         if epochs is not None and len(dataset) * epochs > _MAX_PLACE:
             raise ConfigError(f"epochs: expected at most 2^62 samples, got {epochs} epochs of {len(dataset)} samples")
         self.order = StreamOrder(len(dataset), seed=self.seed, shuffle=self.shuffle, epochs=epochs, skip=skip)
+        if tail == "drop" and self.order.num_turns is not None and self.order.num_turns < self.batch_size:
+            raise ConfigError(
+                f"batch_size: expected at most {self.order.num_turns}, the samples there are, got {self.batch_size}; "
+                "tail='pad' fills a batch that is not full"
+            )
         self.num_threads, self.prefetch = num_threads, prefetch
         self.format = format or ("numpy" if device is None else "torch")
         if self.format not in {"numpy", "torch"} or (self.format == "numpy" and device is not None):
