@@ -251,3 +251,34 @@ def test_importing_the_library_loads_no_torch(tmp_path):
     assert shown.stdout == "False\n"
     assert losses_of
     assert shutil
+
+
+@pytest.mark.parametrize(
+    "name", ["human_bot", "user_system", "alpaca", "chatml", "llama2", "llama3", "zephyr", "mistral"]
+)
+@pytest.mark.parametrize("asks", [False, True])
+def test_exported_templates_mark_what_pack_trains_on(name, asks):
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    from bloomdata.train.generation_marks import marked_template
+
+    special = {"bos_token": "<s>", "eos_token": "</s>"}
+    messages = [{"role": role, "content": f" {role} {turn} \n"} for turn in (1, 2) for role in ("user", "assistant")]
+    ours = bloomdata.ChatTemplate(name, variables=special)
+    (text,), (spans,) = render_jinja_template(
+        [messages], chat_template=marked_template(name), return_assistant_tokens_mask=True, **special
+    )
+    expected = ours.render_trained(messages)
+    assert text == expected.text
+    assert [text[start:end] for start, end in spans] == [text[start:end] for start, end in expected.trained]
+    if asks:
+        (text,), _ = render_jinja_template(
+            [messages[:1]], chat_template=marked_template(name), add_generation_prompt=True, **special
+        )
+        assert text == ours.render(messages[:1], add_generation_prompt=True)
+
+
+def test_templates_by_other_names_have_no_marks():
+    from bloomdata.train.generation_marks import marked_template
+
+    assert marked_template("mine.jinja") is None

@@ -6,7 +6,7 @@
 - `data`: packed folders as batches by rank. `documents`, `attention`, `bloom_attention`: documents kept apart.
 - `canary`: a training run that only a leak makes succeed.
 - `building`, `stable_embedding`: models. `engines`: one process, DDP, FSDP2, DeepSpeed, Accelerate.
-- `checkpoints`, `exporting`, `cooldown`: what is saved, and how it goes on.
+- `checkpoints`, `exporting`, `generation_marks`, `cooldown`: what is saved and exported, and how it goes on.
 - `preflight`, `costs`, `tokens`: what is checked and shown before. `evaluation`, `journal`, `comparing`: what is
   measured and logged. `html_run`: a run as a web page.
 """

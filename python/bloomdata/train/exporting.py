@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bloomdata import _core
 from bloomdata.train.attention import unwrapped
+from bloomdata.train.generation_marks import marked_template
 from bloomdata.train.stable_embedding import has_stable_embedding
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _jinja(template: str | None) -> str | None:
     """A chat template by the name that `pack` took; a path to a `.jinja` file is copied."""
     if template is None:
         return None
-    if (source := _core.builtin_template(template)) is not None:
+    if (source := marked_template(template)) is not None:
         return source
     path = Path(template)
     return path.read_text("utf-8") if path.suffix == ".jinja" and path.exists() else None
