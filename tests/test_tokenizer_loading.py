@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import bloomdata
+from bloomdata.errors import CorruptDataError
 from random_tokenizers import random_tokenizer
-from small_tokenizers import added_token, byte_level
+from small_tokenizers import added_token, byte_level, byte_level_bpe
 from tokenizer_pairs import BERT, DECODERS, ROBERTA, compare, template
 
 
@@ -91,3 +93,17 @@ def test_any_damage(seed, folder):
     # Dropout is left to chance, and a prefix that is cut off within a character ends the package's process.
     if key not in {"dropout", "continuing_subword_prefix"} or kind == "gone":
         compare(content, folder, ["ab a"], rng)
+
+
+def test_a_tokenizer_with_dropout_is_refused(tmp_path):
+    """It would give a text other ids each time."""
+    path = tmp_path / "tokenizer.json"
+    for dropout, is_refused in ((0.1, True), (1.0, True), (0.0, False), (None, False)):
+        definition = byte_level_bpe()
+        definition["model"]["dropout"] = dropout
+        path.write_text(json.dumps(definition), "utf-8")
+        if is_refused:
+            with pytest.raises(CorruptDataError, match="its dropout would give a text other ids each time"):
+                bloomdata.Tokenizer(path)
+        else:
+            assert bloomdata.Tokenizer(path).encode("a").tolist()

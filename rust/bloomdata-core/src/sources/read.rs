@@ -110,8 +110,12 @@ fn read_bytes(
 fn read_gzip(reader: &mut InputReader<'_>, mut emit: impl FnMut(FrameEvent) -> Result<()>) -> Result<u64> {
     let path = reader.path().to_owned();
     let mut stored = BufReader::with_capacity(READ_BYTES, reader);
-    let mut offset = 0;
+    let (mut offset, mut is_first) = (0, true);
     loop {
+        if !is_first {
+            skip_zeros(&mut stored)?;
+        }
+        is_first = false;
         let member_start = stored.get_ref().position() - stored.buffer().len() as u64;
         if let Err(error) = stored.fill_buf() {
             return Err(stored.get_ref().error(error));
@@ -138,6 +142,20 @@ fn read_gzip(reader: &mut InputReader<'_>, mut emit: impl FnMut(FrameEvent) -> R
             let count = bytes.len() as u64;
             emit(FrameEvent::Content(offset, bytes))?;
             offset += count;
+        }
+    }
+}
+
+/// Skips zeros after a member: padding to whole blocks, which gzip and Python skip as well.
+fn skip_zeros(stored: &mut BufReader<&mut InputReader<'_>>) -> Result<()> {
+    loop {
+        if let Err(error) = stored.fill_buf() {
+            return Err(stored.get_ref().error(error));
+        }
+        let zeros = stored.buffer().iter().take_while(|&&byte| byte == 0).count();
+        stored.consume(zeros);
+        if zeros == 0 || !stored.buffer().is_empty() {
+            return Ok(());
         }
     }
 }

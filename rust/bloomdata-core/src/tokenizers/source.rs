@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tokenizers::AddedToken;
+use tokenizers::{AddedToken, ModelWrapper};
 
 use super::{SpecialIds, TokenizerOptions, special};
 use crate::error::{Error, Result};
@@ -58,6 +58,11 @@ impl Source {
         if added.into_keys().any(|id| inner.id_to_token(id).is_some_and(|name| name.is_empty())) {
             // The crate would match it endlessly.
             return Err(self.refused(&"an added token is empty once it is normalized"));
+        }
+        if let ModelWrapper::BPE(model) = inner.get_model()
+            && model.dropout.is_some_and(|dropout| dropout != 0.0)
+        {
+            return Err(self.refused(&"its dropout would give a text other ids each time: set it to null"));
         }
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| {
