@@ -86,6 +86,17 @@ pub fn extract_raw<'record>(
     text: &'record str,
     fields: &[FieldPath],
 ) -> std::result::Result<Vec<Option<&'record str>>, BadRecord> {
+    found_in(text, fields, None)
+}
+
+/// Keys that are wanted besides, and where they go.
+type Besides<'run, 'record> = Option<(Wanted, &'run mut Vec<Given<'record>>)>;
+
+fn found_in<'record>(
+    text: &'record str,
+    fields: &[FieldPath],
+    besides: Besides<'_, 'record>,
+) -> std::result::Result<Vec<Option<&'record str>>, BadRecord> {
     if !is_object(text) {
         serde_json::from_str::<IgnoredAny>(text).map_err(|error| malformed(&error))?;
         return Err(BadRecord::NotAnObject);
@@ -93,8 +104,30 @@ pub fn extract_raw<'record>(
     let mut found = vec![None; fields.len()];
     let paths: Vec<(usize, &[String])> =
         fields.iter().enumerate().map(|(slot, field)| (slot, field.keys.as_slice())).collect();
-    search(text, &paths, &mut found).map_err(|error| malformed(&error))?;
+    search(text, &paths, &mut found, besides).map_err(|error| malformed(&error))?;
     Ok(found)
+}
+
+/// The name of a key that is wanted besides fields; none for others.
+pub type Wanted = fn(&[u8]) -> Option<&'static str>;
+
+/// A key and its JSON.
+pub type Given<'record> = (&'static str, &'record str);
+
+/// As [`extract_raw`], and the keys of the record that are wanted besides, unless they are null. It costs nothing where
+/// there are none. Of equal keys the last one counts.
+///
+/// # Errors
+/// The record is not a JSON object.
+pub fn extract_raw_and<'record>(
+    text: &'record str,
+    fields: &[FieldPath],
+    wanted: Wanted,
+) -> std::result::Result<(Vec<Option<&'record str>>, Vec<Given<'record>>), BadRecord> {
+    let mut given = Vec::new();
+    let found = found_in(text, fields, Some((wanted, &mut given)))?;
+    given.retain(|(_, raw)| *raw != "null");
+    Ok((found, given))
 }
 
 /// Where the text's JSON string stands in a record, quotes and all, in bytes; and the text.
@@ -169,9 +202,10 @@ fn search<'record>(
     object: &'record str,
     paths: &[Path<'_>],
     found: &mut [Option<&'record str>],
+    besides: Besides<'_, 'record>,
 ) -> serde_json::Result<()> {
     let mut parser = serde_json::Deserializer::from_str(object);
-    let has_escaped_key = parser.deserialize_map(Fields { paths, found })?;
+    let has_escaped_key = parser.deserialize_map(Fields { paths, found, besides })?;
     parser.end()?;
     // Keys are read as bytes, which lets raw control characters pass beside escapes.
     if has_escaped_key { serde_json::from_str::<IgnoredAny>(object).map(|_| ()) } else { Ok(()) }
@@ -180,6 +214,7 @@ fn search<'record>(
 struct Fields<'run, 'record> {
     paths: &'run [Path<'run>],
     found: &'run mut [Option<&'record str>],
+    besides: Besides<'run, 'record>,
 }
 
 impl<'record> Visitor<'record> for Fields<'_, 'record> {
@@ -190,7 +225,7 @@ impl<'record> Visitor<'record> for Fields<'_, 'record> {
         out.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'record>>(self, mut map: A) -> std::result::Result<bool, A::Error> {
+    fn visit_map<A: MapAccess<'record>>(mut self, mut map: A) -> std::result::Result<bool, A::Error> {
         let mut has_escaped_key = false;
         let mut inner: Vec<Path<'_>> = Vec::new();
         while let Some(key) = map.next_key_seed(Key)? {
@@ -202,7 +237,15 @@ impl<'record> Visitor<'record> for Fields<'_, 'record> {
             inner.clear();
             inner.extend(matching);
             if inner.is_empty() {
-                map.next_value::<IgnoredAny>()?;
+                if let Some((wanted, given)) = &mut self.besides
+                    && let Some(name) = wanted(&key)
+                {
+                    let raw = map.next_value::<&'record RawValue>()?.get();
+                    given.retain(|(known, _)| *known != name);
+                    given.push((name, raw));
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
                 continue;
             }
             let raw = map.next_value::<&'record RawValue>()?.get();
@@ -211,7 +254,7 @@ impl<'record> Visitor<'record> for Fields<'_, 'record> {
             }
             inner.retain(|(_, keys)| !keys.is_empty());
             if !inner.is_empty() && is_object(raw) {
-                search(raw, &inner, self.found).map_err(A::Error::custom)?;
+                search(raw, &inner, self.found, None).map_err(A::Error::custom)?;
             }
         }
         Ok(has_escaped_key)

@@ -25,6 +25,11 @@ pub fn is_switch(key: &str) -> bool {
     KEYS.contains(&key)
 }
 
+/// The name of a key that is one.
+pub fn named(key: &[u8]) -> Option<&'static str> {
+    KEYS.into_iter().find(|known| known.as_bytes() == key)
+}
+
 fn is_detail(key: &str) -> bool {
     KEYS[KEYS.len() - NUM_DETAILS..].contains(&key)
 }

@@ -71,7 +71,8 @@ impl RecordReader for AlpacaReader {
             AlpacaPrompt::Stanford => stanford(&instruction, input.as_deref()),
         };
         let mut messages = history(earlier)?;
-        add_context(&mut messages, [system, None, None, None, None])?;
+        let system = system.filter(|raw| *raw != "null").map(|raw| ("system", raw));
+        add_context(&mut messages, system.as_slice())?;
         let mut chat = Conversation::pair(prompt, output);
         chat.messages.splice(0..0, messages);
         Ok(Verdict::one(Document::Chat(chat)))

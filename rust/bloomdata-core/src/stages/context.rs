@@ -3,33 +3,42 @@
 
 use crate::conversation::{Message, Role};
 use crate::document::BadRecord;
-use crate::json_fields::{FieldPath, text_of};
-use crate::stages::fields::{or_none, wrong_kind};
+use crate::json_fields::{FieldPath, Given, text_of};
+use crate::stages::fields::wrong_kind;
+use crate::switches;
 
-/// Keys for the text of a system, then those for tools.
-pub const CONTEXT: [&str; NUM_CONTEXT] = ["system", "system_prompt", "system_message", "tools", "functions"];
-/// How many there are.
-pub const NUM_CONTEXT: usize = 5;
-const NUM_SYSTEMS: usize = 3;
+/// Keys for the text of a system.
+const SYSTEMS: [&str; 3] = ["system", "system_prompt", "system_message"];
+/// Keys for descriptions of tools.
+const TOOLS: [&str; 2] = ["tools", "functions"];
 
-/// Puts the text of the system in front of the messages; one JSON value for each key of [`CONTEXT`].
+/// The name of a key of a record that is one of these, or a switch.
+pub fn named(key: &[u8]) -> Option<&'static str> {
+    let mut known = SYSTEMS.into_iter().chain(TOOLS);
+    known.find(|known| known.as_bytes() == key).or_else(|| switches::named(key))
+}
+
+/// What a record says beside its messages: its context, and its switches.
+pub fn parted(given: Vec<Given<'_>>) -> (Vec<Given<'_>>, Vec<Given<'_>>) {
+    given.into_iter().partition(|(key, _)| !switches::is_switch(key))
+}
+
+/// Puts the text of the system in front of the messages.
 ///
 /// # Errors
 /// A text that is none, a second text of a system, or tools.
-pub fn add_context(messages: &mut Vec<Message>, found: [Option<&str>; NUM_CONTEXT]) -> Result<(), BadRecord> {
-    if found.iter().all(Option::is_none) {
-        return Ok(());
-    }
-    for (key, raw) in CONTEXT.into_iter().zip(found).skip(NUM_SYSTEMS) {
-        if !matches!(raw, None | Some("null" | "[]" | "\"\"" | "\"[]\"")) {
-            let told = format!("field {key:?} holds descriptions of tools, which would be lost");
-            return Err(BadRecord::WrongForm(told));
+pub fn add_context(messages: &mut Vec<Message>, context: &[Given<'_>]) -> Result<(), BadRecord> {
+    for &(key, raw) in context {
+        if TOOLS.contains(&key) {
+            if !matches!(raw, "[]" | "\"\"" | "\"[]\"") {
+                let told = format!("field {key:?} holds descriptions of tools, which would be lost");
+                return Err(BadRecord::WrongForm(told));
+            }
+            continue;
         }
-    }
-    for (key, raw) in CONTEXT.into_iter().zip(found).take(NUM_SYSTEMS) {
-        let text = or_none(text_of(&FieldPath::of_key(key), raw))?.filter(|text| !text.is_empty());
-        let Some(text) = text else { continue };
+        let text = text_of(&FieldPath::of_key(key), Some(raw))?;
         match messages.first() {
+            _ if text.is_empty() => {}
             Some(first) if first.role == Role::System && first.content == *text => {}
             Some(first) if first.role == Role::System => {
                 return Err(BadRecord::WrongForm(format!(
@@ -62,21 +71,20 @@ mod tests {
 
     #[test]
     fn the_text_of_a_system_is_the_first_message() {
-        let add = |messages: &[(Role, &str)], found: [Option<&str>; NUM_CONTEXT]| {
+        let add = |messages: &[(Role, &str)], context: &[Given<'_>]| {
             let mut all = messages.iter().map(|&(role, text)| Message::new(role, text)).collect();
-            add_context(&mut all, found).map(|()| all).map_err(|bad| bad.to_string())
+            add_context(&mut all, context).map(|()| all).map_err(|bad| bad.to_string())
         };
         let (user, system) = ([(Role::User, "q")], [(Role::System, "s"), (Role::User, "q")]);
         let expected: Vec<Message> = system.iter().map(|&(role, text)| Message::new(role, text)).collect();
-        for found in
-            [[Some("\"s\""), None, None, None, None], [Some("\"\""), None, Some("\"s\""), Some("[]"), None]]
-        {
-            assert_eq!(add(&user, found).unwrap(), expected);
-            assert_eq!(add(&system, found).unwrap(), expected);
+        let both = [("system", "\"\""), ("system_message", "\"s\""), ("tools", "[]")];
+        for context in [&[("system", "\"s\"")][..], &both] {
+            assert_eq!(add(&user, context).unwrap(), expected);
+            assert_eq!(add(&system, context).unwrap(), expected);
         }
-        assert!(add(&system, [Some("\"t\""), None, None, None, None]).unwrap_err().contains("no other text"));
-        assert!(add(&user, [Some("1"), None, None, None, None]).unwrap_err().contains("is not a string"));
-        assert!(add(&user, [None, None, None, Some("[{}]"), None]).unwrap_err().contains("would be lost"));
+        assert!(add(&system, &[("system", "\"t\"")]).unwrap_err().contains("no other text"));
+        assert!(add(&user, &[("system", "1")]).unwrap_err().contains("is not a string"));
+        assert!(add(&user, &[("tools", "[{}]")]).unwrap_err().contains("would be lost"));
     }
 
     #[test]

@@ -9,11 +9,11 @@ use crate::conversation::{
 };
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, text_of};
-use crate::stages::context::{CONTEXT, NUM_CONTEXT, add_context};
-use crate::stages::fields::raw;
+use crate::stages::context::{self, add_context, parted};
 use crate::stages::lists::{elements, inside, parse_list};
-use crate::stages::switched::{NUM_SWITCHES, given, obey_switches, switch_of, with_switches};
+use crate::stages::switched::{obey_switches, raw_and, switch_of};
 use crate::stages::{Read, RecordReader, Verdict};
+use crate::switches;
 
 /// Keys and names of messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,23 +63,23 @@ impl Default for MessagesOptions {
 #[derive(Debug)]
 pub struct MessagesReader {
     options: MessagesOptions,
-    list: [FieldPath; 1 + NUM_CONTEXT + NUM_SWITCHES],
-    fields: [FieldPath; 4 + NUM_SWITCHES],
+    list: [FieldPath; 1],
+    fields: [FieldPath; 4],
 }
 
 impl MessagesReader {
     /// A reader with these options.
     pub fn new(options: MessagesOptions) -> Self {
-        let [system, other, last, tools, functions] = CONTEXT;
-        let list = with_switches([&options.messages_keyword, system, other, last, tools, functions]);
-        let fields =
-            with_switches([&options.role_keyword, &options.content_keyword, "tool_calls", "function_call"]);
+        let list = [FieldPath::of_key(&options.messages_keyword)];
+        let fields = [&options.role_keyword, &options.content_keyword, "tool_calls", "function_call"];
+        let fields = fields.map(FieldPath::of_key);
         Self { options, list, fields }
     }
 
     /// A message, and what its switches say.
     fn message(&self, message: &str) -> Result<(Message, Option<bool>), BadRecord> {
-        let [role, content, tool_calls, function_call, switches @ ..] = raw(message, &self.fields)?;
+        let ([role, content, tool_calls, function_call], given) =
+            raw_and(message, &self.fields, switches::named)?;
         for (field, call) in [("tool_calls", tool_calls), ("function_call", function_call)] {
             if !matches!(call, None | Some("null" | "[]" | "{}")) {
                 let told = format!("field {field:?} holds calls of tools, which would be lost");
@@ -89,7 +89,7 @@ impl MessagesReader {
         let name = text_of(&self.fields[0], role)?;
         let role = self.options.roles.get(&*name).copied().or_else(|| usual_role(&name));
         let role = role.ok_or_else(|| BadRecord::WrongForm(unknown_role(self.fields[0].name(), &name)))?;
-        let switch = switch_of(switches).map_err(BadRecord::WrongForm)?;
+        let switch = switch_of(given)?;
         Ok((Message::new(role, text_of(&self.fields[1], content)?), switch))
     }
 
@@ -114,21 +114,20 @@ impl RecordReader for MessagesReader {
     fn read(&self, record: &str) -> Read {
         let record = record.trim_matches([' ', '\t', '\r', '\n']);
         let name = self.list[0].name();
-        let mut context = [None; NUM_CONTEXT];
-        let (list, switches) = if record.starts_with('[') {
+        let (list, given) = if record.starts_with('[') {
             (parse_list(record)?, Vec::new())
         } else {
-            let [list, system, other, last, tools, functions, switches @ ..] = raw(record, &self.list)?;
-            context = [system, other, last, tools, functions];
-            (elements(name, list)?, given(switches))
+            let ([list], given) = raw_and(record, &self.list, context::named)?;
+            (elements(name, list)?, given)
         };
+        let (context, switches) = parted(given);
         let message = |(at, message)| {
             self.message(message).map_err(|bad: BadRecord| inside(&format!("{name}[{at}]"), bad))
         };
         let read = list.into_iter().enumerate().map(message).collect::<Result<Vec<_>, _>>()?;
         let (mut messages, states): (Vec<Message>, Vec<_>) = read.into_iter().unzip();
         obey_switches(&mut messages, states, &switches)?;
-        add_context(&mut messages, context)?;
+        add_context(&mut messages, &context)?;
         if messages.is_empty() {
             return Ok(Verdict::Drop("no message"));
         }

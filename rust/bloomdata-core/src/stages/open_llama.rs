@@ -3,7 +3,6 @@
 use crate::conversation::{Conversation, Document};
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, text_of};
-use crate::stages::context::NUM_CONTEXT;
 use crate::stages::fields::raw;
 use crate::stages::pairs::Turn;
 use crate::stages::turns::TurnsOptions;
@@ -61,13 +60,9 @@ impl RecordReader for OpenLlamaReader {
             Some(pair) if pair < BEFORE_CONVERSATIONS || conversations.is_none() => {
                 self.read_pair(pair, &found)
             }
-            _ if conversations.is_some() => sharegpt::verdict(
-                self.options.turns,
-                sharegpt::Kept::Couples,
-                conversations,
-                [None; NUM_CONTEXT],
-                &[],
-            ),
+            _ if conversations.is_some() => {
+                sharegpt::verdict(self.options.turns, sharegpt::Kept::Couples, conversations, Vec::new())
+            }
             _ => {
                 let known = "the record has the keys of no instruction data: prompt and completion, instruction and \
                              output or answer, conversations, inputs and targets, message_1 and message_2, \

@@ -6,13 +6,13 @@ use crate::conversation::{
     Conversation, Document, Message, Role, join, python_strip, unknown_role, usual_role,
 };
 use crate::document::BadRecord;
-use crate::json_fields::{FieldPath, text_of};
-use crate::stages::context::{CONTEXT, NUM_CONTEXT, add_context};
-use crate::stages::fields::raw;
+use crate::json_fields::{FieldPath, Given, text_of};
+use crate::stages::context::{self, add_context, parted};
 use crate::stages::lists::{elements, inside};
-use crate::stages::switched::{NUM_SWITCHES, given, obey_switches, switch_of, with_switches};
+use crate::stages::switched::{obey_switches, raw_and, switch_of};
 use crate::stages::turns::{Turns, TurnsOptions};
 use crate::stages::{Read, RecordReader, Verdict};
+use crate::switches;
 
 /// The field that holds the messages.
 pub const KEY: &str = "conversations";
@@ -21,29 +21,21 @@ pub const KEY: &str = "conversations";
 #[derive(Debug)]
 pub struct SharegptReader {
     options: TurnsOptions,
-    fields: [FieldPath; 1 + NUM_CONTEXT + NUM_SWITCHES],
+    fields: [FieldPath; 1],
 }
 
 impl SharegptReader {
     /// A reader with these options.
     pub fn new(options: TurnsOptions) -> Self {
-        let [system, other, last, tools, functions] = CONTEXT;
-        Self { options, fields: with_switches([KEY, system, other, last, tools, functions]) }
+        Self { options, fields: [FieldPath::of_key(KEY)] }
     }
 }
 
 impl RecordReader for SharegptReader {
     fn read(&self, record: &str) -> Read {
-        let [conversations, system, other, last, tools, functions, switches @ ..] =
-            raw(record, &self.fields)?;
+        let ([conversations], given) = raw_and(record, &self.fields, context::named)?;
         let kept = if self.options.turns == Turns::Joined { Kept::All } else { Kept::Couples };
-        verdict(
-            self.options.turns,
-            kept,
-            conversations,
-            [system, other, last, tools, functions],
-            &given(switches),
-        )
+        verdict(self.options.turns, kept, conversations, given)
     }
 }
 
@@ -57,23 +49,18 @@ pub enum Kept {
 }
 
 /// What becomes of the list of messages: one conversation of all of them (see [`joined`]), or the couples of upstream (see [`couples`])
-/// as one or as one each. `context` and `switches` are what the record says beside it.
+/// as one or as one each. `given` is what the record says beside it.
 ///
 /// # Errors
 /// No list of objects with the texts `from` and `value`; a role or a switch that is not known.
-pub fn verdict(
-    turns: Turns,
-    kept: Kept,
-    conversations: Option<&str>,
-    context: [Option<&str>; NUM_CONTEXT],
-    switches: &[(&str, &str)],
-) -> Read {
-    let fields: [FieldPath; 2 + NUM_SWITCHES] = with_switches(["from", "value"]);
+pub fn verdict(turns: Turns, kept: Kept, conversations: Option<&str>, given: Vec<Given<'_>>) -> Read {
+    let (context, switches) = parted(given);
+    let fields = ["from", "value"].map(FieldPath::of_key);
     let place = |at: usize| format!("{KEY}[{at}]");
     let (mut names, mut messages, mut states) = (Vec::new(), Vec::new(), Vec::new());
     for (at, message) in elements(KEY, conversations)?.into_iter().enumerate() {
         let read = || {
-            let [from, value, switches @ ..] = raw(message, &fields)?;
+            let ([from, value], given) = raw_and(message, &fields, switches::named)?;
             let (from, value) = (text_of(&fields[0], from)?, text_of(&fields[1], value)?);
             let role = usual_role(&from);
             if role.is_none() && kept == Kept::All {
@@ -81,17 +68,17 @@ pub fn verdict(
             }
             // What upstream does not know is in no couple.
             let message = Message::new(role.unwrap_or(Role::Tool), python_strip(&value));
-            Ok((from, message, switch_of(switches).map_err(BadRecord::WrongForm)?))
+            Ok((from, message, switch_of(given)?))
         };
         let (from, message, switch) = read().map_err(|bad| inside(&place(at), bad))?;
         names.push(from);
         messages.push(message);
         states.push(switch);
     }
-    obey_switches(&mut messages, states, switches)?;
+    obey_switches(&mut messages, states, &switches)?;
     let documents = match (kept, turns) {
         (Kept::All, _) => {
-            add_context(&mut messages, context)?;
+            add_context(&mut messages, &context)?;
             joined(messages).into_iter().collect()
         }
         (Kept::Couples, Turns::Separate) => couples(&names, &messages),
@@ -136,7 +123,7 @@ mod tests {
         let told =
             |message: &Message| format!("{}={}", message.role.name(), message.content.replace('\n', "+"));
         let kept = if turns == Turns::Joined { Kept::All } else { Kept::Couples };
-        match verdict(turns, kept, Some(&format!("[{}]", messages.join(","))), [None; NUM_CONTEXT], &[]) {
+        match verdict(turns, kept, Some(&format!("[{}]", messages.join(","))), Vec::new()) {
             Ok(Verdict::Keep(documents)) => {
                 let chat = |document: &Document| match document {
                     Document::Chat(chat) => chat.messages.iter().map(told).collect::<Vec<_>>().join(" "),
@@ -179,16 +166,15 @@ mod tests {
 
     #[test]
     fn a_message_without_text_is_named_by_its_place() {
-        let told = |raw: &str| {
-            verdict(Turns::Joined, Kept::All, Some(raw), [None; NUM_CONTEXT], &[]).unwrap_err().to_string()
-        };
+        let told =
+            |raw: &str| verdict(Turns::Joined, Kept::All, Some(raw), Vec::new()).unwrap_err().to_string();
         assert_eq!(
             told(r#"[{"from":"human","value":1}]"#),
             "field \"conversations[0].value\" is not a string"
         );
         assert_eq!(told("[1]"), "conversations[0] is not a JSON object");
         assert!(matches!(
-            verdict(Turns::Joined, Kept::All, None, [None; NUM_CONTEXT], &[]),
+            verdict(Turns::Joined, Kept::All, None, Vec::new()),
             Err(BadRecord::MissingField(_))
         ));
     }

@@ -2,32 +2,29 @@
 
 use crate::conversation::{Message, Role};
 use crate::document::BadRecord;
-use crate::json_fields::FieldPath;
-use crate::switches::{KEYS, join, mask, parse};
+use crate::json_fields::{FieldPath, Given, Wanted, extract_raw_and};
+use crate::switches::{join, mask, parse};
 
-/// How many keys are switches, or settings like one.
-pub const NUM_SWITCHES: usize = KEYS.len();
-
-/// The fields that are looked for: these keys, then the switches.
-pub fn with_switches<const N: usize, const M: usize>(keys: [&str; N]) -> [FieldPath; M] {
-    let key = |at: usize| keys.get(at).or_else(|| KEYS.get(at - N)).copied().unwrap_or_default();
-    std::array::from_fn(|at| FieldPath::of_key(key(at)))
+/// The JSON of each field, and what is wanted besides.
+///
+/// # Errors
+/// The record is no object.
+pub fn raw_and<'record, const N: usize>(
+    record: &'record str,
+    fields: &[FieldPath; N],
+    wanted: Wanted,
+) -> Result<([Option<&'record str>; N], Vec<Given<'record>>), BadRecord> {
+    let (found, given) = extract_raw_and(record, fields, wanted)?;
+    Ok((found.try_into().map_err(|_| BadRecord::NotAnObject)?, given))
 }
 
-/// What the switches of a message say together; one JSON value for each key.
+/// What the switches of a message say together.
 ///
 /// # Errors
 /// A value that is not understood, or a contradiction.
-pub fn switch_of(found: [Option<&str>; NUM_SWITCHES]) -> Result<Option<bool>, String> {
-    given(found).into_iter().try_fold(None, |before, (key, raw)| join(before, parse(key, raw)?))
-}
-
-/// The switches that are there, and their JSON.
-pub fn given(found: [Option<&str>; NUM_SWITCHES]) -> Vec<(&'static str, &str)> {
-    KEYS.into_iter()
-        .zip(found)
-        .filter_map(|(key, raw)| Some((key, raw.filter(|raw| *raw != "null")?)))
-        .collect()
+pub fn switch_of(given: Vec<Given<'_>>) -> Result<Option<bool>, BadRecord> {
+    let said = given.into_iter().try_fold(None, |before, (key, raw)| join(before, parse(key, raw)?));
+    said.map_err(BadRecord::WrongForm)
 }
 
 /// Lets switches decide which messages may be trained on: what each message says, and those of the record.
@@ -37,7 +34,7 @@ pub fn given(found: [Option<&str>; NUM_SWITCHES]) -> Vec<(&'static str, &str)> {
 pub fn obey_switches(
     messages: &mut [Message],
     states: Vec<Option<bool>>,
-    record: &[(&str, &str)],
+    record: &[Given<'_>],
 ) -> Result<(), BadRecord> {
     if record.is_empty() && states.iter().all(Option::is_none) {
         return Ok(());

@@ -8,11 +8,12 @@ use serde_json::value::RawValue;
 
 use super::chat_facts::Facts;
 pub use super::chat_keys::ChatKeys;
+use super::chat_keys::named;
 use super::jinja::{JinjaInput, value_of};
 use super::message::{self, Message, MessageKeys, keys_of};
 use crate::conversation::Conversation;
 use crate::document::BadRecord;
-use crate::json_fields::{extract_raw, malformed};
+use crate::json_fields::{extract_raw_and, malformed};
 
 /// Unicode noncharacters that serve as markers while templates are probed.
 const RESERVED: [char; 4] = ['\u{fdd1}', '\u{fdd2}', '\u{fdd3}', '\u{fdd4}'];
@@ -50,10 +51,10 @@ impl<'record> Chat<'record> {
     /// # Errors
     /// Why the record is not a conversation.
     pub fn parse(record: &'record str, keys: &'record ChatKeys) -> Result<Self, BadRecord> {
-        let found = extract_raw(record, &keys.record)?;
-        let at = |place: usize| found.get(place).copied().flatten().filter(|raw| *raw != "null");
-        let [messages, tools, documents] = [0, 1, 2].map(at);
-        let given = (3..found.len()).filter_map(|place| Some((keys.record[place].name(), at(place)?)));
+        let (found, given) = extract_raw_and(record, &keys.record, named)?;
+        let [messages, tools, documents] = <[_; 3]>::try_from(found)
+            .map_err(|_| BadRecord::NotAnObject)?
+            .map(|raw: Option<&str>| raw.filter(|raw| *raw != "null"));
         let messages = messages.ok_or_else(|| BadRecord::MissingField(keys.record[0].name().to_owned()))?;
         let mut chat = Self {
             facts: Facts::new(given, &keys.ignored),

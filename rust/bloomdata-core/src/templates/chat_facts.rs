@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::message::{Content, Message, is_empty};
 use crate::document::BadRecord;
+use crate::json_fields::Given;
 use crate::switches;
 
 /// A message that holds more than a text, or something in place of one.
@@ -17,9 +18,6 @@ struct Odd<'record> {
     thought: Option<&'static str>,
     switch: Result<Option<bool>, String>,
 }
-
-/// A key of a record and its JSON.
-pub(super) type Given<'record> = (&'record str, &'record str);
 
 /// What is found in a record.
 #[derive(Debug, Default)]
@@ -41,8 +39,8 @@ pub(super) struct Facts<'record> {
 
 impl<'record> Facts<'record> {
     /// Of a record with these keys beside its messages, tools and documents.
-    pub(super) fn new(given: impl Iterator<Item = Given<'record>>, ignored: &'record [String]) -> Self {
-        let (switches, context) = given.partition(|(key, _)| switches::is_switch(key));
+    pub(super) fn new(given: Vec<Given<'record>>, ignored: &'record [String]) -> Self {
+        let (switches, context) = given.into_iter().partition(|(key, _)| switches::is_switch(key));
         Self { switches, context, ignored, ..Self::default() }
     }
 

@@ -2,7 +2,7 @@
 
 use super::message::MessageKeys;
 use crate::json_fields::FieldPath;
-use crate::switches::KEYS;
+use crate::switches;
 
 /// Keys of a record for the text of its system.
 pub(super) const SYSTEMS: [&str; 3] = ["system", "system_prompt", "system_message"];
@@ -12,8 +12,8 @@ const UNKNOWN: [&str; 2] = ["functions", "history"];
 /// Where a record holds its messages, tools and documents, and a message its role and its content.
 #[derive(Debug)]
 pub struct ChatKeys {
-    /// Messages, tools, documents, switches, and what else may say something.
-    pub(super) record: Vec<FieldPath>,
+    /// Messages, tools, documents.
+    pub(super) record: [FieldPath; 3],
     pub(super) message: MessageKeys,
     pub(super) ignored: Vec<String>,
 }
@@ -21,8 +21,7 @@ pub struct ChatKeys {
 impl ChatKeys {
     /// With the messages at this path; `tools` and `documents` are keys of the record itself.
     pub fn new(messages: FieldPath, message: MessageKeys) -> Self {
-        let others = ["tools", "documents"].into_iter().chain(KEYS).chain(SYSTEMS).chain(UNKNOWN);
-        let record = std::iter::once(messages).chain(others.map(FieldPath::of_key)).collect();
+        let record = [messages, FieldPath::of_key("tools"), FieldPath::of_key("documents")];
         Self { record, message, ignored: Vec::new() }
     }
 
@@ -31,4 +30,10 @@ impl ChatKeys {
     pub fn ignoring(self, ignored: &[String]) -> Self {
         Self { ignored: ignored.to_vec(), ..self }
     }
+}
+
+/// The name of another key of a record that says something.
+pub(super) fn named(key: &[u8]) -> Option<&'static str> {
+    let mut known = SYSTEMS.into_iter().chain(UNKNOWN);
+    known.find(|known| known.as_bytes() == key).or_else(|| switches::named(key))
 }
