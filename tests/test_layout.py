@@ -16,8 +16,9 @@ PACKAGE = ROOT / "python" / "bloomdata"
 CORE_LEVELS = [
     {"error"},
     {"token", "progress", "ordered", "fork", "json_escapes", "byte_masks"},
-    {"hash", "ledger", "rng", "document", "conversation", "switches"},
+    {"hash", "ledger", "rng", "document", "conversation"},
     {"io", "json_fields", "json_text"},
+    {"switches"},
     {"sources", "stages", "templates", "tokenizers", "packing", "formats", "dedup"},
     {"decontaminate"},
     {"pipeline", "datasets"},

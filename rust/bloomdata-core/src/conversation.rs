@@ -46,6 +46,9 @@ impl Message {
     }
 }
 
+/// Keys of a record for the text of its system.
+pub const SYSTEM_KEYS: [&str; 3] = ["system", "system_prompt", "system_message"];
+
 /// The role of a name that is in common use; letter case and space around it do not matter.
 pub fn usual_role(name: &str) -> Option<Role> {
     let name = python_strip(name).to_lowercase();
@@ -61,13 +64,13 @@ pub fn usual_role(name: &str) -> Option<Role> {
     }
 }
 
-/// What is wrong with a role that nobody knows.
+/// The message for an unknown role.
 pub fn unknown_role(field: &str, name: &str) -> String {
     format!("field {field:?} holds {name:?}: expected a role such as system, user, assistant or tool")
 }
 
-/// Whether two neighbours can be one message. A tool may say several things, and an answer that is switched off is none
-/// that is trained on.
+/// Whether two neighbours can be one message. Not two of tools, each of which says its own thing, and not an answer that is
+/// switched off with one that is not.
 pub fn is_repeated(one: &Message, other: &Message) -> bool {
     one.role == other.role && one.role != Role::Tool && one.trains == other.trains
 }

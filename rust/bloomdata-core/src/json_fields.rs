@@ -108,6 +108,23 @@ fn found_in<'record>(
     Ok(found)
 }
 
+/// What a JSON value is, in words.
+pub fn kind(raw: &str) -> &'static str {
+    match raw.bytes().next() {
+        Some(b'"') => "a string",
+        Some(b'{') => "an object",
+        Some(b'[') => "a list",
+        Some(b't' | b'f') => "true or false",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// The name among `names` that a key is.
+pub fn name_of(key: &[u8], names: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+    names.into_iter().find(|name| name.as_bytes() == key)
+}
+
 /// The name of a key that is wanted besides fields; none for others.
 pub type Wanted = fn(&[u8]) -> Option<&'static str>;
 

@@ -6,6 +6,8 @@
 
 use serde_json::value::RawValue;
 
+use crate::json_fields::{Given, name_of};
+
 /// Names of switches; the last three are of finer settings, which are not understood.
 pub const KEYS: [&str; 9] = [
     "weight",
@@ -27,7 +29,12 @@ pub fn is_switch(key: &str) -> bool {
 
 /// The name of a key that is one.
 pub fn named(key: &[u8]) -> Option<&'static str> {
-    KEYS.into_iter().find(|known| known.as_bytes() == key)
+    name_of(key, KEYS)
+}
+
+/// What a record says beside its messages, parted: its switches, and the rest.
+pub fn parted(given: Vec<Given<'_>>) -> (Vec<Given<'_>>, Vec<Given<'_>>) {
+    given.into_iter().partition(|(key, _)| is_switch(key))
 }
 
 fn is_detail(key: &str) -> bool {

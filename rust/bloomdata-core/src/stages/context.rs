@@ -1,32 +1,24 @@
 //! What a record says beside its messages: the text of its system is the first message; descriptions of tools have no
 //! place in a conversation and are refused.
 
-use crate::conversation::{Message, Role};
+use crate::conversation::{Message, Role, SYSTEM_KEYS};
 use crate::document::BadRecord;
-use crate::json_fields::{FieldPath, Given, text_of};
+use crate::json_fields::{FieldPath, Given, name_of, text_of};
 use crate::stages::fields::wrong_kind;
 use crate::switches;
 
-/// Keys for the text of a system.
-const SYSTEMS: [&str; 3] = ["system", "system_prompt", "system_message"];
 /// Keys for descriptions of tools.
 const TOOLS: [&str; 2] = ["tools", "functions"];
 
 /// The name of a key of a record that is one of these, or a switch.
 pub fn named(key: &[u8]) -> Option<&'static str> {
-    let mut known = SYSTEMS.into_iter().chain(TOOLS);
-    known.find(|known| known.as_bytes() == key).or_else(|| switches::named(key))
-}
-
-/// What a record says beside its messages: its context, and its switches.
-pub fn parted(given: Vec<Given<'_>>) -> (Vec<Given<'_>>, Vec<Given<'_>>) {
-    given.into_iter().partition(|(key, _)| !switches::is_switch(key))
+    name_of(key, SYSTEM_KEYS.into_iter().chain(TOOLS).chain(switches::KEYS))
 }
 
 /// Puts the text of the system in front of the messages.
 ///
 /// # Errors
-/// A text that is none, a second text of a system, or tools.
+/// A system text that is not a string, a second system text, or tools.
 pub fn add_context(messages: &mut Vec<Message>, context: &[Given<'_>]) -> Result<(), BadRecord> {
     for &(key, raw) in context {
         if TOOLS.contains(&key) {

@@ -1,9 +1,9 @@
-//! Fields of a record as fixed arrays, with the errors of `json_fields`; numbers, switches and what a value is.
+//! Fields of a record as fixed arrays, with the errors of `json_fields`; numbers and switches.
 
 use std::borrow::Cow;
 
 use crate::document::BadRecord;
-use crate::json_fields::{FieldPath, FieldText, extract_optional, extract_raw};
+use crate::json_fields::{FieldPath, FieldText, extract_optional, extract_raw, kind};
 
 /// Texts of all fields.
 ///
@@ -79,18 +79,6 @@ pub fn switch(field: &str, raw: Option<&str>) -> Result<bool, BadRecord> {
 /// A field that holds something else than it should.
 pub fn wrong_kind(field: &str, raw: &str, expected: &str) -> BadRecord {
     BadRecord::WrongForm(format!("field {field:?} holds {}, not {expected}", kind(raw)))
-}
-
-/// What a JSON value is, in words.
-pub fn kind(raw: &str) -> &'static str {
-    match raw.bytes().next() {
-        Some(b'"') => "a string",
-        Some(b'{') => "an object",
-        Some(b'[') => "a list",
-        Some(b't' | b'f') => "true or false",
-        Some(b'n') => "null",
-        _ => "a number",
-    }
 }
 
 #[cfg(test)]

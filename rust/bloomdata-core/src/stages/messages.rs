@@ -9,7 +9,7 @@ use crate::conversation::{
 };
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, text_of};
-use crate::stages::context::{self, add_context, parted};
+use crate::stages::context::{self, add_context};
 use crate::stages::lists::{elements, inside, parse_list};
 use crate::stages::switched::{obey_switches, raw_and, switch_of};
 use crate::stages::{Read, RecordReader, Verdict};
@@ -120,7 +120,7 @@ impl RecordReader for MessagesReader {
             let ([list], given) = raw_and(record, &self.list, context::named)?;
             (elements(name, list)?, given)
         };
-        let (context, switches) = parted(given);
+        let (switches, context) = switches::parted(given);
         let message = |(at, message)| {
             self.message(message).map_err(|bad: BadRecord| inside(&format!("{name}[{at}]"), bad))
         };

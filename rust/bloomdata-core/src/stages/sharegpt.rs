@@ -7,7 +7,7 @@ use crate::conversation::{
 };
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, Given, text_of};
-use crate::stages::context::{self, add_context, parted};
+use crate::stages::context::{self, add_context};
 use crate::stages::lists::{elements, inside};
 use crate::stages::switched::{obey_switches, raw_and, switch_of};
 use crate::stages::turns::{Turns, TurnsOptions};
@@ -54,7 +54,7 @@ pub enum Kept {
 /// # Errors
 /// No list of objects with the texts `from` and `value`; a role or a switch that is not known.
 pub fn verdict(turns: Turns, kept: Kept, conversations: Option<&str>, given: Vec<Given<'_>>) -> Read {
-    let (context, switches) = parted(given);
+    let (switches, context) = switches::parted(given);
     let fields = ["from", "value"].map(FieldPath::of_key);
     let place = |at: usize| format!("{KEY}[{at}]");
     let (mut names, mut messages, mut states) = (Vec::new(), Vec::new(), Vec::new());

@@ -119,7 +119,7 @@ impl<'record> Chat<'record> {
         Ok(calling.into_iter().filter_map(|number| Some((number, *messages.get(number)?))).collect())
     }
 
-    /// Puts a text in place of a content that is none, or takes it back.
+    /// Puts a text in place of a content that is not a string; `None` takes it back.
     pub(super) fn replace(&mut self, number: usize, text: Option<String>) {
         self.contents[number] = text.map(Cow::Owned);
         self.is_replaced = true;

@@ -12,7 +12,7 @@ use crate::switches;
 struct Odd<'record> {
     number: usize,
     is_text: bool,
-    /// The JSON of a content that is no text; `None` if there is none.
+    /// The JSON of a content that is not a string; `None` if the message has no content.
     content: Option<&'record str>,
     has_calls: bool,
     thought: Option<&'static str>,
@@ -40,7 +40,7 @@ pub(super) struct Facts<'record> {
 impl<'record> Facts<'record> {
     /// Of a record with these keys beside its messages, tools and documents.
     pub(super) fn new(given: Vec<Given<'record>>, ignored: &'record [String]) -> Self {
-        let (switches, context) = given.into_iter().partition(|(key, _)| switches::is_switch(key));
+        let (switches, context) = switches::parted(given);
         Self { switches, context, ignored, ..Self::default() }
     }
 

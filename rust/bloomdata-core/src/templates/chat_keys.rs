@@ -1,11 +1,10 @@
 //! Where a record holds what a conversation says.
 
 use super::message::MessageKeys;
-use crate::json_fields::FieldPath;
+use crate::conversation::SYSTEM_KEYS;
+use crate::json_fields::{FieldPath, name_of};
 use crate::switches;
 
-/// Keys of a record for the text of its system.
-pub(super) const SYSTEMS: [&str; 3] = ["system", "system_prompt", "system_message"];
 /// Keys of a record for what a conversation of messages cannot hold.
 const UNKNOWN: [&str; 2] = ["functions", "history"];
 
@@ -34,6 +33,5 @@ impl ChatKeys {
 
 /// The name of another key of a record that says something.
 pub(super) fn named(key: &[u8]) -> Option<&'static str> {
-    let mut known = SYSTEMS.into_iter().chain(UNKNOWN);
-    known.find(|known| known.as_bytes() == key).or_else(|| switches::named(key))
+    name_of(key, SYSTEM_KEYS.into_iter().chain(UNKNOWN).chain(switches::KEYS))
 }

@@ -6,11 +6,10 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::calls;
 use super::chat::Chat;
-use super::chat_keys::SYSTEMS;
 use super::contents::{Standin, standin};
 use super::jinja::{JinjaInput, JinjaTemplate, value_of};
 use super::markers::marker;
-use crate::conversation::{Role, usual_role};
+use crate::conversation::{Role, SYSTEM_KEYS, usual_role};
 use crate::document::BadRecord;
 
 /// The most roles that are remembered.
@@ -26,7 +25,7 @@ pub(super) struct ChatRules {
 }
 
 impl ChatRules {
-    /// Puts a text in place of contents that are none. Null beside calls of tools stays null, unless the template
+    /// Puts a text in place of contents that are not strings. Null beside calls of tools stays null, unless the template
     /// would write the word None; parts of text stay a list, unless the template cannot read one. Switches decide what is
     /// trained on.
     ///
@@ -87,7 +86,7 @@ impl ChatRules {
             }
         }
         for (key, raw) in chat.facts.context() {
-            if !SYSTEMS.contains(&key) {
+            if !SYSTEM_KEYS.contains(&key) {
                 return lost(format!("{key} beside the messages"));
             }
             let Ok(text) = serde_json::from_str::<String>(raw) else {
@@ -122,7 +121,7 @@ impl ChatRules {
     }
 
     /// Gives roles the names that templates know: `gpt` is the assistant, ` User` the user. A template that names a role
-    /// of tools or systems itself, or one that nobody else knows, gets it as it is.
+    /// of tools or systems itself, or one that has no usual name, gets it as it is.
     ///
     /// # Errors
     /// A role that is not known.

@@ -1,6 +1,7 @@
 //! Contents that are no strings: a list of parts of text is their text, one after the other; anything else is refused.
 
 use crate::document::BadRecord;
+use crate::json_fields::kind;
 
 /// What stands in place of a text.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,18 +40,6 @@ pub(super) fn standin(number: usize, raw: Option<&str>) -> Result<Standin, BadRe
         }
     }
     Ok(if parts.is_empty() { Standin::Nothing } else { Standin::Joined(joined) })
-}
-
-/// What a JSON value is, in words.
-fn kind(raw: &str) -> &'static str {
-    match raw.bytes().next() {
-        Some(b'"') => "a string",
-        Some(b'{') => "an object",
-        Some(b'[') => "a list",
-        Some(b't' | b'f') => "true or false",
-        Some(b'n') => "null",
-        _ => "a number",
-    }
 }
 
 #[cfg(test)]
