@@ -260,3 +260,8 @@ def test_a_sparkline_shows_the_course():
     assert sparkline([1.0]) == "▁"
     assert sparkline([8, 7, 6, 5, 4, 3, 2, 1]) == "█▇▆▅▄▃▂▁"
     assert len(sparkline(list(range(1000)))) == 40
+
+
+def test_variables_are_strings():
+    with pytest.raises(ConfigError, match=r"recipe: \[variables\]: expected strings, found other values"):
+        read_recipe({**LEAST, "variables": {"rows": 3}})

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-import tomllib
 import typing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata.errors import ConfigError
+from bloomdata.options.recipe_file import fill, read_toml, variables_of
 from bloomdata.train import options as sections
 from bloomdata.train.options import (
     BatchOptions,
@@ -80,17 +79,13 @@ def read_recipe(
         ConfigError: The recipe is invalid; the message names the key, and the nearest known one.
     """
     if isinstance(recipe, (str, os.PathLike)):
-        place = os.fspath(recipe)
-        try:
-            content: dict[str, Any] = tomllib.loads(Path(recipe).read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{place}: {error}") from error
+        place, content = os.fspath(recipe), read_toml(recipe)
     else:
         place, content = "recipe", dict(recipe)
-    known = content.pop("variables", {})
-    if unset := set(variables or {}) - set(known):
-        raise ConfigError(f"{place}: variables: expected some of {sorted(known)}, got {sorted(unset)[0]!r}")
-    content = _fill(content, {**known, **(variables or {})})
+    values = variables_of(content, variables, place)
+    content.pop("variables", None)
+    # Names of sources are paths.
+    content = fill(content, values, keys=True)
     _check_names(content, [*_SECTIONS, "stage"], place)
     stages = content.pop("stage", None)
     if not isinstance(stages, dict) or not stages:
@@ -191,15 +186,3 @@ def _check_names(values: Mapping[str, Any], known: list[str], place: str) -> Non
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(known)}"
             raise ConfigError(f"{place}: unknown key {name!r}{hint}")
-
-
-def _fill(value: Any, variables: Mapping[str, str]) -> Any:
-    """Replaces `{name}` in strings and in names of sources."""
-    if isinstance(value, dict):
-        return {_fill(name, variables): _fill(one, variables) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_fill(one, variables) for one in value]
-    if isinstance(value, str):
-        for name, text in variables.items():
-            value = value.replace(f"{{{name}}}", text)
-    return value

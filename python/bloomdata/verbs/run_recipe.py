@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError
 from bloomdata.options.paths import output_path
+from bloomdata.options.recipe_file import fill, read_toml, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -132,21 +132,13 @@ def read_recipe(
         ConfigError: The recipe is invalid; the message names the step and the problem.
     """
     path = Path(recipe)
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    content = read_toml(path)
     if unknown := set(content) - {"variables", "step"}:
         raise ConfigError(f"{path}: expected `variables` and `step`, found {sorted(unknown)[0]!r}")
     steps = content.get("step", [])
     if not isinstance(steps, list) or not steps or not all(isinstance(step, dict) for step in steps):
         raise ConfigError(f"{path}: expected at least one [[step]], found none")
-    known = content.get("variables", {})
-    if not isinstance(known, dict) or not all(isinstance(value, str) for value in known.values()):
-        raise ConfigError(f"{path}: [variables]: expected strings, found other values")
-    if unset := set(variables or {}) - set(known):
-        raise ConfigError(f"{path}: variables: expected some of {sorted(known)}, got {sorted(unset)[0]!r}")
-    values = {**known, **(variables or {})}
+    values = variables_of(content, variables, str(path))
     base = path.parent if folder is None else Path(output_path(folder, "folder"))
     written: set[str] = set()
     checked = []
@@ -155,7 +147,7 @@ def read_recipe(
         verb = step.get("verb")
         if verb not in VERBS:
             raise ConfigError(f"{place}: verb: expected one of {list(VERBS)}, found {verb!r}")
-        options = {name: _fill(value, values, place) for name, value in step.items() if name != "verb"}
+        options = {name: fill(value, values) for name, value in step.items() if name != "verb"}
         _check(verb, options, f"{place} ({verb})")
         options = {name: _place(name, value, base, written) for name, value in options.items()}
         if isinstance(output := options.get("output"), str):
@@ -182,19 +174,6 @@ def _check(verb: str, options: Mapping[str, Any], place: str) -> None:
     ]
     if lacking := [name for name in needed if name not in options]:
         raise ConfigError(f"{place}: expected the option {lacking[0]!r}, found none")
-
-
-def _fill(value: Any, variables: Mapping[str, str], place: str) -> Any:
-    """Replaces `{name}` by its value. Unknown names stay as they are, since a template may contain braces."""
-    if isinstance(value, list):
-        return [_fill(one, variables, place) for one in value]
-    if isinstance(value, dict):
-        return {name: _fill(one, variables, place) for name, one in value.items()}
-    if not isinstance(value, str):
-        return value
-    for name, text in variables.items():
-        value = value.replace(f"{{{name}}}", text)
-    return value
 
 
 def _place(name: str, value: Any, base: Path, written: set[str]) -> Any:
