@@ -6,20 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import transformers
 from recipes import SIZES, losses_of, recipe_of
 
 import bloomdata
 from bloomdata.cli import main
 from bloomdata.errors import ConfigError
+from bloomdata.train import packed_inputs, run, token_loss
+from bloomdata.train.costs import flops, num_parameters
+from bloomdata.train.data import open_data
+from bloomdata.train.recipe import read_recipe
 
 pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
-
-from bloomdata.train import packed_inputs, run, token_loss  # noqa: E402 - after the check for torch
-from bloomdata.train.costs import flops, num_parameters  # noqa: E402
-from bloomdata.train.data import open_data  # noqa: E402
-from bloomdata.train.recipe import read_recipe  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +85,9 @@ def test_an_exported_model_has_the_loss_of_the_last_evaluation(exported):
     assert loss / weight < 0.2
 
 
+@pytest.mark.parametrize("exported", ["llama"], indirect=True)
 def test_a_lora_is_merged_into_the_export(chats, exported, tmp_path):
     result, _ = exported
-    if "llama" not in result.export:
-        pytest.skip("one family is enough")
     recipe = recipe_of(str(chats / "packed"), steps=3, checkpoint={"export": True})
     recipe["model"] = {"path": result.export, "lora": {"r": 4, "target_modules": ["q_proj", "v_proj"]}}
     tuned = run(recipe, folder=tmp_path / "run")
@@ -112,18 +110,18 @@ def test_a_stable_embedding_is_named_in_the_export(markov, tmp_path):
 
 def test_bits_per_byte_compare_between_tokenizers(chats, tmp_path):
     """The same text under two tokenizers, and a model that gives every token the same chance."""
-    from bloomdata.train.tokens import find_tokenizer, num_bytes
+    from bloomdata.train.tokens import num_bytes
 
     text = {"text": "The quick brown fox: naïve café, 東京."}
     (tmp_path / "a.jsonl").write_text(json.dumps(text) + "\n", "utf-8")
     for name, tokenizer in (("own", chats / "tokenizer"), ("bytes", "bytes")):
         folder = tmp_path / name
         bloomdata.pack(tmp_path / "a.jsonl", folder, tokenizer=tokenizer, sequence_length=128, packing="greedy")
-        facts = open_data(read_recipe(recipe_of(str(folder), steps=1))[0]).tokenizer
+        found = open_data(read_recipe(recipe_of(str(folder), steps=1))[0]).tokenizer
         batch = bloomdata.open(folder).with_rules().read_batch([0])
         # The first token of a row is no target.
         first = len(bloomdata.Tokenizer(tokenizer).decode(batch["input_ids"][0, :1].tolist()).encode())
-        assert num_bytes(find_tokenizer(facts), batch) == len(text["text"].encode()) - first
+        assert num_bytes(found, batch) == len(text["text"].encode()) - first
 
 
 def test_a_dry_run_shows_costs_and_rows(chats, tmp_path, capsys):

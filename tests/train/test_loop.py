@@ -9,20 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from recipes import losses_of, recipe_of
 
 import bloomdata
 from bloomdata.errors import BloomdataError, ConfigError, CorruptDataError, MismatchError
+from bloomdata.train import compare, read_recipe, run
+from bloomdata.train.building import build_model
+from bloomdata.train.checkpoints import list_checkpoints
+from bloomdata.train.journal import read_log
 from sample_files import LENGTH, write_rows
 
 pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
-
-from bloomdata.train import compare, read_recipe, run  # noqa: E402 - after the check for torch
-from bloomdata.train.building import build_model  # noqa: E402
-from bloomdata.train.checkpoints import list_checkpoints  # noqa: E402
-from bloomdata.train.journal import read_log  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +106,6 @@ def test_options_train_and_resume_bit_for_bit(markov, tmp_path, section, options
     def recipe(steps):
         return recipe_of(markov.rows, steps=steps, checkpoint={"every": 3}, **{section: options})
 
-    if options.get("name") == "adamw_8bit":
-        pytest.importorskip("bitsandbytes")
     expected = losses_of(run(recipe(6), folder=tmp_path / "whole"))
     assert expected[-1] < expected[0]
     run(recipe(6), folder=tmp_path / "parts")

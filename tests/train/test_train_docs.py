@@ -7,14 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import transformers
 
 import bloomdata
 from bloomdata.cli import main
 from bloomdata.cli.parser import parse
 
 pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from recipes import SIZES, losses_of
 
-pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+from bloomdata.train import run, stages
+from bloomdata.train.building import build_model
+from bloomdata.train.costs import num_parameters
+from bloomdata.train.recipe import read_recipe
+from bloomdata.train.schedules import batch_rows, learning_rate
 
-from bloomdata.train import run, stages  # noqa: E402 - after the check for torch
-from bloomdata.train.building import build_model  # noqa: E402
-from bloomdata.train.costs import num_parameters  # noqa: E402
-from bloomdata.train.recipe import read_recipe  # noqa: E402
-from bloomdata.train.schedules import batch_rows, learning_rate  # noqa: E402
+pytestmark = pytest.mark.train
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 PATHS = {path.stem: path for path in sorted(FOLDER.glob("*.toml")) if "[stage." in path.read_text("utf-8")}

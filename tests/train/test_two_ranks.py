@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from recipes import losses_of, recipe_of
 
-pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch")
+from bloomdata.train import run
+from bloomdata.train.checkpoints import list_checkpoints
 
-from bloomdata.train import run  # noqa: E402 - after the check for torch
-from bloomdata.train.checkpoints import list_checkpoints  # noqa: E402
+pytestmark = pytest.mark.train
 
 HERE = Path(__file__).parent
 ENGINES = ["torch", "fsdp2", *(name for name in ("accelerate", "deepspeed") if importlib.util.find_spec(name))]

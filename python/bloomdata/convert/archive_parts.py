@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bloomdata.convert.output import NewFile
 from bloomdata.convert.part_names import in_order
 from bloomdata.errors import ConfigError, CorruptDataError
-from bloomdata.fetching.books import sync_folder
+from bloomdata.fetching.books import sync_path
 from bloomdata.fetching.checksums import Digests, parse_list
 from bloomdata.options.paths import output_path
 from bloomdata.reports.units import format_bytes
@@ -197,7 +197,7 @@ def _extract(joiner: _Joiner, target: Path) -> None:
         if target.exists():
             target.rmdir()
         beside.replace(target)
-        sync_folder(target.parent)
+        sync_path(target.parent)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise CorruptDataError(f"{target}: expected the parts of a tar archive: {error}") from None
     finally:

@@ -56,7 +56,7 @@ def ascend(
     *,
     tensor_parallel: int | None = None,
     pipeline_layers: Sequence[int] | None = None,
-    format: Literal["deepspeed", "megatron"] = "deepspeed",  # noqa: A002 - as elsewhere
+    format: Literal["deepspeed", "megatron"] = "deepspeed",  # noqa: A002 - the name that `pack` has
     vocab_divisible_by: int = 128,
     pad_vocab_size_to: int | None = None,
     vocab_padding: Literal["repeat", "zeros"] = "repeat",

@@ -117,7 +117,7 @@ def open_huggingface(folder: Path) -> Checkpoint:
     Raises:
         ConfigError: The folder has no weights, or no configuration.
         CorruptDataError: A file or a tensor is missing or damaged.
-        UnsupportedFormatError: The family is unknown, or a tensor is none of it.
+        UnsupportedFormatError: The family is unknown, or a tensor does not belong to it.
     """
     config, layout, sizes = read_config(folder)
     name = next((name for name in _WEIGHTS if (folder / name).exists()), None)

@@ -246,7 +246,7 @@ def check_model(tensors: Mapping[str, LazyTensor], layout: Layout, sizes: Sizes,
 
     Raises:
         CorruptDataError: A tensor is missing, or has another shape.
-        UnsupportedFormatError: A tensor is none of the family.
+        UnsupportedFormatError: A tensor does not belong to the family.
     """
     for name, tensor in tensors.items():
         rule = layout.rule(name)

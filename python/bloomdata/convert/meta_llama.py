@@ -48,7 +48,7 @@ def open_meta(folder: Path) -> Checkpoint:
 
     Raises:
         CorruptDataError: A file or a tensor is missing or damaged, or `params.json` lacks a size.
-        UnsupportedFormatError: A tensor is none of Llama.
+        UnsupportedFormatError: A tensor does not belong to Llama.
     """
     paths = sorted(folder.glob("consolidated.*.pth"))
     for index, path in enumerate(paths):

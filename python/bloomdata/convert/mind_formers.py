@@ -65,7 +65,7 @@ def mindformers(
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
-    format: Literal["huggingface", "safetensors", "npz", "ckpt"] | None = None,  # noqa: A002 - as elsewhere
+    format: Literal["huggingface", "safetensors", "npz", "ckpt"] | None = None,  # noqa: A002 - the name that `pack` has
     dtype: Literal["float32", "float16", "bfloat16"] | None = None,
     strategy: str | os.PathLike[str] | None = None,
     config: str | os.PathLike[str] | None = None,
@@ -180,7 +180,7 @@ def from_mindformers(tensors: Tensors, num_heads: int) -> Tensors:
 
     Raises:
         CorruptDataError: One of query, key and value is missing.
-        UnsupportedFormatError: A name is none of BLOOM's.
+        UnsupportedFormatError: A name does not belong to BLOOM.
     """
     names = {new: name for name, new in _RENAMED.items()}
     renamed: Tensors = {}

@@ -209,7 +209,7 @@ def _write_npz(file: NewFile, tensors: Mapping[str, LazyTensor]) -> None:
         if tensor.dtype == import_torch().bfloat16:
             raise ConfigError(f"{tensor.place}: NumPy has no bfloat16; dtype='float32' keeps every value")
     # The stored time is that of ZipInfo by default, 1980, so that the same tensors give the same bytes.
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]  # only `write` is used
         for name, tensor in tensors.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, checked(tensor).numpy(), allow_pickle=False)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from bloomdata.errors import ConfigError, CorruptDataError, MismatchError
-from bloomdata.fetching.books import sync_folder
+from bloomdata.fetching.books import sync_path
 from bloomdata.options.paths import output_path
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class NewFile:
                 os.fsync(self._file.fileno())
         if kind is None:
             self._temporary.replace(self.path)
-            sync_folder(self.path.parent)
+            sync_path(self.path.parent)
         else:
             self._temporary.unlink(missing_ok=True)
 

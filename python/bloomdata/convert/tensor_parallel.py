@@ -144,7 +144,7 @@ def merge_model(ranks: Sequence[Tensors], layout: Layout, sizes: Sizes, drift: d
 
     Raises:
         CorruptDataError: A rank lacks a tensor or has others, or shapes differ.
-        UnsupportedFormatError: A tensor is none of the family.
+        UnsupportedFormatError: A tensor does not belong to the family.
     """
     merged: Tensors = {}
     for name, first in ranks[0].items():

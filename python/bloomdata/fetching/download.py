@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError, CorruptDataError
-from bloomdata.fetching.books import sync_folder, to_bytes, write_synced
+from bloomdata.fetching.books import sync_path, to_bytes, write_synced
 from bloomdata.fetching.checksums import Digests
 from bloomdata.fetching.opening import open_address
 from bloomdata.fetching.remote import Remote, TransientError
@@ -215,7 +215,7 @@ class Download:
         # If the run is killed after the rename, this state identifies the file as ours.
         write_synced(self._state_path, to_bytes(entry))
         self._part.replace(self._path)
-        sync_folder(self._path.parent)
+        sync_path(self._path.parent)
         return entry
 
 

@@ -8,7 +8,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError, CorruptDataError
-from bloomdata.fetching.books import sync_folder
+from bloomdata.fetching.books import sync_path
 from bloomdata.fetching.checksums import Digests
 from bloomdata.fetching.download import hash_file
 
@@ -53,5 +53,5 @@ def unpack(archive: Path, *, overwrite: bool, on_bytes: Callable[[int], object])
         raise CorruptDataError(f"{archive}: after {size} decompressed bytes: {error}") from error
     finally:
         part.unlink(missing_ok=True)
-    sync_folder(output.parent)
+    sync_path(output.parent)
     return {"file": output.name, "size": size, "sha256": digests.sha256}

@@ -50,15 +50,27 @@ def packed_inputs(model: Any, batch: Mapping[str, Any], *, allow_contamination: 
     import torch
 
     inner = unwrapped(model)
-    if not allow_contamination and inner not in _PROVEN:
-        if leak := leakage(inner):
-            name = f"{type(inner).__name__} (model_type {inner.config.model_type!r})"
-            raise ConfigError(
-                f"model: expected documents of a row apart, but in {name} they attend to each other: changing one "
-                f"changes the logits of the next by up to {leak:.2g}; allow_contamination=True trains anyway"
-            )
-        _PROVEN.add(inner)
+    if not allow_contamination:
+        prove(inner)
     return {"input_ids": torch.as_tensor(batch["input_ids"]), **_arguments(inner, batch)}
+
+
+def prove(model: Any) -> None:
+    """Proves that a model keeps documents apart; does nothing for one that was proven before.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    inner = unwrapped(model)
+    if inner in _PROVEN:
+        return
+    if leak := leakage(inner):
+        name = f"{type(inner).__name__} (model_type {inner.config.model_type!r})"
+        raise ConfigError(
+            f"model: expected documents of a row apart, but in {name} they attend to each other: changing one changes "
+            f"the logits of the next by up to {leak:.2g}; allow_contamination=True trains anyway"
+        )
+    _PROVEN.add(inner)
 
 
 def _arguments(inner: Any, batch: Mapping[str, Any]) -> dict[str, Any]:

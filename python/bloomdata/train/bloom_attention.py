@@ -24,16 +24,15 @@ def accept_document_masks(model: Any) -> None:
     """
     from transformers.models.bloom.modeling_bloom import BloomModel
 
-    found = [module for module in model.modules() if isinstance(module, BloomModel)]
-    if not found:
+    inner = model.base_model
+    if not isinstance(inner, BloomModel):
         raise ConfigError(f"model: expected a BloomModel inside, got {type(model).__name__}")
-    for inner in found:
-        if "build_alibi_tensor" in vars(inner):
-            continue
-        inner.build_alibi_tensor = types.MethodType(_alibi, inner)
-        for block in inner.h:
-            attention = block.self_attention
-            attention.forward = functools.partial(_attend, attention, attention.forward)
+    if "build_alibi_tensor" in vars(inner):
+        return
+    inner.build_alibi_tensor = types.MethodType(_alibi, inner)
+    for block in inner.h:
+        attention = block.self_attention
+        attention.forward = functools.partial(_attend, attention, attention.forward)
 
 
 def _alibi(model: Any, attention_mask: Any, num_heads: int, dtype: Any) -> Any:
@@ -80,7 +79,8 @@ def _attend(
 ) -> tuple[Any, Any]:
     """The forward pass of `BloomAttention`: through fused kernels if the bias has the documents in it."""
     if alibi.ndim != 4:
-        return otherwise(hidden_states, residual, alibi, attention_mask, *rest, **more)  # type: ignore[no-any-return]
+        unpacked: tuple[Any, Any] = otherwise(hidden_states, residual, alibi, attention_mask, *rest, **more)
+        return unpacked
     from transformers.models.bloom.modeling_bloom import dropout_add
 
     if more.get("output_attentions"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 def require_torch() -> None:
     """Raises an error that names the extra, if torch or transformers is not installed."""
     try:
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
+        for name in ("torch", "transformers"):
+            importlib.import_module(name)
     except ImportError as error:
         raise ConfigError(f"train needs torch and transformers: pip install 'bloomdata[train]' ({error})") from error
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import CorruptDataError
+from bloomdata.fetching.books import sync_path, write_synced
 from bloomdata.train.engines.engine import first_of_ranks, wait_for_ranks
 
 if TYPE_CHECKING:
@@ -148,16 +148,14 @@ class Checkpointer:
         sizes = {}
         for file in sorted(path.rglob("*")):
             if file.is_file():
-                _sync(file)
+                sync_path(file)
                 sizes[file.relative_to(path).as_posix()] = file.stat().st_size
-        (path / STATE).write_text(json.dumps({"format": _FORMAT, **state, "files": sizes}), "utf-8")
-        _sync(path / STATE)
-        _sync(path)
+        write_synced(path / STATE, json.dumps({"format": _FORMAT, **state, "files": sizes}).encode())
         final = self._folder / f"step-{step:08d}"
         if final.exists():
             shutil.rmtree(final)
         path.rename(final)
-        _sync(self._folder)
+        sync_path(self._folder)
         self._remove_old()
 
     def _remove_old(self) -> None:
@@ -165,11 +163,3 @@ class Checkpointer:
         passing = [path for step, path in list_checkpoints(self._folder).items() if not every or step % every]
         for path in passing[: -self._options.keep] if self._options.keep else ():
             shutil.rmtree(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.fetching.books import write_synced
 from bloomdata.train.checkpoints import list_checkpoints
 from bloomdata.train.journal import read_log
 
@@ -69,9 +70,7 @@ def claim(folder: Path, stage: Stage, data: StageData) -> None:
     if folder.exists() and not path.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: expected an empty folder or a run, found other files")
     folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name("config.json.partial")
-    partial.write_text(json.dumps(facts, indent=2), "utf-8")
-    partial.rename(path)
+    write_synced(path, json.dumps(facts, indent=2).encode())
 
 
 def _differences(before: Any, now: Any, name: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any, Any]]:

@@ -39,8 +39,8 @@ def flops(model: Any, num_tokens: float, sum_of_squares: float) -> float:
         num_tokens: Tokens without padding.
         sum_of_squares: Sum of the squared lengths of documents: attention ends where a document ends.
     """
-    config = unwrapped(model).config
     inner = unwrapped(model)
+    config = inner.config
     table = inner.get_input_embeddings().weight
     head = inner.get_output_embeddings()
     # A shared matrix works as the output layer, too.

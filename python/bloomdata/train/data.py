@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,16 @@ from bloomdata.datasets.opening import open as open_packed
 from bloomdata.datasets.token_rows import TokenRows
 from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.loader.loader import DataLoader
+from bloomdata.loader.tensors import to_device
 from bloomdata.manifest import read_manifest
 from bloomdata.train.schedules import batch_rows, samples_of, steps_of
+from bloomdata.train.tokens import find_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bloomdata.datasets.samples import SampleDataset
+    from bloomdata.tokenizers.tokenizer import Tokenizer
     from bloomdata.train.options import BatchOptions, DataOptions
     from bloomdata.train.recipe import Stage
 
@@ -33,7 +37,8 @@ class StageData:
         names: Names of the sources, as the recipe has them.
         steps: Number of steps.
         samples: Number of samples in them.
-        tokenizer: What the manifests say of the tokenizer, which lies in the packed folder; empty without a manifest.
+        sequence_length: Tokens of a row.
+        tokenizer_facts: What the manifests say of the tokenizer, which lies in the packed folder; empty without one.
         template: Name of the chat template that the text was made with, if there was one.
     """
 
@@ -41,13 +46,18 @@ class StageData:
     names: list[str]
     steps: int
     samples: int
-    tokenizer: dict[str, Any]
+    sequence_length: int
+    tokenizer_facts: dict[str, Any]
     template: str | None
 
-    @property
-    def sequence_length(self) -> int:
-        """Tokens of a row."""
-        return int(self.dataset.sequence_length)  # type: ignore[attr-defined]
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer, loaded when it is first asked for; None if its file is not where it was.
+
+        Raises:
+            MismatchError: There is another tokenizer at its place.
+        """
+        return find_tokenizer(self.tokenizer_facts)
 
 
 def open_data(stage: Stage) -> StageData:
@@ -79,7 +89,8 @@ def open_data(stage: Stage) -> StageData:
         names=list(sources),
         steps=steps,
         samples=samples,
-        tokenizer=next(iter(tokenizers.values()), {}),
+        sequence_length=next(iter(sources.values())).sequence_length,
+        tokenizer_facts=next(iter(tokenizers.values()), {}),
         template=templates.pop() if len(templates) == 1 else None,
     )
 
@@ -195,6 +206,12 @@ class Batches:
                 f"{self._data.dataset.fingerprint}"
             )
         self._consumed, self._loader, self._iterator = state, None, None
+
+
+def on_device(batch: dict[str, Any], device: Any) -> dict[str, Any]:
+    """A batch on a device, but for its boundaries: to look at those there would stop the device each time."""
+    bounds = {name: values for name, values in batch.items() if name == "cu_seqlens"}
+    return to_device({name: values for name, values in batch.items() if name not in bounds}, device) | bounds
 
 
 def microbatches(batch: dict[str, Any], rows: int | None) -> list[dict[str, Any]]:

@@ -28,11 +28,11 @@ def document_numbers(batch: Mapping[str, Any]) -> Any:
     ids = torch.as_tensor(batch["input_ids"])
     rows, length = ids.shape
     if "cu_seqlens" in batch:
-        bounds = torch.as_tensor(batch["cu_seqlens"]).to(ids.device, torch.int64)
+        bounds = torch.as_tensor(batch["cu_seqlens"])
         if int(bounds[0]) != 0 or int(bounds[-1]) != rows * length:
             raise ConfigError(f"cu_seqlens: expected 0 to {rows * length}, got {int(bounds[0])} to {int(bounds[-1])}")
         starts = torch.zeros(rows * length, dtype=torch.int64, device=ids.device)
-        starts[bounds[:-1]] = 1
+        starts[bounds[:-1].to(ids.device, torch.int64)] = 1
         starts = starts.view(rows, length)
     elif "position_ids" in batch:
         starts = (torch.as_tensor(batch["position_ids"]).to(ids.device) == 0).to(torch.int64)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bloomdata.loader.tensors import to_tensors
 from bloomdata.train.attention import packed_inputs, unwrapped
+from bloomdata.train.data import on_device
 from bloomdata.train.engines.engine import sum_over_ranks
 from bloomdata.train.loss import token_loss
 from bloomdata.train.tokens import num_bytes
@@ -51,7 +53,7 @@ def evaluate(
                 return None
             part = mine[number * micro_rows : (number + 1) * micro_rows]
             read = dataset.read_batch(part if part.size else np.zeros(1, np.int64))
-            batch = {name: torch.from_numpy(values).to(engine.device) for name, values in read.items()}
+            batch = on_device(to_tensors(read, pin_memory=False), engine.device)
             with engine.computing(is_last=True):
                 inputs = packed_inputs(engine.model, batch, allow_contamination=allow_contamination)
                 loss, weight = token_loss(engine.model(**inputs).logits, batch)

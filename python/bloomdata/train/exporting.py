@@ -50,7 +50,7 @@ def export(engine: Engine, data: StageData, folder: Path) -> None:
 
 
 def _write_tokenizer(folder: Path, data: StageData) -> None:
-    path = data.tokenizer.get("path")
+    path = data.tokenizer_facts.get("path")
     if path is None or not Path(path).exists():
         return
     source = Path(path)
@@ -63,8 +63,8 @@ def _write_tokenizer(folder: Path, data: StageData) -> None:
     if config_path.exists():
         config = json.loads(config_path.read_text("utf-8"))
     for name in ("eos_token", "pad_token"):
-        if data.tokenizer.get(name) is not None:
-            config.setdefault(name, data.tokenizer[name])
+        if data.tokenizer_facts.get(name) is not None:
+            config.setdefault(name, data.tokenizer_facts[name])
     config_path.write_text(json.dumps(config, ensure_ascii=False, indent=2), "utf-8")
     if (template := _jinja(data.template)) is not None:
         (folder / "chat_template.jinja").write_text(template, "utf-8")
@@ -82,8 +82,8 @@ def _jinja(template: str | None) -> str | None:
 
 def _write_generation(folder: Path, data: StageData) -> None:
     settings = {
-        "eos_token_id": data.tokenizer.get("eos_token_id"),
-        "pad_token_id": data.tokenizer.get("pad_token_id"),
+        "eos_token_id": data.tokenizer_facts.get("eos_token_id"),
+        "pad_token_id": data.tokenizer_facts.get("pad_token_id"),
     }
     settings = {name: value for name, value in settings.items() if value is not None}
     path = folder / "generation_config.json"

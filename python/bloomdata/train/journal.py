@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bloomdata.errors import ConfigError
+from bloomdata.fetching.books import write_synced
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,9 +32,7 @@ class Journal:
     def __init__(self, path: Path, options: LogOptions, name: str, resumes_after: int) -> None:
         self._trackers = [_tracker(kind, path.parent, options.project, name) for kind in options.trackers]
         kept = [line for line in read_log(path) if line["step"] <= resumes_after] if resumes_after else []
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
-        partial.rename(path)
+        write_synced(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
         self._file: TextIO = path.open("a", encoding="utf-8")
 
     def write(self, line: dict[str, Any]) -> None:
@@ -110,11 +109,13 @@ def _tracker(kind: str, folder: Path, project: str, name: str) -> Any:
     except ImportError as error:
         raise ConfigError(f"log.trackers: {kind} is not installed: pip install {kind} ({error})") from error
     run = service.init(project=project, name=name)
+    # trackio logs through its module.
+    target = run if kind == "wandb" else service
 
     def log(step: int | None, numbers: dict[str, float]) -> None:
         if step is None:
-            (run if kind == "wandb" else service).finish()
+            target.finish()
         else:
-            (run if kind == "wandb" else service).log(numbers, step=step)
+            target.log(numbers, step=step)
 
     return log

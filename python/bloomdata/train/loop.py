@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 from bloomdata.train import evaluation
 from bloomdata.train.attention import packed_inputs
 from bloomdata.train.costs import flops, peak_flops
-from bloomdata.train.data import Batches, StageData, microbatches, open_source
+from bloomdata.train.data import Batches, StageData, microbatches, on_device, open_source
 from bloomdata.train.documents import document_lengths
 from bloomdata.train.engines.engine import from_rank_0, sum_over_ranks
 from bloomdata.train.guards import Guard, LossScaler, StopRequest, TrainingStopped
 from bloomdata.train.loss import sums_by_source, token_losses
 from bloomdata.train.optimizers import set_learning_rate
 from bloomdata.train.schedules import learning_rate
-from bloomdata.train.tokens import find_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,18 +131,18 @@ class Loop:
         start = time.perf_counter()
         batch = self._next_batch()
         waited = time.perf_counter() - start
-        batch = {name: values.to(engine.device, non_blocking=True) for name, values in batch.items()}
         torch.manual_seed(_seed(stage.model.seed, self.step, engine.rank))
         rate = learning_rate(stage.schedule, stage.optimizer.learning_rate, self.samples, self._data.samples)
         set_learning_rate(engine.optimizers, rate / stage.optimizer.learning_rate)
 
         # The weight of all targets of the step, before any microbatch: each loss counts by its share of it.
-        lengths = document_lengths(batch, self._data.tokenizer.get("pad_token_id")).double()
+        lengths = document_lengths(batch, self._data.tokenizer_facts.get("pad_token_id")).double()
         counts = torch.stack([batch["loss_weights"].sum(), lengths.sum(), (lengths**2).sum()]).double()
-        total, tokens, squares = sum_over_ranks(counts).tolist()
+        total, tokens, squares = sum_over_ranks(counts.to(engine.device)).tolist()
         sums = torch.zeros(2, len(self._data.names), dtype=torch.float64, device=engine.device)
         parts = microbatches(batch, stage.batch.micro_rows)
-        for number, part in enumerate(parts):
+        for number, rows in enumerate(parts):
+            part = on_device(rows, engine.device)
             with engine.computing(is_last=number == len(parts) - 1):
                 inputs = packed_inputs(engine.model, part, allow_contamination=self._allows_contamination)
                 losses = token_losses(engine.model(**inputs).logits, part)
@@ -161,12 +161,12 @@ class Loop:
         engine.zero_grad()
         self.scaler.update(is_finite=not reason)
         self.step += 1
-        self.samples += len(batch["input_ids"]) * engine.world_size
+        num_rows = len(batch["input_ids"]) * engine.world_size
+        self.samples += num_rows
         if self._is_due(stage.log.every) or reason:
             elapsed = time.perf_counter() - start
-            self._log(
-                mean, norm or 0.0, rate, sums, {"tokens": tokens, "squares": squares, "waited": waited}, elapsed, reason
-            )
+            facts = {"rows": num_rows, "tokens": tokens, "squares": squares, "waited": waited}
+            self._log(mean, norm or 0.0, rate, sums, facts, elapsed, reason)
         if verdict == "stop":
             self._save(wait=True)
             raise TrainingStopped(f"step {self.step}: {reason}; samples {self.batches.sample_ids()}")
@@ -185,17 +185,17 @@ class Loop:
         import torch
 
         engine = self._engine
-        rows = float(self._data.sequence_length) * (self.samples - self._samples_before())
+        places = facts["rows"] * self._data.sequence_length
         line: dict[str, Any] = {
             "step": self.step,
             "samples": self.samples,
             "loss": loss,
             "learning_rate": rate,
             "gradient_norm": norm,
-            "tokens": int(rows),
+            "tokens": int(places),
             "tokens_without_padding": int(facts["tokens"]),
             "tokens_per_second": facts["tokens"] / elapsed,
-            "padding": 1 - facts["tokens"] / max(rows, 1),
+            "padding": 1 - facts["tokens"] / places,
             "data_wait": facts["waited"] / elapsed,
         }
         if len(self._data.names) > 1:
@@ -213,26 +213,27 @@ class Loop:
             line["sample_ids"] = self.batches.sample_ids() if self._fixed is None else []
         self._write(line)
 
-    def _samples_before(self) -> int:
-        from bloomdata.train.schedules import samples_of
-
-        return samples_of(self._stage.batch, self.step - 1)
+    @functools.cached_property
+    def _evaluation(self) -> dict[str, Any]:
+        """Rows to evaluate, by name."""
+        options = self._stage.data
+        return {name: open_source(path, options) for name, path in options.evaluation.items()}
 
     def _evaluate(self) -> None:
         stage, engine = self._stage, self._engine
-        tokenizer = find_tokenizer(self._data.tokenizer)
+        tokenizer = self._data.tokenizer
         micro = stage.batch.micro_rows or max(1, stage.batch.rows // engine.world_size)
         found = {
             name: evaluation.evaluate(
                 engine,
-                open_source(path, stage.data),
+                rows,
                 rows=stage.log.evaluate_rows,
                 micro_rows=micro,
                 tokenizer=tokenizer,
                 allow_contamination=self._allows_contamination,
                 is_asked_to_stop=lambda: self._asked_to_stop() is not None,
             )
-            for name, path in stage.data.evaluation.items()
+            for name, rows in self._evaluation.items()
         }
         found = {name: one for name, one in found.items() if one is not None}
         line: dict[str, Any] = {"step": self.step, "evaluation": found} if found else {}

@@ -8,7 +8,7 @@ import numpy as np
 
 from bloomdata.errors import ConfigError
 from bloomdata.train.costs import memory_bytes, num_parameters
-from bloomdata.train.tokens import find_tokenizer, shown_row
+from bloomdata.train.tokens import shown_row
 
 if TYPE_CHECKING:
     from bloomdata.train.data import StageData
@@ -26,7 +26,7 @@ def check(stage: Stage, data: StageData, config: Any) -> None:
             trained on.
         MismatchError: The tokenizer of the data has changed.
     """
-    known = data.tokenizer.get("vocab_size")
+    known = data.tokenizer_facts.get("vocab_size")
     if known is not None and known > config.vocab_size:
         raise ConfigError(
             f"model: expected a vocabulary of at least {known}, that of the data's tokenizer, found {config.vocab_size}"
@@ -36,7 +36,7 @@ def check(stage: Stage, data: StageData, config: Any) -> None:
         raise ConfigError(
             f"data: expected rows of at most {positions} tokens, the model's positions, found {data.sequence_length}"
         )
-    find_tokenizer(data.tokenizer)
+    _ = data.tokenizer  # another one at its place is an error
     count = len(data.dataset)
     batch = data.dataset.read_batch(np.unique(np.linspace(0, count - 1, min(count, _SAMPLED)).astype(np.int64)))
     highest = int(batch["input_ids"].max())
@@ -51,11 +51,10 @@ def check(stage: Stage, data: StageData, config: Any) -> None:
 
 def first_rows(data: StageData, *, count: int = 2, colour: bool) -> list[str]:
     """The first rows as text, with what is trained on marked."""
-    tokenizer = find_tokenizer(data.tokenizer)
     batch = data.dataset.read_batch(np.arange(min(count, len(data.dataset))))
     names = ("input_ids", "labels")
     return [
-        shown_row(tokenizer, {name: batch[name][row] for name in names}, colour=colour)
+        shown_row(data.tokenizer, {name: batch[name][row] for name in names}, colour=colour)
         for row in range(len(batch["input_ids"]))
     ]
 

@@ -121,6 +121,7 @@ def _train(
     from bloomdata.train.building import build_model, model_config, require_torch
 
     require_torch()
+    from bloomdata.train.attention import prove
     from bloomdata.train.checkpoints import Checkpointer
     from bloomdata.train.claiming import claim
     from bloomdata.train.data import open_data
@@ -140,7 +141,7 @@ def _train(
     data = open_data(stage)
     driver = build_engine(engine, stage)
     try:
-        vocab_size = data.tokenizer.get("vocab_size")
+        vocab_size = data.tokenizer_facts.get("vocab_size")
         # Before any memory is taken for weights.
         check(stage, data, model_config(stage.model, vocab_size=vocab_size))
         if driver.rank == 0:
@@ -150,7 +151,8 @@ def _train(
             return result_of(folder)
         _set_determinism(stage)
         model = build_model(stage.model, vocab_size=vocab_size)
-        _prove(model, allow_contamination=allow_contamination)
+        if not allow_contamination:
+            prove(model)
         driver.prepare(model)
         found = list_checkpoints(folder / "checkpoints")
         journal: Journal | None = None
@@ -218,22 +220,12 @@ def _initial_weights(folder: Path, before: Path | None) -> Path | None:
     return found[max(found)]
 
 
-def _prove(model: Any, *, allow_contamination: bool) -> None:
-    """Proves that documents are apart, before the model is spread over ranks."""
-    import torch
-
-    from bloomdata.train.attention import packed_inputs
-
-    row = {"input_ids": torch.zeros(1, 4, dtype=torch.int64), "position_ids": torch.arange(4)[None]}
-    packed_inputs(model, row, allow_contamination=allow_contamination)
-
-
 def _set_determinism(stage: Stage) -> None:
     import torch
 
     if stage.precision.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch's own signature
+        torch.use_deterministic_algorithms(mode=True)
 
 
 def dry_run(
@@ -256,7 +248,7 @@ def dry_run(
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     for stage in read_recipe(recipe, variables=variables):
         data = open_data(stage)
-        vocab_size = data.tokenizer.get("vocab_size")
+        vocab_size = data.tokenizer_facts.get("vocab_size")
         check(stage, data, model_config(stage.model, vocab_size=vocab_size))
         model = build_model(stage.model, vocab_size=vocab_size, weights=False)
         sharded = engine in {"fsdp2", "deepspeed"}

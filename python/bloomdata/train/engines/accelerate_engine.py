@@ -6,7 +6,6 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError
-from bloomdata.train.engines.engine import join_group
 from bloomdata.train.engines.torch_engine import TorchEngine
 from bloomdata.train.optimizers import build_optimizers
 
@@ -30,7 +29,6 @@ class AccelerateEngine(TorchEngine):
             raise ConfigError("engine: accelerate computes in bfloat16 or float32 here; float16 needs engine torch")
         if stage.optimizer.name == "muon":
             raise ConfigError("engine: accelerate does not work with muon, which is two optimizers")
-        join_group()
         super().__init__(stage, is_sharded=False)
         self._accelerator = Accelerator(
             mixed_precision=_PRECISIONS[stage.precision.compute], cpu=self.device.type == "cpu"

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError, CorruptDataError
-from bloomdata.train.engines.engine import join_group
+from bloomdata.train.engines.engine import join_group, leave_group
 from bloomdata.train.optimizers import build_optimizers
 
 if TYPE_CHECKING:
@@ -108,7 +108,4 @@ class DeepSpeedEngine:
 
     def close(self) -> None:
         """Leaves the process group."""
-        import torch
-
-        if self._owns_group and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+        leave_group(is_own=self._owns_group)

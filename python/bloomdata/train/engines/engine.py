@@ -79,6 +79,14 @@ def join_group() -> tuple[int, int, Any, bool]:
     return torch.distributed.get_rank(), torch.distributed.get_world_size(), device, is_new
 
 
+def leave_group(*, is_own: bool) -> None:
+    """Leaves the process group, if it was made here."""
+    import torch
+
+    if is_own and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def sum_over_ranks(tensor: Any) -> Any:
     """The sum of a tensor over all ranks, in place."""
     import torch

@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError, CorruptDataError
-from bloomdata.train.engines.engine import join_group
+from bloomdata.train.engines.engine import join_group, leave_group
 from bloomdata.train.optimizers import build_optimizers
 
 if TYPE_CHECKING:
@@ -165,10 +165,7 @@ class TorchEngine:
 
     def close(self) -> None:
         """Leaves the process group."""
-        import torch
-
-        if self._owns_group:
-            torch.distributed.destroy_process_group()
+        leave_group(is_own=self._owns_group)
 
 
 @contextlib.contextmanager
