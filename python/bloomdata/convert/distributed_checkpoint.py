@@ -143,6 +143,7 @@ def _read(folder: Path) -> Tensors:
         raise ConfigError(f"source: {folder}: expected a checkpoint with {_METADATA}, found none")
     try:
         metadata = checkpoints.FileSystemReader(folder).read_metadata()
+    # The metadata are unpickled, and damaged ones fail in any way.
     except Exception as error:
         raise CorruptDataError(f"{folder / _METADATA}: expected the metadata of a checkpoint: {error}") from None
     lost = sorted(

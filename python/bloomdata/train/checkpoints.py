@@ -100,6 +100,7 @@ class Checkpointer:
         try:
             path = self._folder / f".writing-{step:08d}"
             future = self._engine.save(path, asynchronous=self._options.asynchronous and not wait)
+        # DCP and its threads wrap errors of the operating system in types of their own; all are told and counted.
         except Exception as caught:
             error = str(caught)
         if not self._check(step, error):
@@ -117,6 +118,7 @@ class Checkpointer:
         try:
             if future is not None:
                 getattr(future, "upload_completion", future).result()
+        # As in `save`.
         except Exception as caught:
             error = str(caught)
         if not self._check(step, error):
