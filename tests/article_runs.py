@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PROPERTY = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 PACKINGS = ["full", "full::drop", "greedy", "best_fit", "concat::1", "concat::2", "concat::7"]
 PACKINGS += [f"{kind}::{rule}" for kind in ("single", "greedy") for rule in ("drop", "truncate_left", "truncate_right")]
-PACKINGS += ["single::split"]
+PACKINGS += ["single::split", "best_fit::drop", "best_fit::truncate_right"]
 CATEGORIES = ["code", "prose", ""]
 PAIR = "prompt_completion_pair"
 
@@ -45,6 +45,7 @@ def pack(files, output, vocabulary=BYTES, **options):
     for path, (_, content) in zip(inputs, files, strict=True):
         path.write_bytes(content)
     options = {"record": "prompt_completion", "num_threads": 2, "tokenizer": vocabulary.tokenizer} | options
+    options = {"allow_empty": True} | options
     return bloomdata.pack(inputs, output, format="hdf5", **options)
 
 
@@ -62,6 +63,7 @@ def rows_in(folder):
 def articles_in(files, vocabulary, books, options):
     """Articles of these files by the reference, which has no use for some of `pack`'s options."""
     others = {"sequence_length", "packing", "window_tokens", "rows_per_file", "compression", "num_threads"}
+    others |= {"keep_end_only_sequences"}
     options = {name: value for name, value in options.items() if name not in others}
     return articles_of_files(files, books, encode=vocabulary.encode, bos=vocabulary.bos, eos=vocabulary.eos, **options)
 
@@ -72,18 +74,22 @@ def check(files, output, vocabulary=BYTES, **options):
     books = Books()
     found = articles_in(files, vocabulary, books, options)
     how = found, options["sequence_length"], options["packing"], vocabulary.pad
-    row_options = {name: options[name] for name in ("keep_prompt_only_sequences", "window_tokens") if name in options}
+    row_names = {"keep_prompt_only_sequences", "keep_end_only_sequences", "window_tokens"}
+    row_options = {name: options[name] for name in row_names & set(options)}
     rows, metrics = reference_rows.rows(*how, **row_options)
 
     assert rows_in(report.folder) == rows
     assert {name: report.metrics[name] for name in metrics} == metrics
     assert report.manifest["details"]["metrics"] == report.metrics
     tokens = reference_rows.ledger(*how, **row_options)
+    lost = reference_rows.dropped_documents(books.articles, *how[1:], **row_options)
+    books.drop_after_all(lost)
     assert {name: report.ledger[name] for name in tokens} == tokens
     for name in ("documents_in", "documents_kept", "bytes_in"):
         assert report.ledger[name] == getattr(books, name), name
     for fate in ("documents_dropped", "documents_quarantined"):
         assert sum(report.ledger[fate].values()) == getattr(books, fate).total(), fate
+    assert {reason: report.ledger["documents_dropped"][reason] for reason in lost} == lost
     assert report.ledger["documents_quarantined"] == dict(books.documents_quarantined)
     if rows and "rows_per_file" in options:
         counts = [output["rows"] for output in report.outputs if "rows" in output]
@@ -145,8 +151,9 @@ def row_options(draw):
         "rows_per_file": draw(st.integers(1, 5)),
         "compression": draw(st.sampled_from([None, None, "gzip"])),
         "keep_prompt_only_sequences": draw(st.booleans()),
+        "keep_end_only_sequences": draw(st.booleans()),
     }
-    if options["packing"] == "best_fit":
+    if options["packing"].startswith("best_fit"):
         options["window_tokens"] = draw(st.integers(1, 60))
     return options
 

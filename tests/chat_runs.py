@@ -14,6 +14,7 @@ from reference.chats import chat_of, chatml, human_bot, only_last
 from small_tokenizers import Join, added_token, both, byte_level_bpe
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
     from pathlib import Path
 
@@ -93,7 +94,7 @@ def expected_of(chats, vocabulary: Vocabulary, template: str, *, train_on: str =
 
 def pack(inputs, output, vocabulary: Vocabulary = BYTES, **options):
     special = {} if vocabulary.tokenizer == "bytes" else {"eos_token": "</s>", "pad_token": "</s>"}
-    run = {"record": "messages", "num_threads": 2, "tokenizer": vocabulary.tokenizer, **special}
+    run = {"record": "messages", "num_threads": 2, "allow_empty": True, "tokenizer": vocabulary.tokenizer, **special}
     return bloomdata.pack(inputs, output, **(run | options))
 
 
@@ -105,18 +106,23 @@ def check_rows(report, chats, vocabulary: Vocabulary, *, sequence_length: int, p
     assert {name: report.metrics[name] for name in metrics} == metrics
     tokens = reference_rows.ledger(articles, sequence_length, packing, vocabulary.pad)
     assert {name: report.ledger[name] for name in tokens} == tokens
-    check_counts(report, chats)
+    lost = reference_rows.dropped_documents([[article] for article in articles], sequence_length, packing, -1)
+    check_counts(report, chats, lost=lost, trained=metrics["completion_tokens"])
 
 
-def check_counts(report, chats) -> None:
-    """What the books say of the conversations."""
+def check_counts(report, chats, *, lost: Counter | None = None, trained: int | None = None) -> None:
+    """What the books say of the conversations: packing has left some out, and trains on so many tokens."""
     kept = [chat for chat in chats if chat is not None]
-    ledger = report.ledger
-    assert (ledger["documents_in"], ledger["documents_kept"]) == (len(chats), len(kept))
+    ledger, dropped = report.ledger, {} if lost is None else dict(lost)
+    assert (ledger["documents_in"], ledger["documents_kept"]) == (len(chats), len(kept) - sum(dropped.values()))
+    assert {name: count for name, count in ledger["documents_dropped"].items() if name in dropped} == dropped
     assert sum(ledger["documents_quarantined"].values()) == len(chats) - len(kept)
     [entry] = report.manifest["inputs"]
-    assert entry.get("tokens_trained", 0) == sum(chat.num_trained for chat in kept)
-    assert entry.get("tokens_after_last_answer", 0) == sum(chat.num_left_out for chat in kept)
+    assert entry["documents_kept"] == ledger["documents_kept"]
+    trained = sum(chat.num_trained for chat in kept) if trained is None else trained
+    assert entry.get("tokens_trained", 0) == trained
+    if not dropped:
+        assert entry.get("tokens_after_last_answer", 0) == sum(chat.num_left_out for chat in kept)
     assert entry["tokens"] == sum(len(chat.article) for chat in kept)
     bloomdata.verify(report.folder)
 

@@ -182,7 +182,9 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
 @pytest.fixture
 def pack(process: Worker) -> Callable[..., Outcome]:
     def call(inputs: Any, **options: Any) -> Outcome:
-        return process.ask("pack", inputs, **{"tokenizer": "bytes", "format": "megatron", **options})
+        return process.ask(
+            "pack", inputs, **{"tokenizer": "bytes", "format": "megatron", "allow_empty": True, **options}
+        )
 
     return call
 
@@ -190,6 +192,6 @@ def pack(process: Worker) -> Callable[..., Outcome]:
 @pytest.fixture
 def shard(process: Worker) -> Callable[..., Outcome]:
     def call(inputs: Any, **options: Any) -> Outcome:
-        return process.ask("shard", inputs, **options)
+        return process.ask("shard", inputs, **{"allow_empty": True, **options})
 
     return call

@@ -16,7 +16,7 @@ DECOMPRESS = {
 
 
 def shard(inputs, output, **options):
-    return bloomdata.shard(inputs, output, **({"num_threads": 2} | options))
+    return bloomdata.shard(inputs, output, **({"num_threads": 2, "allow_empty": True} | options))
 
 
 def contents_of(folder):

@@ -31,7 +31,7 @@ def test_an_empty_input_gives_empty_outputs_that_open_and_verify(tmp_path):
         "hdf5": {"sequence_length": 8},
         "gzip": {"sequence_length": 8, "compression": "gzip"},
     }.items():
-        bloomdata.pack(path, tmp_path / name, tokenizer="bytes", **options)
+        bloomdata.pack(path, tmp_path / name, tokenizer="bytes", allow_empty=True, **options)
         bloomdata.verify(tmp_path / name)
         assert len(bloomdata.open(tmp_path / name)) == 0
 

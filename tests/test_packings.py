@@ -26,6 +26,8 @@ TABLE = [
     ("concat::2", "012 3PP 456 7PP", 0, 0),
     ("concat::3", "012 345 67P", 0, 0),
     ("best_fit", "01P 237 456", 0, 0),
+    ("best_fit::drop", "01P 23P", 4, 0),
+    ("best_fit::truncate_right", "01P 23P 456", 0, 1),
 ]
 BY_WINDOW = {1: "01P 23P 456 7PP", 3: "01P 23P 456 7PP", 4: "01P 23P 456 7PP", 5: "01P 237 456"}
 
@@ -91,24 +93,38 @@ def test_an_article_that_is_too_long_closes_the_open_row_and_never_leaves_an_emp
     assert shown(rows_in(report.folder)) == " | ".join(expected)
 
 
-@pytest.mark.parametrize("record", ["text", "prompt_completion"])
-def test_a_row_without_a_completion_is_left_out_and_counted(record, tmp_path):
-    """One separator makes no row, the padding of such a row is no padding, and a row of prompts counts in full."""
-    value = {"text": "ab"} if record == "text" else {"prompt": "abcd", "completion": "x"}
-    options = {"record": record, "sequence_length": 2, "packing": "full"}
-    report = check([("a.jsonl", line(value))], tmp_path / "out", **options)
-    kept = check([("a.jsonl", line(value))], tmp_path / "kept", keep_prompt_only_sequences=True, **options)
-    if record == "text":
-        assert shown(rows_in(report.folder)) == "a1 b1"
-        assert shown(rows_in(kept.folder)) == "a1 b1 | E3 P2"
-        assert (report.ledger["tokens_dropped"], report.ledger["tokens_padding"]) == (1, 0)
-        assert report.metrics["dropped_from_all_prompt_tokens"] == 2
-    else:
-        assert shown(rows_in(report.folder)) == "_1 x1"
-        assert shown(rows_in(kept.folder)) == "a0 b0 | c0 d0 | _1 x1 | E3 P2"
-        assert (report.ledger["tokens_dropped"], report.ledger["tokens_padding"]) == (5, 0)
-        assert report.metrics["dropped_from_all_prompt_tokens"] == 6
+def test_a_row_of_prompts_is_left_out_and_counted(tmp_path):
+    """The padding of such a row is no padding, and it counts in full."""
+    files = [("a.jsonl", line({"prompt": "abcd", "completion": "x"}))]
+    options = {"sequence_length": 2, "packing": "full"}
+    report = check(files, tmp_path / "out", **options)
+    assert shown(rows_in(report.folder)) == "_1 x1 | E3 P2"
+    assert (report.ledger["tokens_dropped"], report.ledger["tokens_padding"]) == (4, 1)
+    assert report.metrics["dropped_from_all_prompt_tokens"] == 4
+    kept = check(files, tmp_path / "kept", keep_prompt_only_sequences=True, **options)
+    assert shown(rows_in(kept.folder)) == "a0 b0 | c0 d0 | _1 x1 | E3 P2"
     assert kept.ledger["tokens_dropped"] == 0
+
+
+def test_a_row_of_end_tokens_is_trained_on_and_left_out_only_on_request(tmp_path):
+    files = [("a.jsonl", line({"text": "ab"}) + line({"text": "cd"}))]
+    options = {"record": "text", "sequence_length": 2, "packing": "best_fit"}
+    report = check(files, tmp_path / "out", **options)
+    assert shown(rows_in(report.folder)) == "a1 b1 | E3 E3 | c1 d1"
+    report = check(files, tmp_path / "without", keep_end_only_sequences=False, **options)
+    assert shown(rows_in(report.folder)) == "a1 b1 | c1 d1"
+    assert (report.ledger["tokens_dropped"], report.ledger["documents_kept"]) == (2, 2)
+
+
+@pytest.mark.parametrize("packing", ["best_fit", "full", "single::drop", "concat::3"])
+def test_documents_of_one_token_are_kept(packing, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"".join(line({"text": chr(97 + number % 26)}) for number in range(100)))
+    options = {"tokenizer": "bytes", "sequence_length": 16, "packing": packing, "append_eos": False}
+    report = bloomdata.pack(path, tmp_path / "out", **options)
+    assert (report.ledger["documents_kept"], report.ledger["tokens_dropped"]) == (100, 0)
+    rows = bloomdata.open(tmp_path / "out")[:]
+    assert (rows["token_type_ids"] == SEPARATOR).sum() == 100
 
 
 @st.composite
@@ -127,15 +143,17 @@ def random_articles(draw):
     packing=st.sampled_from(PACKINGS),
     window_tokens=st.integers(1, 40),
     keep=st.booleans(),
+    keep_ends=st.booleans(),
 )
-def test_the_reference_itself_loses_and_invents_no_token(found, length, packing, window_tokens, keep):
-    options = {"keep_prompt_only_sequences": keep, "window_tokens": window_tokens}
+def test_the_reference_itself_loses_and_invents_no_token(found, length, packing, window_tokens, keep, keep_ends):
+    options = {"keep_prompt_only_sequences": keep, "keep_end_only_sequences": keep_ends, "window_tokens": window_tokens}
     rows, metrics = reference_rows.rows(found, length, packing, -7, **options)
     ledger = reference_rows.ledger(found, length, packing, -7, **options)
     written = [token for row in rows for token, kind, _ in row if kind != PADDING]
     everything = [token for article in found for token, _, _ in article]
     assert all(len(row) == length for row in rows)
-    assert all(keep or any(kind == COMPLETION for _, kind, _ in row) for row in rows)
+    trained = {COMPLETION, SEPARATOR} if keep_ends else {COMPLETION}
+    assert all(keep or any(kind in trained for _, kind, _ in row) for row in rows)
     assert all(row[0][1] != PADDING for row in rows)
     assert len(set(written)) == len(written)
     assert set(written) <= set(everything)
@@ -148,11 +166,11 @@ def test_the_reference_itself_loses_and_invents_no_token(found, length, packing,
         == metrics["output_tokens"]
         == sum(metrics[f"{kind}_tokens"] for kind in ("prompt", "completion", "padding"))
     )
-    if packing != "best_fit":
+    if not packing.startswith("best_fit"):
         assert written == sorted(written)
-    if keep and packing.startswith(("concat", "best_fit")):
+    if keep and packing.startswith("concat"):
         assert sorted(written) == everything
-    if packing == "best_fit":
+    if packing.startswith("best_fit"):
         for row in rows:
             tokens = [token for token, kind, _ in row if kind != PADDING]
             assert tokens == sorted(tokens)
@@ -162,7 +180,7 @@ def test_the_reference_itself_loses_and_invents_no_token(found, length, packing,
     ("option", "value"),
     [
         *(("packing", name) for name in ("", "none", "Full", "full::", "full::split", "single", "greedy::split")),
-        *(("packing", name) for name in ("concat", "concat::0", "concat::-1", "concat::x", "best_fit::drop")),
+        *(("packing", name) for name in ("concat", "concat::0", "concat::-1", "concat::x", "best_fit::split")),
         ("record", "chat"),
         ("attention_boundary", "row"),
         ("packing_boundary", "row"),

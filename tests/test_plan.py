@@ -36,7 +36,9 @@ def test_a_plan_is_what_pack_does(packing, tmp_path_factory, lengths, sequence_l
     folder = tmp_path_factory.mktemp("plan")
     (folder / "a.jsonl").write_bytes(documents(lengths))
     how = {"sequence_length": sequence_length, "window_tokens": window_tokens, "seed": seed}
-    report = bloomdata.pack(folder / "a.jsonl", folder / "out", tokenizer="bytes", packing=packing, **how)
+    report = bloomdata.pack(
+        folder / "a.jsonl", folder / "out", tokenizer="bytes", packing=packing, allow_empty=True, **how
+    )
     for inputs, options in (
         (np.array(lengths, dtype=np.int64), {}),
         (folder / "a.jsonl", {"tokenizer": "bytes"}),

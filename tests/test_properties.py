@@ -4,6 +4,7 @@ import json
 import tempfile
 import tomllib
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from reference import jsonl
 from reference import pack as reference_pack
 from reference.shard import Books
 from reference.shard import shard as reference_shard
+
+# A soup may hold nothing that is kept.
+shard, pack = (partial(verb, allow_empty=True) for verb in (bloomdata.shard, bloomdata.pack))
 
 settings.register_profile("files", parent=settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("files")
@@ -166,7 +170,7 @@ def check_books(report, books, **tokens):
 def test_shards_of_any_soup_are_those_of_the_reference(soup, max_lines, max_bytes):
     with written(soup) as (folder, files):
         options = {"max_lines": max_lines, "max_bytes": max_bytes}
-        report = bloomdata.shard(
+        report = shard(
             names_of(files), folder / "out", on_bad_record="quarantine", compression="none", num_threads=2, **options
         )
         contents, books = reference_shard(files, **options)
@@ -179,7 +183,7 @@ def test_shards_of_any_soup_are_those_of_the_reference(soup, max_lines, max_byte
 @given(soup=soups)
 def test_megatron_pairs_of_any_soup_are_those_of_the_reference(soup):
     with written(soup) as (folder, files):
-        report = bloomdata.pack(
+        report = pack(
             names_of(files),
             folder / "out",
             tokenizer="bytes",
@@ -202,7 +206,7 @@ def test_megatron_pairs_of_any_soup_are_those_of_the_reference(soup):
 def test_rows_of_any_soup_are_those_of_the_reference(soup, sequence_length, rows_per_file):
     with written(soup) as (folder, files):
         options = {"sequence_length": sequence_length, "rows_per_file": rows_per_file}
-        report = bloomdata.pack(
+        report = pack(
             names_of(files), folder / "out", tokenizer="bytes", on_bad_record="quarantine", num_threads=2, **options
         )
         books = Books()
@@ -235,7 +239,7 @@ def test_one_thread_and_four_shard_the_same_bytes(soup, options):
     with written(soup) as (folder, files):
         for num_threads in (1, 4):
             output = folder / f"out-{num_threads}"
-            bloomdata.shard(names_of(files), output, on_bad_record="quarantine", num_threads=num_threads, **options)
+            shard(names_of(files), output, on_bad_record="quarantine", num_threads=num_threads, **options)
         assert everything_in(folder / "out-1") == everything_in(folder / "out-4")
 
 
@@ -253,7 +257,7 @@ def test_one_thread_and_four_shard_the_same_bytes(soup, options):
 def test_one_thread_and_four_pack_the_same_bytes(soup, options):
     with written(soup) as (folder, files):
         for num_threads in (1, 4):
-            bloomdata.pack(
+            pack(
                 names_of(files),
                 folder / f"out-{num_threads}",
                 tokenizer="bytes",
@@ -269,19 +273,19 @@ def test_one_thread_and_four_pack_the_same_bytes(soup, options):
 @given(soup=good_soups, max_lines=st.integers(1, 5), compression=st.sampled_from(["zstd", "gzip", "none"]))
 def test_texts_come_back_from_shards_that_were_packed(soup, max_lines, compression):
     with written(soup) as (folder, files):
-        bloomdata.shard(names_of(files), folder / "shards", max_lines=max_lines, compression=compression)
+        shard(names_of(files), folder / "shards", max_lines=max_lines, compression=compression)
         lines = [line for _, content in files for line in content.removeprefix(jsonl.BYTE_ORDER_MARK).split(b"\n")]
         expected = [text for line in lines if line.strip() and (text := json.loads(line)["text"])]
         if not any(line.strip() for line in lines):
             return  # no line, no shard, nothing to pack
-        bloomdata.pack(str(folder / "shards"), folder / "megatron", tokenizer="bytes", format="megatron")
+        pack(str(folder / "shards"), folder / "megatron", tokenizer="bytes", format="megatron")
         tokenizer = bloomdata.Tokenizer("bytes")
         dataset = bloomdata.open(folder / "megatron")
         assert [tokenizer.decode(document[:-1]) for document in dataset] == expected
         assert [document[-1] for document in dataset] == [tokenizer.eos_token_id] * len(expected)
         # Also the last row, when it holds nothing but the end of the last text.
         options = {"tokenizer": "bytes", "sequence_length": 9, "keep_prompt_only_sequences": True}
-        bloomdata.pack(str(folder / "shards"), folder / "hdf5", **options)
+        pack(str(folder / "shards"), folder / "hdf5", **options)
         rows = bloomdata.open(folder / "hdf5")[:]
         ids, types = rows["input_ids"].ravel(), rows["token_type_ids"].ravel()
         ends = [0, *(np.flatnonzero(types == reference_pack.LAST) + 1).tolist()]
@@ -309,7 +313,7 @@ def test_splits_are_those_of_the_reference_and_every_line_is_in_one(num_lines, s
     content = b"".join(b'{"text":"%d"}\n' % number for number in range(num_lines))
     with written([(".jsonl", content, [])]) as (folder, files):
         options = {"splits": splits, "seed": seed, "shuffle": shuffle, "max_lines": max_lines}
-        report = bloomdata.shard(names_of(files), folder / "out", **options)
+        report = shard(names_of(files), folder / "out", **options)
         found = shards_in(folder / "out")
         assert found == reference_shard(files, **options)[0]
         lines = [line for shard in found.values() for line in shard.splitlines()]
@@ -323,11 +327,11 @@ def test_a_shuffle_is_the_permutation_of_the_reference(soup, seed, max_lines):
     with written(soup) as (folder, files):
         bad = {"on_bad_record": "quarantine"}
         options = {"shuffle": True, "seed": seed, "max_lines": max_lines}
-        report = bloomdata.shard(names_of(files), folder / "out", **options, **bad)
+        report = shard(names_of(files), folder / "out", **options, **bad)
         contents, books = reference_shard(files, **options)
         assert shards_in(folder / "out") == contents
         check_books(report, books)
-        bloomdata.shard(names_of(files), folder / "in-order", **bad)
+        shard(names_of(files), folder / "in-order", **bad)
         shuffled, in_order = (
             sorted(line for shard in shards_in(folder / name).values() for line in shard.split(b"\n")[:-1])
             for name in ("out", "in-order")
@@ -345,7 +349,7 @@ def test_a_shuffle_is_the_permutation_of_the_reference(soup, seed, max_lines):
 def test_pairs_of_several_fields_stay_side_by_side(records, append_eos):
     content = b"".join(json.dumps(record).encode("utf-8", "replace") + b"\n" for record in records)
     with written([(".jsonl", content, [])]) as (folder, files):
-        report = bloomdata.pack(
+        report = pack(
             names_of(files),
             folder / "out",
             tokenizer="bytes",
@@ -377,9 +381,9 @@ def test_merging_packed_parts_is_packing_everything_at_once(soup, data):
         cut = data.draw(st.integers(0, len(files)))
         parts = [part for part in (files[:cut], files[cut:]) if part]
         for number, part in enumerate(parts):
-            bloomdata.pack(names_of(part), folder / f"part-{number}", **options)
+            pack(names_of(part), folder / f"part-{number}", **options)
         merged = bloomdata.merge([folder / f"part-{number}" for number in range(len(parts))], folder / "merged")
-        whole = bloomdata.pack(names_of(files), folder / "whole", **options)
+        whole = pack(names_of(files), folder / "whole", **options)
         assert merged.ledger == whole.ledger
         for suffix in (".bin", ".idx"):
             name = f"data_text_document{suffix}"

@@ -23,7 +23,7 @@ def ids_without_end(tokenizer: Tokenizer, text: str, template: str) -> list[int]
 
 
 def packed_documents(inputs: Any, output: Path, **options: Any) -> list[list[int]]:
-    bloomdata.pack(inputs, output, format="megatron", **options)
+    bloomdata.pack(inputs, output, format="megatron", allow_empty=True, **options)
     return [document.tolist() for document in bloomdata.open(output)]
 
 

@@ -3,6 +3,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final, final
 
+from bloomdata.options.running import Running
+
 __all__ = [
     "BUILD_PROFILE",
     "VERSION",
@@ -163,21 +165,21 @@ def shard(
     inputs: list[str],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
-    options: tuple[str, int, bool, float],
+    options: Running,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def decontaminate(
     inputs: list[str],
     evaluations: list[str],
     config: str,
-    options: tuple[str, int, bool, float],
+    options: Running,
     memory_limit: int,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def dedup(
     inputs: list[str],
     config: str,
-    options: tuple[str, int, bool, float],
+    options: Running,
     memory: tuple[int, list[str]],
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
@@ -187,21 +189,21 @@ def near_signature(text: str, config: str) -> tuple[list[tuple[int, int, int]], 
 def signatures(
     inputs: list[str],
     config: str,
-    options: tuple[str, int, bool, float],
+    options: Running,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def pack(
     inputs: list[str],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
-    options: tuple[str, int, bool, float],
+    options: Running,
     hdf5: object,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def merge(
     inputs: list[str],
     name: str,
-    options: tuple[str, int, bool, float],
+    options: Running,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def verify(folder: str, num_threads: int, on_progress: Callable[[int, int, int, int], object] | None) -> str: ...

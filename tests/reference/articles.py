@@ -138,6 +138,7 @@ def articles_of_files(files: Files, books: Books, *, record: str = "prompt_compl
                 continue
             if made:
                 books.documents_kept += 1
+                books.articles.append(made)
             else:
                 books.documents_dropped["no article"] += 1
             found += made

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reference.articles import articles_of_files
 from reference.jsonl import BYTE_ORDER_MARK, records
-from reference.rows import ledger, rows
+from reference.rows import dropped_documents, ledger, rows
 from reference.shard import Books, shuffled
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def pipeline(
     lines = lines_of([(f"a{suffix}", content) for _, content in files])
     dealt = deal(lines if seed is None else shuffled(lines, seed), stems(*counts))
     kept = {"keep_prompt_only_sequences": keep_prompt_only_sequences}
+    how = {**kept, "keep_end_only_sequences": False}
     made, metrics, tokens, books = {}, {"train": Counter(), "dev": Counter()}, Counter(), Books()
     for stem, part in dealt.items():
         split = stem.partition("_")[0]
@@ -118,10 +119,13 @@ def pipeline(
             books.documents_in += len(part)
             books.documents_dropped["test, left as text"] += len(part)
             continue
+        documents = len(books.articles)
         found = articles_of_lines(part, suffix, books, **kept, **options)
-        made[stem], of = rows(found, sequence_length, packing, pad, **kept)
+        made[stem], of = rows(found, sequence_length, packing, pad, **how)
         metrics[split].update(of)
-        tokens.update(ledger(found, sequence_length, packing, pad, **kept))
+        tokens.update(ledger(found, sequence_length, packing, pad, **how))
+        lost = dropped_documents(books.articles[documents:], sequence_length, packing, pad, **how)
+        books.drop_after_all(lost)
     facts = {"max_seq_length": sequence_length, "token_type_ids": True}
     for split, number, name in zip(("train", "dev", "test"), counts, ("training", "dev", "test"), strict=True):
         facts[f"number_of_{name}_files"] = number

@@ -72,15 +72,11 @@ def megatron(documents: list[list[int]], kind: str = "H", code: int = 8) -> tupl
 
 
 def full_rows(documents: list[list[int]], sequence_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Packing `full`: tokens and their types, (rows, sequence_length) int32; only the last row is padded.
-
-    Rows that hold nothing but ends of documents are left out.
-    """
+    """Packing `full`: tokens and their types, (rows, sequence_length) int32; only the last row is padded."""
     ids = [token for document in documents for token in document]
     types = [kind for document in documents if document for kind in [TEXT] * (len(document) - 1) + [LAST]]
     padding = -len(ids) % sequence_length
     shape = (-1, sequence_length) if ids else (0, sequence_length)
     rows = np.array(ids + [PAD] * padding, dtype="<i4").reshape(shape)
     kinds = np.array(types + [PADDING] * padding, dtype="<i4").reshape(shape)
-    is_trained = (kinds == TEXT).any(axis=1)
-    return rows[is_trained], kinds[is_trained]
+    return rows, kinds

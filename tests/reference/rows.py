@@ -18,11 +18,13 @@ def rows(
     pad: int,
     *,
     keep_prompt_only_sequences: bool = False,
+    keep_end_only_sequences: bool = True,
     window_tokens: int = 1 << 23,
 ) -> tuple[list[Article], dict[str, int]]:
     """The rows to write, and the metrics."""
     finished, lost = finish(articles, sequence_length, packing, pad, window_tokens)
-    written = [row for row in finished if keep_prompt_only_sequences or count(row, COMPLETION)]
+    keep = keep_prompt_only_sequences, keep_end_only_sequences
+    written = [row for row in finished if is_written(row, *keep)]
     return written, {
         "sequences": len(written),
         "articles": sum(1 for article in articles if article),
@@ -37,12 +39,20 @@ def rows(
 
 
 def ledger(
-    articles, sequence_length, packing, pad, *, keep_prompt_only_sequences=False, window_tokens=1 << 23
+    articles,
+    sequence_length,
+    packing,
+    pad,
+    *,
+    keep_prompt_only_sequences=False,
+    keep_end_only_sequences=True,
+    window_tokens=1 << 23,
 ) -> dict[str, int]:
     """Where every token went; padding of rows that are left out is counted nowhere."""
     finished, lost = finish(articles, sequence_length, packing, pad, window_tokens)
-    written = [row for row in finished if keep_prompt_only_sequences or count(row, COMPLETION)]
-    left_out = [row for row in finished if not (keep_prompt_only_sequences or count(row, COMPLETION))]
+    keep = keep_prompt_only_sequences, keep_end_only_sequences
+    written = [row for row in finished if is_written(row, *keep)]
+    left_out = [row for row in finished if not is_written(row, *keep)]
     return {
         "tokens_in": sum(map(len, articles)),
         "tokens_out": len(written) * sequence_length,
@@ -50,6 +60,54 @@ def ledger(
         "tokens_truncated": lost["truncated"],
         "tokens_dropped": lost["dropped"] + sum(count(row, PROMPT, COMPLETION, SEPARATOR) for row in left_out),
     }
+
+
+def dropped_documents(
+    documents: list[list[Article]],
+    sequence_length,
+    packing,
+    pad,
+    *,
+    keep_prompt_only_sequences=False,
+    keep_end_only_sequences=True,
+    window_tokens=1 << 23,
+) -> Counter:
+    """Documents of which no token is in a written row, by the reason for the first of their articles."""
+    groups = [[article for article in document if article] for document in documents]
+    articles = [article for group in groups for article in group]
+    traced = [
+        [((number, token), kind, category) for token, kind, category in article]
+        for number, article in enumerate(articles)
+    ]
+    finished, _ = finish(traced, sequence_length, packing, pad, window_tokens)
+
+    def numbers(rows):
+        return {token[0][0] for row in rows for token in row if token[1] != PADDING}
+
+    keep = keep_prompt_only_sequences, keep_end_only_sequences
+    placed = numbers(row for row in finished if is_written(row, *keep))
+    untrained = numbers(row for row in finished if not is_written(row, *keep))
+
+    def reason(number):
+        if number in untrained:
+            return "nothing in its row is trained on"
+        if packing == "full::drop":
+            return "in a last row that is not full"
+        return f"{'shorter' if packing == 'single::split' else 'longer'} than a row"
+
+    found: Counter = Counter()
+    first = 0
+    for group in groups:
+        if group and not placed & set(range(first, first + len(group))):
+            found[reason(first)] += 1
+        first += len(group)
+    return found
+
+
+def is_written(row: Article, keep_prompt_only_sequences: bool, keep_end_only_sequences: bool) -> bool:
+    """By default, rows in which a token is trained on."""
+    trained = (COMPLETION, SEPARATOR) if keep_end_only_sequences else (COMPLETION,)
+    return keep_prompt_only_sequences or count(row, *trained) > 0
 
 
 def count(row: Article, *types: int) -> int:
@@ -72,7 +130,12 @@ def finish(articles, length, packing, pad, window_tokens) -> tuple[list[Article]
     elif kind == "concat":
         packed = concat(articles, length, int(rule))
     else:
-        packed = [row for window in windows(articles, window_tokens) for row in best_fit(window, length)]
+        kept = articles if rule else [without_rests(article, length) for article in articles]
+        lost["truncated"] += sum(map(len, articles)) - sum(map(len, kept))
+        found = windows(kept, window_tokens)
+        if rule:
+            found = [[cut(article, length, rule, lost) for article in window] for window in found]
+        packed = [row for window in found for row in best_fit(window, length)]
     padding = (pad, PADDING, NO_CATEGORY)
     return [row + [padding] * (length - len(row)) for row in packed if row], lost
 
@@ -122,6 +185,27 @@ def greedy(articles, length, rule, lost) -> list[Article]:
 def concat(articles, length, size) -> list[Article]:
     groups = [articles[start : start + size] for start in range(0, len(articles), size)]
     return [chunk for group in groups for chunk in chunks(flat(group), length)]
+
+
+def without_rests(article: Article, length: int) -> Article:
+    """A piece that starts within an answer does not train on the rest of it; without anything else, it is left out."""
+    kinds = [kind for _, kind, _ in article]
+    if PROMPT not in kinds:
+        return article
+    answer_of, number = [], 0
+    for at, kind in enumerate(kinds):
+        number += kind == PROMPT or (at > 0 and kinds[at - 1] in (PROMPT, SEPARATOR))
+        answer_of.append(None if kind == PROMPT else number)
+    masked = list(article)
+    for start in range(length, len(article), length):
+        if answer_of[start] is None or answer_of[start] != answer_of[start - 1]:
+            continue
+        if answer_of[start] == answer_of[-1]:
+            return masked[:start]
+        for at in range(start, len(article)):
+            if answer_of[at] == answer_of[start] and kinds[at] == COMPLETION:
+                masked[at] = (article[at][0], PROMPT, article[at][2])
+    return masked
 
 
 def windows(articles, window_tokens) -> list[list[Article]]:

@@ -22,6 +22,12 @@ class Books:
     bytes_in: int = 0
     text_bytes: int = 0
     quarantine: list[dict] = field(default_factory=list)
+    articles: list[list] = field(default_factory=list)  # of each kept document
+
+    def drop_after_all(self, lost: Counter):
+        """Documents that packing leaves out were kept until then."""
+        self.documents_kept -= lost.total()
+        self.documents_dropped += lost
 
     def set_aside(self, name, record, reason):
         self.documents_quarantined[reason] += 1

@@ -41,6 +41,7 @@ def pack_options(
         "space_separator": not disable_space_separator,
         "categories": read_categories(categories_path, "categories_path"),
         "special_tokens": list(special_tokens or ()),
+        "keep_end_only_sequences": False,
         "on_bad_record": "quarantine" if ignore_input_format_error else "raise",
         **options,
     }

@@ -24,6 +24,7 @@ from bloomdata.gdp.write import write_group
 from bloomdata.manifest import read_manifest
 from bloomdata.options.checks import check_choice, check_counts, thread_count
 from bloomdata.options.paths import output_path as local_path
+from bloomdata.options.running import running
 from bloomdata.reports.report import PackReport
 from bloomdata.verbs.pack import pack
 
@@ -247,6 +248,7 @@ class Run:
             work / "rows" / stem,
             tokenizer=self.source,
             num_threads=self.threads,
+            allow_empty=True,
             on_progress=self.on_progress,
             **self.options,
         )
@@ -293,6 +295,7 @@ def data_prep(
         work,
         tokenizer=source,
         num_threads=num_workers,
+        allow_empty=True,
         overwrite=overwrite_output_path,
         on_progress=on_progress,
         **pack_options(**options, tokenizer=source),
@@ -347,7 +350,7 @@ def deal_lines(
 def _shard(
     sources: list[str], output: Path, config: dict[str, Any], threads: int, on_progress: OnProgress
 ) -> dict[str, Any]:
-    run = (os.fspath(output), threads, False, 10.0)
+    run = running(os.fspath(output), threads, overwrite=False)
     manifest: dict[str, Any] = json.loads(_core.shard(sources, [], json.dumps(config), run, on_progress)[0])
     return manifest
 

@@ -25,7 +25,7 @@ _DESCRIBED = {
     *("tokenizer", "eos_token", "pad_token", "add_special_tokens", "special_tokens"),
     *("template", "template_variables", "template_date", "train_on", "source"),
     *("messages_keyword", "role_keyword", "content_keyword", "ignore_fields"),
-    *("packing", "text_field", "categories", "exact", "exact_normalize"),
+    *("packing", "overlong", "text_field", "categories", "exact", "exact_normalize"),
 }
 
 
@@ -44,15 +44,12 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
     for boundary in ("attention_boundary", "packing_boundary"):
         check_choice(boundary, options[boundary], "jsonl", "prompt_completion_pair")
     check_choice("on_bad_record", options["on_bad_record"], "raise", "quarantine")
-    packing, text_field = options["packing"], options["text_field"]
-    if packing is not None and not isinstance(packing, str):
-        raise ConfigError(f"packing: expected a string, got {packing!r}")
+    text_field = options["text_field"]
     exact, form = None if options["exact"] == "none" else options["exact"], options["exact_normalize"]
     check_choice("exact", exact, "document", None)
     check_choice("exact_normalize", form, "none", "whitespace", "fold")
     if exact is None and form != "none":
         raise ConfigError(f"exact_normalize: expected only with exact='document', got {form!r}")
-    default_packing = "full" if options["format"] == "hdf5" else None
     config = {name: value for name, value in options.items() if name not in _DESCRIBED}
     return {
         **tokenizer_options(
@@ -63,12 +60,31 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
             special_tokens=options["special_tokens"],
         ),
         **config,
-        "packing": default_packing if packing is None else packing,
+        "packing": packing_name(options),
         "text_field": [text_field] if isinstance(text_field, str) else list(text_field),
         "exact": None if exact is None else {"normalize": form},
         "categories": read_categories(options["categories"]),
         **_records(options),
     }
+
+
+# Endings of packings that have several.
+_OVERLONG = {"drop": "::drop", "truncate": "::truncate_right", "cut": ""}
+
+
+def packing_name(options: Mapping[str, Any]) -> str | None:
+    """The packing, with what `overlong` says of long documents."""
+    packing, overlong = options["packing"], options["overlong"]
+    if packing is not None and not isinstance(packing, str):
+        raise ConfigError(f"packing: expected a string, got {packing!r}")
+    check_choice("overlong", overlong, *_OVERLONG, None)
+    if overlong is None:
+        default = "full" if options["format"] == "hdf5" else None
+        return default if packing is None else packing
+    if packing not in ("best_fit", "greedy", "single") or (overlong == "cut" and packing != "best_fit"):
+        expected = "best_fit" if overlong == "cut" else "best_fit, greedy or single"
+        raise ConfigError(f"overlong: {overlong!r} is expected only with packing {expected}, got {packing!r}")
+    return f"{packing}{_OVERLONG[overlong]}"
 
 
 def _records(options: Mapping[str, Any]) -> dict[str, Any]:

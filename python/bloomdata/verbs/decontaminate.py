@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.options.checks import byte_count, check_choice, check_counts, thread_count
+from bloomdata.options.checks import byte_count, check_choice, check_counts
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.paths import output_path, utf8_path
+from bloomdata.options.running import running
 from bloomdata.options.shards import shard_config
 from bloomdata.reports.report import DecontaminateReport
 
@@ -143,7 +144,7 @@ def decontaminate(
     paths = file_inputs(inputs)
     files = [evaluations] if isinstance(evaluations, (str, os.PathLike)) else evaluations
     rows = [utf8_path(path, "evaluations") for path in files]
-    options = (output_path(output), thread_count(num_threads), overwrite, 10.0)
+    options = running(output_path(output), num_threads, overwrite=overwrite)
     limit = byte_count("memory_limit", memory_limit)
     start = time.monotonic()
     result = _core.decontaminate(paths, rows, json.dumps(config), options, limit, on_progress)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.options.checks import byte_count, check_choice, check_counts, thread_count
+from bloomdata.options.checks import byte_count, check_choice, check_counts
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.near import MinHash, Substring, described
 from bloomdata.options.paths import output_path, utf8_path
+from bloomdata.options.running import running
 from bloomdata.options.shards import shard_config
 from bloomdata.reports.report import DedupReport
 
@@ -156,7 +157,7 @@ def dedup(
         on_bad_record=on_bad_record,
     )
     paths = file_inputs(inputs)
-    options = (output_path(output), thread_count(num_threads), overwrite, 10.0)
+    options = running(output_path(output), num_threads, overwrite=overwrite)
     start = time.monotonic()
     memory = (limit, [utf8_path(path, "signatures") for path in _paths(signatures)])
     result = _core.dedup(paths, json.dumps(config), options, memory, on_progress)

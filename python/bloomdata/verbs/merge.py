@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bloomdata import _core
 from bloomdata.options.paths import output_path
+from bloomdata.options.running import running
 from bloomdata.reports.report import MergeReport
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def merge(
         >>> bloomdata.merge(["a", "b"], "merged").ledger["documents_kept"]
         4
     """
-    options = (output_path(output), 1, overwrite, 10.0)
+    options = running(output_path(output), 1, overwrite=overwrite)
     start = time.monotonic()
     result = _core.merge([os.fspath(path) for path in inputs], prefix, options, on_progress)
     return MergeReport.from_run(output, result, time.monotonic() - start)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.options.checks import thread_count
 from bloomdata.options.inputs import split_inputs
 from bloomdata.options.pack_config import pack_config, record_of
 from bloomdata.options.paths import output_path
+from bloomdata.options.running import limits_of, running
 from bloomdata.reports.report import PackReport
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def pack(
     format: Literal["hdf5", "megatron"] = "hdf5",  # noqa: A002 - the name that every tool uses
     sequence_length: int | None = None,
     packing: str | None = None,
+    overlong: Literal["drop", "truncate", "cut"] | None = None,
     record: Literal["text", "prompt_completion", "messages"] = "text",
     text_field: str | Sequence[str] = "text",
     prompt_keyword: str = "prompt",
@@ -52,6 +53,7 @@ def pack(
     attention_boundary: Literal["jsonl", "prompt_completion_pair"] = "jsonl",
     packing_boundary: Literal["jsonl", "prompt_completion_pair"] = "jsonl",
     keep_prompt_only_sequences: bool = False,
+    keep_end_only_sequences: bool = True,
     window_tokens: int = 1 << 23,
     seed: int = 0,
     eos_token: str | None = None,
@@ -65,6 +67,8 @@ def pack(
     rows_per_file: int | None = None,
     prefix: str = "data",
     on_bad_record: Literal["raise", "quarantine"] = "raise",
+    max_bad: str | float | None = None,
+    allow_empty: bool = False,
     num_threads: int | None = None,
     checkpoint_seconds: float = 10.0,
     overwrite: bool = False,
@@ -78,9 +82,10 @@ def pack(
     `packing`. They are contiguous, and aligned to pages if they fill a page, so readers can map them without an HDF5
     library; with `compression="gzip"` they are chunked and compressed.
 
-    Token types: 0 prompt, 1 text or completion, 2 padding, 3 the last token of an attention unit. Rows without any
-    token of type 1 are left out and counted. Blank lines and empty texts are dropped and counted. A killed run resumes
-    when it is called again with the same arguments.
+    Token types: 0 prompt, 1 text or completion, 2 padding, 3 the last token of an attention unit; 1 and 3 are trained
+    on. Rows of prompts alone are left out and counted. Blank lines and empty texts are dropped and counted. So are
+    documents of which packing puts no token into a row. A killed run resumes when it is called again with the same
+    arguments.
 
     Packings (a document is a record, or with `packing_boundary="prompt_completion_pair"` a pair):
 
@@ -90,8 +95,10 @@ def pack(
     - `single::drop`, `single::truncate_left`, `single::truncate_right`: one document per row. `single::split`: its
       full-length pieces, one per row. `single::sample`: a window from a random position.
     - `concat::K`: groups of K documents, each group padded to whole rows.
-    - `best_fit`: whole documents into as few rows as possible; documents longer than a row are split into full rows
-      and a remainder, so no token is lost.
+    - `best_fit`: whole documents into as few rows as possible; documents longer than a row are cut into full rows
+      and a rest, so no token of a text is lost. A piece of a conversation that starts within an answer does not train
+      on the rest of that answer; after the last answer starts in an earlier piece, the rest is left out and counted.
+      `best_fit::drop` leaves out documents longer than a row, `best_fit::truncate_right` keeps their first tokens.
 
     With `record="prompt_completion"` a record is an object with a prompt and a completion, or a list of them (one
     chat). Exactly one space separates the two, every pair ends with the end token, and pairs without a completion are
@@ -128,6 +135,8 @@ def pack(
         format: Format of the output files.
         sequence_length: Tokens in a row. HDF5 only, and required there.
         packing: How documents become rows; `full` by default. HDF5 only.
+        overlong: What becomes of documents longer than a row, for `best_fit`, `greedy` and `single`: `drop`, `truncate`
+            (`greedy::truncate_right`, ...), or, for `best_fit` alone, `cut`. By default what the packing's name says.
         record: Kind of record: text, pairs of prompt and completion, or messages.
         text_field: Field that holds the text; `data.text` is a nested field. Each of several fields becomes its own
             Megatron pair, from the same records.
@@ -154,6 +163,8 @@ def pack(
         attention_boundary: Whether the last token of a record or of a pair has type 3.
         packing_boundary: Whether packing keeps records or pairs together.
         keep_prompt_only_sequences: Whether to keep pairs without a completion, and rows without any token of type 1.
+        keep_end_only_sequences: Whether to keep rows without any token of type 1 if they hold one of type 3, such as a
+            row with only the end token of a document. generative_data_prep leaves them out.
         window_tokens: Tokens that `best_fit` packs at a time; they stay in memory, 8 bytes each.
         seed: Seed of `single::sample`.
         eos_token: The end-of-document token. By default the one that the tokenizer's files name
@@ -174,6 +185,9 @@ def pack(
         prefix: First part of file names.
         on_bad_record: Whether to stop at the first bad record (`raise`) or to collect bad records in
             `quarantine.jsonl` and count them by reason (`quarantine`).
+        max_bad: Bad records at which a run that quarantines them stops: a number, or a share of all records such as
+            `"0.1%"` or 0.001. A share is compared from the 100,000th record on, and at the end.
+        allow_empty: Whether a run may keep no record. By default that is an error, and the folder stays unfinished.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         checkpoint_seconds: Seconds of work that a killed run loses at most, roughly (HDF5: the file being written).
         overwrite: Whether to discard the output of an earlier run in `output`.
@@ -212,7 +226,13 @@ def pack(
     from bloomdata.datasets.hdf5 import Hdf5Files
 
     paths, streams = split_inputs(inputs)
-    options = (output_path(output), thread_count(num_threads), overwrite, checkpoint_seconds)
+    options = running(
+        output_path(output),
+        num_threads,
+        overwrite=overwrite,
+        checkpoint_seconds=checkpoint_seconds,
+        limits=limits_of(allow_empty=allow_empty, max_bad=max_bad, on_bad_record=on_bad_record),
+    )
     hdf5 = Hdf5Files(sequence_length or 1, compression, with_categories=categories is not None)
     start = time.monotonic()
     result = _core.pack(paths, streams, json.dumps(config), options, hdf5, on_progress)
@@ -220,7 +240,8 @@ def pack(
 
 
 # What decides how a run goes, and not what it writes.
-_RUNNING = {"inputs", "output", "num_threads", "checkpoint_seconds", "overwrite", "on_progress"}
+_RUNNING = {"inputs", "output", "max_bad", "allow_empty", "num_threads", "checkpoint_seconds", "overwrite"}
+_RUNNING |= {"on_progress"}
 
 
 def config_of(**options: Any) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options import one_file
-from bloomdata.options.checks import check_choice, check_counts, thread_count
+from bloomdata.options.checks import check_choice, check_counts
 from bloomdata.options.inputs import is_there, split_inputs
 from bloomdata.options.paths import output_path
+from bloomdata.options.running import limits_of, running
 from bloomdata.options.shards import shard_config
 from bloomdata.options.template_options import template_options
 from bloomdata.prepare_sources import SOURCES
@@ -52,6 +53,8 @@ def prepare(
     level: int = 3,
     prefix: str = "part",
     on_bad_record: Literal["raise", "quarantine"] = "raise",
+    max_bad: str | float | None = None,
+    allow_empty: bool = False,
     num_threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = None,
@@ -103,6 +106,9 @@ def prepare(
         prefix: First part of the names of shards.
         on_bad_record: Whether to stop at the first record that does not fit the source (`raise`) or to collect such
             records in `quarantine.jsonl` and count them by reason (`quarantine`).
+        max_bad: Bad records at which a run that quarantines them stops: a number, or a share of all records such as
+            `"0.1%"` or 0.001. A share is compared from the 100,000th record on, and at the end.
+        allow_empty: Whether a run may keep no record. By default that is an error, and the folder stays unfinished.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         overwrite: Whether to discard the output of an earlier run in `output`, or a file of that name.
         on_progress: Function called regularly with (total bytes, bytes read, records, bytes written).
@@ -190,10 +196,10 @@ def prepare(
     folder = os.fspath(output) if single is None else f"{os.fspath(output)}.books"
     if single is not None:
         one_file.check(Path(folder), Path(output), paths, overwrite=overwrite)
+    limits = limits_of(allow_empty=allow_empty, max_bad=max_bad, on_bad_record=on_bad_record)
+    running_options = running(folder, num_threads, overwrite=overwrite, limits=limits)
     start = time.monotonic()
-    result = _core.shard(
-        paths, streams, json.dumps(config), (folder, thread_count(num_threads), overwrite, 10.0), on_progress
-    )
+    result = _core.shard(paths, streams, json.dumps(config), running_options, on_progress)
     report = PrepareReport.from_run(folder, result, time.monotonic() - start)
     if single is not None:
         one_file.show(report.manifest, Path(folder), Path(output))

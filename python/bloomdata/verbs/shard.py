@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.options.checks import check_choice, check_counts, thread_count
+from bloomdata.options.checks import check_choice, check_counts
 from bloomdata.options.inputs import split_inputs
 from bloomdata.options.paths import output_path
+from bloomdata.options.running import limits_of, running
 from bloomdata.options.shards import shard_config
 from bloomdata.reports.report import ShardReport
 
@@ -38,6 +39,8 @@ def shard(
     text_field: str = "text",
     validate: bool = True,
     on_bad_record: Literal["raise", "quarantine"] = "raise",
+    max_bad: str | float | None = None,
+    allow_empty: bool = False,
     shuffle: bool = False,
     seed: int = 0,
     splits: Mapping[str, float] | None = None,
@@ -73,6 +76,9 @@ def shard(
         splits: Shares such as `{"train": 0.98, "dev": 0.01, "test": 0.01}`, drawn independently for each line; or
             numbers of lines such as `{"dev": 1000, "test": 1000}`: the first lines go to test, the next to dev, the
             rest to train. Each split gets a sub-folder.
+        max_bad: Bad records at which a run that quarantines them stops: a number, or a share of all records such as
+            `"0.1%"` or 0.001. A share is compared from the 100,000th record on, and at the end.
+        allow_empty: Whether a run may keep no record. By default that is an error, and the folder stays unfinished.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         overwrite: Whether to discard the output of an earlier run in `output`.
         on_progress: Function called regularly with (total bytes, bytes read, lines, bytes written).
@@ -121,7 +127,8 @@ def shard(
         splits=split_config(splits),
     )
     paths, streams = split_inputs(inputs)
-    options = (output_path(output), thread_count(num_threads), overwrite, 10.0)
+    limits = limits_of(allow_empty=allow_empty, max_bad=max_bad, on_bad_record=on_bad_record)
+    options = running(output_path(output), num_threads, overwrite=overwrite, limits=limits)
     start = time.monotonic()
     result = _core.shard(paths, streams, json.dumps(config), options, on_progress)
     return ShardReport.from_run(output, result, time.monotonic() - start)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.options.checks import check_choice, thread_count
+from bloomdata.options.checks import check_choice
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.near import MinHash, described
 from bloomdata.options.paths import output_path
+from bloomdata.options.running import running
 from bloomdata.reports.report import SignaturesReport
 from bloomdata.verbs.dedup import dedup_config
 
@@ -89,7 +90,7 @@ def signatures(
         report_only=True,
     )
     paths = file_inputs(inputs)
-    options = (output_path(output), thread_count(num_threads), overwrite, 10.0)
+    options = running(output_path(output), num_threads, overwrite=overwrite)
     start = time.monotonic()
     result = _core.signatures(paths, json.dumps(config), options, on_progress)
     return SignaturesReport.from_run(output, result, time.monotonic() - start)

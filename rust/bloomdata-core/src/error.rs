@@ -39,6 +39,12 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// More records are bad than the options allow.
+    #[error("max_bad: {reason}")]
+    TooManyBad {
+        /// How many there are, and why.
+        reason: String,
+    },
     /// A file is in a format that we do not read here.
     #[error("{}: found {found}; supported: {supported}", path.display())]
     Unsupported {

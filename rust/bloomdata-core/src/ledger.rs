@@ -27,7 +27,7 @@ pub struct Ledger {
     pub bytes_in: u64,
     /// UTF-8 bytes of the kept documents' text; of whole lines where nothing looks inside them (`shard`).
     pub text_bytes: u64,
-    /// Tokens of the kept documents, end-of-document tokens included.
+    /// Tokens of the documents, end-of-document tokens included, before packing drops or cuts any.
     pub tokens_in: u64,
     /// Tokens written, padding included.
     pub tokens_out: u64,

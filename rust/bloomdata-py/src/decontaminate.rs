@@ -1,14 +1,12 @@
 //! The verb `decontaminate`.
 
-use std::path::PathBuf;
-
 use bloomdata_core::pipeline::decontaminate::options::DecontaminateConfig;
 use bloomdata_core::pipeline::decontaminate::run::decontaminate as core_decontaminate;
 use pyo3::prelude::*;
 
 use crate::enter::enter;
 use crate::errors::config_error;
-use crate::verbs::{list_inputs, report, run_options};
+use crate::verbs::{RunTuple, list_inputs, report, run_options};
 
 /// Finds documents that hold rows of evaluations. Returns as `shard`.
 #[pyfunction]
@@ -17,7 +15,7 @@ pub(crate) fn decontaminate(
     inputs: Vec<String>,
     evaluations: Vec<String>,
     config: &str,
-    options: (PathBuf, usize, bool, f64),
+    options: RunTuple,
     memory_limit: u64,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {

@@ -18,7 +18,7 @@ use pyo3::types::PyBytes;
 
 use crate::enter::enter;
 use crate::errors::config_error;
-use crate::verbs::{list_inputs, report, run_options};
+use crate::verbs::{RunTuple, list_inputs, report, run_options};
 
 /// Removes duplicates; `memory` is its limit, and the folders of signatures that were made before. Returns as `shard`.
 #[pyfunction]
@@ -26,7 +26,7 @@ pub(crate) fn dedup(
     py: Python<'_>,
     inputs: Vec<String>,
     config: &str,
-    options: (PathBuf, usize, bool, f64),
+    options: RunTuple,
     memory: (u64, Vec<PathBuf>),
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
@@ -49,7 +49,7 @@ pub(crate) fn signatures(
     py: Python<'_>,
     inputs: Vec<String>,
     config: &str,
-    options: (PathBuf, usize, bool, f64),
+    options: RunTuple,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;

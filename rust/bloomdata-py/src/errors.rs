@@ -19,7 +19,9 @@ pub(crate) fn to_python(error: Error) -> PyErr {
     let text = error.to_string();
     match error {
         Error::Config { .. } => classes::ConfigError::new_err(text),
-        Error::Corrupt { .. } | Error::BadRecord { .. } => classes::CorruptDataError::new_err(text),
+        Error::Corrupt { .. } | Error::BadRecord { .. } | Error::TooManyBad { .. } => {
+            classes::CorruptDataError::new_err(text)
+        }
         Error::Unsupported { .. } => classes::UnsupportedFormatError::new_err(text),
         Error::Mismatch { .. } => classes::MismatchError::new_err(text),
         Error::Interrupted => PyKeyboardInterrupt::new_err(()),

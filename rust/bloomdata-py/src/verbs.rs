@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bloomdata_core::hash::hash_file as core_hash_file;
 use bloomdata_core::packing::Packing;
 use bloomdata_core::packing::plan::{histogram, plan as core_plan};
+use bloomdata_core::pipeline::folder::limits::{Limits, MaxBad};
 use bloomdata_core::pipeline::folder::manifest::{Manifest, finish_folder as core_finish_folder};
 use bloomdata_core::pipeline::folder::run::{RunOptions, RunResult};
 use bloomdata_core::pipeline::lengths::lengths as core_lengths;
@@ -43,7 +44,7 @@ pub(crate) fn shard(
     inputs: Vec<String>,
     streams: Vec<PythonTable<'_>>,
     config: &str,
-    options: (PathBuf, usize, bool, f64),
+    options: RunTuple,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
     let config: ShardConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
@@ -66,7 +67,7 @@ pub(crate) fn pack(
     inputs: Vec<String>,
     streams: Vec<PythonTable<'_>>,
     config: &str,
-    options: (PathBuf, usize, bool, f64),
+    options: RunTuple,
     hdf5: Py<PyAny>,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
@@ -188,7 +189,7 @@ pub(crate) fn merge(
     py: Python<'_>,
     inputs: Vec<String>,
     name: &str,
-    options: (PathBuf, usize, bool, f64),
+    options: RunTuple,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
     let options = run_options(options);
@@ -208,10 +209,16 @@ pub(crate) fn verify(
     serde_json::to_string(&result).map_err(|error| config_error(&error))
 }
 
+/// Output, threads, overwrite, seconds between checkpoints, and the limits: whether nothing may be kept, and how many
+/// records may be bad, as their number or as a share.
+pub(crate) type RunTuple = (PathBuf, usize, bool, f64, (bool, Option<u64>, Option<f64>));
+
 pub(crate) fn run_options(
-    (output, num_threads, overwrite, checkpoint_seconds): (PathBuf, usize, bool, f64),
+    (output, num_threads, overwrite, checkpoint_seconds, (allow_empty, max_records, max_share)): RunTuple,
 ) -> RunOptions {
-    RunOptions { output, num_threads: num_threads.max(1), overwrite, checkpoint_seconds }
+    let max_bad = max_records.map(MaxBad::Records).or(max_share.map(MaxBad::Share));
+    let limits = Limits { allow_empty, max_bad };
+    RunOptions { output, num_threads: num_threads.max(1), overwrite, checkpoint_seconds, limits }
 }
 
 /// Lists everything that will be read.

@@ -2,10 +2,12 @@
 //!
 //! - [`packer`]: one article after the other: `full`, `single`, `greedy`, `concat`; the order in which rows fill up.
 //! - [`best_fit`]: whole articles into as few rows as possible, over a window.
+//! - [`overlong`]: what is trained on of conversations that are cut.
 //! - [`plan`]: what each packing would do, from lengths alone.
 //! - [`types`]: codes that say what each token is.
 
 pub mod best_fit;
+pub mod overlong;
 pub mod packer;
 pub mod plan;
 pub mod types;
@@ -47,10 +49,21 @@ pub enum Packing {
     /// Groups of so many, each padded to whole sequences (Open-Llama, `concat_multiple_sequence`).
     Concat(u64),
     /// Whole articles into as few sequences as possible.
-    BestFit,
+    BestFit(Overlong),
 }
 
-const NAMES: [(&str, Packing); 12] = [
+/// What `best_fit` does with an article that is longer than a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overlong {
+    /// It is cut into whole sequences and a rest.
+    Cut,
+    /// It is left out.
+    Drop,
+    /// Its first tokens stay.
+    TruncateRight,
+}
+
+const NAMES: [(&str, Packing); 14] = [
     ("full", Packing::Full { drop_last: false }),
     ("full::drop", Packing::Full { drop_last: true }),
     ("single::drop", Packing::Single(Overflow::Drop)),
@@ -61,7 +74,9 @@ const NAMES: [(&str, Packing); 12] = [
     ("greedy::drop", Packing::Greedy(Overflow::Drop)),
     ("greedy::truncate_left", Packing::Greedy(Overflow::TruncateLeft)),
     ("greedy::truncate_right", Packing::Greedy(Overflow::TruncateRight)),
-    ("best_fit", Packing::BestFit),
+    ("best_fit", Packing::BestFit(Overlong::Cut)),
+    ("best_fit::drop", Packing::BestFit(Overlong::Drop)),
+    ("best_fit::truncate_right", Packing::BestFit(Overlong::TruncateRight)),
     // Last: an alias is read, never written.
     ("greedy", Packing::Greedy(Overflow::Drop)),
 ];

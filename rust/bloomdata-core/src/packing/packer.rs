@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::best_fit::{self, MAX_SEQUENCE_LENGTH};
-use super::{Overflow, Packing};
+use super::{Overflow, Overlong, Packing};
 use crate::error::{Error, Result};
 use crate::rng;
 
@@ -24,13 +24,15 @@ pub struct Next {
     pub rows: u64,
 }
 
-/// Where tokens are lost.
+/// Why tokens of an article go to no row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
     /// Cut off an article of which the rest is in a row.
     Truncated,
-    /// An article, or an unfinished row, that is left out.
-    Dropped,
+    /// The article is longer than a row.
+    TooLong,
+    /// The article does not fill a row.
+    TooShort,
 }
 
 /// Takes what the packer decides.
@@ -44,8 +46,14 @@ pub trait Rows {
     /// What writing a row reports.
     fn end_row(&mut self, next: Next) -> Result<()>;
 
-    /// Takes note of a loss.
-    fn lose(&mut self, loss: Loss, tokens: u64);
+    /// Ends the open row, which an earlier attempt has written.
+    fn repeat_row(&mut self);
+
+    /// Drops the open row, which is not full.
+    fn drop_row(&mut self);
+
+    /// Takes note of tokens of an article that go to no row.
+    fn lose(&mut self, loss: Loss, article: u64, tokens: Range<u64>);
 }
 
 /// Decides, article by article.
@@ -70,7 +78,7 @@ impl Packer {
     /// # Errors
     /// A length that the packing cannot do.
     pub fn new(packing: Packing, length: u64, seed: u64, window_tokens: u64, next: Next) -> Result<Self> {
-        if packing == Packing::BestFit && length > MAX_SEQUENCE_LENGTH {
+        if matches!(packing, Packing::BestFit(_)) && length > MAX_SEQUENCE_LENGTH {
             let reason =
                 format!("packing \"best_fit\" takes {MAX_SEQUENCE_LENGTH} tokens at most, not {length}");
             return Err(Error::config("sequence_length", reason));
@@ -96,7 +104,7 @@ impl Packer {
 
     /// Whether articles are gathered before any of them goes to a row.
     pub fn has_windows(&self) -> bool {
-        self.packing == Packing::BestFit
+        matches!(self.packing, Packing::BestFit(_))
     }
 
     /// Whether an article waits for its window to be complete.
@@ -133,7 +141,8 @@ impl Packer {
                 let whole = tokens - tokens % self.length;
                 self.fill(article, skip..whole, rows)?;
                 if tokens > whole {
-                    rows.lose(if whole > 0 { Loss::Truncated } else { Loss::Dropped }, tokens - whole);
+                    let loss = if whole > 0 { Loss::Truncated } else { Loss::TooShort };
+                    rows.lose(loss, article, whole..tokens);
                 }
                 Ok(())
             }
@@ -141,8 +150,19 @@ impl Packer {
                 self.sample(article, tokens, rows);
                 self.end_open(self.article, rows)
             }
-            Packing::BestFit => {
-                self.window.push(tokens);
+            Packing::BestFit(overlong) => {
+                let kept = match overlong {
+                    _ if tokens <= self.length => tokens,
+                    Overlong::Cut => tokens,
+                    Overlong::Drop => 0,
+                    Overlong::TruncateRight => self.length,
+                };
+                match kept {
+                    0 => rows.lose(Loss::TooLong, article, 0..tokens),
+                    _ if kept < tokens => rows.lose(Loss::Truncated, article, kept..tokens),
+                    _ => {}
+                }
+                self.window.push(kept);
                 self.window_sum += tokens;
                 if self.window_sum >= self.window_tokens { self.end_window(rows) } else { Ok(()) }
             }
@@ -155,10 +175,11 @@ impl Packer {
     /// What `rows` returns.
     pub fn finish<R: Rows>(&mut self, rows: &mut R) -> Result<()> {
         match self.packing {
-            Packing::BestFit => self.end_window(rows),
+            Packing::BestFit(_) => self.end_window(rows),
             Packing::Full { drop_last: true } => {
-                // The open row is forgotten: its owner must not write it.
-                rows.lose(Loss::Dropped, std::mem::take(&mut self.open));
+                if std::mem::take(&mut self.open) > 0 {
+                    rows.drop_row();
+                }
                 Ok(())
             }
             _ => self.end_open(self.article, rows),
@@ -186,12 +207,13 @@ impl Packer {
         let over = tokens.saturating_sub(self.length);
         let kept = match overflow {
             _ if over == 0 => 0..tokens,
-            Overflow::Drop => return rows.lose(Loss::Dropped, tokens),
+            Overflow::Drop => return rows.lose(Loss::TooLong, article, 0..tokens),
             Overflow::TruncateLeft => over..tokens,
             Overflow::TruncateRight => 0..self.length,
         };
         if over > 0 {
-            rows.lose(Loss::Truncated, over);
+            let lost = if kept.start > 0 { 0..kept.start } else { kept.end..tokens };
+            rows.lose(Loss::Truncated, article, lost);
         }
         self.open += kept.end - kept.start;
         rows.append(article, kept);
@@ -211,9 +233,12 @@ impl Packer {
             let draw = u128::from(rng::key(self.seed, START_STREAM, article)) * (u128::from(over) + 1);
             u64::try_from(draw >> 64).unwrap_or(over)
         };
-        rows.append(article, start..start + self.length - 1);
+        let end = start + self.length - 1;
+        rows.append(article, start..end);
         rows.append(article, tokens - 1..tokens);
-        rows.lose(Loss::Truncated, over);
+        for lost in [0..start, end..tokens - 1] {
+            rows.lose(Loss::Truncated, article, lost);
+        }
     }
 
     /// Ends the open row, if there is anything in it.
@@ -228,9 +253,13 @@ impl Packer {
         let first = self.article - self.window.len() as u64;
         let plan = best_fit::plan(&self.window, self.length);
         let (num_rows, skip) = (plan.num_rows(), std::mem::take(&mut self.skip_rows));
-        for row in skip..num_rows {
+        for row in 0..num_rows {
             for piece in plan.row(row) {
                 rows.append(first + piece.article, piece.tokens.clone());
+            }
+            if row < skip {
+                rows.repeat_row();
+                continue;
             }
             let next = if row + 1 == num_rows {
                 Next { article: self.article, tokens: 0, rows: 0 }

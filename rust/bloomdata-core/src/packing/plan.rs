@@ -32,7 +32,7 @@ pub struct Plan {
     pub dropped_documents: u64,
 }
 
-/// Plans one packing of documents of text: all their tokens are trained on, the last one is a separator.
+/// Plans one packing of documents of text, of which all tokens are trained on.
 ///
 /// # Errors
 /// A length that the packing cannot do.
@@ -62,17 +62,14 @@ pub fn plan(
         },
         lengths: &lengths,
         sequence_length,
-        open: 0,
-        is_trained: false,
-        loses_one_by_one: matches!(packing, Packing::Single(_) | Packing::Greedy(_) | Packing::SingleSample),
+        open: Vec::new(),
+        last: None,
+        is_in_order: !matches!(packing, Packing::BestFit(_)),
     };
     for &length in &lengths {
         packer.push(u64::from(length), &mut counter)?;
     }
-    let dropped = counter.plan.dropped_documents;
     packer.finish(&mut counter)?;
-    // What is dropped at the very end is a row, not a document.
-    counter.plan.dropped_documents = dropped;
     Ok(counter.plan)
 }
 
@@ -80,42 +77,58 @@ struct Counter<'run> {
     plan: Plan,
     lengths: &'run [u32],
     sequence_length: u64,
-    open: u64,
-    is_trained: bool,
-    /// Whether a document is cut exactly when it loses tokens.
-    loses_one_by_one: bool,
+    /// Pieces of the open row.
+    open: Vec<(u64, Range<u64>)>,
+    /// The document of the last piece.
+    last: Option<u64>,
+    /// Whether the pieces of a document follow each other.
+    is_in_order: bool,
+}
+
+impl Counter<'_> {
+    fn length(&self, article: u64) -> u64 {
+        u64::from(self.lengths[index(article)])
+    }
+
+    /// Empties the open row; how many tokens it held.
+    fn close(&mut self) -> u64 {
+        self.open.drain(..).map(|(_, tokens)| tokens.end - tokens.start).sum()
+    }
 }
 
 impl Rows for Counter<'_> {
     fn append(&mut self, article: u64, tokens: Range<u64>) {
-        let length = u64::from(self.lengths[index(article)]);
-        self.open += tokens.end - tokens.start;
-        // A document's last token is a separator: a row needs another one.
-        self.is_trained |= tokens.start + 1 < length;
-        if !self.loses_one_by_one && tokens.start == 0 && tokens.end < length {
-            self.plan.cut_documents += 1;
-        }
+        let is_first = tokens.start == 0 || (self.is_in_order && self.last != Some(article));
+        let is_whole = tokens == (0..self.length(article));
+        self.plan.cut_documents += u64::from(is_first && !is_whole);
+        self.last = Some(article);
+        self.open.push((article, tokens));
     }
 
     fn end_row(&mut self, _: Next) -> Result<()> {
-        let open = std::mem::take(&mut self.open);
-        if std::mem::take(&mut self.is_trained) {
-            self.plan.sequences += 1;
-            self.plan.tokens_out += self.sequence_length;
-            self.plan.tokens_padding += self.sequence_length - open;
-        } else {
-            self.plan.tokens_dropped += open;
-        }
+        let tokens = self.close();
+        self.plan.sequences += 1;
+        self.plan.tokens_out += self.sequence_length;
+        self.plan.tokens_padding += self.sequence_length - tokens;
         Ok(())
     }
 
-    fn lose(&mut self, loss: Loss, tokens: u64) {
+    fn repeat_row(&mut self) {
+        self.open.clear();
+    }
+
+    fn drop_row(&mut self) {
+        let whole =
+            |(article, tokens): &&(u64, Range<u64>)| tokens.start == 0 && tokens.end == self.length(*article);
+        self.plan.dropped_documents += self.open.iter().filter(whole).count() as u64;
+        self.plan.tokens_dropped += self.close();
+    }
+
+    fn lose(&mut self, loss: Loss, _: u64, tokens: Range<u64>) {
+        let tokens = tokens.end - tokens.start;
         match loss {
-            Loss::Truncated => {
-                self.plan.tokens_truncated += tokens;
-                self.plan.cut_documents += u64::from(self.loses_one_by_one);
-            }
-            Loss::Dropped => {
+            Loss::Truncated => self.plan.tokens_truncated += tokens,
+            Loss::TooLong | Loss::TooShort => {
                 self.plan.tokens_dropped += tokens;
                 self.plan.dropped_documents += 1;
             }

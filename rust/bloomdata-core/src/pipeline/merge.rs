@@ -53,6 +53,7 @@ pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Pr
         config,
         inputs: &list,
         overwrite: options.overwrite,
+        limits: options.limits,
         names: OutputNames {
             last: names
                 .iter()

@@ -71,6 +71,7 @@ pub fn pack(
         config: value,
         inputs,
         overwrite: options.overwrite,
+        limits: options.limits,
         names: names(config),
     };
     let mut run = match Run::open(request, progress)? {
@@ -94,7 +95,8 @@ pub fn pack(
     });
     let folder = run.folder();
     let books = Books::open(&inputs.inputs, folder, config.on_bad_record, checkpoint.books.clone())?
-        .of_chats(config.records.chats.is_some());
+        .of_chats(config.records.chats.is_some())
+        .within(options.limits);
     let (writes, writes_inbox) = bounded::<RowWrite>(options.num_threads);
     let sink: Box<dyn Sink<'_> + '_> = match config.format {
         PackFormat::Megatron => {

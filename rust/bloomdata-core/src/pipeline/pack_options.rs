@@ -59,6 +59,9 @@ pub struct PackConfig {
     /// Which texts count as equal, if documents that repeat an earlier one are dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exact: Option<ExactConfig>,
+    /// Whether rows are written of which only end tokens, of type 3, are trained on. Not in manifests of before.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub keep_end_only_sequences: bool,
     /// Whether every document ends with the end-of-document token.
     pub append_eos: bool,
     /// What to do with a record that cannot become a document.
@@ -189,6 +192,15 @@ impl PackConfig {
         }
         self.records.fields()
     }
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// How many rows of `sequence_length` make a file of 256 MiB.

@@ -67,6 +67,7 @@ pub fn decontaminate(
         config: value,
         inputs,
         overwrite: options.overwrite,
+        limits: options.limits,
         names: config.names(),
     };
     let mut run = match Run::open(request, progress)? {

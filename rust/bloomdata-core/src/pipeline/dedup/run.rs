@@ -58,6 +58,7 @@ pub fn dedup(
         config: value,
         inputs,
         overwrite: options.overwrite,
+        limits: options.limits,
         names: config.names(),
     };
     let mut run = match Run::open(request, progress)? {

@@ -48,6 +48,7 @@ pub fn signatures(
         config: json!({"signing": signing.config(), "on_bad_record": config.shards.on_bad_record}),
         inputs,
         overwrite: options.overwrite,
+        limits: options.limits,
         names,
     };
     let mut run = match Run::open(request, progress)? {

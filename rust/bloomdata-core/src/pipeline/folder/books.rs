@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
 use super::counts::{ChatCounts, InputCounts, is_zero};
+use super::limits::Limits;
 use super::manifest::{IndexedInputs, OutputEntry, input_entry};
 use crate::document::{BYTE_ORDER_MARK, BadRecord, Position};
 use crate::error::{Error, Result};
@@ -132,6 +133,7 @@ pub struct Books<'run> {
     state: Snapshot,
     finished: IndexedInputs,
     has_chats: bool,
+    limits: Limits,
 }
 
 impl<'run> Books<'run> {
@@ -152,8 +154,17 @@ impl<'run> Books<'run> {
             remove_if_present(&temporary_path(&path))?;
             None
         };
-        let (unsynced, finished, has_chats) = (false, Vec::new(), false);
-        Ok(Self { inputs, folder, on_bad_record, quarantine, unsynced, state, finished, has_chats })
+        Ok(Self {
+            inputs,
+            folder,
+            on_bad_record,
+            quarantine,
+            unsynced: false,
+            state,
+            finished: Vec::new(),
+            has_chats: false,
+            limits: Limits::default(),
+        })
     }
 
     /// The state now.
@@ -185,9 +196,21 @@ impl<'run> Books<'run> {
         Self { has_chats, ..self }
     }
 
+    /// Sets how many records may be bad.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
     /// Inputs that ended since the last call.
     pub fn take_finished(&mut self) -> IndexedInputs {
         std::mem::take(&mut self.finished)
+    }
+
+    /// Those before input `file`; the others stay.
+    pub fn take_finished_before(&mut self, file: usize) -> IndexedInputs {
+        let count = self.finished.partition_point(|(at, _)| *at < file);
+        self.finished.drain(..count).collect()
     }
 
     /// Settles one record of input `file`.
@@ -225,6 +248,32 @@ impl<'run> Books<'run> {
         self.state.input.chats.add(chats);
     }
 
+    /// Drops a record that was kept: of the open input, or of one that has ended and was not taken.
+    pub fn drop_after_all(&mut self, file: usize, reason: &str, text_bytes: u64, chats: ChatCounts) {
+        self.state.ledger.documents_kept -= 1;
+        self.state.ledger.text_bytes -= text_bytes;
+        self.state.ledger.drop_documents(reason, 1);
+        if let Some(input) = self.counts(file) {
+            input.documents_kept -= 1;
+            input.chats.take_back(chats);
+        }
+    }
+
+    /// Takes back tokens of a kept record that were counted as trained on.
+    pub fn untrain(&mut self, file: usize, tokens: u64) {
+        if let Some(input) = self.counts(file) {
+            input.chats.tokens_trained -= tokens;
+        }
+    }
+
+    fn counts(&mut self, file: usize) -> Option<&mut InputCounts> {
+        if self.state.position.file == file {
+            return Some(&mut self.state.input);
+        }
+        let at = self.finished.binary_search_by_key(&file, |(at, _)| *at).ok()?;
+        Some(&mut self.finished[at].1.counts)
+    }
+
     fn set_aside(&mut self, file: usize, reason: &BadRecord, offset: u64, raw: &[u8]) -> Result<()> {
         let (path, line) = (&self.inputs[file].path, self.state.position.line);
         if self.on_bad_record == OnBadRecord::Raise {
@@ -245,7 +294,7 @@ impl<'run> Books<'run> {
         quarantine.write(format!("{entry}\n").as_bytes())?;
         self.unsynced = true;
         self.state.quarantine_bytes = quarantine.size();
-        Ok(())
+        self.limits.check_so_far(&self.state.ledger)
     }
 
     /// Closes an input. Every byte of it must have been a record's, its line end's, or a byte order mark's.

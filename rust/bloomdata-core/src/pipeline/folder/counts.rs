@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct InputCounts {
     /// Documents written.
     pub documents_kept: u64,
-    /// Their tokens.
+    /// Tokens of its documents, before packing.
     pub tokens: u64,
     /// What its conversations hold.
     #[serde(flatten)]
@@ -46,5 +46,13 @@ impl ChatCounts {
         self.turns_switched_off += other.turns_switched_off;
         self.tokens_trained += other.tokens_trained;
         self.tokens_after_last_answer += other.tokens_after_last_answer;
+    }
+
+    /// Takes back what was added.
+    pub fn take_back(&mut self, other: Self) {
+        self.turns -= other.turns;
+        self.turns_switched_off -= other.turns_switched_off;
+        self.tokens_trained -= other.tokens_trained;
+        self.tokens_after_last_answer -= other.tokens_after_last_answer;
     }
 }

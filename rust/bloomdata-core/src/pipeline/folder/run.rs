@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::claim::Claim;
 use super::journal::{Entry, JOURNAL_NAME, Journal, Step};
 use super::leftovers::{discard, sweep};
+use super::limits::Limits;
 use super::manifest::{
     FORMAT_VERSION, InputEntry, MANIFEST_NAME, Manifest, OutputEntry, differs, fingerprint,
 };
@@ -35,6 +36,8 @@ pub struct RunOptions {
     pub overwrite: bool,
     /// Seconds between checkpoints of files that grow for long.
     pub checkpoint_seconds: f64,
+    /// What it must not end with.
+    pub limits: Limits,
 }
 
 /// What a run of a verb returns.
@@ -71,6 +74,8 @@ pub struct Request<'run> {
     pub inputs: &'run InputList,
     /// Whether to discard what an earlier run left in the folder.
     pub overwrite: bool,
+    /// What the run must not end with.
+    pub limits: Limits,
     /// Names of the files that it will write.
     pub names: OutputNames,
 }
@@ -194,6 +199,11 @@ impl<'run> Run<'run> {
         self.request.output
     }
 
+    /// What the run must not end with.
+    pub fn limits(&self) -> Limits {
+        self.request.limits
+    }
+
     /// Checks the books, writes the manifest, removes the journal.
     ///
     /// # Errors
@@ -206,6 +216,7 @@ impl<'run> Run<'run> {
         details: Map<String, Value>,
     ) -> Result<Manifest> {
         ledger.balance()?;
+        self.request.limits.check(&ledger)?;
         if inputs.len() != self.request.inputs.inputs.len() {
             let reason = format!("{} of {} inputs were read", inputs.len(), self.request.inputs.inputs.len());
             return Err(Error::Ledger { reason });
@@ -323,6 +334,7 @@ fn check_resumable(
 
 /// A finished folder answers for the same options and the same content of the same inputs.
 fn check_finished(request: &Request<'_>, manifest: &Manifest, progress: &Progress) -> Result<()> {
+    request.limits.check(&manifest.ledger)?;
     Manifest::check_same_run(request.verb, (&manifest.verb, &manifest.config), &request.config)?;
     let found = &request.inputs.inputs;
     if manifest.inputs.len() != found.len() {

@@ -57,6 +57,7 @@ pub fn shard(
         config: value,
         inputs,
         overwrite: options.overwrite,
+        limits: options.limits,
         names: config.names(),
     };
     let run = match Run::open(request, progress)? {
@@ -107,7 +108,7 @@ pub(in crate::pipeline) fn write_shards(
     let folder = run.folder();
     let start = checkpoint.scattered.as_ref().map_or(&checkpoint.cut.state.books, |(_, books)| books).clone();
     let source_options = SourceOptions { num_threads, start: start.position };
-    let books = Books::open(&inputs.inputs, folder, config.on_bad_record, start)?;
+    let books = Books::open(&inputs.inputs, folder, config.on_bad_record, start)?.within(run.limits());
     let done = std::mem::take(&mut run.done);
     let scattered = OnceLock::new();
     if let Some(done) = &checkpoint.scattered {

@@ -1,5 +1,6 @@
 //! HDF5 files of a fixed number of rows; each sealed file is a checkpoint.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,12 +8,14 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 use serde_json::{Map, Value, json};
 
-use super::rows::RowAssembler;
+use super::in_flight::{InFlight, Lost, Placed};
+use super::rows::{KeptRows, RowAssembler};
 use super::{Checkpoint, Finished, Resumed, Sink, histogram_fact};
 use crate::error::{Error, Result};
-use crate::formats::hdf5_rows::{Hdf5Files, PartWriter, RowWrite, SealedPart};
+use crate::formats::hdf5_rows::{Hdf5Files, PartWriter, RowWrite, SealedPart, TokenStream};
+use crate::packing::overlong::mask_rests;
 use crate::packing::packer::{Loss, Next, Packer, Rows};
-use crate::packing::{Packing, types::COLUMNS};
+use crate::packing::{Overlong, Packing, types::COLUMNS};
 use crate::pipeline::articles::packed::Packed;
 use crate::pipeline::folder::books::{Books, Fate, Snapshot};
 use crate::pipeline::folder::manifest::OutputEntry;
@@ -27,6 +30,8 @@ pub struct Hdf5Sink<'run> {
     packer: Packer,
     /// Articles of the next record that are in rows already.
     skip_articles: u64,
+    /// Whether conversations longer than a row are cut.
+    cuts_conversations: bool,
     files: Files<'run>,
 }
 
@@ -38,14 +43,26 @@ struct Files<'run> {
     progress: &'run Progress,
     writes: Sender<RowWrite>,
     rows: RowAssembler,
+    documents: InFlight,
     sequence_length: u64,
     rows_per_file: u64,
     part: Option<PartWriter>,
     num_parts: u64,
     /// Number of the current record's first article.
     record_start: u64,
-    /// Where the packer's window starts: the books there, and articles of their next record before it.
-    window_start: (Snapshot, u64),
+    window_start: WindowStart,
+}
+
+/// Where the packer's window starts.
+#[derive(Clone)]
+struct WindowStart {
+    /// The books there.
+    books: Snapshot,
+    /// Articles of their next record before it, and what was made of that record.
+    skip_articles: u64,
+    placed: Placed,
+    /// Tokens that the packing had dropped or cut off, and cut off: those of the window are lost again.
+    lost_tokens: (u64, u64),
 }
 
 /// What the packer talks to while a record is packed.
@@ -70,26 +87,38 @@ impl<'run> Hdf5Sink<'run> {
         (writes, progress): (Sender<RowWrite>, &'run Progress),
     ) -> Result<Self> {
         let sequence_length = config.sequence_length.unwrap_or(1);
-        let Resumed { skip_articles, skip_tokens, skip_rows, metrics } = checkpoint.rows.unwrap_or_default();
+        let Resumed { skip_articles, skip_tokens, skip_rows, placed, metrics } =
+            checkpoint.rows.unwrap_or_default();
         let next = Next { article: metrics.articles, tokens: skip_tokens, rows: skip_rows };
         let packing = config.packing.unwrap_or(Packing::Full { drop_last: false });
         let packer = Packer::new(packing, sequence_length, config.seed, config.window_tokens, next)?;
-        let keeps_untrained = config.records.pairs.keep_prompt_only_sequences;
+        let keeps = match config.records.pairs.keep_prompt_only_sequences {
+            true => KeptRows::All,
+            false if config.keep_end_only_sequences => KeptRows::Trained,
+            false => KeptRows::Completion,
+        };
         let files = Files {
             folder: folder.to_owned(),
             prefix: config.prefix.clone(),
             hdf5,
             progress,
             writes,
-            rows: RowAssembler::new(sequence_length, special.pad, keeps_untrained, metrics),
+            rows: RowAssembler::new(sequence_length, special.pad, keeps, metrics),
+            documents: InFlight::resume(placed),
             sequence_length,
             rows_per_file: config.rows_per_file.unwrap_or_else(|| default_rows_per_file(sequence_length)),
             part: None,
             num_parts: done.len() as u64,
             record_start: metrics.articles,
-            window_start: (checkpoint.books.clone(), skip_articles),
+            window_start: WindowStart {
+                books: checkpoint.books.clone(),
+                skip_articles,
+                placed,
+                lost_tokens: metrics.lost_tokens(),
+            },
         };
-        Ok(Self { packer, skip_articles, files })
+        let cuts_conversations = packing == Packing::BestFit(Overlong::Cut);
+        Ok(Self { packer, skip_articles, cuts_conversations, files })
     }
 }
 
@@ -100,14 +129,21 @@ impl<'run> Sink<'run> for Hdf5Sink<'run> {
         books: &mut Books<'run>,
         sealer: &Sealer<'_, 'run>,
     ) -> Result<()> {
-        let stream = Arc::new(std::mem::take(&mut packed.streams[0]));
+        let mut stream = std::mem::take(&mut packed.streams[0]);
+        let kept = if self.cuts_conversations {
+            mask_rests_of(&mut stream, self.files.sequence_length)
+        } else {
+            BTreeMap::new()
+        };
+        let stream = Arc::new(stream);
         let (mut at, mut first) = (0, 0);
         for outcome in &packed.outcomes {
-            if let Fate::Kept { articles, .. } = outcome.fate {
+            let is_kept = if let Fate::Kept { articles, text_bytes, chats } = outcome.fate {
                 self.files.record_start = self.packer.article() - self.skip_articles.min(articles);
+                let numbers = (self.files.record_start, articles);
+                self.files.documents.begin(packed.file, numbers, (text_bytes, chats));
                 let lengths = &stream.lengths[first..first + index(articles)];
-                first += lengths.len();
-                for &length in lengths {
+                for (number, &length) in (first..).zip(lengths) {
                     let tokens = at..at + u64::from(length);
                     at = tokens.end;
                     if self.skip_articles > 0 {
@@ -120,11 +156,23 @@ impl<'run> Sink<'run> for Hdf5Sink<'run> {
                     }
                     self.files.rows.announce(&stream, tokens);
                     let mut writing = Writing { files: &mut self.files, books, sealer };
-                    self.packer.push(u64::from(length), &mut writing)?;
+                    let length = u64::from(length);
+                    let kept = kept.get(&number).copied().unwrap_or(length);
+                    if kept < length {
+                        writing.lose(Loss::Truncated, self.packer.article(), kept..length);
+                    }
+                    self.packer.push(kept, &mut writing)?;
                 }
+                first += lengths.len();
                 books.count_articles(lengths);
-            }
+                true
+            } else {
+                false
+            };
             books.settle(packed.file, outcome)?;
+            if is_kept {
+                self.files.documents.end(books);
+            }
         }
         self.files.write_rows()
     }
@@ -133,7 +181,7 @@ impl<'run> Sink<'run> for Hdf5Sink<'run> {
         self.files.record_start = self.packer.article();
         let mut writing = Writing { files: &mut self.files, books, sealer };
         self.packer.finish(&mut writing)?;
-        self.files.rows.forget_row();
+        self.files.documents.settle(self.packer.article(), books);
         if self.files.num_parts == 0 {
             self.files.part()?;
         }
@@ -158,14 +206,28 @@ impl Rows for Writing<'_, '_, '_, '_> {
     }
 
     fn end_row(&mut self, next: Next) -> Result<()> {
-        if self.files.rows.end_row() && self.files.rows_in_part() == self.files.rows_per_file {
+        let (is_kept, articles) = self.files.rows.end_row();
+        self.files.documents.note_row(is_kept, articles);
+        self.files.documents.settle(next.article, self.books);
+        if is_kept && self.files.rows_in_part() == self.files.rows_per_file {
             self.files.seal(next, self.books, self.sealer)?;
         }
         Ok(())
     }
 
-    fn lose(&mut self, loss: Loss, tokens: u64) {
-        self.files.rows.lose(loss, tokens);
+    fn repeat_row(&mut self) {
+        let (is_kept, articles) = self.files.rows.repeat_row();
+        self.files.documents.note_row(is_kept, articles);
+    }
+
+    fn drop_row(&mut self) {
+        let articles = self.files.rows.drop_row();
+        self.files.documents.lose(articles, Lost::Unfinished);
+    }
+
+    fn lose(&mut self, loss: Loss, article: u64, tokens: Range<u64>) {
+        self.files.rows.lose(loss, tokens.end - tokens.start);
+        self.files.documents.refuse(article, loss);
     }
 }
 
@@ -173,7 +235,11 @@ impl<'run> Files<'run> {
     /// Takes note of where a window starts, for the checkpoints inside it.
     fn note_window(&mut self, packer: &Packer, books: &Books<'run>) {
         if packer.has_windows() {
-            self.window_start = (books.snapshot().clone(), packer.article() - self.record_start);
+            let placed = self.documents.open();
+            let skip_articles = packer.article() - self.record_start;
+            let lost_tokens = self.rows.metrics.lost_tokens();
+            let books = books.snapshot().clone();
+            self.window_start = WindowStart { books, skip_articles, placed, lost_tokens };
         }
     }
 
@@ -206,14 +272,22 @@ impl<'run> Files<'run> {
         self.write_rows()?;
         let Some(part) = self.part.take() else { return Ok(()) };
         books.sync()?;
-        let (books_then, skip_articles) = if next.article < self.record_start {
+        // Inside a window, inputs that end after its start are read again.
+        let mut metrics = self.rows.metrics;
+        let WindowStart { books: books_then, skip_articles, placed, lost_tokens } = if next.rows > 0 {
             self.window_start.clone()
         } else {
-            (books.snapshot().clone(), next.article - self.record_start)
+            WindowStart {
+                books: books.snapshot().clone(),
+                skip_articles: next.article - self.record_start,
+                placed: self.documents.open(),
+                lost_tokens: metrics.lost_tokens(),
+            }
         };
-        let mut metrics = self.rows.metrics;
+        let finished = books.take_finished_before(books_then.position.file);
         metrics.articles = next.article;
-        let rows = Resumed { skip_articles, skip_tokens: next.tokens, skip_rows: next.rows, metrics };
+        (metrics.dropped_from_packing_tokens, metrics.truncated_tokens) = lost_tokens;
+        let rows = Resumed { skip_articles, skip_tokens: next.tokens, skip_rows: next.rows, placed, metrics };
         let checkpoint = Checkpoint {
             books: books_then,
             num_articles: next.article,
@@ -223,12 +297,29 @@ impl<'run> Files<'run> {
         let name = file_name(part.path());
         let (hdf5, progress, sequence_length) = (self.hdf5, self.progress, self.sequence_length);
         let seal = move || part.seal(hdf5, progress).map(|sealed| vec![entry(&sealed, sequence_length)]);
-        sealer.send(Some(name), Box::new(seal), books.take_finished(), &checkpoint)
+        sealer.send(Some(name), Box::new(seal), finished, &checkpoint)
     }
 }
 
 fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Masks the articles that are longer than a row, see [`mask_rests`]; the tokens kept of those that lose some.
+fn mask_rests_of(stream: &mut TokenStream, sequence_length: u64) -> BTreeMap<usize, u64> {
+    let (types, _) = stream.types.as_chunks_mut::<4>();
+    let (mut kept, mut end) = (BTreeMap::new(), 0);
+    for (number, &length) in stream.lengths.iter().enumerate() {
+        let start = end;
+        end += length as usize;
+        if u64::from(length) > sequence_length {
+            let tokens = mask_rests(&mut types[start..end], index(sequence_length)) as u64;
+            if tokens < u64::from(length) {
+                kept.insert(number, tokens);
+            }
+        }
+    }
+    kept
 }
 
 /// What the manifest says of a file of rows.

@@ -3,8 +3,10 @@
 //! - [`megatron`]: a growing pair of files per text field, with checkpoints by time.
 //! - [`hdf5`]: files of a fixed number of rows, each a checkpoint.
 //! - [`rows`]: rows, put together from pieces of articles, and counted.
+//! - [`in_flight`]: documents until all of their tokens are placed or lost.
 
 pub mod hdf5;
+pub mod in_flight;
 pub mod megatron;
 pub mod rows;
 
@@ -17,6 +19,7 @@ use crate::pipeline::articles::packed::Packed;
 use crate::pipeline::folder::books::{Books, Snapshot};
 use crate::pipeline::folder::manifest::OutputEntry;
 use crate::pipeline::folder::sealer::Sealer;
+use in_flight::Placed;
 use rows::Metrics;
 
 /// How far rows have come from the place where the books stand.
@@ -28,6 +31,9 @@ pub struct Resumed {
     pub skip_tokens: u64,
     /// Rows that start there and are written.
     pub skip_rows: u64,
+    /// What was made of the next record.
+    #[serde(default)]
+    pub placed: Placed,
     /// Counts of everything in rows; its articles are those before this place.
     pub metrics: Metrics,
 }

@@ -42,10 +42,26 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Tokens that the packing dropped or cut off, and of these, those that it cut off.
+    pub fn lost_tokens(&self) -> (u64, u64) {
+        (self.dropped_from_packing_tokens, self.truncated_tokens)
+    }
+
     /// Tokens of articles and rows that were left out whole, as the ledger counts them.
     pub fn dropped_tokens(&self) -> u64 {
         self.dropped_from_packing_tokens - self.truncated_tokens + self.untrained_tokens
     }
+}
+
+/// Which rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptRows {
+    /// All.
+    All,
+    /// Those with a token that is trained on.
+    Trained,
+    /// Those with a trained token that does not end an attention unit, as `generative_data_prep` has it.
+    Completion,
 }
 
 /// What the open row holds.
@@ -57,13 +73,15 @@ struct OpenRow {
     tokens: u64,
     prompt_tokens: u64,
     is_trained: bool,
+    /// Articles of its pieces, and how many tokens of each piece are trained on.
+    articles: Vec<(u64, u64)>,
 }
 
 /// Rows that are finished and one that is open, as pieces of streams.
 #[derive(Debug)]
 pub struct RowAssembler {
     sequence_length: u64,
-    keeps_untrained: bool,
+    keeps: KeptRows,
     padding: Arc<TokenStream>,
     /// Streams that hold the articles from number `first_article` on, and where in them each starts.
     articles: VecDeque<Piece>,
@@ -71,13 +89,15 @@ pub struct RowAssembler {
     pieces: Vec<Piece>,
     finished_tokens: u64,
     row: OpenRow,
+    /// Articles of the row that ended last.
+    ended: Vec<(u64, u64)>,
     /// Counts so far.
     pub metrics: Metrics,
 }
 
 impl RowAssembler {
     /// Starts with the counts of what was written before.
-    pub fn new(sequence_length: u64, pad: u32, keeps_untrained: bool, metrics: Metrics) -> Self {
+    pub fn new(sequence_length: u64, pad: u32, keeps: KeptRows, metrics: Metrics) -> Self {
         let count = index(PADDING_TOKENS.min(sequence_length));
         let padding = TokenStream {
             ids: pad.to_le_bytes().repeat(count),
@@ -87,13 +107,14 @@ impl RowAssembler {
         };
         Self {
             sequence_length,
-            keeps_untrained,
+            keeps,
             padding: Arc::new(padding),
             articles: VecDeque::new(),
             first_article: metrics.articles,
             pieces: Vec::new(),
             finished_tokens: 0,
             row: OpenRow::default(),
+            ended: Vec::new(),
             metrics,
         }
     }
@@ -118,10 +139,16 @@ impl RowAssembler {
         let stream = Arc::clone(stream);
         let types = &stream.types[index(tokens.start * 4)..index(tokens.end * 4)];
         let (types, _) = types.as_chunks::<4>();
+        let prompt_tokens = count_of(types, PROMPT);
         self.row.tokens += count;
-        self.row.prompt_tokens +=
-            types.iter().map(|code| u64::from(*code == PROMPT.to_le_bytes())).sum::<u64>();
-        self.row.is_trained = self.row.is_trained || types.contains(&COMPLETION.to_le_bytes());
+        self.row.prompt_tokens += prompt_tokens;
+        self.row.is_trained = self.row.is_trained
+            || match self.keeps {
+                KeptRows::All => true,
+                KeptRows::Trained => prompt_tokens < count,
+                KeptRows::Completion => types.contains(&COMPLETION.to_le_bytes()),
+            };
+        self.row.articles.push((article, count - prompt_tokens));
         self.put(stream, tokens);
     }
 
@@ -134,43 +161,65 @@ impl RowAssembler {
         }
     }
 
-    /// Ends the open row; whether it stays.
-    pub fn end_row(&mut self) -> bool {
-        let OpenRow { first_piece, end_before, tokens, prompt_tokens, is_trained } = self.row;
-        let is_kept = is_trained || self.keeps_untrained;
+    /// Ends the open row; whether it is written, and the articles of its pieces with their trained tokens.
+    pub fn end_row(&mut self) -> (bool, &[(u64, u64)]) {
+        let (is_kept, missing) = (self.row.is_trained, self.sequence_length - self.row.tokens);
         let metrics = &mut self.metrics;
         if is_kept {
             metrics.sequences += 1;
             metrics.output_tokens += self.sequence_length;
-            metrics.prompt_tokens += prompt_tokens;
-            metrics.completion_tokens += tokens - prompt_tokens;
-            metrics.padding_tokens += self.sequence_length - tokens;
-            let mut missing = self.sequence_length - tokens;
-            while missing > 0 {
-                let count = missing.min(PADDING_TOKENS.min(self.sequence_length));
-                self.put(Arc::clone(&self.padding), 0..count);
-                missing -= count;
-            }
+            metrics.prompt_tokens += self.row.prompt_tokens;
+            metrics.completion_tokens += self.row.tokens - self.row.prompt_tokens;
+            metrics.padding_tokens += missing;
+            self.pad(missing);
             self.finished_tokens += self.sequence_length;
+            self.start_row();
         } else {
             metrics.dropped_from_all_prompt_tokens += self.sequence_length;
-            metrics.untrained_tokens += tokens;
-            self.cut_back(first_piece, end_before);
+            metrics.untrained_tokens += self.row.tokens;
+            self.forget_row();
+        }
+        (is_kept, &self.ended)
+    }
+
+    /// Ends a row that is written already; returns as `end_row`.
+    pub fn repeat_row(&mut self) -> (bool, &[(u64, u64)]) {
+        let is_kept = self.row.is_trained;
+        self.forget_row();
+        (is_kept, &self.ended)
+    }
+
+    /// Drops the open row; the articles of its pieces.
+    pub fn drop_row(&mut self) -> &[(u64, u64)] {
+        self.metrics.dropped_from_packing_tokens += self.row.tokens;
+        self.forget_row();
+        &self.ended
+    }
+
+    fn pad(&mut self, mut missing: u64) {
+        while missing > 0 {
+            let count = missing.min(PADDING_TOKENS.min(self.sequence_length));
+            self.put(Arc::clone(&self.padding), 0..count);
+            missing -= count;
+        }
+    }
+
+    /// Starts a row after the pieces that are there.
+    fn start_row(&mut self) {
+        self.ended.clear();
+        std::mem::swap(&mut self.ended, &mut self.row.articles);
+        let articles = std::mem::take(&mut self.row.articles);
+        let end_before = self.pieces.last().map_or(0, |piece| piece.tokens.end);
+        self.row = OpenRow { first_piece: self.pieces.len(), end_before, articles, ..OpenRow::default() };
+    }
+
+    /// Takes the pieces of the open row back.
+    fn forget_row(&mut self) {
+        self.pieces.truncate(self.row.first_piece);
+        if let Some(last) = self.pieces.last_mut() {
+            last.tokens.end = self.row.end_before;
         }
         self.start_row();
-        is_kept
-    }
-
-    fn cut_back(&mut self, first_piece: usize, end_before: u64) {
-        self.pieces.truncate(first_piece);
-        if let Some(last) = self.pieces.last_mut() {
-            last.tokens.end = end_before;
-        }
-    }
-
-    fn start_row(&mut self) {
-        let end_before = self.pieces.last().map_or(0, |piece| piece.tokens.end);
-        self.row = OpenRow { first_piece: self.pieces.len(), end_before, ..OpenRow::default() };
     }
 
     /// Takes note of tokens that are in no row.
@@ -189,7 +238,7 @@ impl RowAssembler {
     /// Takes the finished rows; the open one stays.
     pub fn take_rows(&mut self) -> (Vec<Piece>, u64) {
         let tokens = std::mem::take(&mut self.finished_tokens);
-        let OpenRow { first_piece, end_before, .. } = self.row;
+        let (first_piece, end_before) = (self.row.first_piece, self.row.end_before);
         let mut open = self.pieces.split_off(first_piece);
         if let Some(last) = self.pieces.last_mut()
             && last.tokens.end > end_before
@@ -200,13 +249,11 @@ impl RowAssembler {
         (self.row.first_piece, self.row.end_before) = (0, 0);
         (std::mem::replace(&mut self.pieces, open), tokens)
     }
+}
 
-    /// Forgets the open row: its tokens are counted as lost.
-    pub fn forget_row(&mut self) {
-        let OpenRow { first_piece, end_before, .. } = self.row;
-        self.cut_back(first_piece, end_before);
-        self.start_row();
-    }
+/// How many tokens have this type.
+fn count_of(types: &[[u8; 4]], code: u32) -> u64 {
+    types.iter().map(|found| u64::from(*found == code.to_le_bytes())).sum()
 }
 
 #[cfg(test)]
@@ -233,15 +280,15 @@ mod tests {
 
     #[test]
     fn rows_are_taken_without_the_open_one_also_when_they_share_a_piece() {
-        let mut rows = RowAssembler::new(2, 9, false, Metrics::default());
+        let mut rows = RowAssembler::new(2, 9, KeptRows::Trained, Metrics::default());
         rows.announce(&stream(&[1, 2, 3, 4, 5], &[1, 1, 0, 0, 1]), 0..5);
         for (tokens, is_kept) in [(0..2, true), (2..4, false)] {
             rows.append(0, tokens);
-            assert_eq!(rows.end_row(), is_kept);
+            assert_eq!(rows.end_row().0, is_kept);
         }
         rows.append(0, 4..5);
         assert_eq!(ids(&rows.take_rows().0), [1, 2]);
-        assert!(rows.end_row());
+        assert!(rows.end_row().0);
         assert_eq!(ids(&rows.take_rows().0), [5, 9]);
         assert_eq!(rows.metrics.dropped_from_all_prompt_tokens, 2);
         assert_eq!(rows.metrics.sequences, 2);
