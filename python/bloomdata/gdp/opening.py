@@ -102,7 +102,7 @@ def _locked(path: Path, folder: Path) -> Iterator[None]:
 # Files that a run writes; the folder may hold files of the user too.
 WRITTEN = re.compile(
     r"(train|dev)_\d+_of_\d+\.hdf5|test_files/test_[^/]*|splits/[^/]*|tokenizer/[^/]*|sha256/files_metadata\.json"
-    r"|metadata\.yaml|category_to_id\.json|logs\.log|quarantine\.jsonl|manifest\.json"
+    r"|metadata\.yaml|category_to_id\.json|logs\.log|json_load_failed_lines\.log|manifest\.json"
 )
 
 
