@@ -41,11 +41,19 @@ if TYPE_CHECKING:
     from bloomdata.datasets.packed import PackedDataset
     from bloomdata.datasets.permutation import Permutation
     from bloomdata.datasets.token_rows import TokenRows
-    from bloomdata.errors import BloomdataError, ConfigError, CorruptDataError, MismatchError, UnsupportedFormatError
+    from bloomdata.errors import (
+        BadRecordError,
+        BloomdataError,
+        ConfigError,
+        CorruptDataError,
+        MismatchError,
+        UnsupportedFormatError,
+    )
     from bloomdata.fetching.report import FetchReport
     from bloomdata.fetching.sets import FETCH_SETS
     from bloomdata.loader import DataLoader
     from bloomdata.options.near import MinHash, Substring
+    from bloomdata.options.padded_vocabulary import padded_vocab_size
     from bloomdata.prepare_sources import SOURCES
     from bloomdata.reports.report import (
         DecontaminateReport,
@@ -83,13 +91,13 @@ if TYPE_CHECKING:
 __all__ = [
     "FETCH_SETS",
     "SOURCES",
+    "BadRecordError",
     "BlendPlan",
     "BlendedDataset",
     "BloomdataError",
     "ChatTemplate",
     "ConfigError",
     "ConvertReport",
-    "BadRecordError",
     "CorruptDataError",
     "DataLoader",
     "DecontaminateReport",
@@ -138,6 +146,7 @@ __all__ = [
     "open",
     "pack",
     "pack_moderation",
+    "padded_vocab_size",
     "plan",
     "prefix_lm",
     "prepare",
@@ -211,6 +220,7 @@ _HOME = {
     "signatures": "verbs.signatures",
     "open": "datasets.opening",
     "pack": "verbs.pack",
+    "padded_vocab_size": "options.padded_vocabulary",
     "plan": "verbs.plan",
     "shard": "verbs.shard",
     "train_tokenizer": "verbs.train_tokenizer",
