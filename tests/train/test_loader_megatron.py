@@ -11,6 +11,8 @@ import bloomdata
 from bloomdata.errors import ConfigError, MismatchError
 from reference import samplers
 
+pytestmark = pytest.mark.train
+
 
 class Numbers:
     """Samples that are their own numbers."""

@@ -59,7 +59,7 @@ class CyclicOrder:
 
     An epoch has as many samples as fill micro-batches of all ranks. Its order is a permutation of torch with the number
     of the epoch as seed; it takes 8 bytes of memory for each sample. With `data_sharding`, every rank has a part of the
-    data set for itself, and all of them go through theirs in the same order, so that the permutation is shorter; without,
+    data set for itself, through which all go in the same order, so that the permutation is shorter; without,
     one permutation of all samples is dealt out.
 
     Without sharding, Megatron's ranks may have different numbers of micro-batches in an epoch when samples are left
