@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bloomdata.datasets.indexed_writer import IndexedDatasetWriter
     from bloomdata.datasets.label_rules import LabelRules
     from bloomdata.datasets.megatron_blend import MegatronBlend
+    from bloomdata.datasets.mtf_dataset import PackedMTFDataset
     from bloomdata.datasets.opening import open  # noqa: A004 - the public name
     from bloomdata.datasets.packed import PackedDataset
     from bloomdata.datasets.permutation import Permutation
@@ -119,6 +120,7 @@ __all__ = [
     "ModerationReport",
     "PackReport",
     "PackedDataset",
+    "PackedMTFDataset",
     "PackingPlan",
     "Permutation",
     "PrepareReport",
@@ -198,6 +200,7 @@ _HOME = {
     "MismatchError": "errors",
     "PackReport": "reports.report",
     "PackedDataset": "datasets.packed",
+    "PackedMTFDataset": "datasets.mtf_dataset",
     "PackingPlan": "verbs.plan",
     "Report": "reports.report",
     "ShardReport": "reports.report",
