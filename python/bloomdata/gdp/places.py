@@ -69,11 +69,11 @@ class Origins:
         entries: list[dict[str, Any]] = []
         lines: list[SplitLine] = []
         by_stem = {name.rpartition(".")[0]: splits / name for name in self._names}
-        for path in sorted(rows.glob("*/quarantine.jsonl")):
-            for text in path.read_text("utf-8").split("\n")[:-1]:
+        for quarantine in sorted(rows.glob("*/quarantine.jsonl")):
+            for text in quarantine.read_text("utf-8").split("\n")[:-1]:
                 entry = json.loads(text)
                 entries.append(entry)
-                lines.append(SplitLine(by_stem[path.parent.name], entry["line"], entry["offset"]))
+                lines.append(SplitLine(by_stem[quarantine.parent.name], entry["line"], entry["offset"]))
         if not entries:
             return 0
         order = {os.fspath(path): number for number, path in enumerate(self._inputs)}

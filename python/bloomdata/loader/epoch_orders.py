@@ -103,8 +103,10 @@ class CyclicOrder:
         of_rank = blocks * self._micro + inside  # samples that the rank has taken before
         permutation = self._permutation(epoch)
         if self._is_sharded:
-            return permutation[of_rank] + ranks * self._bucket
-        return permutation[of_rank * self._world + ranks]
+            found: NDArray[np.int64] = permutation[of_rank] + ranks * self._bucket
+        else:
+            found = permutation[of_rank * self._world + ranks]
+        return found
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         found = self._permutations.get(epoch)

@@ -60,12 +60,12 @@ def check_consumer(
     if vocab_size is not None and tokenizer["vocab_size"] > vocab_size:
         problems.append(f"vocabulary: expected at most {vocab_size} ids, found {tokenizer['vocab_size']}")
     if tensor_parallel is not None:
-        rows = padded_vocab_size(tokenizer["vocab_size"], tensor_parallel, vocab_divisible_by=vocab_divisible_by)
+        padded = padded_vocab_size(tokenizer["vocab_size"], tensor_parallel, vocab_divisible_by=vocab_divisible_by)
         multiple = tensor_parallel * vocab_divisible_by
         if vocab_size is not None and vocab_size % multiple:
             problems.append(
                 f"vocabulary: expected a multiple of {multiple} ({vocab_divisible_by} times {tensor_parallel} ranks), "
-                f"at least {rows}, found {vocab_size}"
+                f"at least {padded}, found {vocab_size}"
             )
     kind = manifest["details"].get("metadata", {}).get("tokenizer_model_type")
     if tokenizer_model_type is not None and kind != tokenizer_model_type:
