@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import tempfile
 import tomllib
 from collections import Counter
@@ -390,6 +391,8 @@ def test_a_bad_line_is_named_by_the_file_of_the_user_and_the_option_of_the_comma
     message = str(caught.value)
     assert message.startswith(f"{tmp_path / 'raw' / files[1][0]}: line 4: offset 21: ")
     assert message.endswith("(--ignore_input_format_error sets such records aside)")
+    assert caught.value.record[:3] == (str(tmp_path / "raw" / files[1][0]), 4, 21)
+    assert pickle.loads(pickle.dumps(caught.value)).record == caught.value.record
 
 
 @given(numbers=st.lists(st.integers(0, 3), min_size=2, max_size=40), seed=st.none() | st.integers(0, 9))

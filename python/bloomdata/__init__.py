@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from bloomdata.datasets.permutation import Permutation
     from bloomdata.datasets.token_rows import TokenRows
     from bloomdata.errors import (
-        BadRecordError,
         BloomdataError,
         ConfigError,
         CorruptDataError,
@@ -92,7 +91,6 @@ if TYPE_CHECKING:
 __all__ = [
     "FETCH_SETS",
     "SOURCES",
-    "BadRecordError",
     "BlendPlan",
     "BlendedDataset",
     "BloomdataError",
@@ -191,7 +189,6 @@ _HOME = {
     "extend_vocabulary": "verbs.extend_vocabulary",
     "BloomdataError": "errors",
     "ConfigError": "errors",
-    "BadRecordError": "errors",
     "CorruptDataError": "errors",
     "GPTDataset": "datasets.gpt_dataset",
     "IndexedDataset": "datasets.indexed_dataset",

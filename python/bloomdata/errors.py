@@ -4,6 +4,8 @@ Errors of the operating system (`FileNotFoundError`, `PermissionError`, `OSError
 and Ctrl-C raises `KeyboardInterrupt`.
 """
 
+from typing import NamedTuple
+
 
 class BloomdataError(Exception):
     """Base class of all errors of this library; raised directly only for bugs in the library."""
@@ -13,31 +15,32 @@ class ConfigError(BloomdataError, ValueError):
     """An option has an invalid value."""
 
 
-class CorruptDataError(BloomdataError):
-    """A file violates its format, or a record cannot become a document."""
-
-
-class BadRecordError(CorruptDataError):
-    """A record of an input that cannot become a document.
+class RecordPlace(NamedTuple):
+    """Where a bad record is, and why it is one.
 
     Attributes:
-        path: The input, as it was named.
-        line: Line (or element, or row) of the record, from 1.
-        offset: Start of the record in the decompressed input in bytes.
-        reason: Why.
+        path: Its input, as it was named.
+        line: Line (or element, or row) of the input, from 1.
+        offset: Its start in the decompressed input in bytes.
+        reason: What is wrong with it.
     """
 
-    def __init__(
-        self, path: str, line: int, offset: int, reason: str, way_out: str = 'on_bad_record="quarantine"'
-    ) -> None:
-        super().__init__(path, line, offset, reason, way_out)
-        self.path, self.line, self.offset, self.reason, self._way_out = path, line, offset, reason, way_out
+    path: str
+    line: int
+    offset: int
+    reason: str
 
-    def __str__(self) -> str:
-        return (
-            f"{self.path}: line {self.line}: offset {self.offset}: {self.reason} "
-            f"({self._way_out} sets such records aside)"
-        )
+
+class CorruptDataError(BloomdataError):
+    """A file violates its format, or a record cannot become a document.
+
+    Attributes:
+        record: The record; None for a file.
+    """
+
+    def __init__(self, message: str, record: tuple[str, int, int, str] | None = None) -> None:
+        super().__init__(message)
+        self.record = None if record is None else RecordPlace(*record)
 
 
 class UnsupportedFormatError(BloomdataError):

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
-from bloomdata.errors import BadRecordError, ConfigError
+from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.gdp.books import build_manifest, write_facts, write_log
 from bloomdata.gdp.folder import find_tokenizer, write_checksums
 from bloomdata.gdp.opening import WORK, open_folder
 from bloomdata.gdp.options import bare, check_options, find_inputs, pack_options
-from bloomdata.gdp.places import BAD_LINES, WAY_OUT, Origins
+from bloomdata.gdp.places import BAD_LINES, Origins, with_way_out
 from bloomdata.gdp.splits import SplitCounts, split_counts
 from bloomdata.gdp.write import write_group
 from bloomdata.manifest import read_manifest
@@ -262,7 +262,7 @@ class Run:
                 on_progress=self.on_progress,
                 **self.options,
             )
-        except BadRecordError as error:
+        except CorruptDataError as error:
             raise origins.of_error(error, text) from None
         return report.manifest
 
@@ -312,8 +312,8 @@ def data_prep(
             on_progress=on_progress,
             **pack_options(**options, tokenizer=source),
         )
-    except BadRecordError as error:
-        raise BadRecordError(error.path, error.line, error.offset, error.reason, WAY_OUT) from None
+    except CorruptDataError as error:
+        raise with_way_out(error) from None
     quarantine = work / "quarantine.jsonl"
     if quarantine.exists():
         # Several files of one folder have one each.

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bloomdata import _core
-from bloomdata.errors import BadRecordError
+from bloomdata.errors import CorruptDataError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,10 +53,12 @@ class Origins:
             for line, place in zip(lines, found, strict=True)
         ]
 
-    def of_error(self, error: BadRecordError, split: Path) -> BadRecordError:
+    def of_error(self, error: CorruptDataError, split: Path) -> CorruptDataError:
         """The same error, of the user's file, with the option of this command."""
-        [(path, line, offset)] = self.find([SplitLine(split, error.line, error.offset)])
-        return BadRecordError(path, line, offset, error.reason, WAY_OUT)
+        if error.record is None:
+            return error
+        [(path, line, offset)] = self.find([SplitLine(split, error.record.line, error.record.offset)])
+        return with_way_out(CorruptDataError("", (path, line, offset, error.record.reason)))
 
     def join_quarantines(self, splits: Path, rows: Path, target: Path) -> int:
         """Writes the bad lines of all split files to `target`, in the order of the inputs; returns their number.
@@ -83,6 +85,15 @@ class Origins:
             placed.append((order.get(path, len(order)), line, json.dumps(moved, ensure_ascii=False) + "\n"))
         target.write_text("".join(text for _, _, text in sorted(placed)), "utf-8")
         return len(placed)
+
+
+def with_way_out(error: CorruptDataError) -> CorruptDataError:
+    """The same error of a bad record, with the option of this command."""
+    if error.record is None:
+        return error
+    path, line, offset, reason = error.record
+    message = f"{path}: line {line}: offset {offset}: {reason} ({WAY_OUT} sets such records aside)"
+    return CorruptDataError(message, error.record)
 
 
 def _content(path: Path, offset: int) -> bytes:

@@ -8,7 +8,6 @@ mod classes {
     //! Defined in Python, so that they can have two bases and be documented there.
     #![allow(missing_docs, reason = "documented in bloomdata/errors.py")]
     pyo3::import_exception!(bloomdata.errors, BloomdataError);
-    pyo3::import_exception!(bloomdata.errors, BadRecordError);
     pyo3::import_exception!(bloomdata.errors, ConfigError);
     pyo3::import_exception!(bloomdata.errors, CorruptDataError);
     pyo3::import_exception!(bloomdata.errors, MismatchError);
@@ -22,7 +21,7 @@ pub(crate) fn to_python(error: Error) -> PyErr {
         Error::Config { .. } => classes::ConfigError::new_err(text),
         Error::Corrupt { .. } => classes::CorruptDataError::new_err(text),
         Error::BadRecord { path, line, offset, reason } => {
-            classes::BadRecordError::new_err((path.display().to_string(), line, offset, reason))
+            classes::CorruptDataError::new_err((text, (path.display().to_string(), line, offset, reason)))
         }
         Error::Unsupported { .. } => classes::UnsupportedFormatError::new_err(text),
         Error::Mismatch { .. } => classes::MismatchError::new_err(text),
