@@ -393,6 +393,8 @@ def test_a_bad_line_is_named_by_the_file_of_the_user_and_the_option_of_the_comma
     assert message.endswith("(--ignore_input_format_error sets such records aside)")
     assert caught.value.record[:3] == (str(tmp_path / "raw" / files[1][0]), 4, 21)
     assert pickle.loads(pickle.dumps(caught.value)).record == caught.value.record
+    # What the message advises can be done at once.
+    assert run_pipeline(run, tmp_path).ledger["documents_quarantined"] == {"malformed JSON": 1}
 
 
 @given(numbers=st.lists(st.integers(0, 3), min_size=2, max_size=40), seed=st.none() | st.integers(0, 9))

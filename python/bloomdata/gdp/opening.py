@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
-from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.errors import ConfigError, CorruptDataError, MismatchError
 from bloomdata.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -74,6 +74,12 @@ def open_folder(
         except ConfigError:
             # Invalid options must not block a later run with other options.
             if not was_begun:
+                _clear(folder, None)
+                shutil.rmtree(work)
+            raise
+        except CorruptDataError as error:
+            # The next run has another option, or other inputs: nothing of this one can be used.
+            if error.record is not None:
                 _clear(folder, None)
                 shutil.rmtree(work)
             raise
