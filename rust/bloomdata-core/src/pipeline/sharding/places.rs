@@ -1,6 +1,6 @@
 //! Back from lines that were shuffled or dealt out to their places in the inputs, for messages that name them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::shuffle::order_key;
@@ -43,14 +43,14 @@ pub fn find_lines(
     seed: Option<u64>,
     progress: &Progress,
 ) -> Result<Vec<Option<Place>>> {
-    let wanted: HashMap<&[u8], ()> = sought.iter().map(|line| (line.bytes.as_slice(), ())).collect();
+    let wanted: BTreeSet<&[u8]> = sought.iter().map(|line| line.bytes.as_slice()).collect();
     let (mut found, mut total, mut before) = (Vec::new(), 0_u64, (0, 0_u64));
     each_block(list, progress, |block| {
         if block.file != before.0 {
             before = (block.file, total);
         }
         block.for_each(|record| {
-            if wanted.contains_key(record.bytes) {
+            if wanted.contains(record.bytes) {
                 let path = list.inputs[block.file].path.clone();
                 found.push((total, Place { path, line: total - before.1 + 1, offset: record.offset }));
             }
@@ -62,7 +62,7 @@ pub fn find_lines(
         None => found.iter().map(|&(number, _)| number).collect(),
         Some(seed) => ranks(seed, total, &found.iter().map(|&(number, _)| number).collect::<Vec<_>>()),
     };
-    let places: HashMap<u64, Place> =
+    let places: BTreeMap<u64, Place> =
         numbers.into_iter().zip(found.into_iter().map(|(_, place)| place)).collect();
     Ok(sought.iter().map(|line| places.get(&line.number).cloned()).collect())
 }
@@ -78,7 +78,7 @@ fn ranks(seed: u64, total: u64, numbers: &[u64]) -> Vec<u64> {
         passed[sorted.partition_point(|&other| other <= place)] += 1;
     }
     let mut sum = 0;
-    let mut rank_of = HashMap::with_capacity(sorted.len());
+    let mut rank_of = BTreeMap::new();
     for (&(_, number), &between) in sorted.iter().zip(&passed) {
         sum += between;
         rank_of.insert(number, sum);
