@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import bloomdata
 from bloomdata.cli import main
@@ -42,6 +46,59 @@ def test_what_does_not_fit_is_named(wanted, named, packed):
 def test_everything_that_does_not_fit_is_named_at_once(packed):
     with pytest.raises(bloomdata.MismatchError, match=r"2 problem\(s\)\nsequence length.*\nvocabulary"):
         bloomdata.check_consumer(packed, sequence_length=8, vocab_size=1)
+
+
+@given(vocab_size=st.integers(1, 300_000), ranks=st.integers(1, 64), divisible_by=st.integers(1, 300) | st.just(128))
+@settings(deadline=None, max_examples=200)
+def test_a_padded_vocabulary_is_the_first_multiple_that_is_large_enough(vocab_size, ranks, divisible_by):
+    rows = bloomdata.padded_vocab_size(vocab_size, ranks, vocab_divisible_by=divisible_by)
+    multiples = itertools.count(0, divisible_by * ranks)
+    assert rows == next(rows for rows in multiples if rows >= vocab_size)
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "ranks", "rows"),
+    [(250_680, 4, 250_880), (250_680, 8, 250_880), (250_680, 1, 250_752), (250_880, 8, 250_880)],
+)
+def test_padded_vocabularies_of_bloom_are_megatrons(vocab_size, ranks, rows):
+    assert bloomdata.padded_vocab_size(vocab_size, ranks) == rows
+    assert bloomdata.padded_vocab_size(250_680, 1, pad_vocab_size_to=250_880) == 250_880
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"tensor_parallel": 0}, "tensor_parallel"),
+        ({"vocab_divisible_by": 0}, "vocab_divisible_by"),
+        ({"pad_vocab_size_to": 99}, "pad_vocab_size_to: expected a multiple of 1 from 100 on, got 99"),
+        ({"pad_vocab_size_to": 129, "tensor_parallel": 2}, "pad_vocab_size_to: expected a multiple of 2"),
+    ],
+)
+def test_vocabularies_that_cannot_be_shared_are_refused(options, named):
+    with pytest.raises(bloomdata.ConfigError, match=named):
+        bloomdata.padded_vocab_size(100, **options)
+
+
+@pytest.mark.parametrize("format", ["hdf5", "megatron"])
+def test_ranks_that_share_the_embedding_want_a_multiple(format, raw, capsys):  # noqa: A002 - the option's name
+    length = {"sequence_length": 16} if format == "hdf5" else {}
+    bloomdata.pack(raw, "packed", tokenizer="bytes", format=format, **length)
+    for rows, ranks in [(512, 4), (384, 1), (1024, 8)]:
+        bloomdata.check_consumer("packed", vocab_size=rows, tensor_parallel=ranks)
+    wanted = r"vocabulary: expected a multiple of 512 \(128 times 4 ranks\), at least 512, found 384"
+    with pytest.raises(bloomdata.MismatchError, match=wanted):
+        bloomdata.verify("packed", vocab_size=384, tensor_parallel=4)
+    assert bloomdata.verify("packed").padded_vocab_size is None
+    assert bloomdata.verify("packed", tensor_parallel=2, vocab_divisible_by=64).padded_vocab_size == 384
+    assert main(["verify", "packed", "--tensor-parallel", "4"]) == 0
+    assert "vocabulary on 4 ranks: 512 rows" in capsys.readouterr().out
+
+
+def test_megatron_pairs_have_no_rows_to_check(raw):
+    bloomdata.pack(raw, "packed", tokenizer="bytes", format="megatron")
+    bloomdata.check_consumer("packed", sequence_length=16, vocab_size=259, num_workers=2, batch_size=1, evaluate=True)
+    with pytest.raises(bloomdata.MismatchError, match="at most 258 ids, found 259"):
+        bloomdata.check_consumer("packed", vocab_size=258)
 
 
 def test_shards_have_no_consumer(raw):

@@ -469,7 +469,7 @@ def test_a_killed_data_prep_goes_on(source, prepare_file, tmp_path, monkeypatch)
         prepare_file(ignore_input_format_error=True)
     monkeypatch.undo()
     prepare_file(ignore_input_format_error=True)
-    assert set(contents(tmp_path / "out")) == {"a.hdf5", "a.quarantine.jsonl"}
+    assert set(contents(tmp_path / "out")) == {"a.hdf5", "a.json_load_failed_lines.log"}
 
 
 def test_data_prep_wants_a_name_that_ends_in_hdf5(source, tmp_path):
@@ -482,5 +482,5 @@ def test_bad_records_of_data_prep_lie_beside_its_file(source, prepare_file, tmp_
     source.write_bytes(BAD + source.read_bytes())
     report = prepare_file(ignore_input_format_error=True)
     assert report.ledger["documents_quarantined"] == {"malformed JSON": 1}
-    entry = json.loads((tmp_path / "out" / "a.quarantine.jsonl").read_bytes())
+    entry = json.loads((tmp_path / "out" / "a.json_load_failed_lines.log").read_bytes())
     assert (entry["raw"], entry["line"], Path(entry["file"]).name) == ("bad line", 1, "a.jsonl")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import tempfile
 import tomllib
 from collections import Counter
@@ -36,6 +37,8 @@ from gdp_runs import (
     write_tokenizer,
 )
 from reference import gdp as reference
+from reference.jsonl import records
+from reference.shard import shuffled
 
 GOLDEN = tomllib.loads((Path(__file__).parent / "golden" / "gdp.toml").read_text("utf-8"))
 PLAIN = {"sequence_length": 8, "packing": "full"}
@@ -119,7 +122,7 @@ def check(run, folder, vocabulary=BYTES, **others):
     check_books(report, wanted)
     if run.options.get("seed") is None:  # `test_the_bytes_of_a_shuffle_...` is about shuffles
         assert report.ledger["bytes_in"] == sum(entry["content_bytes"] for entry in report.manifest["inputs"])
-    check_quarantine(out, wanted.books)
+    check_quarantine(folder, run, wanted.books)
     assert json.loads((out / "sha256" / "files_metadata.json").read_bytes()) == checksums_of(out)
     assert {entry["path"] for entry in report.outputs} == {
         name for name in files_under(out) if name not in {"manifest.json", "logs.log", "sha256/files_metadata.json"}
@@ -169,11 +172,22 @@ def check_books(report, wanted):
     )
 
 
-def check_quarantine(out, books):
-    path = out / "quarantine.jsonl"
-    found = [json.loads(entry) for entry in path.read_bytes().splitlines()] if path.exists() else []
+def check_quarantine(folder, run, books):
+    """Every bad line is there, in the order of the inputs, with its place in the user's file."""
+    path = folder / "out" / "json_load_failed_lines.log"
+    found = [json.loads(entry) for entry in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
     raw = [entry.get("raw", entry.get("raw_hex")) for entry in found]
     assert sorted(raw) == sorted(entry.get("raw", entry.get("raw_hex")) for entry in books.quarantine)
+    inputs = {name: records(name, content) for name, content in run.files}
+    places = []
+    for entry in found:
+        name = Path(entry["file"]).name
+        assert entry["file"] == str(folder / "raw" / name)
+        record = inputs[name][entry["line"] - 1]
+        assert record.offset == entry["offset"]
+        assert record.raw == (bytes.fromhex(entry["raw_hex"]) if "raw_hex" in entry else entry["raw"].encode())
+        places.append((name, entry["line"]))
+    assert places == sorted(set(places))
 
 
 @settings(PROPERTY, max_examples=60)
@@ -364,11 +378,46 @@ def test_a_bad_line_stops_the_run_and_is_named(tmp_path):
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="the error, and quarantine.jsonl, name a line of a work file that is soon gone")
-def test_a_bad_line_is_named_by_its_input_or_quoted(tmp_path):
-    run = Run([("a.jsonl", b'{"completion":"a"}\nbad line\n')], (2, 0, 0), dict(PLAIN))
-    with pytest.raises(bloomdata.CorruptDataError, match=r"bad line|raw/a\.jsonl: line 2"):
+@pytest.mark.parametrize("seed", [None, 0, 1, 2])
+@pytest.mark.parametrize("compression", ["", ".gz", ".zst"])
+def test_a_bad_line_is_named_by_the_file_of_the_user_and_the_option_of_the_command(compression, seed, tmp_path):
+    files = [
+        (f"a.jsonl{compression}", b'{"completion":"a"}\n'),
+        (f"b.jsonl{compression}", b'\n{"completion":"b"}\n\nbad line\n'),
+    ]
+    run = Run(files, (2, 0, 0), PLAIN | {"seed": seed})
+    with pytest.raises(bloomdata.CorruptDataError, match="malformed JSON") as caught:
         run_pipeline(run, tmp_path, ignore_input_format_error=False)
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'raw' / files[1][0]}: line 4: offset 21: ")
+    assert message.endswith("(--ignore_input_format_error sets such records aside)")
+    assert caught.value.record[:3] == (str(tmp_path / "raw" / files[1][0]), 4, 21)
+    assert pickle.loads(pickle.dumps(caught.value)).record == caught.value.record
+    # What the message advises can be done at once.
+    assert run_pipeline(run, tmp_path).ledger["documents_quarantined"] == {"malformed JSON": 1}
+
+
+@given(numbers=st.lists(st.integers(0, 3), min_size=2, max_size=40), seed=st.none() | st.integers(0, 9))
+@settings(PROPERTY, max_examples=10)
+def test_equal_bad_lines_keep_their_own_places(numbers, seed):
+    """Those that go to the texts of the test files are none of them."""
+    lines = [b"bad\n" if number else b'{"completion":"a"}\n' for number in numbers]
+    run = Run([("a.jsonl", b"".join(lines))], (1, 0, 1), PLAIN | {"seed": seed})
+    order = range(len(lines)) if seed is None else shuffled(range(len(lines)), seed)
+    with tempfile.TemporaryDirectory() as name:
+        run_pipeline(run, Path(name))
+        log = Path(name) / "out" / "json_load_failed_lines.log"
+        found = [json.loads(line)["line"] for line in log.read_text().splitlines()] if log.exists() else []
+    assert found == sorted(number + 1 for number in list(order)[::2] if numbers[number])
+
+
+@pytest.mark.parametrize(("last", "seed"), [(b"b", None), (b"b\n", None), (b"b", 0)])
+def test_a_last_line_of_text_is_given_no_newline_that_it_does_not_have(last, seed, tmp_path):
+    """But by a shuffle, in which it is no last line."""
+    run = Run([("a.txt", b"a"), ("b.txt.gz", b"a\n" + last)], (3, 0, 0), PLAIN | {"seed": seed})
+    check(run, tmp_path)
+    texts = [path.read_bytes() for path in sorted((tmp_path / "out" / "splits").iterdir())]
+    assert sorted(texts) == [b"a\n", b"a\n", last if seed is None else b"b\n"]
 
 
 @pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85"])

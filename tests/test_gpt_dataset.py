@@ -357,3 +357,49 @@ def test_a_fork_in_the_middle_of_reading_threads_does_not_hang(tmp_path):
 
 def check_read(dataset, expected):
     assert read_all(dataset) == expected
+
+
+# --- indices of Megatron before core ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "exact", "name"),
+    [
+        ({"num_samples": 100}, False, "data_train_indexmap_100ns_8sl_1234s"),
+        ({"num_samples": 100, "seed": 7, "split_name": "valid"}, True, "data_valid_indexmap_100ns_8sl_7s"),
+        ({"num_samples": 100}, True, "data_train_indexmap_exact3ep_8sl_1234s"),
+        ({}, True, "data_train_indexmap_exact1ep_8sl_1234s"),
+    ],
+)
+def test_older_megatrons_find_the_indices_beside_the_data(options, exact, name, pair):
+    """As three arrays of NumPy with the types of the older code, which are read again, too."""
+    options = {"sequence_length": 8, "split": "60,40,0"} | options
+    dataset = GPTDataset(pair, **options)
+    prefix = dataset.save_legacy_indices(exact_num_epochs=exact)
+    assert prefix == pair.with_name(name)
+    arrays = [np.load(f"{prefix}_{kind}_idx.npy", mmap_mode="r") for kind in ("doc", "sample", "shuffle")]
+    assert [array.dtype for array in arrays] == [np.int32, np.int32, np.uint32]
+    wanted = [dataset.document_index, dataset.sample_index, dataset.shuffle_index]
+    for array, index in zip(arrays, wanted, strict=True):
+        np.testing.assert_array_equal(array, index)
+    np.random.RandomState(0).shuffle(changed := np.array(arrays[2]))
+    np.save(f"{prefix}_shuffle_idx.npy", changed)
+    again = GPTDataset(pair, indices=prefix, **options)
+    np.testing.assert_array_equal(again.shuffle_index, changed)
+    with pytest.raises(MismatchError):
+        GPTDataset(pair, indices=prefix, **options | {"sequence_length": 9})
+
+
+def test_older_names_need_a_number_of_samples_and_one_pair(pair, tmp_path):
+    with pytest.raises(ConfigError, match="num_samples"):
+        GPTDataset(pair, sequence_length=8).save_legacy_indices()
+    with pytest.raises(ConfigError, match="order"):
+        GPTDataset(pair, sequence_length=8, order="sequential").save_legacy_indices()
+    two = GPTDataset([pair, write_pair(tmp_path / "b", documents_of(1))], sequence_length=8, num_samples=9)
+    with pytest.raises(ConfigError, match="one pair"):
+        two.save_legacy_indices()
+    named = two.save_legacy_indices(tmp_path / "merged")
+    assert named.name == "merged_train_indexmap_9ns_8sl_1234s"
+    assert sorted(path.name for path in tmp_path.glob("merged*")) == [
+        f"{named.name}_{kind}_idx.npy" for kind in ("doc", "sample", "shuffle")
+    ]

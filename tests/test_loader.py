@@ -10,6 +10,7 @@ import pytest
 
 import bloomdata
 from bloomdata.errors import ConfigError
+from bloomdata.loader.epoch_orders import KeyedOrder
 from bloomdata.loader.stream_order import StreamOrder, merged
 from reference.order import permuted
 from sample_files import LENGTH, numbered
@@ -91,7 +92,7 @@ def test_skipped_ranges_are_left_out_and_nothing_else(rows):
     whole = [s for batch in global_batches(rows, 1, batch_size=1, epochs=2) for s in batch]
     kept = [at for at in range(2 * ROWS) if not any(start <= at < end for start, end in skip)]
     assert stream == [whole[at] for at in kept]
-    order = StreamOrder(ROWS, seed=0, shuffle=True, epochs=2, skip=skip)
+    order = StreamOrder(KeyedOrder(ROWS, 0), epochs=2, skip=skip)
     assert order.places(np.arange(len(kept))).tolist() == kept
     assert [order.turn(at) for at in range(2 * ROWS)] == [sum(k < at for k in kept) for at in range(2 * ROWS)]
     assert merged([(5, 7), (1, 2), (2, 3), (6, 6)]) == [(1, 3), (5, 7)]

@@ -86,6 +86,8 @@ def test_an_input_that_is_not_there_is_an_error_or_is_reported(source, tmp_path)
     report = bloomdata.prepare("dolly", inputs, tmp_path / "out", missing="report")
     assert lines_in(report.folder) == [LINE]
     assert report.manifest["config"]["prepare"]["missing_inputs"] == [str(tmp_path / "gone.jsonl")]
+    assert report.manifest["details"]["missing_inputs"] == [str(tmp_path / "gone.jsonl")]
+    assert "missing_inputs" not in bloomdata.prepare("dolly", source, tmp_path / "whole").manifest["details"]
     assert "gone.jsonl" in str(report)
     assert "gone.jsonl" in json.dumps(bloomdata.Report.open(report.folder).to_json())
 

@@ -37,15 +37,23 @@ if TYPE_CHECKING:
     from bloomdata.datasets.indexed_writer import IndexedDatasetWriter
     from bloomdata.datasets.label_rules import LabelRules
     from bloomdata.datasets.megatron_blend import MegatronBlend
+    from bloomdata.datasets.mtf_dataset import PackedMTFDataset
     from bloomdata.datasets.opening import open  # noqa: A004 - the public name
     from bloomdata.datasets.packed import PackedDataset
     from bloomdata.datasets.permutation import Permutation
     from bloomdata.datasets.token_rows import TokenRows
-    from bloomdata.errors import BloomdataError, ConfigError, CorruptDataError, MismatchError, UnsupportedFormatError
+    from bloomdata.errors import (
+        BloomdataError,
+        ConfigError,
+        CorruptDataError,
+        MismatchError,
+        UnsupportedFormatError,
+    )
     from bloomdata.fetching.report import FetchReport
     from bloomdata.fetching.sets import FETCH_SETS
     from bloomdata.loader import DataLoader
     from bloomdata.options.near import MinHash, Substring
+    from bloomdata.options.padded_vocabulary import padded_vocab_size
     from bloomdata.prepare_sources import SOURCES
     from bloomdata.reports.report import (
         DecontaminateReport,
@@ -110,6 +118,7 @@ __all__ = [
     "ModerationReport",
     "PackReport",
     "PackedDataset",
+    "PackedMTFDataset",
     "PackingPlan",
     "Permutation",
     "PrepareReport",
@@ -137,6 +146,7 @@ __all__ = [
     "open",
     "pack",
     "pack_moderation",
+    "padded_vocab_size",
     "plan",
     "prefix_lm",
     "prepare",
@@ -187,6 +197,7 @@ _HOME = {
     "MismatchError": "errors",
     "PackReport": "reports.report",
     "PackedDataset": "datasets.packed",
+    "PackedMTFDataset": "datasets.mtf_dataset",
     "PackingPlan": "verbs.plan",
     "Report": "reports.report",
     "ShardReport": "reports.report",
@@ -209,6 +220,7 @@ _HOME = {
     "signatures": "verbs.signatures",
     "open": "datasets.opening",
     "pack": "verbs.pack",
+    "padded_vocab_size": "options.padded_vocabulary",
     "plan": "verbs.plan",
     "shard": "verbs.shard",
     "train_tokenizer": "verbs.train_tokenizer",

@@ -88,7 +88,7 @@ def balanced(files: list[list]) -> list[list]:
 def articles_of_lines(lines: list[bytes], suffix: str, books: Books, **options) -> list[Article]:
     """A line is the same in any place: one mark in front of it, which readers of files take away, keeps its own."""
     return articles_of_files(
-        [(f"a{suffix}", BYTE_ORDER_MARK * line.startswith(BYTE_ORDER_MARK) + line + b"\n") for line in lines],
+        [(f"a{suffix}", BYTE_ORDER_MARK * line.startswith(BYTE_ORDER_MARK) + line) for line in lines],
         books,
         **options,
     )
@@ -108,7 +108,9 @@ def pipeline(
 ) -> Result:
     """Files of one suffix become rows; `seed` only for a shuffle, `options` those of `articles_of_files`."""
     suffix = ".txt" if files[0][0].removesuffix(".gz").removesuffix(".zst").endswith(".txt") else ".jsonl"
-    lines = lines_of([(f"a{suffix}", content) for _, content in files])
+    lines = [line + b"\n" for line in lines_of([(f"a{suffix}", content) for _, content in files])]
+    if suffix == ".txt" and seed is None and not (files[-1][1] or b"\n").endswith((b"\n", BYTE_ORDER_MARK)):
+        lines[-1] = lines[-1][:-1]
     dealt = deal(lines if seed is None else shuffled(lines, seed), stems(*counts))
     kept = {"keep_prompt_only_sequences": keep_prompt_only_sequences}
     how = {**kept, "keep_end_only_sequences": False}
@@ -141,5 +143,5 @@ def pipeline(
         facts[f"{split}_input_tokens"] = of["prompt_tokens"] + of["completion_tokens"] + sum(lost.values())
         for name in ("output_tokens", "prompt_tokens", "completion_tokens", "padding_tokens", "sequences", "articles"):
             facts[f"{split}_{name}"] = of[name]
-    texts = {stem: b"".join(line + b"\n" for line in part) for stem, part in dealt.items()}
+    texts = {stem: b"".join(part) for stem, part in dealt.items()}
     return Result(rows=made, texts=texts, facts=facts, tokens=tokens, books=books)

@@ -56,19 +56,32 @@ def tokens(text: str, *, append_eos: bool = True) -> list[int]:
 
 def megatron(documents: list[list[int]], kind: str = "H", code: int = 8) -> tuple[bytes, bytes]:
     """`.bin` and `.idx`: a document is one sequence, or none when it is empty. `kind` as in `struct`."""
-    sequences = [document for document in documents if document]
+    return megatron_sequences([[document] if document else [] for document in documents], kind, code)
+
+
+def megatron_sequences(documents: list[list[list[int]]], kind: str = "H", code: int = 8) -> tuple[bytes, bytes]:
+    """`.bin` and `.idx` of documents that have any number of sequences."""
+    sequences = [sequence for document in documents for sequence in document]
     item = struct.calcsize(kind)
     pointers, ends, at = [], [0], 0
     for sequence in sequences:
         pointers.append(at)
         at += len(sequence) * item
     for document in documents:
-        ends.append(ends[-1] + bool(document))
+        ends.append(ends[-1] + len(document))
     idx = b"MMIDIDX\x00\x00" + struct.pack("<QBQQ", 1, code, len(sequences), len(ends))
     idx += struct.pack(f"<{len(sequences)}i", *map(len, sequences))
     idx += struct.pack(f"<{len(pointers)}q", *pointers)
     idx += struct.pack(f"<{len(ends)}q", *ends)
     return b"".join(struct.pack(f"<{len(ids)}{kind}", *ids) for ids in sequences), idx
+
+
+def sentence_tokens(sentences: list[str], *, append_eos: bool = True) -> list[list[int]]:
+    """A sequence for each sentence; the end is part of the last one."""
+    found = [list(sentence.encode("utf-8")) for sentence in sentences]
+    if found and append_eos:
+        found[-1].append(EOS)
+    return found
 
 
 def full_rows(documents: list[list[int]], sequence_length: int) -> tuple[np.ndarray, np.ndarray]:

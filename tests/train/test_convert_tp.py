@@ -54,17 +54,6 @@ def test_padding_rows_are_the_last_rows_once_more_and_around_again_if_these_do_n
     assert torch.equal(rows[100:150], weight[50:])
 
 
-@pytest.mark.parametrize(
-    ("vocab_size", "ranks", "rows"),
-    [(250_680, 4, 250_880), (250_680, 8, 250_880), (250_680, 1, 250_752), (250_880, 8, 250_880)],
-)
-def test_padded_vocabularies_are_megatrons(vocab_size, ranks, rows):
-    from bloomdata.convert.ranks import padded_vocab_size
-
-    assert padded_vocab_size(vocab_size, ranks) == rows
-    assert padded_vocab_size(250_680, 1, pad_vocab_size_to=250_880) == 250_880
-
-
 def test_a_forward_pass_over_shards_is_that_of_the_model(tmp_path):
     import torch
 

@@ -88,6 +88,8 @@ def run_verify(options: argparse.Namespace) -> int:
         _say(json.dumps({"folder": options.folder, **dataclasses.asdict(checked)}))
     elif not options.quiet:
         _say(plain(f"verify {options.folder}: {checked.files} files, {format_bytes(checked.bytes)}, all as written"))
+        if checked.padded_vocab_size is not None:
+            _say(f"vocabulary on {options.tensor_parallel} ranks: {checked.padded_vocab_size:,} rows")
     return 0
 
 

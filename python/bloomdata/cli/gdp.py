@@ -80,7 +80,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
         "--keep_prompt_only_sequences", action="store_true", help="keep rows on which nothing is trained"
     )
     parser.add_argument(
-        "--ignore_input_format_error", action="store_true", help="set bad lines aside in quarantine.jsonl, and go on"
+        "--ignore_input_format_error", action="store_true", help="set bad lines aside in json_load_failed_lines.log"
     )
     parser.add_argument(
         "--apply_chat_template", action="store_true", help="put the tokenizer's chat template around pairs"

@@ -17,13 +17,13 @@ from bloomdata.convert.checkpoints import (
     write_huggingface,
 )
 from bloomdata.convert.layouts import BLOOM, check_divides, check_model, weights_only
-from bloomdata.convert.ranks import padded_vocab_size
 from bloomdata.convert.run import convert
 from bloomdata.convert.safetensors_files import checked
 from bloomdata.convert.tensor_parallel import merge_model, split_model
 from bloomdata.convert.tensors import Tensors, total_bytes
 from bloomdata.convert.torch_files import read_torch, save
 from bloomdata.errors import ConfigError, CorruptDataError, UnsupportedFormatError
+from bloomdata.options.padded_vocabulary import padded_vocab_size
 
 if TYPE_CHECKING:
     import os

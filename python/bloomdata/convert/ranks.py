@@ -17,32 +17,6 @@ if TYPE_CHECKING:
 _PADDINGS = ("repeat", "zeros")
 
 
-def padded_vocab_size(
-    vocab_size: int, ranks: int, *, vocab_divisible_by: int = 128, pad_vocab_size_to: int | None = None
-) -> int:
-    """Rows of the embedding when every rank gets as many, as Megatron computes it.
-
-    Args:
-        vocab_size: Rows of the model.
-        ranks: Number of ranks.
-        vocab_divisible_by: Every rank gets a multiple of as many rows.
-        pad_vocab_size_to: The result itself, for models that were trained with another number of ranks.
-
-    Raises:
-        ConfigError: The wanted size is too small, or is not divisible.
-    """
-    if vocab_divisible_by < 1:
-        raise ConfigError(f"vocab_divisible_by: expected a number from 1 on, got {vocab_divisible_by}")
-    if pad_vocab_size_to is None:
-        multiple = vocab_divisible_by * ranks
-        return -(-vocab_size // multiple) * multiple
-    if pad_vocab_size_to < vocab_size or pad_vocab_size_to % ranks:
-        raise ConfigError(
-            f"pad_vocab_size_to: expected a multiple of {ranks} from {vocab_size} on, got {pad_vocab_size_to}"
-        )
-    return pad_vocab_size_to
-
-
 def pad_rows(tensor: LazyTensor, num_rows: int, vocab_padding: VocabPadding) -> LazyTensor:
     """A tensor with more rows.
 

@@ -14,11 +14,12 @@ from bloomdata.convert.checkpoints import (
     write_huggingface,
 )
 from bloomdata.convert.layouts import Layout, Sizes, check_divides, check_model
-from bloomdata.convert.ranks import average, cut, join, pad_rows, padded_vocab_size, split
+from bloomdata.convert.ranks import average, cut, join, pad_rows, split
 from bloomdata.convert.run import convert
 from bloomdata.convert.safetensors_files import read_safetensors, write_safetensors
 from bloomdata.convert.tensors import LazyTensor, Tensors, total_bytes
 from bloomdata.errors import CorruptDataError, UnsupportedFormatError
+from bloomdata.options.padded_vocabulary import padded_vocab_size
 
 if TYPE_CHECKING:
     import os

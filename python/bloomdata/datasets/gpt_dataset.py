@@ -11,7 +11,7 @@ import numpy as np
 
 from bloomdata import _core
 from bloomdata.datasets.indexed_dataset import IndexedDataset, Mode, ShardedIndexedDataset, default_open_files
-from bloomdata.datasets.megatron_cache import SPLITS, cache_prefix, describe, gpt_identifiers
+from bloomdata.datasets.megatron_cache import SPLITS, cache_prefix, describe, gpt_identifiers, legacy_prefix
 from bloomdata.datasets.samples import one_sample
 from bloomdata.errors import ConfigError
 
@@ -62,6 +62,8 @@ class GPTDataset:
         split_name: Part of the split: `train`, `valid` or `test`.
         split_rule: Rounding of the split: `core` as in Megatron-core, `legacy` as in older versions, which also allow
             `/` between numbers.
+        split_range: Sequences from one share of all to another, such as (0, 0.95), in place of `split`, which must be
+            None; bigscience Megatron-DeepSpeed has such ranges.
         order: Order of samples: `megatron` or `sequential`.
         columns: Names of the arrays of batches, from the list above.
         dtype: Type of ids, labels and positions: `int64` or `int32`.
@@ -82,7 +84,8 @@ class GPTDataset:
         max_open_files: Number of pairs that stay open, as for `ShardedIndexedDataset`.
         cache_folder: Folder for index files, whose names depend on the lengths of all documents and on all options. The
             first process on a machine builds them; others wait and map them. `None` keeps indices in memory.
-        indices: Existing index files of Megatron-core or `save_indices`: their path up to `-document_index.npy`.
+        indices: Existing index files of Megatron-core or `save_indices`: their path up to `-document_index.npy`, or, of
+            older Megatrons, up to `_doc_idx.npy`.
         num_threads: Threads that build indices; one per processor by default. No effect on the result.
 
     Raises:
@@ -112,6 +115,7 @@ class GPTDataset:
         split: str | None = "969,30,1",
         split_name: Literal["train", "valid", "test"] = "train",
         split_rule: Literal["core", "legacy"] = "core",
+        split_range: tuple[float, float] | None = None,
         order: Literal["megatron", "sequential"] = "megatron",
         columns: Sequence[str] = _COLUMNS,
         dtype: Literal["int64", "int32"] = "int64",
@@ -145,7 +149,7 @@ class GPTDataset:
         self.path_prefixes, found_mode = _prefixes(path)
         mode = mode or found_mode
         self.sequence_length, self.num_samples, self.seed = sequence_length, num_samples, seed
-        self.split, self.split_name = split, split_name
+        self.split, self.split_name, self.split_range = split, split_name, split_range
         self.columns, self.dtype = tuple(columns), np.dtype(dtype)
         self._config: dict[str, Any] = {
             "paths": self.path_prefixes,
@@ -155,6 +159,7 @@ class GPTDataset:
             "split": split,
             "split_rule": split_rule,
             "split_index": SPLITS.index(split_name),
+            "split_range": split_range,
             "options": {
                 "sequence_length": sequence_length,
                 "num_samples": num_samples,
@@ -271,6 +276,8 @@ class GPTDataset:
             tokenizer: Megatron's tokenizer, or its `unique_identifiers`.
             dataset_path: The prefix given to Megatron; by default that of this data set.
         """
+        if self.split_range is not None:
+            raise ConfigError(f"split_range: expected None, as in Megatron-core, got {self.split_range}")
         if len(self.path_prefixes) != 1:
             raise ConfigError(f"path: expected one pair, as in Megatron-core, got {len(self.path_prefixes)}")
         return gpt_identifiers(
@@ -302,6 +309,41 @@ class GPTDataset:
         description = describe(self.identifiers(tokenizer, dataset_path))
         prefix = cache_prefix(folder, description, "GPTDataset", self.split_name)
         self._core.save_indices(prefix, description)
+        return prefix
+
+    def save_legacy_indices(self, data_prefix: PathLike | None = None, *, exact_num_epochs: bool = False) -> Path:
+        """Saves the indices where Megatron before core, bigscience Megatron-DeepSpeed and AscendSpeed look for them.
+
+        They look beside the data, and trust what is there: remove these files when the data change.
+
+        Args:
+            data_prefix: The prefix given to Megatron; by default that of this data set.
+            exact_num_epochs: Whether the run has `--train-data-exact-num-epochs`: the number of epochs is then part of
+                the name.
+
+        Returns:
+            The path of the three files up to `_doc_idx.npy`, to pass as `indices`.
+
+        Raises:
+            ConfigError: The order is not Megatron's, there are several pairs, or no number of samples.
+
+        Origin:
+            `_build_index_mappings` of `megatron/data/gpt_dataset.py` in bigscience Megatron-DeepSpeed and of
+            `ascendspeed/data/gpt_dataset.py`.
+        """
+        if self._core.plan is None:
+            raise ConfigError('order: expected "megatron" for indices, got "sequential"')
+        if data_prefix is None and len(self.path_prefixes) != 1:
+            raise ConfigError(f"path: expected one pair, as in Megatron, got {len(self.path_prefixes)}")
+        prefix = legacy_prefix(
+            self.path_prefixes[0] if data_prefix is None else data_prefix,
+            split_name=self.split_name,
+            num_samples=self.num_samples,
+            num_epochs=self.num_epochs if exact_num_epochs else None,
+            sequence_length=self.sequence_length,
+            seed=self.seed,
+        )
+        self._core.save_indices(prefix, None)
         return prefix
 
     def __getstate__(self) -> dict[str, Any]:

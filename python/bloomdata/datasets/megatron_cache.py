@@ -1,4 +1,4 @@
-"""The names under which Megatron-core looks for cached index files.
+"""The names under which Megatron-core, and Megatron before it, look for cached index files.
 
 File names start with the MD5 of a JSON description of the data set. The name depends on options and paths, not on the
 data, so Megatron-core may find stale files. The names of our own caches include a hash of the data.
@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bloomdata import _core
-
-if TYPE_CHECKING:
-    import os
+from bloomdata.errors import ConfigError
 
 SPLITS = ("train", "valid", "test")
 
@@ -71,3 +70,38 @@ def cache_prefix(folder: str | os.PathLike[str], description: str, kind: str, sp
     """Path of a cache's files without `-description.txt` and so on; `kind` is `GPTDataset` or `BlendedDataset`."""
     md5 = hashlib.md5(description.encode(), usedforsecurity=False).hexdigest()
     return Path(folder) / f"{md5}-{kind}-{split_name}"
+
+
+def legacy_prefix(
+    data_prefix: str | os.PathLike[str],
+    *,
+    split_name: str,
+    num_samples: int | None,
+    num_epochs: int | None,
+    sequence_length: int,
+    seed: int,
+) -> Path:
+    """Path of the index files of Megatron before core, without `_doc_idx.npy` and so on.
+
+    Args:
+        data_prefix: The prefix of the pair; the files lie beside it.
+        split_name: `train`, `valid` or `test`.
+        num_samples: Number of samples to request, which is part of the name.
+        num_epochs: Number of epochs, which takes its place with `--train-data-exact-num-epochs`, for `train` only.
+        sequence_length: Tokens in a sample.
+        seed: Seed of the shuffles.
+
+    Raises:
+        ConfigError: There is neither a number of samples nor one of epochs.
+
+    Example:
+        >>> legacy_prefix("a/b", split_name="train", num_samples=9, num_epochs=None, sequence_length=8, seed=1234).name
+        'b_train_indexmap_9ns_8sl_1234s'
+    """
+    if num_epochs is not None and split_name == "train":
+        number = f"exact{num_epochs}ep"
+    elif num_samples is not None:
+        number = f"{num_samples}ns"
+    else:
+        raise ConfigError("num_samples: expected a number, which is part of the older names, got None")
+    return Path(f"{os.fspath(data_prefix)}_{split_name}_indexmap_{number}_{sequence_length}sl_{seed}s")

@@ -47,6 +47,7 @@ class Download:
         self.size: int | None = None
         self.is_missing = False
         self._path = folder / item.name
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         self._part = folder / f"{item.name}.part"
         self._state_path = folder / f"{item.name}.part.state"
         self._wanted = wanted
@@ -160,8 +161,8 @@ class Download:
         # Without a validator, only a checksum makes it safe to resume.
         offset = self.num_bytes if validator is not None or self._wanted is not None else 0
         try:
-            remote = open_address(
-                self.item.url,
+            remote = (self.item.opener or open_address)(
+                url=self.item.url,
                 offset=offset,
                 validator=validator,
                 size=self.size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -14,10 +14,12 @@ from bloomdata.errors import ConfigError
 from bloomdata.fetching.sets import FETCH_SETS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from bloomdata.fetching.remote import Remote
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://|::)")
-_RESERVED = {"fetched.json", ".fetch.lock"}
+_RESERVED = {"fetched.json", ".fetch.lock", ".fetch.git"}
 _RESERVED_SUFFIXES = (".part", ".part.state", ".tmp")
 
 
@@ -27,11 +29,13 @@ class Item:
 
     Attributes:
         url: The URL, or the path of a local file.
-        name: Its name in the output folder.
+        name: Its name in the output folder; of a file of a git repository, it may be in a folder there.
+        opener: Opens it in place of `open_address`, with the same arguments by name.
     """
 
     url: str
     name: str
+    opener: Callable[..., Remote] | None = field(default=None, compare=False, repr=False)
 
 
 def scheme_of(url: str) -> str:
@@ -60,7 +64,10 @@ def items_of(
         ConfigError: There is no source, a URL has no file name, or two files have the same name.
     """
     if isinstance(sources, Mapping):
-        pairs = [(os.fspath(url), _checked(name, os.fspath(url))) for name, url in sources.items()]
+        for name, url in sources.items():
+            if scheme_of(os.fspath(url)).startswith("git+") and not urlsplit(os.fspath(url)).fragment:
+                raise ConfigError(f"sources: {url}: expected #path for a file called {name}, got a whole repository")
+        pairs = [(os.fspath(url), checked_name(name, os.fspath(url))) for name, url in sources.items()]
     else:
         given = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
         pairs = [(url, _name_of(url)) for source in given for url in _addresses(source)]
@@ -83,14 +90,19 @@ def _addresses(source: str | os.PathLike[str]) -> Iterable[str]:
 
 def _name_of(url: str) -> str:
     if scheme_of(url) == "file" and not _SCHEME.match(url):
-        return _checked(Path(url).name, url)
+        return checked_name(Path(url).name, url)
+    if scheme_of(url).startswith("git+"):
+        # Of all files of a repository, the names are those that they have there.
+        parts = urlsplit(url)
+        named = parts.fragment or parts.path.rpartition("@")[0] or parts.path
+        return checked_name(unquote(named.rpartition("/")[2]), url)
     if scheme_of(url) in {"http", "https", "file"}:
-        return _checked(unquote(urlsplit(url).path.rpartition("/")[2]), url)
+        return checked_name(unquote(urlsplit(url).path.rpartition("/")[2]), url)
     # Paths of other file systems may contain `?`, `#` and `%`; `::` separates a file from the archive that holds it.
-    return _checked(url.partition("::")[0].rpartition("/")[2], url)
+    return checked_name(url.partition("::")[0].rpartition("/")[2], url)
 
 
-def _checked(name: str, url: str) -> str:
+def checked_name(name: str, url: str) -> str:
     """Checks that an untrusted name stays in the folder and is not reserved."""
     if not name or name in {".", ".."} or "/" in name or "\\" in name or "\0" in name:
         raise ConfigError(f"sources: {url}: expected a file name, got {name!r}; give one: {{name: url}}")

@@ -8,6 +8,7 @@
 - `write`: writes rows to HDF5 files.
 - `books`: merges ledgers, metrics and manifests of the parts.
 - `folder`: `metadata.yaml`, checksums, the tokenizer beside the data.
+- `places`: bad lines by their places in the files of the user.
 - `training`: numbers of splits for the training devices.
 """
 

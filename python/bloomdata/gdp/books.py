@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.gdp.folder import CHECKSUMS, copy_tokenizer, model_type, write_metadata
 from bloomdata.gdp.opening import WORK, WRITTEN
+from bloomdata.gdp.places import BAD_LINES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def write_facts(
@@ -82,15 +85,14 @@ def build_manifest(
     logs = [log.relative_to(folder).as_posix()] if log.is_relative_to(folder) else []
     unhashed = [*logs, CHECKSUMS]
     row_counts = {f"{name}_{n}_of_{len(of)}.hdf5": count for name, of in rows.items() for n, count in enumerate(of, 1)}
-    quarantine = _join_quarantines(folder)
-    if quarantine:
-        outputs.append({"path": "quarantine.jsonl", "records": quarantine})
+    bad_lines = sum(ledger["documents_quarantined"].values())
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if name.endswith(".tmp") and WRITTEN.fullmatch(name.removesuffix(".tmp")):
             path.unlink()
-        elif path.is_file() and not name.startswith(f"{WORK}/") and name not in {*unhashed, "quarantine.jsonl"}:
-            outputs.append({"path": name, **({"rows": row_counts[name]} if name in row_counts else {})})
+        elif path.is_file() and not name.startswith(f"{WORK}/") and name not in unhashed:
+            details = {"records": bad_lines} if name == BAD_LINES else {}
+            outputs.append({"path": name, **details, **({"rows": row_counts[name]} if name in row_counts else {})})
     histograms = [part["details"]["length_histogram"] for part in parts]
     longest = max(map(len, histograms))
     return {
@@ -108,19 +110,6 @@ def build_manifest(
             "unhashed_outputs": unhashed,
         },
     }
-
-
-def _join_quarantines(folder: Path) -> int:
-    """Joins the bad records of all parts in one file; returns their number."""
-    entries = []
-    for path in sorted((folder / WORK / "rows").glob("*/quarantine.jsonl")):
-        for line in path.read_text("utf-8").split("\n")[:-1]:
-            entry = json.loads(line)
-            entry["file"] = Path(entry["file"]).name
-            entries.append(json.dumps(entry, ensure_ascii=False) + "\n")
-    if entries:
-        (folder / "quarantine.jsonl").write_text("".join(entries), "utf-8")
-    return len(entries)
 
 
 def write_log(path: Path, config: dict[str, Any], details: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
-from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.errors import ConfigError, CorruptDataError, MismatchError
 from bloomdata.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -77,6 +77,12 @@ def open_folder(
                 _clear(folder, None)
                 shutil.rmtree(work)
             raise
+        except CorruptDataError as error:
+            # The next run has another option, or other inputs: nothing of this one can be used.
+            if error.record is not None:
+                _clear(folder, None)
+                shutil.rmtree(work)
+            raise
 
 
 def _finished(folder: Path) -> dict[str, Any] | None:
@@ -102,7 +108,7 @@ def _locked(path: Path, folder: Path) -> Iterator[None]:
 # Files that a run writes; the folder may hold files of the user too.
 WRITTEN = re.compile(
     r"(train|dev)_\d+_of_\d+\.hdf5|test_files/test_[^/]*|splits/[^/]*|tokenizer/[^/]*|sha256/files_metadata\.json"
-    r"|metadata\.yaml|category_to_id\.json|logs\.log|quarantine\.jsonl|manifest\.json"
+    r"|metadata\.yaml|category_to_id\.json|logs\.log|json_load_failed_lines\.log|manifest\.json"
 )
 
 

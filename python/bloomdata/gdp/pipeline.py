@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
-from bloomdata.errors import ConfigError
+from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.gdp.books import build_manifest, write_facts, write_log
 from bloomdata.gdp.folder import find_tokenizer, write_checksums
 from bloomdata.gdp.opening import WORK, open_folder
 from bloomdata.gdp.options import bare, check_options, find_inputs, pack_options
+from bloomdata.gdp.places import BAD_LINES, Origins, with_way_out
 from bloomdata.gdp.splits import SplitCounts, split_counts
 from bloomdata.gdp.write import write_group
 from bloomdata.manifest import read_manifest
@@ -82,7 +83,8 @@ def pipeline(
 
     Intended differences: every shuffle is seeded, uniform, and not limited by memory; files are never joined without a
     newline; invalid UTF-8 makes a bad record instead of U+FFFD; splits without rows get files of zero rows; bad lines
-    are kept in `quarantine.jsonl` with their reason.
+    are kept in `json_load_failed_lines.log` with file, line and reason. As there, the text of a last `.txt` line is not
+    given a newline that it does not have, unless lines are shuffled.
 
     Args:
         input_path: A `.jsonl` or `.txt` file (also `.gz`, `.zst`), or a folder of `.jsonl` files, or else of `.txt`.
@@ -112,7 +114,7 @@ def pipeline(
         seed: Seed of the shuffle.
         do_not_balance_hdf5: Whether to leave files with different numbers of rows.
         keep_split_jsonls: Whether to keep the texts of the splits, in `splits/`.
-        ignore_input_format_error: Whether to collect bad lines in `quarantine.jsonl` instead of stopping.
+        ignore_input_format_error: Whether to collect bad lines in `json_load_failed_lines.log` instead of stopping.
         apply_chat_template: Whether to render pairs with the tokenizer's chat template.
         num_workers: Number of threads; one per processor by default.
         overwrite_output_path: Whether to discard the output of an earlier run.
@@ -205,11 +207,12 @@ class Run:
         """Does the work that earlier attempts have left; returns the manifest."""
         folder, work, suffix = self.folder, self.folder / WORK, self.suffix
         names = self.counts.names(suffix)
+        is_shuffled = self.config["shuffle"] != "False"
         split = deal_lines(
             self.inputs,
             work,
             names,
-            is_shuffled=self.config["shuffle"] != "False",
+            is_shuffled=is_shuffled,
             seed=self.config["seed"],
             threads=self.threads,
             on_progress=self.on_progress,
@@ -217,10 +220,18 @@ class Run:
         if split["ledger"]["documents_kept"] < self.counts.total:
             lines = split["ledger"]["documents_kept"]
             raise ConfigError(f"num_training_splits: expected at most {lines} files in all, got {self.counts.total}")
+        texts = {name: work / "splits" / name for name in names}
+        if suffix == ".txt" and not is_shuffled and not _core.ends_with_newline(os.fspath(self.inputs[-1])):
+            last = names[(split["ledger"]["documents_kept"] - 1) % len(names)]
+            texts[last] = without_newline(texts[last], work / "last" / last)
+        origins = Origins(self.inputs, names, self.config["seed"] if is_shuffled else None)
         stems = {
             name: [file.removesuffix(suffix) for file in names if file.startswith(name)] for name in ("train", "dev")
         }
-        manifests = {name: [self._pack(stem) for stem in group] for name, group in stems.items()}
+        manifests = {
+            name: [self._pack(texts[f"{stem}{suffix}"], stem, origins) for stem in group]
+            for name, group in stems.items()
+        }
         rows = {
             name: write_group(
                 [work / "rows" / stem for stem in group],
@@ -229,7 +240,8 @@ class Run:
             )
             for name, group in stems.items()
         }
-        _move_texts(work / "splits", folder, suffix, keep=self.config["keep_split_jsonls"])
+        _move_texts(texts, folder, keep=self.config["keep_split_jsonls"])
+        origins.join_quarantines(work / "splits", work / "rows", folder / BAD_LINES)
         named = (self.source, self.config["pretrained_tokenizer"])
         facts = write_facts(folder, manifests, rows, self.options, named)
         log = folder / LOG if log is None else log
@@ -240,18 +252,20 @@ class Run:
         shutil.rmtree(work)
         return result
 
-    def _pack(self, stem: str) -> dict[str, Any]:
+    def _pack(self, text: Path, stem: str, origins: Origins) -> dict[str, Any]:
         """Packs one split file; returns its manifest."""
-        work = self.folder / WORK
-        report = pack(
-            work / "splits" / f"{stem}{self.suffix}",
-            work / "rows" / stem,
-            tokenizer=self.source,
-            num_threads=self.threads,
-            allow_empty=True,
-            on_progress=self.on_progress,
-            **self.options,
-        )
+        try:
+            report = pack(
+                text,
+                self.folder / WORK / "rows" / stem,
+                tokenizer=self.source,
+                num_threads=self.threads,
+                allow_empty=True,
+                on_progress=self.on_progress,
+                **self.options,
+            )
+        except CorruptDataError as error:
+            raise origins.of_error(error, text) from None
         return report.manifest
 
 
@@ -290,19 +304,23 @@ def data_prep(
         raise ConfigError(f"output_path: {target} exists (--overwrite_output_path replaces it)")
     work = target.with_name(f".{target.name}.gdp")
     source = find_tokenizer(os.fspath(pretrained_tokenizer))
-    report = pack(
-        find_inputs(Path(input_path)),
-        work,
-        tokenizer=source,
-        num_threads=num_workers,
-        allow_empty=True,
-        overwrite=overwrite_output_path,
-        on_progress=on_progress,
-        **pack_options(**options, tokenizer=source),
-    )
+    try:
+        report = pack(
+            find_inputs(Path(input_path)),
+            work,
+            tokenizer=source,
+            num_threads=num_workers,
+            allow_empty=True,
+            overwrite=overwrite_output_path,
+            on_progress=on_progress,
+            **pack_options(**options, tokenizer=source),
+        )
+    except CorruptDataError as error:
+        raise with_way_out(error) from None
     quarantine = work / "quarantine.jsonl"
     if quarantine.exists():
-        shutil.copyfile(quarantine, target.with_name(f"{target.stem}.quarantine.jsonl"))
+        # Several files of one folder have one each.
+        shutil.copyfile(quarantine, target.with_name(f"{target.stem}.{BAD_LINES}"))
     write_group([work], [target], is_balanced=False)
     shutil.rmtree(work)
     return replace(report, folder=target)
@@ -355,13 +373,26 @@ def _shard(
     return manifest
 
 
-def _move_texts(splits: Path, folder: Path, suffix: str, *, keep: bool) -> None:
+def without_newline(path: Path, target: Path) -> Path:
+    """A copy of a file of lines without the newline that ends it; one of an earlier attempt stays as it is."""
+    if not target.exists():
+        temporary = target.with_name(f"{target.name}.tmp")
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, temporary)
+        with temporary.open("r+b") as file:
+            file.truncate(path.stat().st_size - 1)
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    return target
+
+
+def _move_texts(texts: dict[str, Path], folder: Path, *, keep: bool) -> None:
     """Copies the test files, which stay text, and the other splits if `keep` is set."""
-    for path in sorted(splits.glob(f"*{suffix}")):
-        if path.name.startswith("test_"):
-            target = folder / "test_files" / path.name
+    for name, path in sorted(texts.items()):
+        if name.startswith("test_"):
+            target = folder / "test_files" / name
         elif keep:
-            target = folder / "splits" / path.name
+            target = folder / "splits" / name
         else:
             continue
         target.parent.mkdir(exist_ok=True)

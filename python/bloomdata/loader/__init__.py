@@ -2,6 +2,7 @@
 
 - `loader`: `DataLoader`, the public class.
 - `stream_order`: position in the stream of samples -> epoch and sample; skipped ranges.
+- `epoch_orders`: order of the samples in an epoch: of the data set, keyed, or Megatron's cyclic one.
 - `prefetch`: reads batches ahead on threads, in order.
 - `tensors`: arrays -> torch tensors.
 """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.loader.epoch_orders import CyclicOrder, FileOrder, KeyedOrder
 from bloomdata.loader.prefetch import Prefetcher
 from bloomdata.loader.stream_order import StreamOrder
 from bloomdata.loader.tensors import group, pins, to_device, to_tensors
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from bloomdata.datasets.samples import Batch, SampleDataset
+    from bloomdata.loader.epoch_orders import EpochOrder
 
 # Version of the state, and of the order of samples that it refers to.
 FORMAT = 1
@@ -31,15 +33,24 @@ class DataLoader:
 
     The stream of samples repeats the data set `epochs` times, each epoch in its own order; a batch may hold the end of
     one epoch and the start of the next. Step s takes samples `s * batch_size` to `(s + 1) * batch_size` of the stream;
-    of these, rank r takes every `world_size`-th sample, starting at the r-th. So any number of ranks trains on the same
-    batches, a run can resume with another batch size at the next sample, and all ranks have the same number of steps.
+    of these, ranks take `micro_batch_size` samples in turn. So any number of ranks trains on the same batches, a run
+    can resume with another batch size at the next sample, and all ranks have the same number of steps.
+
+    With `shuffle=False` and the micro-batches of a run of Megatron, every rank gets what Megatron's loader gives it,
+    one micro-batch behind the other; `shuffle="cyclic"` is its `--dataloader-type cyclic`. A state of that order is
+    valid for the same ranks and micro-batches only, as there.
 
     Args:
         dataset: Any data set with `read_batch`: rows, blends, windows of documents.
-        batch_size: Samples in a step **over all ranks**; must be a multiple of `world_size`.
+        batch_size: Samples in a step **over all ranks**; must be a multiple of `world_size * micro_batch_size`.
+        micro_batch_size: Samples that a rank takes at a time: rank r takes every `world_size`-th sample with 1, and
+            whole micro-batches of consecutive samples with more.
         seed: Seed of the shuffle, 0 to 2^64 - 1.
         shuffle: Whether to shuffle every epoch. By default yes, unless the data set is already in a random order
-            (`is_shuffled`, as for blends, or `order="megatron"`).
+            (`is_shuffled`, as for blends, or `order="megatron"`). `cyclic` shuffles as Megatron's cyclic loader does:
+            by torch, with the number of the epoch as seed.
+        data_sharding: Whether each rank has a part of the data set for itself, with `shuffle="cyclic"`; Megatron's
+            `--no-data-sharding` switches it off.
         epochs: Number of passes over the data set; `None` for an endless stream. A data set that is not shuffled here
             has the same order in every epoch; to repeat a blend, ask the blend for more epochs instead.
         rank: Index of this process among the ranks. By default that of torch's process group if there is one, else 0.
@@ -70,8 +81,10 @@ class DataLoader:
         dataset: SampleDataset,
         *,
         batch_size: int,
+        micro_batch_size: int = 1,
         seed: int = 0,
-        shuffle: bool | None = None,
+        shuffle: bool | Literal["cyclic"] | None = None,
+        data_sharding: bool = True,
         epochs: int | None = 1,
         rank: int | None = None,
         world_size: int | None = None,
@@ -89,8 +102,19 @@ class DataLoader:
         self.batch_size, self.seed = operator.index(batch_size), operator.index(seed)
         if not 0 <= self.rank < self.world_size:
             raise ConfigError(f"rank: expected 0 or more and below world_size {self.world_size}, got {self.rank}")
+        self.micro_batch_size = operator.index(micro_batch_size)
+        if self.micro_batch_size < 1:
+            raise ConfigError(f"micro_batch_size: expected 1 or more, got {self.micro_batch_size}")
         if self.batch_size < 1 or self.batch_size % self.world_size:
             raise ConfigError(f"batch_size: expected a multiple of world_size {self.world_size}, got {self.batch_size}")
+        if self.batch_size % (self.world_size * self.micro_batch_size):
+            raise ConfigError(
+                f"batch_size: expected a multiple of world_size {self.world_size} times micro_batch_size "
+                f"{self.micro_batch_size}, got {self.batch_size}"
+            )
+        places = np.arange(self.batch_size).reshape(-1, self.world_size, self.micro_batch_size)
+        # Places of this rank in a batch.
+        self._own = places[:, self.rank].ravel()
         if not 0 <= self.seed < 1 << 64:
             raise ConfigError(f"seed: expected 0 to 2^64 - 1, got {self.seed}")
         if num_threads < 0 or prefetch < 0:
@@ -101,13 +125,26 @@ class DataLoader:
             raise ConfigError("dataset: expected at least one sample, got none")
         self.dataset = dataset
         in_random_order = getattr(dataset, "is_shuffled", getattr(dataset, "order", None) == "megatron")
-        self.shuffle = not in_random_order if shuffle is None else bool(shuffle)
+        if isinstance(shuffle, str) and shuffle != "cyclic":
+            raise ConfigError(f"shuffle: expected True, False or 'cyclic', got {shuffle!r}")
+        if shuffle == "cyclic" and self.seed:
+            raise ConfigError(f"seed: expected 0 with shuffle='cyclic', whose seeds are the epochs, got {self.seed}")
+        self.shuffle: bool | str = not in_random_order if shuffle is None else shuffle or False
         if tail not in {"drop", "pad"}:
             raise ConfigError(f"tail: expected 'drop' or 'pad', got {tail!r}")
         self.tail = tail
         if epochs is not None and len(dataset) * epochs > _MAX_PLACE:
             raise ConfigError(f"epochs: expected at most 2^62 samples, got {epochs} epochs of {len(dataset)} samples")
-        self.order = StreamOrder(len(dataset), seed=self.seed, shuffle=self.shuffle, epochs=epochs, skip=skip)
+        order: EpochOrder = FileOrder(len(dataset))
+        if shuffle == "cyclic":
+            ranks = {"micro_batch_size": self.micro_batch_size, "world_size": self.world_size}
+            order = CyclicOrder(len(dataset), data_sharding=bool(data_sharding), **ranks)
+            # What the order depends on, so that a state of another one is refused.
+            kind = "sharded" if data_sharding else "not sharded"
+            self.shuffle = f"cyclic, {self.world_size} x {self.micro_batch_size}, {kind}"
+        elif self.shuffle:
+            order = KeyedOrder(len(dataset), self.seed)
+        self.order = StreamOrder(order, epochs=epochs, skip=skip)
         if tail == "drop" and self.order.num_turns is not None and self.order.num_turns < self.batch_size:
             raise ConfigError(
                 f"batch_size: expected at most {self.order.num_turns}, the samples there are, got {self.batch_size}; "
@@ -156,7 +193,7 @@ class DataLoader:
 
     def sample_ids(self, step: int) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Indices of this rank's samples in a step, (batch_size / world_size,) int64; fewer in a short last batch."""
-        turns = step * self.batch_size + np.arange(self.rank, self.batch_size, self.world_size)
+        turns = step * self.batch_size + self._own
         if self.order.num_turns is not None:
             turns = turns[turns < self.order.num_turns]
         return self.order.samples(turns)
@@ -168,7 +205,7 @@ class DataLoader:
 
     def _read(self, turn: int) -> dict[str, Any]:
         """This rank's part of the batch that starts at a turn. Runs in any thread."""
-        turns = turn + np.arange(self.rank, self.batch_size, self.world_size)
+        turns = turn + self._own
         end = self.order.num_turns
         missing = 0 if end is None else int((turns >= end).sum())
         if missing:

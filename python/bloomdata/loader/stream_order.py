@@ -1,4 +1,4 @@
-"""The stream of samples of a run: epoch after epoch, each in an order that is a function of the seed.
+"""The stream of samples of a run: epoch after epoch, each in an order of its own.
 
 A *place* is an index in the stream, over all ranks and epochs. A *turn* is an index among the places that are not
 skipped. Steps consist of turns; the state of a loader is a place.
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bloomdata import _core
 from bloomdata.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bloomdata.loader.epoch_orders import EpochOrder
+
 
 class StreamOrder:
-    """Turn -> sample, in constant memory.
+    """Turn -> sample.
 
     Args:
-        num_samples: Samples in an epoch.
-        seed: Seed of the order.
-        shuffle: Whether every epoch has its own keyed order; otherwise all have the order of the data set.
+        order: The order of samples in each epoch.
         epochs: Number of epochs; `None` for an endless stream.
         skip: Half-open ranges of places to leave out; they may overlap.
 
@@ -34,13 +33,11 @@ class StreamOrder:
         ConfigError: A range is invalid, or `epochs` is below 1.
     """
 
-    def __init__(
-        self, num_samples: int, *, seed: int, shuffle: bool, epochs: int | None, skip: Iterable[tuple[int, int]]
-    ) -> None:
+    def __init__(self, order: EpochOrder, *, epochs: int | None, skip: Iterable[tuple[int, int]]) -> None:
         if epochs is not None and epochs < 1:
             raise ConfigError(f"epochs: expected 1 or more, or None for an endless stream, got {epochs}")
-        self.num_samples, self.seed, self.shuffle = num_samples, seed, shuffle
-        self.num_places = None if epochs is None else num_samples * epochs
+        self._order = order
+        self.num_places = None if epochs is None else order.size * epochs
         ranges = merged(skip)
         if self.num_places is not None:
             ranges = [(start, min(end, self.num_places)) for start, end in ranges if start < self.num_places]
@@ -51,8 +48,6 @@ class StreamOrder:
         # The turn at which each range is skipped.
         self._turns = starts - self._skipped[:-1]
         self.num_turns = None if self.num_places is None else self.num_places - int(self._skipped[-1])
-        # At most two orders: a batch rarely spans more epochs.
-        self._orders: dict[int, _core.KeyedOrder] = {}
 
     def places(self, turns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Places of turns."""
@@ -72,29 +67,16 @@ class StreamOrder:
 
     def samples(self, turns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Samples of turns, which must be inside the stream."""
-        epochs, samples = np.divmod(self.places(turns), self.num_samples)
-        if not self.shuffle:
-            return np.ascontiguousarray(samples)
+        epochs, samples = np.divmod(self.places(turns), self._order.size)
         if not len(epochs):
             return samples
         first, last = int(epochs.min()), int(epochs.max())
         if first == last:
-            return np.frombuffer(self._order(first).at(np.ascontiguousarray(samples)), "<i8")
+            return self._order.samples(first, samples)
         for epoch in np.unique(epochs).tolist():
             chosen = epochs == epoch
-            samples[chosen] = np.frombuffer(self._order(epoch).at(np.ascontiguousarray(samples[chosen])), "<i8")
+            samples[chosen] = self._order.samples(epoch, samples[chosen])
         return samples
-
-    def _order(self, epoch: int) -> _core.KeyedOrder:
-        order = self._orders.get(epoch)
-        if order is None:
-            order = _core.KeyedOrder(self.num_samples, self.seed, 0, epoch)
-            # Replaced as a whole, since other threads read it.
-            self._orders = {epoch: order} | dict(list(self._orders.items())[:1])
-        return order
-
-    def __getstate__(self) -> dict[str, object]:
-        return vars(self) | {"_orders": {}}
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

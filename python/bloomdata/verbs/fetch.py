@@ -10,6 +10,7 @@ from bloomdata.errors import ConfigError, CorruptDataError, MismatchError
 from bloomdata.fetching.books import Books, locked
 from bloomdata.fetching.connections import run_downloads
 from bloomdata.fetching.download import Download, hash_file
+from bloomdata.fetching.git import expanded
 from bloomdata.fetching.names import items_of
 from bloomdata.fetching.report import FetchReport
 from bloomdata.fetching.unpack import unpack
@@ -48,6 +49,10 @@ def fetch(
     it stopped; a file that has changed since then starts over; a finished file is not fetched again. `fetched.json`
     lists the files: url, file, size, sha256.
 
+    `git+https://host/repository@revision` (or `git+ssh`, `git+http`, `git+file`) has all files of a branch, tag or
+    commit of a git repository, in their folders; with `#path` behind it, one file. The program git fetches them, files
+    in Git LFS by git-lfs. The URL of each in `fetched.json` names the commit, so another one is never taken for it.
+
     Local files, http and https need no other package. All other URLs (`s3://`, `gs://`,
     `hf://datasets/owner/name/file`, ...) are read by fsspec (`pip install 'bloomdata[remote]'`, and the package of
     the protocol, such as s3fs), with the credentials that fsspec finds.
@@ -80,14 +85,16 @@ def fetch(
         OSError: The server answers with another error, or the operating system reports one.
 
     Origin:
-        `data/prepare_data.py` of togethercomputer/OpenChatKit and `data/download_the_pile.sh` of s-JoL/Open-Llama.
-        There, a folder that exists counts as finished, and no checksum is verified.
+        `data/prepare_data.py` of togethercomputer/OpenChatKit, also for git repositories, and
+        `data/download_the_pile.sh` of s-JoL/Open-Llama. There, a folder that exists counts as finished, and no checksum
+        is verified.
 
     Command line:
         bloomdata-cli fetch --list
         bloomdata-cli fetch https://example.org/train/00.jsonl.zst --output raw/ --checksums SHA256SUMS.txt
         bloomdata-cli fetch oasst1 dolly --output raw/ --decompress
         bloomdata-cli fetch oig --output raw/oig/ --missing report
+        bloomdata-cli fetch git+https://huggingface.co/datasets/laion/OIG@main#unified_nq.jsonl --output raw/oig/
 
     Example:
         >>> report = bloomdata.fetch("raw/a.jsonl", "fetched")
@@ -104,16 +111,15 @@ def fetch(
         raise ConfigError(f"timeout_seconds: expected seconds > 0, got {timeout_seconds}")
     start = time.monotonic()
     items = items_of(sources)
-    if decompress and (
-        twice := {item.name.removesuffix(".gz") for item in items if item.name.endswith(".gz")}
-        & {item.name for item in items}
-    ):
-        raise ConfigError(f"decompress: expected distinct files, got {sorted(twice)[0]} both plain and as .gz")
+    if decompress:
+        _check_archives(items)
     folder = Path(output_path(output))
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
+    with locked(folder), expanded(items, folder, timeout_seconds) as (items, in_lfs):
+        if decompress:
+            _check_archives(items)
         books = Books(folder)
-        wanted = wanted_checksums(sources, checksums, items, timeout_seconds)
+        wanted = in_lfs | wanted_checksums(sources, checksums, items, timeout_seconds)
         if overwrite:
             # A file that is being replaced must not look finished.
             before = len(books.files)
@@ -181,6 +187,13 @@ def fetch(
         num_fetched=sum(download.item.name in books.files for download in downloads),
         seconds=time.monotonic() - start,
     )
+
+
+def _check_archives(items: list[Item]) -> None:
+    """Refuses a file that is there twice, plain and as an archive."""
+    names = {item.name for item in items}
+    if twice := {name.removesuffix(".gz") for name in names if name.endswith(".gz")} & names:
+        raise ConfigError(f"decompress: expected distinct files, got {sorted(twice)[0]} both plain and as .gz")
 
 
 def _is_finished(books: Books, folder: Path, item: Item, wanted: Checksum | None, *, decompress: bool) -> bool:

@@ -61,6 +61,7 @@ def pack(
     add_special_tokens: bool = True,
     special_tokens: Sequence[str] | None = None,
     append_eos: bool = True,
+    split_sentences: bool = False,
     exact: Literal["document", "none"] | None = None,
     exact_normalize: Literal["none", "whitespace", "fold"] = "none",
     compression: Literal["gzip"] | None = None,
@@ -77,7 +78,8 @@ def pack(
     """Turns documents into token files for training.
 
     `format="megatron"` writes `<prefix>_<field>_document.bin` and `.idx`, byte for byte as Megatron-core's builder:
-    one sequence per document, `uint16` for vocabularies below 65,500, else `int32`. `format="hdf5"` writes
+    one sequence per document, `uint16` for vocabularies below 65,500, else `int32`. With `split_sentences`, every
+    sentence is a sequence, and the files are called `<prefix>_<field>_sentence`. `format="hdf5"` writes
     `<prefix>-00000.hdf5` and so on with `input_ids` and `token_type_ids`, int32, (rows, sequence_length), packed by
     `packing`. They are contiguous, and aligned to pages if they fill a page, so readers can map them without an HDF5
     library; with `compression="gzip"` they are chunked and compressed.
@@ -174,6 +176,9 @@ def pack(
             `transformers` does. An end token that it adds is never duplicated.
         special_tokens: Tokens to add to the vocabulary; each is always encoded as one token.
         append_eos: Whether to end every document or pair with the end token.
+        split_sentences: Whether to encode each sentence of a text by itself, as a sequence of its document, without the
+            white space around it; the end token is part of the last one. Sentences end by the rules of Unicode (UAX
+            #29), at the ends of lines, too. Only for texts, and for Megatron files.
         exact: `document` drops documents whose text equals that of an earlier one, and counts them; by default all
             stay. Of several fields, all texts must be equal. Inputs are read twice. Only for texts in `text_field`:
             not for pairs, conversations, a `source` or a table in memory.
@@ -203,7 +208,8 @@ def pack(
         OSError: The operating system reports an error.
 
     Origin:
-        `tools/preprocess_data.py` and `megatron/core/datasets/indexed_dataset.py` of NVIDIA/Megatron-LM; pairs,
+        `tools/preprocess_data.py` (which splits sentences by Punkt of NLTK, so that abbreviations are no ends and lines
+        neither) and `megatron/core/datasets/indexed_dataset.py` of NVIDIA/Megatron-LM; pairs,
         `full`, `single`, `greedy` and the HDF5 columns of sambanova/generative_data_prep (where its code differs from
         its documentation, we follow the documentation); `concat`, `split`, `sample` of s-JoL/Open-Llama; `best_fit` of
         arXiv 2404.10830.

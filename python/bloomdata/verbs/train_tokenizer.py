@@ -13,7 +13,9 @@ from bloomdata.options.checks import check_choice, check_counts, thread_count
 from bloomdata.options.inputs import split_inputs
 from bloomdata.options.paths import output_path
 from bloomdata.tokenizers.families import PIPELINES, SPECIAL_TOKENS
-from bloomdata.tokenizers.folder import ADDED_TOKEN, prepare_folder, write_folder
+from bloomdata.tokenizers.folder import ADDED_TOKEN, prepare_folder, write_bytes, write_folder
+from bloomdata.tokenizers.sentencepiece_writer import sentencepiece_bpe
+from bloomdata.verbs.convert_sentencepiece import ConvertReport, convert_sentencepiece
 from bloomdata.verbs.pack import config_of
 from bloomdata.verbs.trained_from import Origin
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from bloomdata.options.inputs import Inputs, OnProgress
 
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+_MODEL = "tokenizer.model"
 _ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
@@ -75,6 +78,7 @@ def train_tokenizer(
     eos_token: str | None = None,
     limit_alphabet: int | None = None,
     max_token_length: int | None = None,
+    sentencepiece: bool = False,
     text_field: str = "text",
     on_bad_record: Literal["raise", "quarantine"] = "raise",
     num_threads: int | None = None,
@@ -104,6 +108,9 @@ def train_tokenizer(
             default.
         max_token_length: Exclusive limit of the length of merged tokens of more than two characters (bytes, except
             for `llama`).
+        sentencepiece: Whether to write a SentencePiece model, `tokenizer.model`, too (`llama`). `tokenizer.json` then
+            has the ids of that model: every two neighbours that form a token merge, not only the pair that training
+            merged, and every text gets a space in front.
         text_field: Field that holds the text; `a.b` is a nested field.
         on_bad_record: Whether to stop at the first bad record (`raise`) or to skip and count bad records
             (`quarantine`).
@@ -118,6 +125,7 @@ def train_tokenizer(
     Command line:
         bloomdata-cli train-tokenizer corpus/ --output my-tokenizer --vocab-size 32000
         bloomdata-cli train-tokenizer 'shards/*.jsonl.zst' --output my-llama --family llama --vocab-size 32000
+        bloomdata-cli train-tokenizer shards/ --output my-llama --family llama --vocab-size 32000 --sentencepiece
 
     Example:
         >>> report = bloomdata.train_tokenizer("corpus/*.jsonl.zst", "my-tokenizer", vocab_size=32_000)
@@ -136,6 +144,8 @@ def train_tokenizer(
         raise ConfigError("eos_token: expected one of special_tokens, got None")
     if roles["eos_token"] not in specials:
         raise ConfigError(f"eos_token: expected one of the special tokens {specials}, got {roles['eos_token']!r}")
+    if sentencepiece and (family != "llama" or definition is not None):
+        raise ConfigError("sentencepiece: expected only with family='llama' and without a definition, got True")
     letters = [] if has_bytes else _byte_letters()
     options: dict[str, Any] = {
         "vocab_size": vocab_size,
@@ -151,19 +161,24 @@ def train_tokenizer(
     texts = config_of(tokenizer="bytes", format="megatron", text_field=text_field, on_bad_record=on_bad_record)
     paths, streams = split_inputs(inputs)
     config = json.dumps({"texts": texts, "definition": pipeline, "options": options})
-    origin = None if streams else Origin.of(config, roles, paths)
+    files = [_MODEL] if sentencepiece else []
+    origin = None if streams else Origin.of(config, roles, paths, files)
     if origin is not None and not overwrite and (known := origin.finished(Path(output_path(output)))):
         return TrainReport(**known)
     folder = prepare_folder(output, overwrite=overwrite)
     made = json.loads(_core.train_tokenizer(paths, streams, config, thread_count(num_threads), on_progress))
     for counts in made["inputs"]:
         del counts["argument"]
-    model = _model(made, roles.get("unk_token") if has_bytes else None, has_bytes=has_bytes)
-    path = _write(folder, pipeline, model, specials, roles)
+    if sentencepiece:
+        converted = _write_sentencepiece(folder, made["tokens"], specials, roles)
+        path, num_merges = converted.path, converted.num_merges
+    else:
+        model = _model(made, roles.get("unk_token") if has_bytes else None, has_bytes=has_bytes)
+        path, num_merges = _write(folder, pipeline, model, specials, roles), len(made["merges"])
     report = TrainReport(
         path=path,
         vocab_size=len(made["tokens"]),
-        num_merges=len(made["merges"]),
+        num_merges=num_merges,
         num_words=made["num_words"],
         distinct_words=made["distinct_words"],
         inputs=made["inputs"],
@@ -232,3 +247,11 @@ def _write(
     names = {role: roles[role] for role in _ROLES if role in roles}
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **names}
     return write_folder(folder, definition, {"special_tokens_map.json": names, "tokenizer_config.json": config})
+
+
+def _write_sentencepiece(folder: Path, tokens: list[str], specials: list[str], roles: dict[str, str]) -> ConvertReport:
+    """Writes `tokenizer.model`, and the `tokenizer.json` with its ids."""
+    named = {role.removesuffix("_token"): token for role, token in roles.items() if role in _ROLES}
+    content = sentencepiece_bpe(specials, named, _BYTES, tokens[len(specials) + len(_BYTES) :])
+    write_bytes(folder / _MODEL, content)
+    return convert_sentencepiece(folder / _MODEL, folder, overwrite=True)

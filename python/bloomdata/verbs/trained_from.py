@@ -26,17 +26,20 @@ class Origin:
     facts: dict[str, Any]
 
     @classmethod
-    def of(cls, config: str, roles: dict[str, str], arguments: list[str]) -> Origin:
-        """The origin that a call would have."""
+    def of(cls, config: str, roles: dict[str, str], arguments: list[str], beside: list[str]) -> Origin:
+        """The origin that a call would have; `beside` are files that it writes beside the tokenizer."""
         files = [str(path) for path, _ in _core.list_files(arguments)]
-        return cls(facts={"version": _core.VERSION, "config": json.loads(config), "roles": roles, "files": files})
+        return cls(
+            facts={"version": _core.VERSION, "config": json.loads(config), "roles": roles, "files": files}
+            | ({"beside": beside} if beside else {})
+        )
 
     def finished(self, folder: Path) -> dict[str, Any] | None:
         """The report of an earlier call, if its options are the same and neither inputs nor tokenizer have changed."""
         path = folder / "tokenizer.json"
         try:
             known = json.loads((folder / NAME).read_bytes())
-            if known["facts"] != self.facts or known["tokenizer"] != _content(path):
+            if known["facts"] != self.facts or known["tokenizer"] != self._written(path):
                 return None
             return {**known["report"], "path": path} if known["inputs"] == self._contents() else None
         except (OSError, ValueError, KeyError, TypeError):
@@ -44,8 +47,13 @@ class Origin:
 
     def write(self, path: Path, report: dict[str, Any]) -> None:
         """Writes `trained_from.json` beside the tokenizer `path`."""
-        known = {"facts": self.facts, "inputs": self._contents(), "tokenizer": _content(path), "report": report}
+        known = {"facts": self.facts, "inputs": self._contents(), "tokenizer": self._written(path), "report": report}
         write_json(path.with_name(NAME), known)
+
+    def _written(self, path: Path) -> list[Any]:
+        """Size and hash of the tokenizer, and of the files beside it."""
+        beside = [_content(path.with_name(name)) for name in self.facts.get("beside", [])]
+        return [*_content(path), *beside]
 
     def _contents(self) -> list[list[Any]]:
         return [_content(name) for name in self.facts["files"]]

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.errors import CorruptDataError
+from bloomdata.manifest import read_manifest
 from bloomdata.options.checks import thread_count
+from bloomdata.options.padded_vocabulary import padded_vocab_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,10 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """The result of `verify`: it has checked every byte of `files` files, `bytes` in total."""
+    """The result of `verify`.
+
+    Attributes:
+        files: Number of files of which every byte was checked.
+        bytes: Their size in total.
+        padded_vocab_size: Rows of an embedding on `tensor_parallel` ranks; None if that was not given.
+    """
 
     files: int
     bytes: int
+    padded_vocab_size: int | None = None
 
 
 def verify(
@@ -31,6 +40,8 @@ def verify(
     *,
     sequence_length: int | None = None,
     vocab_size: int | None = None,
+    tensor_parallel: int | None = None,
+    vocab_divisible_by: int = 128,
     num_workers: int | None = None,
     batch_size: int | None = None,
     evaluate: bool = False,
@@ -45,6 +56,8 @@ def verify(
         folder: A folder written by `shard`, `prepare`, `pack`, `merge` or `gdp pipeline`.
         sequence_length: Tokens in a row that the training run expects; not checked by default.
         vocab_size: Vocabulary size of the model that will be trained; not checked by default.
+        tensor_parallel: Ranks that share the embedding; `vocab_size` must suit them, and `padded_vocab_size` is told.
+        vocab_divisible_by: Every rank gets a multiple of as many rows of the embedding.
         num_workers: Training workers, each of which needs its own file; not checked by default.
         batch_size: Rows that a worker reads from a file at once; not checked by default.
         evaluate: Whether dev files are required too.
@@ -62,6 +75,7 @@ def verify(
     Command line:
         bloomdata-cli verify packed/
         bloomdata-cli verify packed/ --sequence-length 2048 --vocab-size 250680 --num-workers 8 --batch-size 16
+        bloomdata-cli verify megatron/ --tensor-parallel 4
 
     Example:
         >>> _ = bloomdata.shard("raw/*.jsonl", "shards")
@@ -76,6 +90,7 @@ def verify(
     wanted: dict[str, Any] = {
         "sequence_length": sequence_length,
         "vocab_size": vocab_size,
+        "tensor_parallel": tensor_parallel,
         "num_workers": num_workers,
         "batch_size": batch_size,
         "evaluate": evaluate,
@@ -83,14 +98,17 @@ def verify(
     if any(wanted.values()):
         from bloomdata.verbs.check_consumer import check_consumer
 
-        check_consumer(folder, **wanted)
-    return Verification(files=result["files"], bytes=result["bytes"])
+        check_consumer(folder, vocab_divisible_by=vocab_divisible_by, **wanted)
+    padded = None
+    if tensor_parallel is not None:
+        ids = read_manifest(Path(folder))["details"]["tokenizer"]["vocab_size"]
+        padded = padded_vocab_size(ids, tensor_parallel, vocab_divisible_by=vocab_divisible_by)
+    return Verification(files=result["files"], bytes=result["bytes"], padded_vocab_size=padded)
 
 
 def _compressed_problems(folder: Path) -> Iterator[str]:
     """Problems of compressed HDF5 files, which the core does not read."""
     from bloomdata.datasets.opening import PackedDataset
-    from bloomdata.manifest import read_manifest
 
     manifest = read_manifest(folder)
     limits = {"input_ids": manifest["details"].get("tokenizer", {}).get("vocab_size"), "token_type_ids": 4}

@@ -19,8 +19,9 @@ pub(crate) fn to_python(error: Error) -> PyErr {
     let text = error.to_string();
     match error {
         Error::Config { .. } => classes::ConfigError::new_err(text),
-        Error::Corrupt { .. } | Error::BadRecord { .. } | Error::TooManyBad { .. } => {
-            classes::CorruptDataError::new_err(text)
+        Error::Corrupt { .. } | Error::TooManyBad { .. } => classes::CorruptDataError::new_err(text),
+        Error::BadRecord { path, line, offset, reason } => {
+            classes::CorruptDataError::new_err((text, (path.display().to_string(), line, offset, reason)))
         }
         Error::Unsupported { .. } => classes::UnsupportedFormatError::new_err(text),
         Error::Mismatch { .. } => classes::MismatchError::new_err(text),

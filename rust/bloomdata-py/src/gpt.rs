@@ -155,8 +155,8 @@ impl GptDataset {
         found.map(Some)
     }
 
-    /// Saves the indices with a description, under Megatron-core's names.
-    fn save_indices(&self, py: Python<'_>, prefix: PathBuf, description: &str) -> PyResult<()> {
+    /// Saves the indices: with a description under Megatron-core's names, else under those of older Megatrons.
+    fn save_indices(&self, py: Python<'_>, prefix: PathBuf, description: Option<&str>) -> PyResult<()> {
         match self.inner.megatron() {
             Some((_, indices)) => enter(py, None, |_| save(&prefix, indices, description)),
             None => Err(PyValueError::new_err("this order has no indices")),

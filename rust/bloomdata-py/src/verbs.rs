@@ -15,6 +15,9 @@ use bloomdata_core::pipeline::pack::pack as core_pack;
 use bloomdata_core::pipeline::pack_options::PackConfig;
 use bloomdata_core::pipeline::sharding::engine::shard as core_shard;
 use bloomdata_core::pipeline::sharding::options::ShardConfig;
+use bloomdata_core::pipeline::sharding::places::{
+    Sought, ends_with_newline as core_ends_with_newline, find_lines as core_find_lines,
+};
 use bloomdata_core::pipeline::train::{TrainConfig, train_tokenizer as core_train};
 use bloomdata_core::pipeline::verify::verify as core_verify;
 use bloomdata_core::progress::Progress;
@@ -160,6 +163,27 @@ pub(crate) fn list_files(py: Python<'_>, inputs: Vec<String>) -> PyResult<Vec<(P
     let list = enter(py, None, |_| core_expand(&inputs, None))?;
     let files = list.inputs.iter().enumerate();
     Ok(files.map(|(at, input)| (input.path.clone(), list.argument(at))).collect())
+}
+
+/// Where lines of files are: for each (number, bytes), its (file, line, offset); by their numbers in the shuffle with a
+/// seed. None for a line that is not there.
+#[pyfunction]
+pub(crate) fn find_lines(
+    py: Python<'_>,
+    inputs: Vec<String>,
+    lines: Vec<(u64, Vec<u8>)>,
+    seed: Option<u64>,
+) -> PyResult<Vec<Option<(PathBuf, u64, u64)>>> {
+    let sought: Vec<Sought> = lines.into_iter().map(|(number, bytes)| Sought { number, bytes }).collect();
+    let found =
+        enter(py, None, |progress| core_find_lines(&core_expand(&inputs, None)?, &sought, seed, progress))?;
+    Ok(found.into_iter().map(|place| place.map(|at| (at.path, at.line, at.offset))).collect())
+}
+
+/// Whether the last line of the last file ends with a newline.
+#[pyfunction]
+pub(crate) fn ends_with_newline(py: Python<'_>, path: String) -> PyResult<bool> {
+    enter(py, None, |progress| core_ends_with_newline(&core_expand(&[path], None)?, progress))
 }
 
 /// Size and BLAKE3 of a file.

@@ -9,7 +9,7 @@ use crate::datasets::gpt_indices::{Builder, GptIndices};
 use crate::datasets::gpt_plan::{GptOptions, GptPlan};
 use crate::datasets::index_cache::{load, load_or_build};
 use crate::datasets::pair_set::PairSet;
-use crate::datasets::split::{SplitRule, split_ranges};
+use crate::datasets::split::{SplitRule, range_of_shares, split_ranges};
 use crate::error::{Error, Result};
 use crate::formats::token_pair::{ReadMode, Token};
 use crate::hash::hash_bytes;
@@ -47,6 +47,9 @@ pub struct GptConfig {
     pub split_rule: SplitRule,
     /// 0 training, 1 validation, 2 test.
     pub split_index: usize,
+    /// A range of shares, in place of a split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split_range: Option<(f64, f64)>,
     /// What determines the order.
     pub options: GptOptions,
     /// What samples are.
@@ -86,9 +89,13 @@ impl GptDataset {
         config.columns.validate()?;
         let pairs = PairSet::open(&config.paths, config.mode, config.max_open_files)?;
         let all = pairs.num_sequences();
-        let sequences = match &config.split {
-            None => 0..all,
-            Some(split) => {
+        let sequences = match (&config.split, config.split_range) {
+            (None, None) => 0..all,
+            (None, Some(range)) => range_of_shares(range, all)?,
+            (Some(_), Some(_)) => {
+                return Err(Error::config("split_range", "expected none with a split, or split=None"));
+            }
+            (Some(split), None) => {
                 split_ranges(split, all, config.split_rule)?.get(config.split_index).cloned().ok_or_else(
                     || Error::config("split_index", format!("{}, expected 0 to 2", config.split_index)),
                 )?

@@ -2,6 +2,9 @@
 //!
 //! `<prefix>-document_index.npy`, `-sample_index.npy`, `-shuffle_index.npy`, and `-description.txt`, which is written last:
 //! where it is, the others are whole. A lock that dies with its owner keeps others from building the same.
+//!
+//! Megatron before core, bigscience and `AscendSpeed` have the same arrays as `<prefix>_doc_idx.npy`, `_sample_idx.npy` and
+//! `_shuffle_idx.npy`, without a description; these are read and written, too.
 
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -17,9 +20,20 @@ use crate::formats::npy::{NpyDtype, header_bytes, parse_header};
 use crate::io::atomic::{TEMPORARY_SUFFIX, rename_durably};
 use crate::io::map::FileBytes;
 
-const DOCUMENTS: &str = "-document_index.npy";
-const SAMPLES: &str = "-sample_index.npy";
-const SHUFFLE: &str = "-shuffle_index.npy";
+/// Names of the three files, behind their prefix.
+struct Suffixes {
+    documents: &'static str,
+    samples: &'static str,
+    shuffle: &'static str,
+}
+
+const CORE: Suffixes = Suffixes {
+    documents: "-document_index.npy",
+    samples: "-sample_index.npy",
+    shuffle: "-shuffle_index.npy",
+};
+const LEGACY: Suffixes =
+    Suffixes { documents: "_doc_idx.npy", samples: "_sample_idx.npy", shuffle: "_shuffle_idx.npy" };
 const DESCRIPTION: &str = "-description.txt";
 const POLL: Duration = Duration::from_millis(20);
 
@@ -65,32 +79,33 @@ fn build(prefix: &Path, description: &str, builder: &Builder<'_>) -> Result<()> 
     let IndexArray::Int32(documents) = &array else { return Ok(()) };
     let (samples, written) = builder.at_once(
         || {
-            let path = with_suffix(prefix, SAMPLES);
+            let path = with_suffix(prefix, CORE.samples);
             if Builder::needs_wide(documents) {
                 write_samples::<i64>(&path, NpyDtype::Int64, rows, builder, documents)
             } else {
                 write_samples::<i32>(&path, NpyDtype::Int32, rows, builder, documents)
             }
         },
-        || write_array(&with_suffix(prefix, DOCUMENTS), &array, &[array.len()]),
+        || write_array(&with_suffix(prefix, CORE.documents), &array, &[array.len()]),
     );
     samples.and(written)?;
     // Collected in place: there are mostly fewer samples than documents, and the shuffle needs no memory of its own.
     let IndexArray::Int32(documents) = array else { return Ok(()) };
     let shuffle = builder.shuffle(documents.into_iter().map(i32::cast_unsigned).collect())?;
-    write_array(&with_suffix(prefix, SHUFFLE), &shuffle, &[shuffle.len()])?;
+    write_array(&with_suffix(prefix, CORE.shuffle), &shuffle, &[shuffle.len()])?;
     write_text(prefix, description)
 }
 
-/// Writes the four files.
+/// Writes the three files: with a description, which comes last, under Megatron-core's names, else under the older ones.
 ///
 /// # Errors
 /// The system's reason.
-pub fn save(prefix: &Path, indices: &GptIndices, description: &str) -> Result<()> {
-    write_array(&with_suffix(prefix, DOCUMENTS), &indices.documents, &[indices.documents.len()])?;
-    write_array(&with_suffix(prefix, SAMPLES), &indices.samples, &[indices.samples.len() / 2, 2])?;
-    write_array(&with_suffix(prefix, SHUFFLE), &indices.shuffle, &[indices.shuffle.len()])?;
-    write_text(prefix, description)
+pub fn save(prefix: &Path, indices: &GptIndices, description: Option<&str>) -> Result<()> {
+    let suffixes = if description.is_some() { CORE } else { LEGACY };
+    write_array(&with_suffix(prefix, suffixes.documents), &indices.documents, &[indices.documents.len()])?;
+    write_array(&with_suffix(prefix, suffixes.samples), &indices.samples, &[indices.samples.len() / 2, 2])?;
+    write_array(&with_suffix(prefix, suffixes.shuffle), &indices.shuffle, &[indices.shuffle.len()])?;
+    description.map_or(Ok(()), |description| write_text(prefix, description))
 }
 
 fn write_text(prefix: &Path, description: &str) -> Result<()> {
@@ -168,11 +183,13 @@ impl Drop for NewFile {
     }
 }
 
-/// Maps indices that are there, ours or Megatron-core's.
+/// Maps indices that are there: ours, Megatron-core's, or those of older Megatrons.
 ///
 /// # Errors
 /// A file that is damaged, or no index; the system's reason.
 pub fn load(prefix: &Path) -> Result<GptIndices> {
+    let is_there = |suffixes: &Suffixes| with_suffix(prefix, suffixes.documents).exists();
+    let suffixes = if is_there(&LEGACY) && !is_there(&CORE) { LEGACY } else { CORE };
     let array = |suffix: &str, dimensions: &[Option<u64>], dtypes: &[NpyDtype]| {
         let path = with_suffix(prefix, suffix);
         let bytes = FileBytes::map(&path)?;
@@ -191,8 +208,8 @@ pub fn load(prefix: &Path) -> Result<GptIndices> {
         Ok(IndexArray::File(header, bytes))
     };
     Ok(GptIndices {
-        documents: array(DOCUMENTS, &[None], &[NpyDtype::Int32])?,
-        samples: array(SAMPLES, &[None, Some(2)], &[NpyDtype::Int32, NpyDtype::Int64])?,
-        shuffle: array(SHUFFLE, &[None], &[NpyDtype::Uint32, NpyDtype::Int64])?,
+        documents: array(suffixes.documents, &[None], &[NpyDtype::Int32])?,
+        samples: array(suffixes.samples, &[None, Some(2)], &[NpyDtype::Int32, NpyDtype::Int64])?,
+        shuffle: array(suffixes.shuffle, &[None], &[NpyDtype::Uint32, NpyDtype::Int64])?,
     })
 }

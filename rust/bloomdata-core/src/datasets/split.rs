@@ -68,6 +68,21 @@ pub fn split_ranges(text: &str, size: u64, rule: SplitRule) -> Result<[Range<u64
     Ok(std::array::from_fn(|at| bounds[at]..bounds[at + 1].max(bounds[at])))
 }
 
+/// The sequences of a range of shares, such as 0 to 0.95, of `size` sequences.
+///
+/// Origin: `get_split_by_range_` of bigscience Megatron-DeepSpeed.
+///
+/// # Errors
+/// A range that is empty or not within 0 to 1.
+pub fn range_of_shares((start, end): (f64, f64), size: u64) -> Result<Range<u64>> {
+    if !(0.0 <= start && start < end && end <= 1.0) {
+        let reason = format!("expected 0 <= start < end <= 1, got {start} to {end}");
+        return Err(Error::config("split_range", reason));
+    }
+    let round = |share: f64| whole((share * double(size)).round_ties_even());
+    Ok(round(start)..round(end))
+}
+
 fn shares(text: &str, numbers: &[&str]) -> Result<[f64; 3]> {
     let mut shares = [0.0_f64; 3];
     for (share, number) in shares.iter_mut().zip(numbers) {
@@ -90,6 +105,16 @@ fn bad(text: &str, reason: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_of_shares_meet_and_are_rounded_to_even() {
+        for (shares, range) in [((0.0, 0.95), 0..950), ((0.95, 1.0), 950..1000), ((0.0005, 0.0015), 0..2)] {
+            assert_eq!(range_of_shares(shares, 1000).unwrap(), range);
+        }
+        for shares in [(1.0, 0.0), (0.5, 0.5), (0.0, 1.1), (-0.1, 1.0), (f64::NAN, 1.0), (0.0, f64::NAN)] {
+            assert!(range_of_shares(shares, 10).is_err(), "{shares:?}");
+        }
+    }
 
     #[test]
     fn the_documented_example_splits_as_documented() {

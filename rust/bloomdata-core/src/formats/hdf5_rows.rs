@@ -36,6 +36,10 @@ pub struct TokenStream {
     pub categories: Vec<u8>,
     /// Tokens of each article.
     pub lengths: Vec<u32>,
+    /// Tokens of each sequence of the articles, where they have several.
+    pub sequences: Vec<u32>,
+    /// Sequences of each article, where they have several.
+    pub num_sequences: Vec<u32>,
 }
 
 /// A stretch of a stream's tokens.

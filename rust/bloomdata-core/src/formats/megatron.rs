@@ -29,6 +29,8 @@ const VERSION: u64 = 1;
 pub const HEADER_BYTES: u64 = 34;
 /// Spooled length of a document without any sequence.
 const NO_SEQUENCE: u32 = u32::MAX;
+/// Added to the spooled length of a sequence that continues its document: lengths have 31 bits.
+const CONTINUES: u32 = 1 << 31;
 
 /// How far a writer has come; enough to resume after a kill.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -82,16 +84,47 @@ impl MegatronWriter {
     /// # Errors
     /// A document over 2^31 tokens, or the system's reason.
     pub fn append(&mut self, tokens: &[u8], lengths: &[u32]) -> Result<()> {
-        for &length in lengths {
-            if length > i32::MAX.cast_unsigned() {
-                return Err(Error::config(
-                    "inputs",
-                    "a document has over 2^31 tokens, more than the format holds",
-                ));
+        lengths.iter().try_for_each(|&length| self.spool_length(length, 0))?;
+        self.write(tokens)
+    }
+
+    /// Appends documents of any number of sequences: their tokens, the length of each sequence, which is not zero, and how
+    /// many sequences each document has.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_documents(&mut self, tokens: &[u8], lengths: &[u32], num_sequences: &[u32]) -> Result<()> {
+        let mut rest = lengths;
+        for &count in num_sequences {
+            let Some((own, behind)) = rest.split_at_checked(count as usize) else {
+                return Err(Error::Internal("documents of more sequences than there are".into()));
+            };
+            rest = behind;
+            match own {
+                [] => self.spool_length(0, 0)?,
+                [first, others @ ..] => {
+                    self.spool_length(*first, 0)?;
+                    others.iter().try_for_each(|&length| self.spool_length(length, CONTINUES))?;
+                }
             }
-            let spooled = if length == 0 { NO_SEQUENCE } else { length };
-            self.buffer.extend(spooled.to_le_bytes());
         }
+        self.write(tokens)
+    }
+
+    fn spool_length(&mut self, length: u32, flag: u32) -> Result<()> {
+        // With the flag, the greatest length would be that of no sequence.
+        if length > i32::MAX.cast_unsigned() || (length | flag) == NO_SEQUENCE {
+            return Err(Error::config(
+                "inputs",
+                "a document has over 2^31 tokens, more than the format holds",
+            ));
+        }
+        let spooled = if length == 0 { NO_SEQUENCE } else { length | flag };
+        self.buffer.extend(spooled.to_le_bytes());
+        Ok(())
+    }
+
+    fn write(&mut self, tokens: &[u8]) -> Result<()> {
         if self.buffer.len() >= 1 << 16 {
             self.spool.write(&self.buffer)?;
             self.buffer.clear();
@@ -132,31 +165,33 @@ impl MegatronWriter {
         let mut idx = IndexWriter::create(&with_suffix(&self.prefix, ".idx"))?;
         let lengths = || -> Result<SpoolReader> { SpoolReader::open(&spool_path) };
         let (mut num_documents, mut num_sequences) = (0_u64, 0_u64);
-        for length in lengths()? {
-            num_documents += 1;
-            num_sequences += u64::from(length? != NO_SEQUENCE);
+        for spooled in lengths()? {
+            let Spooled { length, starts_document } = spooled?;
+            num_documents += u64::from(starts_document);
+            num_sequences += u64::from(length.is_some());
         }
         idx.header(self.dtype, num_sequences, num_documents + 1)?;
-        for length in lengths()? {
-            let length = length?;
-            if length != NO_SEQUENCE {
+        for spooled in lengths()? {
+            if let Some(length) = spooled?.length {
                 idx.put(&length.to_le_bytes())?;
             }
         }
         let mut pointer = 0_u64;
-        for length in lengths()? {
-            let length = length?;
-            if length != NO_SEQUENCE {
+        for spooled in lengths()? {
+            if let Some(length) = spooled?.length {
                 idx.put(&pointer.to_le_bytes())?;
                 pointer += u64::from(length) * self.dtype.itemsize() as u64;
             }
         }
         let mut sequence = 0_u64;
-        idx.put(&sequence.to_le_bytes())?;
-        for length in lengths()? {
-            sequence += u64::from(length? != NO_SEQUENCE);
-            idx.put(&sequence.to_le_bytes())?;
+        for spooled in lengths()? {
+            let Spooled { length, starts_document } = spooled?;
+            if starts_document {
+                idx.put(&sequence.to_le_bytes())?;
+            }
+            sequence += u64::from(length.is_some());
         }
+        idx.put(&sequence.to_le_bytes())?;
         if pointer != bin.size {
             return Err(Error::Internal(format!("lengths sum up to {pointer} bytes, .bin has {}", bin.size)));
         }
@@ -175,7 +210,7 @@ pub struct MegatronPair {
     pub idx: Sealed,
     /// Documents.
     pub num_documents: u64,
-    /// Sequences: documents that are not empty.
+    /// Sequences: documents that are not empty, or their sentences.
     pub num_sequences: u64,
 }
 
@@ -230,6 +265,14 @@ impl IndexWriter {
     }
 }
 
+/// An entry of the spool.
+struct Spooled {
+    /// Tokens of a sequence; `None` for a document without any.
+    length: Option<u32>,
+    /// Whether it is the first one of a document.
+    starts_document: bool,
+}
+
 /// The spooled lengths.
 struct SpoolReader {
     path: PathBuf,
@@ -244,12 +287,16 @@ impl SpoolReader {
 }
 
 impl Iterator for SpoolReader {
-    type Item = Result<u32>;
+    type Item = Result<Spooled>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut bytes = [0; 4];
         match self.reader.read_exact(&mut bytes) {
-            Ok(()) => Some(Ok(u32::from_le_bytes(bytes))),
+            Ok(()) => {
+                let entry = u32::from_le_bytes(bytes);
+                let length = (entry != NO_SEQUENCE).then_some(entry & !CONTINUES);
+                Some(Ok(Spooled { length, starts_document: length.is_none() || entry & CONTINUES == 0 }))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => None,
             Err(error) => Some(Err(Error::io(&self.path)(error))),
         }

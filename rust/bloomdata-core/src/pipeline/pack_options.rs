@@ -64,6 +64,9 @@ pub struct PackConfig {
     pub keep_end_only_sequences: bool,
     /// Whether every document ends with the end-of-document token.
     pub append_eos: bool,
+    /// Whether the sentences of a text are the sequences of its document (Megatron only).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub split_sentences: bool,
     /// What to do with a record that cannot become a document.
     pub on_bad_record: OnBadRecord,
 }
@@ -125,7 +128,8 @@ impl PackConfig {
         dtype: TokenDtype,
     ) -> Result<Worker<'run>> {
         let keep_raw = self.on_bad_record == OnBadRecord::Quarantine;
-        let encoder = Encoder { tokenizer, dtype, append_eos: self.append_eos, keep_raw };
+        let (append_eos, split_sentences) = (self.append_eos, self.split_sentences);
+        let encoder = Encoder { tokenizer, dtype, append_eos, split_sentences, keep_raw };
         let with_types = self.records.record != RecordKind::Text || self.format == PackFormat::Hdf5;
         Worker::new(&self.records, encoder, fields, formats, with_types)
     }
@@ -145,6 +149,10 @@ impl PackConfig {
                 "text_field",
                 "records of prompts, or of messages, have no text fields",
             ));
+        }
+        if self.split_sentences && (hdf5 || self.records.record != RecordKind::Text) {
+            let reason = "only documents of format \"megatron\" have sentences, and records of text";
+            return Err(Error::config("split_sentences", reason));
         }
         self.validate_chats()?;
         self.validate_exact()?;
@@ -235,8 +243,8 @@ pub fn names(config: &PackConfig) -> OutputNames {
 /// Names of all pairs, without suffix; the last one is of token types, where records have prompts.
 pub fn pair_names(config: &PackConfig) -> Vec<String> {
     let of = |field: &String, what| format!("{}_{field}_{what}", config.prefix);
-    let mut names: Vec<String> =
-        config.records.text_field.iter().map(|field| of(field, "document")).collect();
+    let what = if config.split_sentences { "sentence" } else { "document" };
+    let mut names: Vec<String> = config.records.text_field.iter().map(|field| of(field, what)).collect();
     if config.records.record != RecordKind::Text {
         names.extend(config.records.text_field.iter().map(|field| of(field, "token_types")));
     }

@@ -15,6 +15,8 @@ pub(in crate::pipeline) struct Encoder<'run> {
     pub(in crate::pipeline) dtype: TokenDtype,
     /// Whether documents end with the end token.
     pub(in crate::pipeline) append_eos: bool,
+    /// Whether the sentences of a text are encoded each by itself.
+    pub(in crate::pipeline) split_sentences: bool,
     /// Whether the bytes of bad records are kept.
     pub(in crate::pipeline) keep_raw: bool,
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::encoder::Encoder;
 use super::packed::{Packed, length};
+use super::sentences::sentences;
 use crate::conversation::Document;
 use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
@@ -133,19 +134,43 @@ impl TextReader<'_> {
             return Ok(Fate::Dropped(EMPTY));
         }
         let before: Vec<usize> = ids.iter().map(Vec::len).collect();
+        let mut ends = vec![Vec::new(); if encoder.split_sentences { texts.len() } else { 0 }];
         // An empty field stays empty, whatever the tokenizer adds to texts.
-        for (text, ids) in texts.iter().zip(ids.iter_mut()).filter(|(text, _)| !text.is_empty()) {
-            encoder.tokenizer.encode_open(text, ids)?;
+        for (field, (text, ids)) in
+            texts.iter().zip(ids.iter_mut()).enumerate().filter(|(_, (text, _))| !text.is_empty())
+        {
+            let Some(ends) = ends.get_mut(field) else {
+                encoder.tokenizer.encode_open(text, ids)?;
+                continue;
+            };
+            for sentence in sentences(text) {
+                let start = ids.len();
+                encoder.tokenizer.encode_open(sentence, ids)?;
+                if ids.len() > start {
+                    ends.push(ids.len());
+                }
+            }
         }
         if ids.iter().zip(&before).all(|(ids, before)| ids.len() == *before) {
             return Ok(Fate::Dropped("no tokens"));
         }
-        for ((ids, before), stream) in ids.iter_mut().zip(&before).zip(streams) {
+        for (field, ((ids, before), stream)) in ids.iter_mut().zip(&before).zip(streams).enumerate() {
             // Megatron's tools leave a document of no tokens without an end, too.
             if encoder.append_eos && ids.len() > *before {
                 ids.push(encoder.tokenizer.special()?.eos);
             }
             stream.lengths.push(length(ids.len() - before)?);
+            let Some(ends) = ends.get_mut(field) else { continue };
+            // The end token is of the last sentence.
+            if let Some(last) = ends.last_mut() {
+                *last = ids.len();
+            }
+            stream.num_sequences.push(length(ends.len())?);
+            let mut start = *before;
+            for &mut end in ends {
+                stream.sequences.push(length(end - start)?);
+                start = end;
+            }
         }
         let text_bytes = texts.iter().map(|text| text.len() as u64).sum();
         Ok(Fate::Kept { text_bytes, articles: 1, chats: ChatCounts::default() })

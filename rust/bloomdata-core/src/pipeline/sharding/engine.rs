@@ -73,8 +73,12 @@ pub fn shard(
         inputs,
         custom,
         |num_lines, _| {
-            let lines = ("lines".to_owned(), num_lines.into());
-            Ok(Map::from_iter(config.prepare.is_some().then_some(lines)))
+            let Some(prepare) = &config.prepare else { return Ok(Map::new()) };
+            let mut details = Map::from_iter([("lines".to_owned(), num_lines.into())]);
+            if !prepare.missing_inputs.is_empty() {
+                details.insert("missing_inputs".into(), prepare.missing_inputs.clone().into());
+            }
+            Ok(details)
         },
     )
 }

@@ -55,6 +55,11 @@ pub fn bits_for(inputs: &[Input]) -> u32 {
     (bytes / BUCKET_BYTES + 1).next_power_of_two().ilog2().min(MAX_BITS)
 }
 
+/// Lines are in the order of this, and then of their numbers.
+pub(super) const fn order_key(seed: u64, number: u64) -> u64 {
+    rng::key(seed, SHUFFLE_STREAM, number)
+}
+
 /// Writes lines to buckets.
 #[allow(missing_debug_implementations, reason = "a handle of the zstd library")]
 pub struct Scatter {
@@ -95,7 +100,7 @@ impl Scatter {
     /// # Errors
     /// The system's reason.
     pub fn push(&mut self, seed: u64, number: u64, line: &[u8]) -> Result<()> {
-        self.put(rng::key(seed, SHUFFLE_STREAM, number), number, line)
+        self.put(order_key(seed, number), number, line)
     }
 
     fn put(&mut self, key: u64, number: u64, line: &[u8]) -> Result<()> {

@@ -17,7 +17,7 @@ use crate::pipeline::folder::sealer::Sealer;
 use crate::pipeline::pack_options::{PackConfig, pair_names};
 use crate::token::{TokenDtype, index};
 
-/// Writes `<prefix>_<field>_document.bin` and `.idx`; for pairs of prompt and completion also their token types, as a
+/// Writes `<prefix>_<field>_document.bin` and `.idx` (`_sentence` if texts are split); for pairs of prompt and completion also their token types, as a
 /// pair of one byte a token: `<prefix>_<field>_token_types`.
 #[derive(Debug)]
 pub struct MegatronSink {
@@ -84,7 +84,11 @@ impl<'run> Sink<'run> for MegatronSink {
             }
         }
         for (writer, stream) in self.writers.iter_mut().zip(&packed.streams) {
-            writer.append(&stream.ids, &stream.lengths)?;
+            if stream.num_sequences.is_empty() {
+                writer.append(&stream.ids, &stream.lengths)?;
+            } else {
+                writer.append_documents(&stream.ids, &stream.sequences, &stream.num_sequences)?;
+            }
         }
         if let ([_, types], [stream]) = (&mut self.writers[..], &packed.streams[..])
             && !stream.types.is_empty()

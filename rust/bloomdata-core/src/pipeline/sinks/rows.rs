@@ -103,7 +103,7 @@ impl RowAssembler {
             ids: pad.to_le_bytes().repeat(count),
             types: PADDING.to_le_bytes().repeat(count),
             categories: NO_CATEGORY.to_le_bytes().repeat(count),
-            lengths: Vec::new(),
+            ..TokenStream::default()
         };
         Self {
             sequence_length,
