@@ -202,6 +202,7 @@ fn describe(path: &Path) -> Result<Input> {
         modified_ns: 0,
         promised_hash: None,
         read_once: false,
+        records: None,
     })
 }
 

@@ -61,6 +61,9 @@ pub struct PackConfig {
     pub exact: Option<ExactConfig>,
     /// Whether every document ends with the end-of-document token.
     pub append_eos: bool,
+    /// Key of the list of records in JSON files.
+    #[serde(default, rename = "records", skip_serializing_if = "Option::is_none")]
+    pub records_key: Option<String>,
     /// What to do with a record that cannot become a document.
     pub on_bad_record: OnBadRecord,
 }

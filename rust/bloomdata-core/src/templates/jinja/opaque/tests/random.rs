@@ -248,6 +248,7 @@ pub(super) fn made(source: &str) -> Option<ChatTemplate> {
         template_variables: [].into(),
         template_date: None,
         train_on: TrainOn::All,
+        tool_arguments: Default::default(),
     };
     ChatTemplate::new(&options, Vec::new()).ok()
 }
