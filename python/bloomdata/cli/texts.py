@@ -125,7 +125,7 @@ def _field(record: str, keys: list[str]) -> str:
             raise _NoTextError(f'no field "{name}"')
         found = found[key]
     if isinstance(found, _Constant):
-        raise ValueError(f'{found.name} is no JSON, under "{name}"')
+        raise _NoTextError(f'malformed JSON: {found.name} is not JSON, under "{name}"')
     if not isinstance(found, str):
         raise _NoTextError(f'field "{name}" is {"null" if found is None else "not a string"}')
     if "\\u" in record:
@@ -187,7 +187,7 @@ def _plain_name(path: str) -> str:
 
 
 class _Decompressed(io.RawIOBase):
-    """Content of compressed members, such as zstd frames, one behind the other. A file that ends inside of one is an error."""
+    """Content of compressed members, one behind the other. A file that ends inside of one is an error."""
 
     def __init__(self, path: str, stored: BinaryIO, start: Callable[[], Any], error: type[Exception]) -> None:
         self._path = path

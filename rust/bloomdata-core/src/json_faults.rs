@@ -1,4 +1,4 @@
-//! What is wrong with text that is no JSON (RFC 8259), in words, and where. Read only after the fast parser has refused.
+//! What is wrong with text that is not JSON (RFC 8259), in words, and where. Read only after the fast parser has refused.
 
 use crate::document::{JsonFault, Remedy};
 
@@ -299,9 +299,9 @@ impl<'text> Reader<'text> {
             "None" => "None is Python's word: JSON has null".to_owned(),
             "True" | "False" => format!("{word} is Python's word: JSON has {plain}"),
             "undefined" => "undefined is JavaScript's word: JSON has null".to_owned(),
-            _ if matches!(plain.as_str(), "nan" | "infinity" | "inf") => format!("{shown} is no JSON"),
+            _ if matches!(plain.as_str(), "nan" | "infinity" | "inf") => format!("{shown} is not JSON"),
             _ if plain.starts_with(|letter: char| letter.is_ascii_digit() || letter == '.') => {
-                format!("{shown} is no number of JSON")
+                format!("{shown} is not a number of JSON")
             }
             _ => format!("the word {shown:?} stands without quotes"),
         };
@@ -368,14 +368,14 @@ mod tests {
     #[test]
     fn faults_are_told_in_words_with_key_and_place() {
         for (text, at, reason) in [
-            (r#"{"a":1,"score":NaN}"#, 15, r#"NaN is no JSON, under "score""#),
-            (r#"{"a":{"b":[1,-Infinity]}}"#, 13, r#"-Infinity is no JSON, under "a.b[1]""#),
+            (r#"{"a":1,"score":NaN}"#, 15, r#"NaN is not JSON, under "score""#),
+            (r#"{"a":{"b":[1,-Infinity]}}"#, 13, r#"-Infinity is not JSON, under "a.b[1]""#),
             (r#"{"a":None}"#, 5, r#"None is Python's word: JSON has null, under "a""#),
             (r#"{"a":True}"#, 5, r#"True is Python's word: JSON has true, under "a""#),
             (r#"{"a":undefined}"#, 5, r#"undefined is JavaScript's word: JSON has null, under "a""#),
-            (r#"{"a":01}"#, 5, r#"01 is no number of JSON, under "a""#),
-            (r#"{"a":1.}"#, 5, r#"1. is no number of JSON, under "a""#),
-            (r#"{"a":.5}"#, 5, r#".5 is no number of JSON, under "a""#),
+            (r#"{"a":01}"#, 5, r#"01 is not a number of JSON, under "a""#),
+            (r#"{"a":1.}"#, 5, r#"1. is not a number of JSON, under "a""#),
+            (r#"{"a":.5}"#, 5, r#".5 is not a number of JSON, under "a""#),
             (r#"{"a":1,}"#, 7, "a comma stands before the closing }"),
             (r#"{"a":[1,]}"#, 8, r#"a comma stands before the closing ], under "a[1]""#),
             (r#"{"a":"b" "c":1}"#, 9, r#"a comma is missing before ", under "a""#),

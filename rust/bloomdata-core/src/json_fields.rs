@@ -460,7 +460,7 @@ mod tests {
         for (field, at, key) in [("a", 5, "a"), ("e", 58, "e")] {
             let Err(BadRecord::MalformedJson(fault)) = one(record, field) else { panic!("{field} was read") };
             assert_eq!(fault.at, Some(at));
-            assert!(fault.reason.ends_with(&format!("is no JSON, under {key:?}")), "{}", fault.reason);
+            assert!(fault.reason.ends_with(&format!("is not JSON, under {key:?}")), "{}", fault.reason);
         }
         assert_eq!(one(record, "b"), Err(BadRecord::NotAString("b".into())));
         assert_eq!(elements_of(r#"[{"a":NaN}, "NaN" ,1]"#).unwrap(), [r#"{"a":NaN}"#, "\"NaN\"", "1"]);

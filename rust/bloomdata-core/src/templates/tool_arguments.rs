@@ -49,7 +49,7 @@ pub(super) fn parsed(message: &str, place: &str) -> Result<Option<(String, Strin
         }
         if let Err(error) = serde_json::from_str::<IgnoredAny>(object) {
             let told = fault(object).map_or_else(|| error.to_string(), |fault| fault.reason);
-            return Err(BadRecord::WrongForm(format!("{place}: its text is no JSON: {told}")));
+            return Err(BadRecord::WrongForm(format!("{place}: its text is not JSON: {told}")));
         }
         json.push_str(&message[end..range.start]);
         json.push_str(object);
@@ -124,10 +124,10 @@ mod tests {
                 r#""[1]""#,
                 "m.tool_calls[0].function.arguments: expected the JSON of an object, found a list in the text",
             ),
-            (r#""{'a': 1}""#, "m.tool_calls[0].function.arguments: its text is no JSON: single quotes"),
+            (r#""{'a': 1}""#, "m.tool_calls[0].function.arguments: its text is not JSON: single quotes"),
             (
                 r#""{\"a\": NaN}""#,
-                "m.tool_calls[0].function.arguments: its text is no JSON: NaN is no JSON, under \"a\"",
+                "m.tool_calls[0].function.arguments: its text is not JSON: NaN is not JSON, under \"a\"",
             ),
         ] {
             let message = format!(r#"{{"tool_calls":[{{"function":{{"name":"f","arguments":{text}}}}}]}}"#);
