@@ -70,6 +70,16 @@ def test_zeros_behind_members_are_padding(suffix, tmp_path):
     assert kept(path, tmp_path / "out")[1] == 2 * lines(TEXTS)
 
 
+def test_frames_that_are_to_be_skipped_are_skipped(tmp_path):
+    skipped = b"\x5a\x2a\x4d\x18" + struct.pack("<I", 3) + b"abc"
+    path = tmp_path / "a.jsonl.lz4"
+    path.write_bytes(skipped + lz4_frame(lines(TEXTS)) + skipped + skipped)
+    assert kept(path, tmp_path / "out")[1] == lines(TEXTS)
+    path.write_bytes(lz4_frame(lines(TEXTS)) + skipped[:-1])
+    with pytest.raises(bloomdata.CorruptDataError, match="truncated"):
+        bloomdata.count(path, tokenizer="bytes")
+
+
 @suffixes
 def test_a_file_that_is_cut_anywhere_is_truncated_at_its_end(suffix, tmp_path):
     whole = COMPRESS[suffix](lines(TEXTS[:40]))

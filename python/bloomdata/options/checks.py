@@ -46,8 +46,8 @@ def thread_count(num_threads: int | None) -> int:
     return num_threads
 
 
-def check_key(name: str, key: str | None) -> str | None:
+def check_key(name: str, key: Any) -> str | None:
     """Requires a text that is not empty, or None; returns it."""
-    if key is not None and not (isinstance(key, str) and key):
-        raise ConfigError(f"{name}: expected a key, got {key!r}")
-    return key
+    if key is None or (isinstance(key, str) and key):
+        return key
+    raise ConfigError(f"{name}: expected a key, got {key!r}")

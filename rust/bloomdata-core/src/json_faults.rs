@@ -343,7 +343,7 @@ impl<'text> Reader<'text> {
     fn behind_the_record(&self, found: char) -> JsonFault {
         let (reason, remedy) = match found {
             '{' => ("a second record begins here: a line break is missing before it".to_owned(), None),
-            ',' | ':' => (format!("{found:?} follows the value"), Some(Remedy::SeveralLines)),
+            ',' | ':' | ']' => (format!("{found:?} follows the value"), Some(Remedy::SeveralLines)),
             _ => (format!("expected the end of the record, found {found:?}"), None),
         };
         JsonFault { remedy, ..self.fault(reason) }

@@ -139,7 +139,7 @@ impl Compression {
 }
 
 /// Whether a frame begins here that zstd and lz4 skip.
-fn is_skippable(first: &[u8]) -> bool {
+pub(super) fn is_skippable(first: &[u8]) -> bool {
     matches!(first, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
 }
 

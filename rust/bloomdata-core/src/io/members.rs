@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 
 use crate::error::{Error, Result};
-use crate::io::compression::Compression;
+use crate::io::compression::{Compression, is_skippable};
 use crate::io::input::{InputReader, READ_BYTES};
 
 /// Memory that a decoder may take: a hostile .xz asks for 4 GiB, `xz -9` for 65 MiB.
@@ -23,7 +23,7 @@ pub fn read_members(
     let mut stored = Stored { buffer: BufReader::with_capacity(READ_BYTES, reader), has_ended: false };
     let (mut offset, mut is_first) = (0, true);
     loop {
-        stored.skip_between(!is_first)?;
+        stored.skip_between(!is_first, compression)?;
         is_first = false;
         let start = stored.position();
         if stored.peek(1)?.is_empty() {
@@ -36,12 +36,15 @@ pub fn read_members(
             if let Err(error) = result {
                 break Some(error);
             }
-            if bytes.is_empty() {
+            let count = bytes.len();
+            if count > 0 {
+                emit(offset, bytes)?;
+            }
+            offset += count as u64;
+            // To ask again would begin the next frame of lz4.
+            if count < READ_BYTES {
                 break None;
             }
-            let count = bytes.len() as u64;
-            emit(offset, bytes)?;
-            offset += count;
         };
         drop(decoder);
         let is_cut = match &failed {
@@ -107,8 +110,23 @@ impl Stored<'_, '_> {
         Ok(&ahead[..ahead.len().min(count)])
     }
 
-    /// Skips what is no member: after a member zeros, which pad to whole blocks and which gzip and Python skip as well.
-    fn skip_between(&mut self, is_after_member: bool) -> Result<()> {
+    /// Skips what is no member: after a member zeros, which pad to whole blocks and which gzip and Python skip as well; of
+    /// lz4 frames that are to be skipped.
+    fn skip_between(&mut self, is_after_member: bool, compression: Compression) -> Result<()> {
+        while compression == Compression::Lz4 && is_skippable(self.peek(4)?) {
+            let mut header = [0; 8];
+            let skipped = self.buffer.read_exact(&mut header).and_then(|()| {
+                let [.., a, b, c, d] = header;
+                let size = u64::from(u32::from_le_bytes([a, b, c, d]));
+                let skipped = std::io::copy(&mut (&mut self.buffer).take(size), &mut std::io::sink())?;
+                if skipped == size { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
+            });
+            if skipped.is_err() {
+                self.buffer.get_ref().error_if_stopped()?;
+                let reason = "truncated: the file ends inside a frame that is to be skipped";
+                return Err(Error::corrupt(self.buffer.get_ref().path(), self.position(), reason));
+            }
+        }
         while is_after_member {
             let zeros = self.peek(READ_BYTES)?.iter().take_while(|&&byte| byte == 0).count();
             self.buffer.consume(zeros);
