@@ -69,6 +69,7 @@ impl<'text> Reader<'text> {
                 (Some(Level::Object(_)), Some(',')) => {
                     self.at += 1;
                     self.key(true)?;
+                    self.value(false)?;
                 }
                 (Some(Level::List(index)), Some(',')) => {
                     *index += 1;
@@ -152,7 +153,9 @@ impl<'text> Reader<'text> {
                         self.close();
                         return Ok(());
                     }
-                    return self.key(false);
+                    // No recursion: nesting may be deeper than the stack.
+                    self.key(false)?;
+                    after_comma = false;
                 }
                 Some('[') => {
                     self.at += 1;
@@ -183,7 +186,7 @@ impl<'text> Reader<'text> {
         }
     }
 
-    /// Reads a key, and the value behind it.
+    /// Reads a key and its colon.
     fn key(&mut self, after_comma: bool) -> Outcome {
         if let Some(Level::Object(key)) = self.levels.last_mut() {
             *key = "";
@@ -210,7 +213,7 @@ impl<'text> Reader<'text> {
         match self.peek() {
             Some(':') => {
                 self.at += 1;
-                self.value(false)
+                Ok(())
             }
             Some(found) => Err(self.fault(format!("expected a colon behind a key, found {found:?}"))),
             None => Err(self.cut()),
@@ -411,6 +414,14 @@ mod tests {
             assert_eq!(fault(cut).unwrap().remedy, Some(Remedy::CutOrSeveralLines), "{cut}");
         }
         assert_eq!(fault(r#"{"a":1}{"a":2}"#).unwrap().remedy, None);
+    }
+
+    #[test]
+    fn nesting_of_any_depth_is_read() {
+        for open in ["[", "{\"a\":", "[{\"a\":"] {
+            assert!(fault(&open.repeat(500_000)).is_some());
+        }
+        assert_eq!(fault(&format!("{}1{}", "{\"a\":".repeat(500_000), "}".repeat(500_000))), None);
     }
 
     #[test]
