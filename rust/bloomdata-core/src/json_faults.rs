@@ -105,7 +105,7 @@ impl<'text> Reader<'text> {
         let mut reason = reason.into();
         let place = self.place();
         if !place.is_empty() {
-            reason.push_str(&format!(", under {place:?}"));
+            reason = format!("{reason}, under {place:?}");
         }
         JsonFault { reason, at: Some(self.at), remedy: None }
     }
@@ -134,7 +134,7 @@ impl<'text> Reader<'text> {
                     place.push('.');
                     place.push_str(key);
                 }
-                Level::List(index) => place.push_str(&format!("[{index}]")),
+                Level::List(index) => place = format!("{place}[{index}]"),
             }
         }
         place
@@ -383,7 +383,7 @@ mod tests {
             (r#"{"a":[1,]}"#, 8, r#"a comma stands before the closing ], under "a[1]""#),
             (r#"{"a":"b" "c":1}"#, 9, r#"a comma is missing before ", under "a""#),
             (r#"{"a":[1}"#, 7, r#"a list is closed by }, under "a[0]""#),
-            (r#"{a:1}"#, 1, r#"expected a key in double quotes, found "a""#),
+            (r"{a:1}", 1, r#"expected a key in double quotes, found "a""#),
             (r#"{"a" 1}"#, 5, r#"expected a colon behind a key, found '1', under "a""#),
             (r#"{"a":}"#, 5, r#"expected a value, found '}', under "a""#),
             (r#"{"a":1}{"a":2}"#, 7, "a second record begins here: a line break is missing before it"),

@@ -101,10 +101,10 @@ impl Stored<'_, '_> {
 
     /// The next bytes, `count` of them if there are so many.
     fn peek(&mut self, count: usize) -> Result<&[u8]> {
-        if self.buffer.buffer().is_empty() {
-            if let Err(error) = self.buffer.fill_buf() {
-                return Err(self.buffer.get_ref().error(error));
-            }
+        if self.buffer.buffer().is_empty()
+            && let Err(error) = self.buffer.fill_buf()
+        {
+            return Err(self.buffer.get_ref().error(error));
         }
         let ahead = self.buffer.buffer();
         Ok(&ahead[..ahead.len().min(count)])
@@ -127,14 +127,16 @@ impl Stored<'_, '_> {
                 return Err(Error::corrupt(self.buffer.get_ref().path(), self.position(), reason));
             }
         }
-        while is_after_member {
+        if !is_after_member {
+            return Ok(());
+        }
+        loop {
             let zeros = self.peek(READ_BYTES)?.iter().take_while(|&&byte| byte == 0).count();
             self.buffer.consume(zeros);
             if zeros == 0 || !self.buffer.buffer().is_empty() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 }
 

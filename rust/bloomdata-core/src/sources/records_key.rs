@@ -337,7 +337,7 @@ mod tests {
             (r#"{"data":[1"#, "truncated"),
             (r#"{"data":[1]}]"#, "expected an object"),
             (r#"{"data" [1]}"#, "expected a colon"),
-            (r#"{data:[1]}"#, "expected a key"),
+            (r"{data:[1]}", "expected a key"),
         ] {
             let error = found("data", text, 3).unwrap_err().to_string();
             assert!(error.contains(told), "{text}: {error}");

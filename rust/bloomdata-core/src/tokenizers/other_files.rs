@@ -14,7 +14,9 @@ pub(super) fn beside(file: &Path) -> Option<String> {
         .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
         .collect();
     names.sort();
-    if let Some(model) = names.iter().find(|name| name.ends_with(".model")) {
+    if let Some(model) =
+        names.iter().find(|name| Path::new(name).extension().is_some_and(|suffix| suffix == "model"))
+    {
         return Some(format!("{model} beside it is a SentencePiece model: {CONVERT}"));
     }
     let holds = |name: &str| names.iter().any(|other| other == name);
@@ -51,7 +53,8 @@ fn is_tiktoken(text: &[u8]) -> bool {
     let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let mut words = line.split(|&byte| byte == b' ');
     let is_base64 = |word: &[u8]| {
-        word.len() % 4 == 0 && word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte))
+        word.len().is_multiple_of(4)
+            && word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte))
     };
     let is_number = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_digit);
     words.next().is_some_and(|word| !word.is_empty() && is_base64(word))
