@@ -17,6 +17,7 @@ CORE_LEVELS = [
     {"error"},
     {"token", "progress", "ordered", "fork", "json_escapes", "byte_masks"},
     {"hash", "ledger", "rng", "document", "conversation"},
+    {"json_faults", "json_nan"},
     {"io", "json_fields", "json_text"},
     {"switches"},
     {"sources", "stages", "templates", "tokenizers", "packing", "formats", "dedup"},

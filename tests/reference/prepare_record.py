@@ -17,14 +17,17 @@ class BadError(Exception):
 WRONG = "not of the source's form"
 
 
-def refuse(constant: str) -> None:
-    raise ValueError(constant)
+class Constant:
+    """NaN, Infinity or -Infinity, which matter only where they are read."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 def parse(record: str) -> Any:
-    """JSON as RFC 8259 has it: no NaN; the last of equal keys."""
+    """JSON as RFC 8259 has it, but for NaN; the last of equal keys."""
     try:
-        return json.loads(record, parse_constant=refuse)
+        return json.loads(record, parse_constant=Constant)
     except ValueError:
         raise BadError("malformed JSON") from None
 
@@ -42,6 +45,8 @@ def text(value: dict[str, Any], key: str) -> str:
     found = value[key]
     if found is None:
         raise BadError("null field")
+    if isinstance(found, Constant):
+        raise BadError("malformed JSON")
     if not isinstance(found, str):
         raise BadError("field is not a string")
     if any("\ud800" <= letter <= "\udfff" for letter in found):
@@ -58,6 +63,8 @@ def a_list(value: dict[str, Any], key: str) -> list[Any]:
         raise BadError("missing field")
     if value[key] is None:
         raise BadError("null field")
+    if isinstance(value[key], Constant):
+        raise BadError("malformed JSON")
     if not isinstance(value[key], list):
         raise BadError(WRONG)
     return value[key]

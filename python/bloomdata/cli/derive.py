@@ -26,11 +26,11 @@ GROUPS = {
     "prompt_prefix prompt_postfix attention_boundary packing_boundary keep_prompt_only_sequences "
     "keep_end_only_sequences",
     "conversations": "style template template_variables template_date train_on messages_keyword role_keyword "
-    "content_keyword ignore_fields source",
-    "records": "max_rows_per_input sampling repeat missing",
+    "content_keyword ignore_fields tool_arguments source",
+    "records": "records max_rows_per_input sampling repeat missing",
     "rows": "format sequence_length packing packings overlong window_tokens",
     "files": "max_lines max_bytes compression level prefix digits first_index rows_per_file shuffle seed splits "
-    "validate ensure_ascii",
+    "validate allow_nan ensure_ascii",
     "duplicates": "exact exact_normalize min_characters keep against signatures report_only",
     "contamination": "evaluations action ngram threshold common preset",
     "run": "on_bad_record max_bad allow_empty memory_limit checkpoint_seconds num_threads overwrite",

@@ -133,7 +133,7 @@ def add_tokenize(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="*",
         metavar="FILE",
-        help="plain, .gz or .zst; - or none for the standard input. Every line without its \\n is a document; "
+        help="plain or compressed; - or none for the standard input. Every line without its \\n is a document; "
         "of .jsonl and .ndjson, the text of every record",
     )
     parser.add_argument("--tokenizer", required=True, help="a tokenizer.json, a folder that holds one, or 'bytes'")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import io
 import json
+import lzma
 import sys
 import zlib
 from contextlib import contextmanager
@@ -11,23 +13,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from bloomdata.errors import ConfigError, CorruptDataError, UnsupportedFormatError
+from bloomdata.options.inputs import COMPRESSED, STDIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Literal
 
-STDIN = "-"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BUFFER_BYTES = 1 << 20
 # Read at a time of what is compressed: hostile files grow a thousandfold and more.
 _COMPRESSED_BYTES = 1 << 14
+# Memory of a decoder: a hostile .xz asks for 4 GiB.
+_MAX_DECODER_BYTES = 1 << 30
 
 
 def read_texts(path: str, kind: Literal["auto", "whole", "jsonl"], text_field: str) -> Iterator[str]:
     r"""Yields the texts of a file.
 
     Args:
-        path: A file, `.gz` and `.zst` included, or `-` for the standard input.
+        path: A file, compressed or not, or `-` for the standard input.
         kind: `auto` takes the text of each record if the name says JSONL, else each line without its `\n`.
         text_field: Field that holds the text, `data.text` for one inside another.
 
@@ -112,7 +116,7 @@ class _NoTextError(Exception):
 def _field(record: str, keys: list[str]) -> str:
     """The text of a field."""
     # Numbers may have more digits than Python turns into an `int`.
-    found = json.loads(record, parse_int=float, parse_constant=_refuse_constant)
+    found = json.loads(record, parse_int=float, parse_constant=_Constant)
     if not isinstance(found, dict):
         raise _NoTextError("not a JSON object")
     name = ".".join(keys)
@@ -120,6 +124,8 @@ def _field(record: str, keys: list[str]) -> str:
         if not isinstance(found, dict) or key not in found:
             raise _NoTextError(f'no field "{name}"')
         found = found[key]
+    if isinstance(found, _Constant):
+        raise _NoTextError(f'malformed JSON: {found.name} is not JSON, under "{name}"')
     if not isinstance(found, str):
         raise _NoTextError(f'field "{name}" is {"null" if found is None else "not a string"}')
     if "\\u" in record:
@@ -127,8 +133,11 @@ def _field(record: str, keys: list[str]) -> str:
     return found
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name}: not part of JSON")
+class _Constant:
+    """`NaN`, `Infinity` or `-Infinity`, which matter only where they are read."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 # --- files -----------------------------------------------------------------------------------------------------
@@ -139,30 +148,46 @@ def _open(path: str) -> Iterator[BinaryIO | io.BufferedReader]:
     if path == STDIN:
         yield sys.stdin.buffer
         return
-    name = path.lower()
     with Path(path).open("rb", buffering=_BUFFER_BYTES) as stored:
-        if name.endswith(".gz"):
-            start: Callable[[], Any] = lambda: zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # noqa: E731
-            yield io.BufferedReader(_Decompressed(path, stored, start, zlib.error), _BUFFER_BYTES)
-        elif name.endswith(".zst"):
-            try:
-                import zstandard
-            except ImportError:
-                reason = "found .zst, which the package `zstandard` reads here; it is not installed"
-                raise UnsupportedFormatError(f"{path}: {reason}") from None
-            start = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj
-            yield io.BufferedReader(_Decompressed(path, stored, start, zstandard.ZstdError), _BUFFER_BYTES)
-        else:
+        suffix = _compression(path)
+        if suffix is None:
             yield stored
+        else:
+            start, error = _decoder(path, suffix)
+            yield io.BufferedReader(_Decompressed(path, stored, start, error), _BUFFER_BYTES)
+
+
+def _decoder(path: str, suffix: str) -> tuple[Callable[[], Any], type[Exception]]:
+    """What makes a decoder of one member, and what that raises for damaged data."""
+    if suffix == ".gz":
+        return lambda: zlib.decompressobj(wbits=zlib.MAX_WBITS | 16), zlib.error
+    if suffix == ".bz2":
+        return bz2.BZ2Decompressor, OSError
+    if suffix == ".xz":
+        return lambda: lzma.LZMADecompressor(memlimit=_MAX_DECODER_BYTES), lzma.LZMAError
+    package = {".zst": "zstandard", ".lz4": "lz4"}[suffix]
+    try:
+        if suffix == ".zst":
+            import zstandard
+
+            return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj, zstandard.ZstdError
+        from lz4.frame import LZ4FrameDecompressor
+    except ImportError:
+        reason = f"found {suffix}, which the package `{package}` reads here; it is not installed"
+        raise UnsupportedFormatError(f"{path}: {reason}") from None
+    return LZ4FrameDecompressor, RuntimeError
+
+
+def _compression(path: str) -> str | None:
+    return next((suffix for suffix in COMPRESSED if path.lower().endswith(suffix)), None)
 
 
 def _plain_name(path: str) -> str:
-    name = path.lower()
-    return name.removesuffix(".gz") if name.endswith(".gz") else name.removesuffix(".zst")
+    return path.lower().removesuffix(_compression(path) or "")
 
 
 class _Decompressed(io.RawIOBase):
-    """Content of gzip members or zstd frames, one behind the other. A file that ends inside of one is an error."""
+    """Content of compressed members, one behind the other. A file that ends inside of one is an error."""
 
     def __init__(self, path: str, stored: BinaryIO, start: Callable[[], Any], error: type[Exception]) -> None:
         self._path = path
@@ -173,6 +198,7 @@ class _Decompressed(io.RawIOBase):
         self._rest = b""
         self._ready = memoryview(b"")
         self._read_bytes = 0
+        self._had_member = False
 
     def readable(self) -> bool:
         """It is."""
@@ -196,6 +222,11 @@ class _Decompressed(io.RawIOBase):
 
     def _advance(self, stored: bytes) -> None:
         if self._decoder is None:
+            # Zeros pad to whole blocks.
+            stored = stored.lstrip(b"\0") if self._had_member else stored
+            self._rest = b""
+            if not stored:
+                return
             self._decoder = self._start()
         try:
             self._ready = memoryview(self._decoder.decompress(stored))
@@ -203,5 +234,6 @@ class _Decompressed(io.RawIOBase):
             refuse(self._path, None, self._read_bytes - len(stored), f"damaged compressed data near here: {error}")
         self._rest = b""
         if self._decoder.eof:
-            self._rest = self._decoder.unused_data
+            self._rest = self._decoder.unused_data or b""
             self._decoder = None
+            self._had_member = True

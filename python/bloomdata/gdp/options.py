@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
+from bloomdata.options.inputs import COMPRESSED
 from bloomdata.options.pack_config import read_categories
 from bloomdata.options.template_options import has_chat_template, template_source
 from bloomdata.tokenizers.tokenizer import Tokenizer
@@ -78,4 +79,4 @@ def find_inputs(path: Path) -> list[Path]:
 
 def bare(path: Path) -> Path:
     """A path without a compression suffix."""
-    return path.with_suffix("") if path.suffix in {".gz", ".zst"} else path
+    return path.with_suffix("") if path.suffix in COMPRESSED else path

@@ -44,3 +44,10 @@ def thread_count(num_threads: int | None) -> int:
         msg = f"num_threads: expected 1 or more, got {num_threads}"
         raise ConfigError(msg)
     return num_threads
+
+
+def check_key(name: str, key: Any) -> str | None:
+    """Requires a text that is not empty, or None; returns it."""
+    if key is None or (isinstance(key, str) and key):
+        return key
+    raise ConfigError(f"{name}: expected a key, got {key!r}")

@@ -7,6 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.paths import utf8_path
 from bloomdata.options.tables import table_of
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
     from bloomdata.options.tables import Table
 
+# Suffixes of compressed files, as the core reads them.
+COMPRESSED = tuple(_core.compressions())
+# The standard input among paths: read once, as lines of JSON.
+STDIN = "-"
 # Files, folders and patterns, or one table: a `datasets.Dataset` or any object with `__arrow_c_stream__`.
 Inputs: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Any"
 # Called about 20 times a second with (total bytes, bytes read, documents, bytes written); 0 when unknown.
@@ -45,8 +50,8 @@ def file_inputs(inputs: Inputs) -> list[str]:
 
 
 def is_there(path: str) -> bool:
-    """Whether the path exists, or any path matches it as a pattern, possibly with alternatives in braces."""
-    if os.path.exists(path):  # noqa: PTH110 - may be a pattern
+    """Whether the path is the standard input or exists, or any path matches it as a pattern, possibly with braces."""
+    if path == STDIN or os.path.exists(path):  # noqa: PTH110 - may be a pattern
         return True
     parts = re.fullmatch(r"(.*?)\{([^{}]*)\}(.*)", path, re.DOTALL)
     if parts is None:

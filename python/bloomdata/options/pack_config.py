@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.options.checks import check_choice, check_counts
+from bloomdata.options.checks import check_choice, check_counts, check_key
 from bloomdata.options.tables import column_names
 from bloomdata.options.template_options import own_template, template_options
 from bloomdata.options.tokenizer_options import tokenizer_options
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _DESCRIBED = {
     *("tokenizer", "eos_token", "pad_token", "add_special_tokens", "special_tokens"),
     *("template", "template_variables", "template_date", "train_on", "source"),
-    *("messages_keyword", "role_keyword", "content_keyword", "ignore_fields"),
+    *("messages_keyword", "role_keyword", "content_keyword", "ignore_fields", "tool_arguments"),
     *("packing", "overlong", "text_field", "categories", "exact", "exact_normalize"),
 }
 
@@ -43,6 +43,7 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
     check_choice("record", options["record"], "text", "prompt_completion", "messages")
     for boundary in ("attention_boundary", "packing_boundary"):
         check_choice(boundary, options[boundary], "jsonl", "prompt_completion_pair")
+    check_key("records", options["records"])
     check_choice("on_bad_record", options["on_bad_record"], "raise", "quarantine")
     text_field = options["text_field"]
     exact, form = None if options["exact"] == "none" else options["exact"], options["exact_normalize"]
@@ -101,6 +102,7 @@ def _records(options: Mapping[str, Any]) -> dict[str, Any]:
             own_template(tokenizer) if template is None else template,
             tokenizer=tokenizer,
             train_on=options["train_on"],
+            tool_arguments=options["tool_arguments"],
             **values,
         )
         keywords = {name: options[name] for name in ("messages_keyword", "role_keyword", "content_keyword")}

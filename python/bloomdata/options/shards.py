@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bloomdata.options.checks import check_key
+
 
 def shard_config(
     *,
@@ -16,6 +18,8 @@ def shard_config(
     first_index: int = 0,
     text_field: str = "text",
     validate: bool = False,
+    allow_nan: bool = False,
+    records: str | None = None,
     on_bad_record: str = "raise",
     shuffle: bool = False,
     seed: int = 0,
@@ -32,6 +36,8 @@ def shard_config(
         "first_index": first_index,
         "text_field": text_field,
         "validate": validate,
+        "allow_nan": allow_nan,
+        "records": check_key("records", records),
         "on_bad_record": on_bad_record,
         "shuffle": shuffle,
         "seed": seed,

@@ -27,6 +27,7 @@ def template_options(
     variables: Mapping[str, Any] | None = None,
     date: str | None = None,
     train_on: str = "all",
+    tool_arguments: str = "given",
 ) -> dict[str, Any]:
     """The core's configuration of a template and how it is applied.
 
@@ -34,6 +35,7 @@ def template_options(
         ConfigError: An option is invalid.
     """
     check_choice("train_on", train_on, "all", "last")
+    check_choice("tool_arguments", tool_arguments, "given", "parsed")
     source = template_source(template)
     _check_numbers(variables or {}, "variables")
     known = special_tokens(tokenizer)
@@ -44,6 +46,7 @@ def template_options(
         "template_variables": {**known, **(variables or {})},
         "template_date": date,
         "train_on": train_on,
+        "tool_arguments": tool_arguments,
     }
 
 

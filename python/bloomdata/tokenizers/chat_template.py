@@ -57,6 +57,8 @@ class ChatTemplate:
         date: Date that `strftime_now` returns, such as `2026-01-31` or `2026-01-31T12:00:00`. A template that uses the
             date is rejected without it, since data must not depend on the day it was made.
         train_on: Whether to train on `all` answers or the `last` one.
+        tool_arguments: What the template gets of `arguments` of tool calls that are a text: the text (`given`), or the
+            object whose JSON it is (`parsed`).
 
     Raises:
         ConfigError: The template does not exist, is invalid, or lacks a variable.
@@ -78,6 +80,7 @@ class ChatTemplate:
         variables: Mapping[str, Any] | None = None,
         date: str | None = None,
         train_on: Literal["all", "last"] = "all",
+        tool_arguments: Literal["given", "parsed"] = "given",
     ) -> None:
         self.tokenizer = _tokenizer(tokenizer)
         options = template_options(
@@ -86,6 +89,7 @@ class ChatTemplate:
             variables=variables,
             date=date,
             train_on=train_on,
+            tool_arguments=tool_arguments,
         )
         core = None if self.tokenizer is None else self.tokenizer.core
         self._core = _core.ChatTemplate(json.dumps(options), core)

@@ -26,6 +26,7 @@ def count(
     tokenizer: str | os.PathLike[str],
     record: Literal["text", "prompt_completion", "messages"] = "text",
     text_field: str | Sequence[str] = "text",
+    records: str | None = None,
     prompt_keyword: str = "prompt",
     completion_keyword: str = "completion",
     space_separator: bool = True,
@@ -39,6 +40,7 @@ def count(
     role_keyword: str = "role",
     content_keyword: str = "content",
     ignore_fields: Sequence[str] = (),
+    tool_arguments: Literal["given", "parsed"] = "given",
     source: str | Mapping[str, Any] | None = None,
     keep_prompt_only_sequences: bool = False,
     eos_token: str | None = None,
@@ -60,6 +62,7 @@ def count(
             even if it is not counted.
         record: Kind of record: text, pairs of prompt and completion, or messages.
         text_field: Field that holds the text, such as `data.text`; the tokens of several fields are added up.
+        records: Key of the list of records in `.json` files, as for `shard`.
         prompt_keyword: Key of the prompt.
         completion_keyword: Key of the completion.
         space_separator: Whether completions start with exactly one space.
@@ -74,6 +77,8 @@ def count(
         content_keyword: Key of the content of a message.
         ignore_fields: Keys of records and messages whose loss is no error: `tools`, `functions`, `system`, `history`,
             `reasoning_content`.
+        tool_arguments: What the template gets of `arguments` of tool calls that are a text: the text (`given`), or the
+            object whose JSON it is (`parsed`), in the order of its keys.
         source: The `prepare` source of the records, as for `pack`.
         keep_prompt_only_sequences: Whether to keep pairs without a completion.
         eos_token: The end-of-document token, if the tokenizer's files do not name it.

@@ -34,6 +34,7 @@ def pack(
     overlong: Literal["drop", "truncate", "cut"] | None = None,
     record: Literal["text", "prompt_completion", "messages"] = "text",
     text_field: str | Sequence[str] = "text",
+    records: str | None = None,
     prompt_keyword: str = "prompt",
     completion_keyword: str = "completion",
     category_keyword: str = "category",
@@ -49,6 +50,7 @@ def pack(
     role_keyword: str = "role",
     content_keyword: str = "content",
     ignore_fields: Sequence[str] = (),
+    tool_arguments: Literal["given", "parsed"] = "given",
     source: str | Mapping[str, Any] | None = None,
     attention_boundary: Literal["jsonl", "prompt_completion_pair"] = "jsonl",
     packing_boundary: Literal["jsonl", "prompt_completion_pair"] = "jsonl",
@@ -142,6 +144,7 @@ def pack(
         record: Kind of record: text, pairs of prompt and completion, or messages.
         text_field: Field that holds the text; `data.text` is a nested field. Each of several fields becomes its own
             Megatron pair, from the same records.
+        records: Key of the list of records in `.json` files, as for `shard`.
         prompt_keyword: Key of the prompt.
         completion_keyword: Key of the completion.
         category_keyword: Key of the category.
@@ -160,6 +163,8 @@ def pack(
         content_keyword: Key of the content of a message.
         ignore_fields: Keys of records and messages whose loss is no error: `tools`, `functions`, `system`, `history`,
             `reasoning_content`.
+        tool_arguments: What the template gets of `arguments` of tool calls that are a text: the text (`given`), or the
+            object whose JSON it is (`parsed`), in the order of its keys.
         source: The `prepare` source of the records, to prepare and pack in one pass; by default records are messages.
             Its name, or a mapping with its name and options: `{"source": "sharegpt", "turns": "separate"}`.
         attention_boundary: Whether the last token of a record or of a pair has type 3.

@@ -41,6 +41,7 @@ def prepare(
     template_variables: Mapping[str, Any] | None = None,
     template_date: str | None = None,
     ensure_ascii: bool = False,
+    records: str | None = None,
     max_rows_per_input: int | None = None,
     sampling: Literal["head", "reservoir"] = "head",
     repeat: Mapping[str, int] | None = None,
@@ -91,6 +92,7 @@ def prepare(
         template_variables: Further variables of the template, such as `eos_token`.
         template_date: Date that the template's `strftime_now` returns, such as `2026-01-31`.
         ensure_ascii: Whether to escape all characters outside ASCII, as Python's `json` does by default.
+        records: Key of the list of records in `.json` files, as for `shard`.
         max_rows_per_input: Number of records to take from each input; the others are counted as left out. Not for
             sources of message trees.
         sampling: Which of these records to take: the first ones (`head`), or a random sample by the seed
@@ -176,6 +178,7 @@ def prepare(
         level=level,
         prefix=prefix,
         validate=True,
+        records=records,
         on_bad_record=on_bad_record,
         shuffle=shuffle,
         seed=seed,

@@ -37,7 +37,9 @@ def shard(
     digits: int = 5,
     first_index: int = 0,
     text_field: str = "text",
+    records: str | None = None,
     validate: bool = True,
+    allow_nan: bool = False,
     on_bad_record: Literal["raise", "quarantine"] = "raise",
     max_bad: str | float | None = None,
     allow_empty: bool = False,
@@ -57,8 +59,10 @@ def shard(
     A killed run resumes when it is called again with the same arguments; a finished run does nothing.
 
     Args:
-        inputs: Files, folders or patterns (`.jsonl`, `.ndjson`, `.json`, `.txt`, each plain, `.gz` or `.zst`;
-            `.parquet`), or one `datasets.Dataset` or Arrow stream. Folders and patterns are read in natural order.
+        inputs: Files, folders or patterns (`.jsonl`, `.ndjson`, `.json`, `.txt`, each plain or `.gz`, `.zst`, `.bz2`,
+            `.xz`, `.lz4`; `.parquet`), or one `datasets.Dataset` or Arrow stream. Folders and patterns are read in
+            natural order. `-` is the standard input: lines of JSON, compressed or not, which are read once, so that an
+            interrupted run cannot be resumed.
         output: Folder to write: new, empty, or the output of an earlier call.
         max_lines: Maximum number of lines in a shard.
         max_bytes: Maximum number of decompressed bytes in a shard; a longer line gets its own shard.
@@ -68,7 +72,11 @@ def shard(
         digits: Minimum number of digits in the names. 1 and `first_index=1` give the names of Open-Llama v2.
         first_index: Number of the first shard.
         text_field: Key for the lines of `.txt` inputs.
+        records: Key of the list of records in `.json` files, as in `{"data": [...]}`; `a.b` is a nested key. `.` says
+            that a file's own values are its records, also where one object holds one list of objects.
         validate: Whether to require that every line is a JSON object. If not, lines are copied without parsing.
+        allow_nan: Whether lines may hold `NaN`, `Infinity` and `-Infinity`, which Python writes and JSON does not have.
+            They are copied as they are; `pack`, `prepare` and `dedup` read them, other readers may refuse them.
         on_bad_record: Whether to stop at the first bad line with its file, line and byte offset (`raise`), or to
             collect bad lines in `quarantine.jsonl` and count them by reason (`quarantine`).
         shuffle: Whether to shuffle all lines, in bounded memory (a temporary copy is written beside the output).
@@ -121,6 +129,8 @@ def shard(
         first_index=first_index,
         text_field=text_field,
         validate=validate,
+        allow_nan=allow_nan,
+        records=records,
         on_bad_record=on_bad_record,
         shuffle=shuffle,
         seed=seed,

@@ -119,15 +119,69 @@ pub fn is_blank(line: &[u8]) -> bool {
     line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
 }
 
+/// What is wrong with text that is not one JSON value (RFC 8259).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonFault {
+    /// What, and under which key.
+    pub reason: String,
+    /// Where in the record, in bytes, if that is known.
+    pub at: Option<usize>,
+    /// What may help if the record is a line of a file.
+    pub remedy: Option<Remedy>,
+}
+
+/// What may help against a line that is no JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// The line is a part of a JSON document over several lines.
+    SeveralLines,
+    /// The line is that, or was cut off.
+    CutOrSeveralLines,
+}
+
+impl Remedy {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::SeveralLines => ": one JSON document over several lines is to be named .json",
+            Self::CutOrSeveralLines => {
+                ": the record was cut off, or is one JSON document over several lines, which is to be named .json"
+            }
+        }
+    }
+}
+
+impl From<String> for JsonFault {
+    fn from(reason: String) -> Self {
+        Self { reason, at: None, remedy: None }
+    }
+}
+
+/// What the parser says, without its own count of lines.
+impl From<&serde_json::Error> for JsonFault {
+    fn from(error: &serde_json::Error) -> Self {
+        let told = error.to_string();
+        told.rsplit_once(" at line ").map_or(told.as_str(), |(reason, _)| reason).to_owned().into()
+    }
+}
+
+/// Where a record is, for those who look for it.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordPlace {
+    /// Its start in the decompressed file.
+    pub offset: u64,
+    /// Whether its bytes are those of one line there, so that places inside of it are places of the file.
+    pub is_line: bool,
+}
+
 /// Why a record cannot become a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BadRecord {
     /// Bytes that are not UTF-8; the offset of the first in the record.
     InvalidUtf8(usize),
-    /// Text that is not one JSON value (RFC 8259); what the parser said.
-    MalformedJson(String),
-    /// A JSON value that is not an object.
-    NotAnObject,
+    /// Text that is not one JSON value (RFC 8259).
+    MalformedJson(JsonFault),
+    /// A JSON value that is not an object, but this.
+    NotAnObject(&'static str),
     /// The object has no such field.
     MissingField(String),
     /// The field is `null`.
@@ -148,7 +202,7 @@ impl BadRecord {
         match self {
             Self::InvalidUtf8(_) => "invalid UTF-8",
             Self::MalformedJson(_) => "malformed JSON",
-            Self::NotAnObject => "not a JSON object",
+            Self::NotAnObject(_) => "not a JSON object",
             Self::MissingField(_) => "missing field",
             Self::NullField(_) => "null field",
             Self::NotAString(_) => "field is not a string",
@@ -157,14 +211,33 @@ impl BadRecord {
             Self::Template(_) => "refused by the template",
         }
     }
+
+    /// The reason in words, for a record at this place.
+    pub fn told(&self, RecordPlace { offset, is_line }: RecordPlace) -> String {
+        let in_file = |at: usize| offset + at as u64;
+        match self {
+            Self::InvalidUtf8(at) if is_line => format!("invalid UTF-8 at byte {} of the file", in_file(*at)),
+            Self::MalformedJson(JsonFault { reason, at: Some(at), remedy }) if is_line => {
+                let remedy = remedy.map_or("", Remedy::text);
+                format!("malformed JSON at byte {} of the file: {reason}{remedy}", in_file(*at))
+            }
+            Self::NotAnObject("a list") if is_line => {
+                format!("{self}: a file that is one JSON array is to be named .json")
+            }
+            _ => self.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for BadRecord {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InvalidUtf8(at) => write!(out, "invalid UTF-8 at byte {at} of the record"),
-            Self::MalformedJson(reason) => write!(out, "malformed JSON: {reason}"),
-            Self::NotAnObject => write!(out, "not a JSON object"),
+            Self::MalformedJson(JsonFault { reason, at: Some(at), .. }) => {
+                write!(out, "malformed JSON at byte {at} of the record: {reason}")
+            }
+            Self::MalformedJson(JsonFault { reason, .. }) => write!(out, "malformed JSON: {reason}"),
+            Self::NotAnObject(kind) => write!(out, "not a JSON object but {kind}"),
             Self::MissingField(field) => write!(out, "no field {field:?}"),
             Self::NullField(field) => write!(out, "field {field:?} is null"),
             Self::NotAString(field) => write!(out, "field {field:?} is not a string"),

@@ -2,7 +2,8 @@
 //!
 //! The whole record is validated, not only the part before the field. A key that occurs twice counts with its last
 //! value, as in Python's `json`. A text with a lone surrogate escape is malformed, since it has no UTF-8; elsewhere such
-//! escapes are left alone, and so is deep nesting: what is skipped is skipped without recursion.
+//! escapes are left alone, and so is deep nesting: what is skipped is skipped without recursion. `NaN`, `Infinity` and
+//! `-Infinity` are no JSON, but Python writes them: in what is not read they do not matter.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,9 +12,11 @@ use std::ops::Range;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::document::BadRecord;
+use crate::document::{BadRecord, JsonFault};
 use crate::error::{Error, Result};
 use crate::json_escapes::unescaped;
+use crate::json_faults::{fault, fault_or, lone_surrogate};
+use crate::json_nan::Masked;
 
 /// Where a text field is: `text`, or `data.text` inside an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,17 +98,49 @@ type Besides<'run, 'record> = Option<(Wanted, &'run mut Vec<Given<'record>>)>;
 fn found_in<'record>(
     text: &'record str,
     fields: &[FieldPath],
-    besides: Besides<'_, 'record>,
+    mut besides: Besides<'_, 'record>,
 ) -> std::result::Result<Vec<Option<&'record str>>, BadRecord> {
     if !is_object(text) {
-        serde_json::from_str::<IgnoredAny>(text).map_err(|error| malformed(&error))?;
-        return Err(BadRecord::NotAnObject);
+        serde_json::from_str::<IgnoredAny>(text).map_err(|error| malformed(text, &error))?;
+        return Err(BadRecord::NotAnObject(kind(text.trim_start())));
     }
-    let mut found = vec![None; fields.len()];
     let paths: Vec<(usize, &[String])> =
         fields.iter().enumerate().map(|(slot, field)| (slot, field.keys.as_slice())).collect();
-    search(text, &paths, &mut found, besides).map_err(|error| malformed(&error))?;
-    Ok(found)
+    let mut found = vec![None; fields.len()];
+    let reborrowed = besides.as_mut().map(|(wanted, given)| (*wanted, &mut **given));
+    match search(text, &paths, &mut found, reborrowed) {
+        Ok(()) => Ok(found),
+        Err(error) => found_beside_nan(text, &paths, besides).unwrap_or_else(|| Err(malformed(text, &error))),
+    }
+}
+
+/// As `found_in`, for a record with words such as NaN: `None` if it has none, or other faults besides. Lists and objects
+/// that hold such words are found as they are; a field that is one is a fault.
+fn found_beside_nan<'record>(
+    text: &'record str,
+    paths: &[Path<'_>],
+    besides: Besides<'_, 'record>,
+) -> Option<std::result::Result<Vec<Option<&'record str>>, BadRecord>> {
+    let masked = Masked::new(text)?;
+    let mut found = vec![None; paths.len()];
+    let mut given = Vec::new();
+    search(&masked.text, paths, &mut found, besides.as_ref().map(|(wanted, _)| (*wanted, &mut given)))
+        .ok()?;
+    let mut read = None;
+    let mut of_record = |raw: &str| {
+        let range = range_in(&masked.text, raw);
+        read = read.take().or_else(|| masked.places.iter().find(|place| place.end == range.end).cloned());
+        &text[range]
+    };
+    let found = found.into_iter().map(|raw| raw.map(&mut of_record)).collect();
+    if let Some((_, before)) = besides {
+        before.clear();
+        before.extend(given.into_iter().map(|(name, raw)| (name, of_record(raw))));
+    }
+    let Some(place) = read else { return Some(Ok(found)) };
+    // All words before it are masked, so that it is the first fault.
+    let shown = format!("{}{}", &masked.text[..place.start], &text[place.start..]);
+    fault(&shown).map(|fault| Err(BadRecord::MalformedJson(fault)))
 }
 
 /// What a JSON value is, in words.
@@ -147,6 +182,29 @@ pub fn extract_raw_and<'record>(
     Ok((found, given))
 }
 
+/// The elements of a JSON list, whatever they are; they may hold NaN.
+///
+/// # Errors
+/// It is malformed.
+pub fn elements_of(list: &str) -> std::result::Result<Vec<&str>, BadRecord> {
+    let ranges = |text: &str| {
+        let elements: Vec<&RawValue> = serde_json::from_str(text)?;
+        Ok(elements.into_iter().map(|element| range_in(text, element.get())).collect::<Vec<_>>())
+    };
+    let found = ranges(list).or_else(|error| {
+        Masked::new(list)
+            .and_then(|masked| ranges(&masked.text).ok())
+            .ok_or_else(|| malformed_value(list, &error))
+    });
+    Ok(found?.into_iter().map(|range| &list[range]).collect())
+}
+
+/// Where a part of a text stands in it.
+pub(crate) fn range_in(text: &str, part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr() - text.as_ptr().addr();
+    start..start + part.len()
+}
+
 /// Where the text's JSON string stands in a record, quotes and all, in bytes; and the text.
 ///
 /// # Errors
@@ -158,19 +216,20 @@ pub fn locate<'record>(
     let json = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
     let raw = extract_raw(json, std::slice::from_ref(field))?.into_iter().next().flatten();
     let text = text_of(field, raw)?;
-    let place = raw.map_or(0..0, |raw| {
-        let start = raw.as_ptr().addr() - json.as_ptr().addr();
-        start..start + raw.len()
-    });
+    let place = raw.map_or(0..0, |raw| range_in(json, raw));
     Ok((place, text))
 }
 
-/// Checks that a record is one JSON object.
+/// Checks that a record is one JSON object; with `allow_nan`, as Python's `json` reads it.
 ///
 /// # Errors
 /// Why it is not.
-pub fn validate(record: &[u8]) -> std::result::Result<(), BadRecord> {
-    extract(record, &[]).map(|_| ())
+pub fn validate(record: &[u8], allow_nan: bool) -> std::result::Result<(), BadRecord> {
+    let text = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
+    if allow_nan || !is_object(text) {
+        return extract_raw(text, &[]).map(|_| ());
+    }
+    search(text, &[], &mut [], None).map_err(|error| malformed(text, &error))
 }
 
 /// Where UTF-8 ends; off the hot path.
@@ -178,9 +237,24 @@ pub fn invalid_utf8(record: &[u8]) -> BadRecord {
     BadRecord::InvalidUtf8(std::str::from_utf8(record).err().map_or(0, |error| error.valid_up_to()))
 }
 
-/// What the parser says of a record.
-pub fn malformed(error: &serde_json::Error) -> BadRecord {
-    BadRecord::MalformedJson(error.to_string())
+/// What is wrong with a record that the parser refused.
+pub fn malformed(record: &str, error: &serde_json::Error) -> BadRecord {
+    BadRecord::MalformedJson(fault_or(record, error))
+}
+
+/// As `bad`, with its place in the record if it was found in a value of it.
+pub fn placed(record: &[u8], bad: BadRecord) -> BadRecord {
+    match (&bad, std::str::from_utf8(record)) {
+        (BadRecord::MalformedJson(JsonFault { at: None, .. }), Ok(text)) => {
+            fault(text).map_or(bad, BadRecord::MalformedJson)
+        }
+        _ => bad,
+    }
+}
+
+/// What is wrong with a value of a record that the parser refused; its place in the record is not known.
+pub fn malformed_value(value: &str, error: &serde_json::Error) -> BadRecord {
+    BadRecord::MalformedJson(JsonFault { at: None, remedy: None, ..fault_or(value, error) })
 }
 
 fn is_object(text: &str) -> bool {
@@ -204,11 +278,17 @@ pub fn text_of<'record>(
             Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => Ok(Cow::Borrowed(plain)),
             Some(plain) => match unescaped(plain) {
                 Some(text) => Ok(Cow::Owned(text)),
-                // For what it says of it.
-                None => serde_json::from_str(raw).map(Cow::Owned).map_err(|error| malformed(&error)),
+                None => Err(no_text(&field.name, raw)),
             },
         },
     }
+}
+
+/// Why a valid string of JSON is no text.
+fn no_text(name: &str, raw: &str) -> BadRecord {
+    let half = lone_surrogate(raw).unwrap_or("an escape");
+    let reason = format!("field {name:?} holds {half}, half of a surrogate pair, which is no character");
+    BadRecord::MalformedJson(reason.into())
 }
 
 /// Keys still to go, and the slot of the value that they lead to.
@@ -334,8 +414,8 @@ mod tests {
         assert!(matches!(one("{}", "text"), Err(BadRecord::MissingField(_))));
         assert!(matches!(one(r#"{"text":null}"#, "text"), Err(BadRecord::NullField(_))));
         assert!(matches!(one(r#"{"text":["x"]}"#, "text"), Err(BadRecord::NotAString(_))));
-        assert!(matches!(one(r#"["text"]"#, "text"), Err(BadRecord::NotAnObject)));
-        assert!(matches!(one(r#""text""#, "text"), Err(BadRecord::NotAnObject)));
+        assert!(matches!(one(r#"["text"]"#, "text"), Err(BadRecord::NotAnObject(_))));
+        assert!(matches!(one(r#""text""#, "text"), Err(BadRecord::NotAnObject(_))));
         for malformed in [
             r#"{"text":"x"} x"#,
             r#"{"text":"x""#,
@@ -368,6 +448,30 @@ mod tests {
         let record = r#"{"\ud800":1E400,"a":"\udc00","text":"x"}"#;
         assert_eq!(one(record, "text").unwrap(), "x");
         assert!(matches!(one(r#"{"text":1E400}"#, "text"), Err(BadRecord::NotAString(_))));
+    }
+
+    #[test]
+    fn nan_does_not_matter_where_it_is_not_read() {
+        let record = r#"{"a":NaN,"b":{"c":[-Infinity],"d":"x"},"text":"y NaN","e":Infinity}"#;
+        assert_eq!(
+            (one(record, "text").unwrap().as_str(), one(record, "b.d").unwrap().as_str()),
+            ("y NaN", "x")
+        );
+        for (field, at, key) in [("a", 5, "a"), ("e", 58, "e")] {
+            let Err(BadRecord::MalformedJson(fault)) = one(record, field) else { panic!("{field} was read") };
+            assert_eq!(fault.at, Some(at));
+            assert!(fault.reason.ends_with(&format!("is not JSON, under {key:?}")), "{}", fault.reason);
+        }
+        assert_eq!(one(record, "b"), Err(BadRecord::NotAString("b".into())));
+        assert_eq!(elements_of(r#"[{"a":NaN}, "NaN" ,1]"#).unwrap(), [r#"{"a":NaN}"#, "\"NaN\"", "1"]);
+        assert!(elements_of("[NaN").is_err());
+        let other = r#"{"a":NaN,"text":"x","b":1,}"#;
+        assert!(matches!(one(other, "text"), Err(BadRecord::MalformedJson(_))));
+        assert!(validate(record.as_bytes(), true).is_ok() && validate(record.as_bytes(), false).is_err());
+        let wanted: Wanted = |key| name_of(key, ["a", "z"]);
+        assert!(extract_raw_and(record, &[], wanted).is_err());
+        let (_, given) = extract_raw_and(r#"{"a":1,"b":NaN,"z":null}"#, &[], wanted).unwrap();
+        assert_eq!(given, [("a", "1")]);
     }
 
     #[test]

@@ -13,8 +13,8 @@
 //!   results keep their order; locks that survive a fork; escapes of JSON strings.
 //! - [`hash`], [`ledger`], [`rng`], [`document`], [`conversation`]: content hashes; the books; numbers by key; records
 //!   and blocks of them; messages with roles.
-//! - [`io`]: compression, counted reading, zstd frames, atomic writing. [`json_fields`], [`json_text`]: fields of
-//!   records, and strings as Python writes them.
+//! - [`io`]: compression, counted reading, zstd frames, atomic writing. `json_faults`, `json_nan`, [`json_fields`],
+//!   [`json_text`]: what is wrong with JSON, NaN as Python writes it, fields of records, strings as Python writes them.
 //! - [`sources`]: inputs become blocks of records. [`stages`]: records of known sources become documents.
 //! - [`templates`]: conversations become text, and what of it is trained on.
 //! - [`tokenizers`]: bytes, our BPE, and the crate for all others; training of vocabularies.
@@ -33,7 +33,9 @@ pub mod formats;
 pub mod hash;
 pub mod io;
 pub mod json_escapes;
+mod json_faults;
 pub mod json_fields;
+mod json_nan;
 pub mod json_text;
 pub mod ledger;
 pub mod ordered;

@@ -30,6 +30,7 @@ impl ChatTemplate {
         let options: TemplateOptions = serde_json::from_str(options).map_err(|error| config_error(&error))?;
         let end_tokens = tokenizer.map(|tokenizer| tokenizer.get().core().added_tokens()).unwrap_or_default();
         let keys = ChatKeys::new(FieldPath::of_key("messages"), MessageKeys::default());
+        let keys = keys.giving(options.tool_arguments);
         CoreTemplate::new(&options, end_tokens).map(|inner| Self { inner, keys }).map_err(to_python)
     }
 

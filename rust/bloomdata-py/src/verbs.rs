@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
 use bloomdata_core::hash::hash_file as core_hash_file;
+use bloomdata_core::io::compression::Compression;
 use bloomdata_core::packing::Packing;
 use bloomdata_core::packing::plan::{histogram, plan as core_plan};
 use bloomdata_core::pipeline::folder::limits::{Limits, MaxBad};
@@ -21,7 +22,7 @@ use bloomdata_core::pipeline::sharding::places::{
 use bloomdata_core::pipeline::train::{TrainConfig, train_tokenizer as core_train};
 use bloomdata_core::pipeline::verify::verify as core_verify;
 use bloomdata_core::progress::Progress;
-use bloomdata_core::sources::expand::expand as core_expand;
+use bloomdata_core::sources::expand::{expand as core_expand, expand_once};
 use bloomdata_core::sources::inputs::InputList;
 use bloomdata_core::sources::stream::read_lines as core_read_lines;
 use bloomdata_core::sources::tables::{Table, TableReader};
@@ -54,7 +55,14 @@ pub(crate) fn shard(
     let streams = take_tables(&streams, true)?;
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let (inputs, tables) = list_inputs(&inputs, Some(&options.output), streams, Vec::new(), progress)?;
+        let (inputs, tables) = list_inputs(
+            &inputs,
+            Some(&options.output),
+            streams,
+            Vec::new(),
+            config.records.as_deref(),
+            progress,
+        )?;
         let read = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         let result = core_shard(&config, &options, &inputs, &read, progress)?;
         check_streams(&result, &inputs, &tables, progress)?;
@@ -80,7 +88,14 @@ pub(crate) fn pack(
     let hdf5 = PythonHdf5::new(hdf5, if config.records.pairs.categories.is_some() { 3 } else { 2 });
     let result = enter(py, on_progress.as_ref(), |progress| {
         let columns = config.records.columns()?;
-        let (inputs, tables) = list_inputs(&inputs, Some(&options.output), streams, columns, progress)?;
+        let (inputs, tables) = list_inputs(
+            &inputs,
+            Some(&options.output),
+            streams,
+            columns,
+            config.records_key.as_deref(),
+            progress,
+        )?;
         let read = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         let result = core_pack(&config, &options, &inputs, &read, &hdf5, progress)?;
         check_streams(&result, &inputs, &tables, progress)?;
@@ -103,7 +118,14 @@ pub(crate) fn lengths<'py>(
     let config: PackConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let streams = take_tables(&streams, false)?;
     let lengths = enter(py, on_progress.as_ref(), |progress| {
-        let (inputs, tables) = list_inputs(&inputs, None, streams, config.records.columns()?, progress)?;
+        let (inputs, tables) = list_inputs(
+            &inputs,
+            None,
+            streams,
+            config.records.columns()?,
+            config.records_key.as_deref(),
+            progress,
+        )?;
         let tables = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         core_lengths(&config, num_threads.max(1), &inputs, &tables, progress)
     })?;
@@ -126,7 +148,7 @@ pub(crate) fn train_tokenizer(
     let streams = take_tables(&streams, false)?;
     let vocabulary = enter(py, on_progress.as_ref(), |progress| {
         let (inputs, tables) =
-            list_inputs(&inputs, None, streams, config.texts.records.columns()?, progress)?;
+            list_inputs(&inputs, None, streams, config.texts.records.columns()?, None, progress)?;
         let tables = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         core_train(&config, num_threads.max(1), &inputs, &tables, progress)
     })?;
@@ -155,6 +177,12 @@ pub(crate) fn plan(
             .collect::<Result<Vec<_>>>()
     })?;
     Ok(serde_json::json!({"plans": plans, "histogram": histogram(&lengths)}).to_string())
+}
+
+/// Suffixes of compressed files that are read.
+#[pyfunction]
+pub(crate) fn compressions() -> Vec<&'static str> {
+    Compression::ALL.map(Compression::suffix).to_vec()
 }
 
 /// The files that inputs name, each with the index of its argument.
@@ -245,19 +273,31 @@ pub(crate) fn run_options(
     RunOptions { output, num_threads: num_threads.max(1), overwrite, checkpoint_seconds, limits }
 }
 
-/// Lists everything that will be read.
+/// Lists everything that will be read, each input once.
 pub(crate) fn list_inputs(
     inputs: &[String],
     output: Option<&Path>,
     streams: Vec<Table>,
     columns: Vec<String>,
+    records: Option<&str>,
     progress: &Progress,
 ) -> Result<(InputList, TableReader)> {
     let mut list = if inputs.is_empty() && !streams.is_empty() {
         InputList::default()
     } else {
-        core_expand(inputs, output)?
+        expand_once(inputs, output)?
     };
+    list.set_records(records)?;
+    with_tables(list, streams, columns, progress)
+}
+
+/// Adds tables in memory to what will be read.
+pub(crate) fn with_tables(
+    mut list: InputList,
+    streams: Vec<Table>,
+    columns: Vec<String>,
+    progress: &Progress,
+) -> Result<(InputList, TableReader)> {
     progress.total_bytes.store(list.inputs.iter().map(|input| input.size).sum(), Relaxed);
     let tables = TableReader::new(&mut list.inputs, streams, columns, progress)?;
     Ok((list, tables))

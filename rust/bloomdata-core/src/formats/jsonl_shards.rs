@@ -56,6 +56,10 @@ impl LineEncoder {
                 Ok(level @ 0..=9) => Self::Gzip(level),
                 _ => return Err(Error::config("level", format!("{level} is outside 0 to 9 of gzip"))),
             },
+            other => {
+                let reason = format!("expected zstd, gzip or none, got {}, which is only read", other.name());
+                return Err(Error::config("compression", reason));
+            }
         })
     }
 

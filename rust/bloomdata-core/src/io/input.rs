@@ -1,7 +1,8 @@
 //! A file read from front to back, counted and hashed as stored.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -11,11 +12,22 @@ use crate::progress::Progress;
 /// Bytes asked of the system at once.
 pub const READ_BYTES: usize = 1 << 20;
 
-/// An open input file.
+/// What the standard input is called in messages and manifests.
+pub const STDIN: &str = "<stdin>";
+/// Bytes asked of a stream at once, which gives what it has.
+const STREAM_BYTES: usize = 1 << 16;
+/// After so long somebody who waits for a stream looks whether the run was interrupted.
+const WAIT_MILLISECONDS: i32 = 100;
+
+/// An open input file, or the standard input.
 #[derive(Debug)]
 pub struct InputReader<'run> {
     path: PathBuf,
     file: File,
+    /// Whether it gives bytes when it has some, and no size is known.
+    is_stream: bool,
+    /// Bytes that were looked at and not handed out yet.
+    ahead: Vec<u8>,
     hasher: ContentHasher,
     position: u64,
     expected_size: u64,
@@ -37,14 +49,30 @@ impl<'run> InputReader<'run> {
     /// The system's reason, with the path.
     pub fn open_sized(path: &Path, expected_size: u64, progress: &'run Progress) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
-        Ok(Self {
+        Ok(Self::new(path, file, expected_size, progress))
+    }
+
+    /// The standard input, from where it stands.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn stdin(progress: &'run Progress) -> Result<Self> {
+        let path = Path::new(STDIN);
+        let own = std::io::stdin().as_fd().try_clone_to_owned().map_err(Error::io(path))?;
+        Ok(Self { is_stream: true, ..Self::new(path, File::from(own), u64::MAX, progress) })
+    }
+
+    fn new(path: &Path, file: File, expected_size: u64, progress: &'run Progress) -> Self {
+        Self {
             path: path.to_owned(),
             file,
+            is_stream: false,
+            ahead: Vec::new(),
             hasher: ContentHasher::default(),
             position: 0,
             expected_size,
             progress,
-        })
+        }
     }
 
     /// The file's path.
@@ -57,21 +85,75 @@ impl<'run> InputReader<'run> {
         self.position
     }
 
+    /// The next bytes, `count` of them unless the file ends before; they are still to be read.
+    ///
+    /// # Errors
+    /// As for [`InputReader::fill`].
+    pub fn peek(&mut self, count: usize) -> Result<&[u8]> {
+        let mut ahead = std::mem::take(&mut self.ahead);
+        while ahead.len() < count && self.read_more(&mut ahead, count)? > 0 {}
+        self.ahead = ahead;
+        Ok(&self.ahead[..self.ahead.len().min(count)])
+    }
+
+    /// Appends bytes of the file that are neither counted nor hashed yet; none only at its end.
+    fn read_more(&self, buffer: &mut Vec<u8>, limit: usize) -> Result<usize> {
+        if !self.is_stream {
+            // Not by our own `read`: std would fill the room with zeros first.
+            buffer.reserve(limit);
+            return (&self.file).take(limit as u64).read_to_end(buffer).map_err(Error::io(&self.path));
+        }
+        let from = buffer.len();
+        buffer.resize(from + limit.min(STREAM_BYTES), 0);
+        let count =
+            self.wait().and_then(|()| self.read_some(&mut buffer[from..]).map_err(Error::io(&self.path)));
+        buffer.truncate(from + count.as_ref().map_or(0, |count| *count));
+        count
+    }
+
+    fn read_some(&self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match (&self.file).read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Waits until a stream has bytes or has ended, or the run is to stop.
+    fn wait(&self) -> Result<()> {
+        loop {
+            self.progress.check()?;
+            let mut entry = libc::pollfd { fd: self.file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            #[allow(unsafe_code, reason = "the standard library has no poll")]
+            // SAFETY: one entry, which lives as long as the call; its file is open as long as `self`.
+            let ready = unsafe { libc::poll(&raw mut entry, 1, WAIT_MILLISECONDS) };
+            if ready > 0 {
+                return Ok(());
+            }
+            let error = std::io::Error::last_os_error();
+            if ready < 0 && error.kind() != ErrorKind::Interrupted {
+                return Err(Error::Io { path: self.path.clone(), source: error });
+            }
+        }
+    }
+
     /// Appends up to `limit` bytes to `buffer`; fewer only at the end of the file.
     ///
     /// # Errors
     /// The system's reason, or that the run was interrupted.
     pub fn fill(&mut self, buffer: &mut Vec<u8>, limit: usize) -> Result<usize> {
         let before = buffer.len();
+        let known = self.ahead.len().min(limit);
+        buffer.extend(self.ahead.drain(..known));
+        self.note(&buffer[before..]).map_err(|source| self.error(source))?;
         loop {
             self.progress.check()?;
             let (from, left) = (buffer.len(), limit - (buffer.len() - before));
-            // Not by our own `read`: std would fill the room with zeros first.
             let part = READ_BYTES.min(left);
-            buffer.reserve(part);
-            let count = (&self.file).take(part as u64).read_to_end(buffer).map_err(Error::io(&self.path))?;
+            let count = self.read_more(buffer, part)?;
             self.note(&buffer[from..]).map_err(|source| self.error(source))?;
-            if count < part || count == left {
+            if count == left || count < part && (count == 0 || !self.is_stream) {
                 return Ok(buffer.len() - before);
             }
         }
@@ -106,7 +188,7 @@ impl<'run> InputReader<'run> {
     /// # Errors
     /// The file was not `expected_size` bytes long: it changed since the run was planned.
     pub fn finish(self, expected_size: u64) -> Result<String> {
-        if self.position != expected_size {
+        if !self.is_stream && self.position != expected_size {
             return Err(self.changed(expected_size));
         }
         Ok(self.hasher.hex())
@@ -131,7 +213,17 @@ impl Read for InputReader<'_> {
             return Err(std::io::Error::other("interrupted"));
         }
         let limit = buffer.len().min(READ_BYTES);
-        let count = self.file.read(&mut buffer[..limit])?;
+        let count = if self.ahead.is_empty() {
+            if self.is_stream && self.wait().is_err() {
+                return Err(std::io::Error::other("interrupted"));
+            }
+            self.read_some(&mut buffer[..limit])?
+        } else {
+            let count = self.ahead.len().min(limit);
+            buffer[..count].copy_from_slice(&self.ahead[..count]);
+            self.ahead.drain(..count);
+            count
+        };
         self.note(&buffer[..count])?;
         Ok(count)
     }

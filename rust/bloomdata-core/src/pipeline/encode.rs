@@ -4,7 +4,7 @@ use super::articles::texts::{TextReader, Texts};
 use super::feed::{Item, Reading};
 use super::folder::books::OnBadRecord;
 use super::lengths::Counts;
-use crate::document::{BadRecord, Block};
+use crate::document::{BadRecord, Block, RecordPlace};
 use crate::error::{Error, Result};
 use crate::json_fields::FieldPath;
 use crate::ordered::Results;
@@ -128,7 +128,8 @@ fn gather(
         let bad = bad.filter(|_| on_bad_record == OnBadRecord::Raise);
         if let Some((number, offset, reason)) = bad {
             let path = inputs[file].path.clone();
-            return Err(Error::BadRecord { path, line: line + number, offset, reason: reason.to_string() });
+            let reason = reason.told(RecordPlace { offset, is_line: inputs[file].format.is_lines() });
+            return Err(Error::BadRecord { path, line: line + number, offset, reason });
         }
         line += records;
         counts[file].add(&found);

@@ -7,11 +7,11 @@ use super::feed::{Item, Reading};
 use super::folder::books::{Fate, OnBadRecord, Outcome};
 use super::folder::run::CustomReader;
 use super::pack_options::PackConfig;
+use crate::document::RecordPlace;
 use crate::error::{Error, Result};
 use crate::ordered::Results;
 use crate::progress::Progress;
-use crate::sources::Input;
-use crate::sources::inputs::InputList;
+use crate::sources::inputs::{Input, InputList};
 use crate::token::TokenDtype;
 use crate::tokenizers::Tokenizer;
 
@@ -134,8 +134,9 @@ fn gather(
                 Fate::Bad(..) | Fate::Node { .. } => counts.bad += outcome.records,
             }
             if let (Fate::Bad(reason, offset, _), OnBadRecord::Raise) = (&outcome.fate, on_bad_record) {
-                let path = inputs.inputs[file].path.clone();
-                return Err(Error::BadRecord { path, line, offset: *offset, reason: reason.to_string() });
+                let Input { path, format, .. } = &inputs.inputs[file];
+                let reason = reason.told(RecordPlace { offset: *offset, is_line: format.is_lines() });
+                return Err(Error::BadRecord { path: path.clone(), line, offset: *offset, reason });
             }
         }
         counts.tokens +=

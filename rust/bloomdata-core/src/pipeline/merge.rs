@@ -203,6 +203,7 @@ fn describe(path: &Path) -> Result<Input> {
         modified_ns: 0,
         promised_hash: None,
         read_once: false,
+        records: None,
     })
 }
 

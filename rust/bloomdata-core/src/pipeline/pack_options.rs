@@ -67,6 +67,9 @@ pub struct PackConfig {
     /// Whether the sentences of a text are the sequences of its document (Megatron only).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub split_sentences: bool,
+    /// Key of the list of records in JSON files.
+    #[serde(default, rename = "records", skip_serializing_if = "Option::is_none")]
+    pub records_key: Option<String>,
     /// What to do with a record that cannot become a document.
     pub on_bad_record: OnBadRecord,
 }

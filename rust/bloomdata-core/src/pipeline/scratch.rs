@@ -31,12 +31,12 @@ pub fn create_scratch(scratch: &Path, inner: &Path) -> Result<()> {
     std::fs::create_dir_all(inner).map_err(Error::io(inner))
 }
 
-/// Refuses tables in memory: they can be read once only. `option` is what needs them more than once.
+/// Refuses tables in memory and the standard input: they can be read once only. `option` is what needs them more than once.
 ///
 /// # Errors
 /// Such a table.
 pub fn refuse_tables(option: &str, inputs: &InputList) -> Result<()> {
-    match inputs.inputs.iter().find(|input| input.format == Format::Arrow) {
+    match inputs.inputs.iter().find(|input| input.format == Format::Arrow || input.read_once) {
         Some(table) => {
             let reason =
                 format!("expected files, which are read more than once, got {}", table.path.display());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::folders;
-use super::inputs::{InputList, describe, unsupported};
+use super::inputs::{Input, InputList, describe, unsupported};
 use crate::error::{Error, Result};
 
 /// Expands what the user wrote, in that order; folders and patterns in natural order (`part-2` before `part-10`).
@@ -12,13 +12,33 @@ use crate::error::{Error, Result};
 /// # Errors
 /// Nothing found for a name, a file of unknown format named directly, or a file that is named twice.
 pub fn expand(patterns: &[String], output: Option<&Path>) -> Result<InputList> {
+    if patterns.iter().any(|pattern| is_stdin(pattern)) {
+        let reason = "the standard input can be read once only, and here inputs are read more than once: \
+                      bloomdata-cli shard - --output shards/, and then name that folder";
+        return Err(Error::config("inputs", reason));
+    }
+    expand_once(patterns, output)
+}
+
+/// Whether a name stands for the standard input.
+fn is_stdin(pattern: &str) -> bool {
+    matches!(pattern, "-" | "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0")
+}
+
+/// As [`expand`], for those who read each input once: `-` is the standard input.
+///
+/// # Errors
+/// As for [`expand`].
+pub fn expand_once(patterns: &[String], output: Option<&Path>) -> Result<InputList> {
     let mut list = InputList::default();
     if patterns.is_empty() {
         return Err(Error::config("inputs", "none given"));
     }
     for (at, pattern) in patterns.iter().enumerate() {
         let path = Path::new(pattern);
-        if path.is_dir() {
+        if is_stdin(pattern) {
+            list.inputs.push(Input::stdin());
+        } else if path.is_dir() {
             folders::expand_folder(path, output, &mut list)?;
         } else if path.exists() || !pattern.contains(['*', '?', '[', '{']) {
             list.inputs.push(describe(path)?.ok_or_else(|| unsupported(path))?);
@@ -34,7 +54,11 @@ pub fn expand(patterns: &[String], output: Option<&Path>) -> Result<InputList> {
     }
     let mut seen = std::collections::BTreeSet::new();
     for input in &list.inputs {
-        let real = input.path.canonicalize().map_err(Error::io(&input.path))?;
+        let real = if input.read_once {
+            input.path.clone()
+        } else {
+            input.path.canonicalize().map_err(Error::io(&input.path))?
+        };
         if !seen.insert(real) {
             let reason =
                 format!("{} is named twice; its documents would be read twice", input.path.display());

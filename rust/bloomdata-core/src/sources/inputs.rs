@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::io::compression::Compression;
+use crate::io::input::STDIN;
 
 /// What the records of an input are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,13 @@ pub enum Format {
     Arrow,
     /// A `.bin` or `.idx` of a Megatron pair, for merges.
     Megatron,
+}
+
+impl Format {
+    /// Whether records are lines of the file.
+    pub fn is_lines(self) -> bool {
+        matches!(self, Self::Jsonl | Self::Text)
+    }
 }
 
 /// One input of a run.
@@ -45,6 +53,25 @@ pub struct Input {
     /// Whether it is a stream that cannot be read again.
     #[serde(default)]
     pub read_once: bool,
+    /// Key of the list of records in a JSON file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<String>,
+}
+
+impl Input {
+    /// The standard input: lines of JSON, compressed or not.
+    pub(super) fn stdin() -> Self {
+        Self {
+            path: STDIN.into(),
+            format: Format::Jsonl,
+            compression: Compression::None,
+            size: 0,
+            modified_ns: 0,
+            promised_hash: None,
+            read_once: true,
+            records: None,
+        }
+    }
 }
 
 /// Inputs in order, and the files of folders that are none of ours.
@@ -60,6 +87,20 @@ pub struct InputList {
 }
 
 impl InputList {
+    /// Says under which key JSON files have their records.
+    ///
+    /// # Errors
+    /// There is no JSON file.
+    pub fn set_records(&mut self, key: Option<&str>) -> Result<()> {
+        let Some(key) = key else { return Ok(()) };
+        let json = self.inputs.iter_mut().filter(|input| input.format == Format::Json);
+        if json.map(|input| input.records = Some(key.to_owned())).count() == 0 {
+            let reason = format!("{key:?} is a key of .json files, and none is among the inputs");
+            return Err(Error::config("records", reason));
+        }
+        Ok(())
+    }
+
     /// The index of the argument that an input came from; tables are arguments of their own.
     pub fn argument(&self, input: usize) -> usize {
         self.patterns.get(input).copied().unwrap_or(input)
@@ -67,11 +108,44 @@ impl InputList {
 }
 
 pub(super) const SUPPORTED: &str =
-    ".jsonl, .ndjson, .json and .txt, each plain or with .gz or .zst, and .parquet";
+    ".jsonl, .ndjson, .json and .txt, each plain or with .gz, .zst, .bz2, .xz or .lz4, and .parquet";
+
+/// Suffixes of what others write, and what to do with such files.
+const ADVICE: [(&[&str], &str); 8] = [
+    (
+        &["csv", "tsv", "tab", "xlsx", "xls", "ods"],
+        "a table of text (pandas or datasets read it; hand over the table, or write it as .parquet or .jsonl)",
+    ),
+    (
+        &["zip", "7z", "rar", "tar", "tgz", "tbz2", "txz"],
+        "an archive of files (unpack it and name the folder)",
+    ),
+    (&["jsonlines", "jsonl5", "jl"], "a name for lines of JSON that is not known here (rename it to .jsonl)"),
+    (
+        &["json5", "jsonc", "yaml", "yml", "toml", "xml", "html", "md", "rst", "pdf", "docx"],
+        "a document (make .jsonl or .txt of it)",
+    ),
+    (
+        &["npy", "npz", "pt", "pkl", "pickle", "h5", "hdf5", "bin", "idx"],
+        "binary data (make .jsonl or .parquet of its texts)",
+    ),
+    (
+        &["gzip", "gz", "zst", "zstd", "bz2", "bzip2", "xz", "lz4", "z", "br"],
+        "a compression, but no suffix before it that is read",
+    ),
+    (&["lzma", "snappy", "lzo"], "a compression that is not read (recompress it, to .zst for one)"),
+    (&["model", "safetensors", "gguf"], "a model, which holds no documents"),
+];
 
 pub(super) fn unsupported(path: &Path) -> Error {
-    let found =
-        path.extension().map_or_else(|| "no suffix".into(), |suffix| suffix.to_string_lossy().into_owned());
+    let suffix = path.extension().map(|suffix| suffix.to_string_lossy().to_ascii_lowercase());
+    let found = match &suffix {
+        None => "no suffix".to_owned(),
+        Some(suffix) => {
+            let advice = ADVICE.iter().find(|(suffixes, _)| suffixes.contains(&suffix.as_str()));
+            advice.map_or_else(|| suffix.clone(), |(_, advice)| format!("{suffix}, {advice}"))
+        }
+    };
     Error::Unsupported { path: path.to_owned(), found, supported: SUPPORTED.into() }
 }
 
@@ -93,7 +167,9 @@ pub(super) fn describe(path: &Path) -> Result<Option<Input>> {
         _ => return Ok(None),
     };
     if !metadata.is_file() {
-        return Err(Error::config("inputs", format!("{} is not a regular file", path.display())));
+        let reason =
+            format!("{} is not a regular file (- reads lines of JSON of the standard input)", path.display());
+        return Err(Error::config("inputs", reason));
     }
     let modified_ns = metadata
         .modified()
@@ -109,6 +185,7 @@ pub(super) fn describe(path: &Path) -> Result<Option<Input>> {
         modified_ns,
         promised_hash: None,
         read_once: false,
+        records: None,
     }))
 }
 

@@ -42,6 +42,9 @@ pub struct ValueSplitter {
     record: Vec<u8>,
     bytes: Vec<u8>,
     bounds: Vec<Bound>,
+    num_values: u64,
+    /// Whether the bytes of an array are followed by others, which are not ours.
+    is_inner: bool,
 }
 
 fn is_structural(byte: u8) -> bool {
@@ -49,6 +52,31 @@ fn is_structural(byte: u8) -> bool {
 }
 
 impl ValueSplitter {
+    /// From here on, bytes are those of an array inside of the file.
+    pub fn begin_list(&mut self, offset: u64) {
+        (self.state, self.is_array, self.is_inner, self.offset) = (State::Start, false, true, offset);
+    }
+
+    /// Takes up to the end of the array; how many bytes that were, and whether it has ended.
+    ///
+    /// # Errors
+    /// As for [`ValueSplitter::push`].
+    pub fn push_list(&mut self, path: &Path, input: &[u8]) -> Result<(usize, bool)> {
+        let before = self.offset;
+        self.push(path, input)?;
+        Ok((token::index(self.offset - before), self.state == State::End))
+    }
+
+    /// Whether there is one value so far, and no array around it.
+    pub fn holds_one_value(&self) -> bool {
+        self.num_values == 1 && !self.is_array
+    }
+
+    /// The records that wait to be taken, concatenated.
+    pub fn pending(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Bytes of the records that wait to be taken.
     pub fn pending_bytes(&self) -> usize {
         self.bytes.len()
@@ -65,7 +93,7 @@ impl ValueSplitter {
     /// [`Error::Corrupt`] where the sequence itself is broken, so that no later element could be trusted.
     pub fn push(&mut self, path: &Path, input: &[u8]) -> Result<()> {
         let mut at = 0;
-        while at < input.len() {
+        while at < input.len() && !(self.is_inner && self.state == State::End) {
             if self.state != State::Text {
                 self.step(path, input[at])?;
                 at += 1;
@@ -88,6 +116,7 @@ impl ValueSplitter {
     }
 
     fn finish_value(&mut self, next_offset: u64) {
+        self.num_values += 1;
         self.bytes.append(&mut self.record);
         self.bounds.push(Bound { end: self.bytes.len(), offset: self.start, next_offset });
         self.space = false;
@@ -101,7 +130,10 @@ impl ValueSplitter {
             Err(Error::corrupt(path, self.offset, reason))
         };
         match self.state {
-            State::Start if self.offset < 3 && BYTE_ORDER_MARK[token::index(self.offset)] == byte => {}
+            State::Start
+                if !self.is_inner
+                    && self.offset < 3
+                    && BYTE_ORDER_MARK[token::index(self.offset)] == byte => {}
             State::Inside => return self.inside(path, byte, white),
             State::Escape => {
                 self.record.push(byte);

@@ -9,6 +9,7 @@
 //! - `folder_queue`: folders that are still to be listed, each once, whatever links lead to it.
 //! - [`read`]: one input becomes pieces of decompressed bytes; zstd frames are decoded by the pool.
 //! - [`json_values`]: a JSON array (or a sequence of values) becomes one record per element.
+//! - `records_key`: records under a key of a JSON file, as in `{"data": [...]}`.
 //! - [`tables`]: Arrow streams become one JSON record per row; `parquet_files` likewise, both by `json_rows`.
 //! - [`stream`]: pieces of all inputs become [`Block`](crate::document::Block)s, in order.
 
@@ -21,6 +22,7 @@ pub mod json_values;
 #[cfg(feature = "parquet")]
 mod parquet_files;
 pub mod read;
+mod records_key;
 pub mod stream;
 pub mod tables;
 

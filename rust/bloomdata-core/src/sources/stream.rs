@@ -13,6 +13,7 @@ use super::inputs::Input;
 use super::read::{Piece, PieceSender, read_input};
 use crate::document::{BYTE_ORDER_MARK, Block, Position};
 use crate::error::{Error, Result};
+use crate::io::compression::{MAGIC_BYTES, check_content};
 use crate::io::zstd_frames::{FrameJob, decoder};
 use crate::ordered::{Pool, Results};
 use crate::progress::Progress;
@@ -78,7 +79,11 @@ impl Source {
                     Some(context) => context,
                     None => context.insert(decoder(&job.path)?),
                 };
-                Ok(Piece::Bytes { offset: job.content_offset, bytes: job.decode(context)? })
+                let bytes = job.decode(context)?;
+                if job.content_offset == 0 {
+                    check_content(&job.path, &bytes[..bytes.len().min(MAGIC_BYTES)])?;
+                }
+                Ok(Piece::Bytes { offset: job.content_offset, bytes })
             },
         );
         let (opened_sender, opened) = bounded(num_readers);

@@ -134,6 +134,7 @@ impl TableReader {
                 modified_ns: 0,
                 promised_hash,
                 read_once,
+                records: None,
             });
             streams.push(Mutex::new(Some(rows)));
         }

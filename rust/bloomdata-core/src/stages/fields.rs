@@ -14,7 +14,7 @@ pub fn texts<'record, const N: usize>(
     fields: &[FieldPath; N],
 ) -> Result<[Cow<'record, str>; N], BadRecord> {
     let found: Vec<_> = extract_optional(record, fields)?.into_iter().collect::<Result<_, _>>()?;
-    found.try_into().map_err(|_| BadRecord::NotAnObject)
+    found.try_into().map_err(|_| BadRecord::NotAnObject("something else"))
 }
 
 /// The text of each field, or why there is none.
@@ -25,7 +25,7 @@ pub fn optional_texts<'record, const N: usize>(
     record: &'record str,
     fields: &[FieldPath; N],
 ) -> Result<[FieldText<'record>; N], BadRecord> {
-    extract_optional(record, fields)?.try_into().map_err(|_| BadRecord::NotAnObject)
+    extract_optional(record, fields)?.try_into().map_err(|_| BadRecord::NotAnObject("something else"))
 }
 
 /// The JSON of each field as it stands in the record.
@@ -36,7 +36,7 @@ pub fn raw<'record, const N: usize>(
     record: &'record str,
     fields: &[FieldPath; N],
 ) -> Result<[Option<&'record str>; N], BadRecord> {
-    extract_raw(record, fields)?.try_into().map_err(|_| BadRecord::NotAnObject)
+    extract_raw(record, fields)?.try_into().map_err(|_| BadRecord::NotAnObject("something else"))
 }
 
 /// A field that need not be there: missing and null are `None`.

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::document::BadRecord;
-use crate::json_fields::{FieldPath, malformed, text_of};
+use crate::json_fields::{FieldPath, elements_of, malformed_value, text_of};
 use crate::stages::fields::wrong_kind;
 
 /// The elements of the list that a field holds.
@@ -29,8 +29,7 @@ pub fn elements<'record>(field: &str, raw: Option<&'record str>) -> Result<Vec<&
 /// # Errors
 /// It is malformed.
 pub fn parse_list(raw: &str) -> Result<Vec<&str>, BadRecord> {
-    let values: Vec<&RawValue> = serde_json::from_str(raw).map_err(|error| malformed(&error))?;
-    Ok(values.into_iter().map(RawValue::get).collect())
+    elements_of(raw)
 }
 
 /// The strings of the list that a field holds.
@@ -55,7 +54,7 @@ pub fn members<'record>(
         Some("null") => Err(BadRecord::NullField(field.to_owned())),
         Some(raw) if raw.starts_with('{') => serde_json::Deserializer::from_str(raw)
             .deserialize_map(Members)
-            .map_err(|error| malformed(&error)),
+            .map_err(|error| malformed_value(raw, &error)),
         Some(raw) => Err(wrong_kind(field, raw, "an object")),
     }
 }
@@ -67,9 +66,11 @@ pub fn inside(place: &str, bad: BadRecord) -> BadRecord {
         BadRecord::MissingField(field) => BadRecord::MissingField(told(field)),
         BadRecord::NullField(field) => BadRecord::NullField(told(field)),
         BadRecord::NotAString(field) => BadRecord::NotAString(told(field)),
-        BadRecord::NotAnObject => BadRecord::WrongForm(format!("{place} is not a JSON object")),
+        BadRecord::NotAnObject(_) => BadRecord::WrongForm(format!("{place} is not a JSON object")),
         BadRecord::WrongForm(reason) => BadRecord::WrongForm(format!("{place}: {reason}")),
-        BadRecord::MalformedJson(reason) => BadRecord::MalformedJson(format!("{place}: {reason}")),
+        BadRecord::MalformedJson(fault) => {
+            BadRecord::MalformedJson(format!("{place}: {}", fault.reason).into())
+        }
         other => other,
     }
 }

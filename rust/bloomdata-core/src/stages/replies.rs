@@ -145,7 +145,7 @@ impl<'record> Scan<'record> {
 }
 
 fn cut_short() -> BadRecord {
-    BadRecord::MalformedJson("the text ends inside a value".into())
+    BadRecord::MalformedJson("the text ends inside a value".to_owned().into())
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub fn raw_and<'record, const N: usize>(
     wanted: Wanted,
 ) -> Result<([Option<&'record str>; N], Vec<Given<'record>>), BadRecord> {
     let (found, given) = extract_raw_and(record, fields, wanted)?;
-    Ok((found.try_into().map_err(|_| BadRecord::NotAnObject)?, given))
+    Ok((found.try_into().map_err(|_| BadRecord::NotAnObject("something else"))?, given))
 }
 
 /// What the switches of a message say together.

@@ -11,9 +11,11 @@ pub use super::chat_keys::ChatKeys;
 use super::chat_keys::named;
 use super::jinja::{JinjaInput, value_of};
 use super::message::{self, Message, MessageKeys, keys_of};
+use super::tool_arguments::{ToolArguments, parsed};
 use crate::conversation::Conversation;
-use crate::document::BadRecord;
-use crate::json_fields::{extract_raw_and, malformed};
+use crate::document::{BadRecord, JsonFault};
+use crate::json_faults::fault;
+use crate::json_fields::{elements_of, extract_raw_and, malformed_value};
 
 /// Unicode noncharacters that serve as markers while templates are probed.
 const RESERVED: [char; 4] = ['\u{fdd1}', '\u{fdd2}', '\u{fdd3}', '\u{fdd4}'];
@@ -34,6 +36,8 @@ pub struct Chat<'record> {
     has_system: bool,
     /// Tools that were a list in a string.
     parsed_tools: Option<String>,
+    /// Messages whose calls had arguments that were an object in a string, by number in the record.
+    parsed_calls: BTreeMap<usize, String>,
     /// Keys of the messages, unless they are the usual ones.
     keys: Option<MessageKeys>,
     source: Source<'record>,
@@ -53,7 +57,7 @@ impl<'record> Chat<'record> {
     pub fn parse(record: &'record str, keys: &'record ChatKeys) -> Result<Self, BadRecord> {
         let (found, given) = extract_raw_and(record, &keys.record, named)?;
         let [messages, tools, documents] = <[_; 3]>::try_from(found)
-            .map_err(|_| BadRecord::NotAnObject)?
+            .map_err(|_| BadRecord::NotAnObject("something else"))?
             .map(|raw: Option<&str>| raw.filter(|raw| *raw != "null"));
         let messages = messages.ok_or_else(|| BadRecord::MissingField(keys.record[0].name().to_owned()))?;
         let mut chat = Self {
@@ -70,7 +74,26 @@ impl<'record> Chat<'record> {
             }
             _ => chat.read_one_by_one(messages, keys)?,
         }
+        if keys.tool_arguments == ToolArguments::Parsed {
+            chat.parse_arguments()?;
+        }
         Ok(chat)
+    }
+
+    /// Takes arguments of tools that are JSON in a text as objects; the place of the first one, if there is any.
+    ///
+    /// # Errors
+    /// A text that is not the JSON of an object.
+    pub(super) fn parse_arguments(&mut self) -> Result<Option<String>, BadRecord> {
+        let (mut all, mut first) = (BTreeMap::new(), None);
+        for (number, raw) in self.calling()? {
+            if let Some((place, json)) = parsed(raw, &format!("messages[{number}]"))? {
+                first.get_or_insert(place);
+                all.insert(number, json);
+            }
+        }
+        self.parsed_calls.append(&mut all);
+        Ok(first)
     }
 
     fn read_one_by_one(&mut self, messages: &'record str, keys: &ChatKeys) -> Result<(), BadRecord> {
@@ -78,7 +101,7 @@ impl<'record> Chat<'record> {
             let name = keys.record[0].name();
             return Err(BadRecord::WrongForm(format!("{name:?}: expected a list of messages")));
         }
-        let messages = list(messages)?;
+        let messages = elements_of(messages)?;
         if messages.is_empty() {
             return Err(BadRecord::WrongForm("a conversation without messages".into()));
         }
@@ -89,7 +112,8 @@ impl<'record> Chat<'record> {
             }
             match message::message(raw, &keys.message) {
                 Ok(message) => self.push(number, message)?,
-                Err(error) => return bad(&format!(" cannot be read: {error}")),
+                Err(error) if fault(raw).is_some() => return Err(malformed_value(raw, &error)),
+                Err(error) => return bad(&format!(" cannot be read: {}", JsonFault::from(&error).reason)),
             }
         }
         Ok(())
@@ -109,14 +133,18 @@ impl<'record> Chat<'record> {
     ///
     /// # Errors
     /// Malformed JSON.
-    pub(super) fn calling(&self) -> Result<Vec<(usize, &'record str)>, BadRecord> {
+    pub(super) fn calling(&self) -> Result<Vec<(usize, &str)>, BadRecord> {
         let Source::Record { messages, .. } = self.source else { return Ok(Vec::new()) };
         let calling = self.facts.calling();
         if calling.is_empty() {
             return Ok(Vec::new());
         }
-        let messages = list(messages)?;
-        Ok(calling.into_iter().filter_map(|number| Some((number, *messages.get(number)?))).collect())
+        let messages = elements_of(messages)?;
+        let message = |number: usize| {
+            let parsed = self.parsed_calls.get(&number).map(String::as_str);
+            Some((number, parsed.or_else(|| messages.get(number).copied())?))
+        };
+        Ok(calling.into_iter().filter_map(message).collect())
     }
 
     /// Puts a text in place of a content that is not a string; `None` takes it back.
@@ -181,7 +209,7 @@ impl<'record> Chat<'record> {
         let keys = self.keys.clone().unwrap_or_default();
         let key = if field == "role" { keys.role } else { keys.content };
         let raw = match self.source {
-            Source::Record { messages, .. } => list(messages).unwrap_or_default().get(number).copied(),
+            Source::Record { messages, .. } => elements_of(messages).unwrap_or_default().get(number).copied(),
             Source::Conversation { .. } => None,
         };
         let found = raw.map_or_else(|| "none".into(), keys_of);
@@ -210,6 +238,7 @@ impl<'record> Chat<'record> {
             is_replaced: false,
             has_system: false,
             parsed_tools: None,
+            parsed_calls: BTreeMap::new(),
             keys: None,
             source,
         }
@@ -247,9 +276,10 @@ impl<'record> Chat<'record> {
         match &self.source {
             Source::Record { messages, .. } => {
                 let (tools, documents) = self.beside()?;
-                let messages = list(messages)?.into_iter().enumerate();
+                let messages = elements_of(messages)?.into_iter().enumerate();
                 let messages = messages.map(|(number, raw)| {
-                    self.message(number, others.get(&number).map_or(raw, String::as_str))
+                    let other = others.get(&number).or_else(|| self.parsed_calls.get(&number));
+                    self.message(number, other.map_or(raw, String::as_str))
                 });
                 let system = self.has_system.then(|| self.contents[0].as_deref().unwrap_or_default());
                 let system = messages_of(system.into_iter().map(|text| ("system", text)))
@@ -362,7 +392,7 @@ impl<'record> Chat<'record> {
 }
 
 fn value(raw: &str) -> Result<Value, BadRecord> {
-    value_of(raw).map_err(|error| malformed(&error))
+    value_of(raw).map_err(|error| malformed_value(raw, &error))
 }
 
 /// Tools that are a list in a string, as tables have them: that list; `None` if they are a list.
@@ -380,12 +410,6 @@ fn listed(raw: &str) -> Result<Option<String>, String> {
         Ok(_) => Ok(Some(list.to_owned())),
         Err(_) => Err(wrong("a string that holds none")),
     }
-}
-
-/// The JSON of each element of a list.
-fn list(raw: &str) -> Result<Vec<&str>, BadRecord> {
-    let list: Vec<&RawValue> = serde_json::from_str(raw).map_err(|error| malformed(&error))?;
-    Ok(list.into_iter().map(RawValue::get).collect())
 }
 
 /// Messages of a role and a text each, as a template value.

@@ -1,6 +1,7 @@
 //! Where a record holds what a conversation says.
 
 use super::message::MessageKeys;
+use super::tool_arguments::ToolArguments;
 use crate::conversation::SYSTEM_KEYS;
 use crate::json_fields::{FieldPath, name_of};
 use crate::switches;
@@ -15,13 +16,20 @@ pub struct ChatKeys {
     pub(super) record: [FieldPath; 3],
     pub(super) message: MessageKeys,
     pub(super) ignored: Vec<String>,
+    pub(super) tool_arguments: ToolArguments,
 }
 
 impl ChatKeys {
     /// With the messages at this path; `tools` and `documents` are keys of the record itself.
     pub fn new(messages: FieldPath, message: MessageKeys) -> Self {
         let record = [messages, FieldPath::of_key("tools"), FieldPath::of_key("documents")];
-        Self { record, message, ignored: Vec::new() }
+        Self { record, message, ignored: Vec::new(), tool_arguments: ToolArguments::Given }
+    }
+
+    /// With what templates get of arguments of tools that are a text.
+    #[must_use]
+    pub fn giving(self, tool_arguments: ToolArguments) -> Self {
+        Self { tool_arguments, ..self }
     }
 
     /// With keys of records and messages that may be lost.

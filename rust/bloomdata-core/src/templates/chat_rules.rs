@@ -146,11 +146,29 @@ impl ChatRules {
         Ok(())
     }
 
+    /// Refuses calls of tools that the template does not write; says so if it would with objects as arguments.
+    ///
+    /// # Errors
+    /// Which call would be lost, and of which message.
+    pub(super) fn check_calls(jinja: &JinjaTemplate, chat: &mut Chat<'_>) -> Result<(), BadRecord> {
+        let Err(bad) = Self::refuse_lost_calls(jinja, chat) else { return Ok(()) };
+        match (&bad, chat.parse_arguments()) {
+            (BadRecord::Template(reason), Ok(Some(place)))
+                if Self::refuse_lost_calls(jinja, chat).is_ok() =>
+            {
+                Err(BadRecord::Template(format!(
+                    "{place} is a text; the template wants an object (tool_arguments=\"parsed\" parses it): {reason}"
+                )))
+            }
+            _ => Err(bad),
+        }
+    }
+
     /// Refuses calls of tools that the template does not write.
     ///
     /// # Errors
     /// Which call would be lost, and of which message.
-    pub(super) fn refuse_lost_calls(jinja: &JinjaTemplate, chat: &Chat<'_>) -> Result<(), BadRecord> {
+    fn refuse_lost_calls(jinja: &JinjaTemplate, chat: &Chat<'_>) -> Result<(), BadRecord> {
         let calling = chat.calling()?;
         if calling.is_empty() {
             return Ok(());

@@ -14,6 +14,7 @@ use super::plan::Rendered;
 use super::planner::Planner;
 use super::prefixes::{WithContents, first};
 use super::spans::{Locator, TrainOn, answers};
+use super::tool_arguments::ToolArguments;
 use crate::document::BadRecord;
 use crate::error::{Error, Result};
 
@@ -34,6 +35,9 @@ pub struct TemplateOptions {
     pub template_date: Option<String>,
     /// Which answers are trained on.
     pub train_on: TrainOn,
+    /// What it gets of arguments of tools that are JSON in a text.
+    #[serde(default, skip_serializing_if = "ToolArguments::is_given")]
+    pub tool_arguments: ToolArguments,
 }
 
 impl TemplateOptions {
@@ -121,7 +125,7 @@ impl ChatTemplate {
     /// As there.
     pub fn accept(&self, chat: &mut Chat<'_>) -> std::result::Result<(), BadRecord> {
         self.rules.complete(&self.planner.jinja, chat)?;
-        ChatRules::refuse_lost_calls(&self.planner.jinja, chat)?;
+        ChatRules::check_calls(&self.planner.jinja, chat)?;
         self.rules.add_context(&self.planner.jinja, chat)
     }
 

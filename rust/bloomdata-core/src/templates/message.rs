@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::json_faults::lone_surrogate;
 use crate::switches;
 
 /// The keys of a message.
@@ -209,8 +210,10 @@ pub(super) fn text<E: Error>(raw: &RawValue) -> Result<Option<Cow<'_, str>>, E> 
         return Ok(Some(inner.into()));
     }
     // A lone surrogate is valid JSON, but not a valid string.
-    let text =
-        serde_json::from_str::<Text<'_>>(raw).map_err(|_| E::custom("a string is not valid Unicode"))?;
+    let text = serde_json::from_str::<Text<'_>>(raw).map_err(|_| {
+        let half = lone_surrogate(raw).unwrap_or("an escape");
+        E::custom(format!("a text holds {half}, half of a surrogate pair, which is no character"))
+    })?;
     Ok(Some(text.0))
 }
 

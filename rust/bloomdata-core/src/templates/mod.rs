@@ -6,6 +6,7 @@
 //! - [`chat`]: a conversation, as input for templates; `chat_rules`: what a record of one has to fulfil;
 //!   `chat_facts`: what it says beside roles and texts; `chat_keys`: where it does.
 //! - `contents`: contents that are no strings; `calls`: whether a template writes the calls of tools.
+//! - [`tool_arguments`]: arguments of calls that are JSON in a text.
 //! - [`builtin`]: templates that are selected by name.
 //! - [`jinja`]: any other template.
 //! - [`spans`]: which parts of a rendered text are trained on.
@@ -34,6 +35,7 @@ mod prefixes;
 pub mod prompt_completion;
 mod proof;
 pub mod spans;
+pub mod tool_arguments;
 
 pub use jinja::Variable;
 pub use plan::Rendered;

@@ -6,13 +6,12 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::chat_template::TemplateOptions;
 use super::gdp_chat::GdpChat;
 use crate::document::BadRecord;
 use crate::error::Result;
-use crate::json_fields::{FieldPath, extract_optional, invalid_utf8, malformed};
+use crate::json_fields::{FieldPath, elements_of, extract_optional, invalid_utf8};
 
 /// How records are read, with the same names as in Python and on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,9 +82,7 @@ impl PairReader {
         let text = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
         let objects: Vec<&'record str> = if text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[')
         {
-            let list: Vec<&'record RawValue> =
-                serde_json::from_str(text).map_err(|error| malformed(&error))?;
-            list.into_iter().map(RawValue::get).collect()
+            elements_of(text)?
         } else {
             vec![text]
         };
@@ -104,7 +101,7 @@ impl PairReader {
         let mut texts = Vec::with_capacity(objects.len());
         for object in objects {
             let mut found = extract_optional(object, &self.fields)?.into_iter();
-            let mut next = || found.next().unwrap_or(Err(BadRecord::NotAnObject));
+            let mut next = || found.next().unwrap_or(Err(BadRecord::NotAnObject("something else")));
             let (prompt, completion) = (absent_is_none(next())?.unwrap_or_default(), next()?);
             texts.push((prompt, completion));
         }
@@ -123,7 +120,7 @@ impl PairReader {
 
     fn pair<'record>(&self, object: &'record str) -> std::result::Result<Option<Pair<'record>>, BadRecord> {
         let mut texts = extract_optional(object, &self.fields)?.into_iter();
-        let mut next = || texts.next().unwrap_or(Err(BadRecord::NotAnObject));
+        let mut next = || texts.next().unwrap_or(Err(BadRecord::NotAnObject("something else")));
         let (prompt, completion, category) = (next(), next(), next());
         let prompt = absent_is_none(prompt)?.unwrap_or_default();
         let completion = completion?;
@@ -239,7 +236,7 @@ mod tests {
         assert!(matches!(error(r#"{"prompt":"a"}"#), BadRecord::MissingField(_)));
         assert!(matches!(error(r#"{"completion":null}"#), BadRecord::NullField(_)));
         assert!(matches!(error(r#"{"prompt":1,"completion":"a"}"#), BadRecord::NotAString(_)));
-        assert!(matches!(error(r#"["a"]"#), BadRecord::NotAnObject));
+        assert!(matches!(error(r#"["a"]"#), BadRecord::NotAnObject("something else")));
         assert!(matches!(error(r#"[{"completion":"a"}"#), BadRecord::MalformedJson(_)));
         assert!(matches!(error(r#"{"completion":"a","category":"y"}"#), BadRecord::UnknownCategory(_)));
         let pairs = reader.read(br#"{"completion":"a","category":"x"}"#).unwrap();

@@ -9,6 +9,7 @@
 //! - `memory`: huge pages and prefetches.
 //! - `offsets`: where each token ends in a text, by walking along the bytes of the tokens.
 //! - [`reference`]: the `tokenizers` crate, exact for every `tokenizer.json`.
+//! - `other_files`: what is taken for a `tokenizer.json`, and the way to one.
 //! - `source`: the `tokenizer.json`, as both `bpe` and `reference` read it.
 //! - [`spare`]: lists of ids whose memory is reused.
 //! - [`special`]: which ids end and pad a document.
@@ -21,6 +22,7 @@ mod byte_lengths;
 pub mod bytes;
 mod memory;
 mod offsets;
+mod other_files;
 pub mod reference;
 mod source;
 pub mod spare;
@@ -172,7 +174,9 @@ impl TokenizerOptions {
         let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
         if !file.exists() {
             let expected = "expected \"bytes\", a tokenizer.json, or a folder that holds one";
-            return Err(Error::config("tokenizer", format!("{} does not exist; {expected}", file.display())));
+            let beside = other_files::beside(&file).map_or(String::new(), |beside| format!("; {beside}"));
+            let reason = format!("{} does not exist; {expected}{beside}", file.display());
+            return Err(Error::config("tokenizer", reason));
         }
         let source = Arc::new(source::Source::read(&file, self)?);
         Ok(match bpe::BpeTokenizer::new(&source) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokenizers::{AddedToken, ModelWrapper};
 
-use super::{SpecialIds, TokenizerOptions, special};
+use super::{SpecialIds, TokenizerOptions, other_files, special};
 use crate::error::{Error, Result};
 use crate::hash::hash_bytes;
 
@@ -29,6 +29,9 @@ impl Source {
         let definition = std::fs::read(file).map_err(Error::io(file))?;
         let (file, options) = (file.to_owned(), options.clone());
         let mut source = Self { file, options, definition, fingerprint: String::new() };
+        if let Some(found) = other_files::found_in(&source.definition) {
+            return Err(source.refused(&format!("found {found}")));
+        }
         if !source.options.special_tokens.is_empty() {
             let mut inner = source.load()?;
             let tokens =

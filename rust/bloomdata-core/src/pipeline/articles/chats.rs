@@ -50,7 +50,8 @@ impl ChatReader {
         Ok(Self {
             template: ChatTemplate::new(&template, tokenizer.added_tokens())?,
             keys: ChatKeys::new(FieldPath::parse(&options.messages_keyword)?, options.keys.keys()?)
-                .ignoring(&options.ignore_fields),
+                .ignoring(&options.ignore_fields)
+                .giving(options.template.tool_arguments),
             reader,
             formats,
         })

@@ -4,6 +4,7 @@ use super::packed::{Articles, Packed};
 use crate::document::{BadRecord, Block, Record};
 use crate::error::Result;
 use crate::formats::hdf5_rows::TokenStream;
+use crate::json_fields::placed;
 use crate::pipeline::feed::Item;
 use crate::pipeline::folder::books::{Fate, Outcome};
 use crate::token::TokenDtype;
@@ -24,6 +25,7 @@ pub(in crate::pipeline) struct Encoder<'run> {
 impl Encoder<'_> {
     /// The fate of a bad record.
     pub(in crate::pipeline) fn bad(&self, reason: BadRecord, record: Record<'_>) -> Fate {
+        let reason = placed(record.bytes, reason);
         let raw = if self.keep_raw { record.bytes.to_vec() } else { Vec::new() };
         Fate::Bad(reason, record.offset, raw)
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, json};
 use super::counts::{ChatCounts, InputCounts, is_zero};
 use super::limits::Limits;
 use super::manifest::{IndexedInputs, OutputEntry, input_entry};
-use crate::document::{BYTE_ORDER_MARK, BadRecord, Position};
+use crate::document::{BYTE_ORDER_MARK, BadRecord, Position, RecordPlace};
 use crate::error::{Error, Result};
 use crate::io::atomic::{AtomicFile, remove_if_present, temporary_path};
 use crate::ledger::Ledger;
@@ -276,12 +276,13 @@ impl<'run> Books<'run> {
 
     fn set_aside(&mut self, file: usize, reason: &BadRecord, offset: u64, raw: &[u8]) -> Result<()> {
         let (path, line) = (&self.inputs[file].path, self.state.position.line);
+        let told = reason.told(RecordPlace { offset, is_line: self.inputs[file].format.is_lines() });
         if self.on_bad_record == OnBadRecord::Raise {
-            return Err(Error::BadRecord { path: path.clone(), line, offset, reason: reason.to_string() });
+            return Err(Error::BadRecord { path: path.clone(), line, offset, reason: told });
         }
         self.state.ledger.quarantine_document(reason.name());
         let mut entry = json!({
-            "file": path, "line": line, "offset": offset, "reason": reason.name(), "detail": reason.to_string(),
+            "file": path, "line": line, "offset": offset, "reason": reason.name(), "detail": told,
         });
         match std::str::from_utf8(raw) {
             Ok(text) => entry["raw"] = text.into(),

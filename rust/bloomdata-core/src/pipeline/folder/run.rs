@@ -16,6 +16,7 @@ use super::manifest::{
 use super::names::OutputNames;
 use crate::error::{Error, Result};
 use crate::hash::hash_file;
+use crate::io::input::{InputReader, READ_BYTES};
 use crate::ledger::Ledger;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
@@ -332,6 +333,16 @@ fn check_resumable(
     Ok(())
 }
 
+/// Reads the standard input to its end: as a stream, it is compared with what was read before by reading it.
+fn hash_stdin(progress: &Progress) -> Result<String> {
+    let mut reader = InputReader::stdin(progress)?;
+    let mut bytes = Vec::new();
+    while reader.fill(&mut bytes, READ_BYTES)? > 0 {
+        bytes.clear();
+    }
+    reader.finish(0)
+}
+
 /// A finished folder answers for the same options and the same content of the same inputs.
 fn check_finished(request: &Request<'_>, manifest: &Manifest, progress: &Progress) -> Result<()> {
     request.limits.check(&manifest.ledger)?;
@@ -352,10 +363,15 @@ fn check_finished(request: &Request<'_>, manifest: &Manifest, progress: &Progres
             }
             continue;
         }
-        let (size, hasher) = hash_file(&new.path, None, progress)?;
-        if (old.size, &old.hash) != (size, &hasher.hex()) {
+        let (size, hash) = if new.read_once {
+            (old.size, hash_stdin(progress)?)
+        } else {
+            let (size, hasher) = hash_file(&new.path, None, progress)?;
+            (size, hasher.hex())
+        };
+        if (old.size, &old.hash) != (size, &hash) {
             let what = differs(&format!("content of input {}", new.path.display()));
-            return Err(Error::mismatch(what, &old.hash, hasher.hex()));
+            return Err(Error::mismatch(what, &old.hash, hash));
         }
     }
     for output in &manifest.outputs {

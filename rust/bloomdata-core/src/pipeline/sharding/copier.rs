@@ -7,6 +7,7 @@ use super::options::ShardConfig;
 use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::Result;
 use crate::json_fields::{invalid_utf8, validate};
+use crate::json_nan::is_nan;
 use crate::pipeline::folder::books::Fate;
 use crate::pipeline::folder::counts::ChatCounts;
 use crate::sources::Format;
@@ -17,12 +18,15 @@ pub(in crate::pipeline) struct Copier<'run> {
     text_field: Option<&'run str>,
     /// Whether every line must be a JSON object.
     validates: bool,
+    /// Whether it may hold NaN and the like.
+    allows_nan: bool,
 }
 
 impl<'run> Copier<'run> {
     /// A copier with these options.
     pub(in crate::pipeline) fn new(config: &'run ShardConfig) -> Self {
-        Self { text_field: config.text_field.as_deref(), validates: config.validate }
+        let (validates, allows_nan) = (config.validate, config.allow_nan);
+        Self { text_field: config.text_field.as_deref(), validates, allows_nan }
     }
 
     /// Appends the line as it will be stored; its size, or `None` for a blank one.
@@ -45,11 +49,11 @@ impl<'run> Copier<'run> {
             let text = simdutf8::basic::from_utf8(line).map_err(|_| invalid_utf8(line))?;
             let object = Map::from_iter([(text_field.to_owned(), text.into())]);
             serde_json::to_writer(&mut *out, &object)
-                .map_err(|error| BadRecord::MalformedJson(error.to_string()))?;
+                .map_err(|error| BadRecord::MalformedJson((&error).into()))?;
         } else {
             // A newline inside an element of an array is malformed, and would become two lines.
             if self.validates || memchr::memchr(b'\n', record.bytes).is_some() {
-                validate(record.bytes)?;
+                validate(record.bytes, self.allows_nan).map_err(told_way_out)?;
             }
             out.extend_from_slice(record.bytes);
         }
@@ -66,6 +70,17 @@ impl<'run> Copier<'run> {
             Ok(None) => Fate::Dropped("blank line"),
             Err(reason) => Fate::Bad(reason, record.offset, record.bytes.to_vec()),
         }
+    }
+}
+
+/// NaN is refused, since a shard is read by others; who wants it copied can say so.
+fn told_way_out(bad: BadRecord) -> BadRecord {
+    match bad {
+        BadRecord::MalformedJson(mut fault) if is_nan(&fault) => {
+            fault.reason.push_str(" (allow_nan=True copies it as it is)");
+            BadRecord::MalformedJson(fault)
+        }
+        bad => bad,
     }
 }
 

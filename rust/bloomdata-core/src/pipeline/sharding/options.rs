@@ -39,6 +39,12 @@ pub struct ShardConfig {
     pub text_field: Option<String>,
     /// Whether every line must be a JSON object.
     pub validate: bool,
+    /// Whether a line may hold NaN, Infinity and -Infinity, as Python's `json` writes them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_nan: bool,
+    /// Key of the list of records in JSON files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<String>,
     /// What to do with a line that is not.
     pub on_bad_record: OnBadRecord,
     /// Whether to shuffle all lines.
@@ -50,6 +56,11 @@ pub struct ShardConfig {
     /// What `prepare` makes of records; `shard` copies them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepare: Option<PrepareConfig>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl ShardConfig {

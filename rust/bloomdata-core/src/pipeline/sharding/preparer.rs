@@ -5,7 +5,7 @@ use super::options::{PrepareConfig, Style};
 use crate::conversation::{Conversation, Document, Message, Role, python_strip};
 use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
-use crate::json_fields::invalid_utf8;
+use crate::json_fields::{invalid_utf8, placed};
 use crate::json_text::json_string;
 use crate::pipeline::folder::books::Fate;
 use crate::pipeline::folder::counts::ChatCounts;
@@ -212,7 +212,7 @@ impl Preparer {
             Err(reason) => {
                 lines.bytes.truncate(bytes);
                 lines.ends.truncate(ends);
-                Fate::Bad(reason, record.offset, raw(keeps_raw))
+                Fate::Bad(placed(record.bytes, reason), record.offset, raw(keeps_raw))
             }
         }
     }

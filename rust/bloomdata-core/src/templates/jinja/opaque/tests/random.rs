@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use crate::templates::chat::Chat;
 use crate::templates::chat_template::{ChatTemplate, TemplateOptions};
 use crate::templates::spans::TrainOn;
+use crate::templates::tool_arguments::ToolArguments;
 
 /// A sequence of choices; the first option once they are used up.
 struct Choices<'run> {
@@ -248,6 +249,7 @@ pub(super) fn made(source: &str) -> Option<ChatTemplate> {
         template_variables: [].into(),
         template_date: None,
         train_on: TrainOn::All,
+        tool_arguments: ToolArguments::default(),
     };
     ChatTemplate::new(&options, Vec::new()).ok()
 }
