@@ -140,7 +140,7 @@ def megatron_blend_exhaustively(sizes: Sequence[int], dataset_index: Any, datase
 def hash_file(path: str | PathLike[str]) -> tuple[int, str]: ...
 def finish_folder(folder: str | PathLike[str], manifest: str) -> str: ...
 def lengths(
-    inputs: list[str],
+    inputs: tuple[list[str], bool],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     num_threads: int,
@@ -148,7 +148,7 @@ def lengths(
 ) -> tuple[bytes, str]: ...
 def plan(lengths: bytes, sequence_length: int, packings: list[str], seed: int, window_tokens: int) -> str: ...
 def train_tokenizer(
-    inputs: list[str],
+    inputs: tuple[list[str], bool],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     num_threads: int,
@@ -160,14 +160,14 @@ def read_records(source: str, records: list[str]) -> str: ...
 def is_text_source(source: str) -> bool: ...
 def read_manifest(folder: str | PathLike[str]) -> str | None: ...
 def shard(
-    inputs: list[str],
+    inputs: tuple[list[str], bool],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     options: tuple[str, int, bool, float],
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def decontaminate(
-    inputs: list[str],
+    inputs: tuple[list[str], bool],
     evaluations: list[str],
     config: str,
     options: tuple[str, int, bool, float],
@@ -191,7 +191,7 @@ def signatures(
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def pack(
-    inputs: list[str],
+    inputs: tuple[list[str], bool],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     options: tuple[str, int, bool, float],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options import one_file
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import check_choice, check_counts, thread_count
 from bloomdata.options.inputs import is_there, split_inputs
 from bloomdata.options.paths import output_path
@@ -30,6 +31,7 @@ STYLES = ("auto", "messages", "prompt_completion", "completion", "text")
 _NO_END = 1 << 62
 
 
+@check_arguments
 def prepare(
     source: str,
     inputs: Inputs,
@@ -52,6 +54,7 @@ def prepare(
     level: int = 3,
     prefix: str = "part",
     on_bad_record: Literal["raise", "quarantine"] = "raise",
+    allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = None,
@@ -103,6 +106,8 @@ def prepare(
         prefix: First part of the names of shards.
         on_bad_record: Whether to stop at the first record that does not fit the source (`raise`) or to collect such
             records in `quarantine.jsonl` and count them by reason (`quarantine`).
+        allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
+            or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         overwrite: Whether to discard the output of an earlier run in `output`, or a file of that name.
         on_progress: Function called regularly with (total bytes, bytes read, records, bytes written).
@@ -148,12 +153,13 @@ def prepare(
         raise ConfigError(
             f"{sorted(unknown)[0]}: expected an option of {source} ({known or 'it has none'}), got an unknown name"
         )
-    paths, streams = split_inputs(inputs)
+    given = split_inputs(inputs)
+    paths = given.paths
     absent: list[str] = []
     if missing == "report":
         absent = [path for path in paths if not is_there(path)]
         paths = [path for path in paths if path not in absent]
-        if not paths and not streams:
+        if not paths and not given.tables:
             raise FileNotFoundError(f"{absent}: expected at least one input that exists, found none")
     rendering = None
     if style in {"completion", "text"}:
@@ -192,7 +198,11 @@ def prepare(
         one_file.check(Path(folder), Path(output), paths, overwrite=overwrite)
     start = time.monotonic()
     result = _core.shard(
-        paths, streams, json.dumps(config), (folder, thread_count(num_threads), overwrite, 10.0), on_progress
+        (paths, allow_duplicate_inputs),
+        given.streams,
+        json.dumps(config),
+        (folder, thread_count(num_threads), overwrite, 10.0),
+        on_progress,
     )
     report = PrepareReport.from_run(folder, result, time.monotonic() - start)
     if single is not None:

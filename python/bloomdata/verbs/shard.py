@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import check_choice, check_counts, thread_count
 from bloomdata.options.inputs import split_inputs
 from bloomdata.options.paths import output_path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "dev", "test")
 
 
+@check_arguments
 def shard(
     inputs: Inputs,
     output: str | os.PathLike[str],
@@ -41,6 +43,7 @@ def shard(
     shuffle: bool = False,
     seed: int = 0,
     splits: Mapping[str, float] | None = None,
+    allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = None,
@@ -73,6 +76,8 @@ def shard(
         splits: Shares such as `{"train": 0.98, "dev": 0.01, "test": 0.01}`, drawn independently for each line; or
             numbers of lines such as `{"dev": 1000, "test": 1000}`: the first lines go to test, the next to dev, the
             rest to train. Each split gets a sub-folder.
+        allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
+            or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         overwrite: Whether to discard the output of an earlier run in `output`.
         on_progress: Function called regularly with (total bytes, bytes read, lines, bytes written).
@@ -120,10 +125,10 @@ def shard(
         seed=seed,
         splits=split_config(splits),
     )
-    paths, streams = split_inputs(inputs)
+    given = split_inputs(inputs)
     options = (output_path(output), thread_count(num_threads), overwrite, 10.0)
     start = time.monotonic()
-    result = _core.shard(paths, streams, json.dumps(config), options, on_progress)
+    result = _core.shard((given.paths, allow_duplicate_inputs), given.streams, json.dumps(config), options, on_progress)
     return ShardReport.from_run(output, result, time.monotonic() - start)
 
 

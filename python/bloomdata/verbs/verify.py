@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.errors import CorruptDataError
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import thread_count
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Verification:
     bytes: int
 
 
+@check_arguments
 def verify(
     folder: str | os.PathLike[str],
     *,

@@ -8,13 +8,13 @@ use pyo3::prelude::*;
 
 use crate::enter::enter;
 use crate::errors::config_error;
-use crate::verbs::{list_inputs, report, run_options};
+use crate::verbs::{PythonInputs, list_inputs, report, run_options};
 
 /// Finds documents that hold rows of evaluations. Returns as `shard`.
 #[pyfunction]
 pub(crate) fn decontaminate(
     py: Python<'_>,
-    inputs: Vec<String>,
+    inputs: PythonInputs,
     evaluations: Vec<String>,
     config: &str,
     options: (PathBuf, usize, bool, f64),

@@ -1,4 +1,4 @@
-//! Arrow streams become one JSON record per row.
+//! Tables become one JSON record per row: Arrow streams of the caller, and lines of JSON that it makes of its rows.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -8,17 +8,46 @@ use arrow_array::{Array, RecordBatch, RecordBatchReader};
 use arrow_schema::ArrowError;
 
 use super::inputs::{Format, Input};
-use super::json_rows::{ROWS, broken, caught, check_columns, each_batch, send_rows};
+use super::json_rows::{ROWS, broken, caught, check_columns, each_batch, send_lines};
 use super::read::{Piece, PieceSender};
 use crate::error::{Error, Result};
 use crate::hash::ContentHasher;
 use crate::io::compression::Compression;
 use crate::progress::Progress;
 
-/// An Arrow stream that the caller hands over; read once, from its start.
-pub type RowStream = Box<dyn RecordBatchReader + Send>;
+/// Rows that the caller hands over; read once, from their start.
+#[allow(missing_debug_implementations, reason = "holds streams of the caller")]
+pub enum RowStream {
+    /// An Arrow stream.
+    Batches(Box<dyn RecordBatchReader + Send>),
+    /// Groups of rows that are lines of JSON already, without line ends.
+    Lines(Box<dyn Iterator<Item = Result<Vec<Vec<u8>>>> + Send>),
+}
 
-/// Reads an Arrow stream from row `start` on. Its hash is that of the rows as JSON lines.
+impl RowStream {
+    /// Calls `visit` with groups of rows as lines of JSON, and the number of the first; how many rows there were.
+    fn each_group(
+        self,
+        path: &Path,
+        progress: &Progress,
+        mut visit: impl FnMut(&[&[u8]], u64) -> Result<()>,
+    ) -> Result<u64> {
+        let groups = match self {
+            Self::Batches(batches) => return each_batch(path, slices(batches), progress, visit),
+            Self::Lines(groups) => groups,
+        };
+        let mut row = 0;
+        for group in groups {
+            progress.check()?;
+            let group = group?;
+            visit(&group.iter().map(Vec::as_slice).collect::<Vec<_>>(), row)?;
+            row += group.len() as u64;
+        }
+        Ok(row)
+    }
+}
+
+/// Reads rows of the caller from row `start` on. Their hash is that of the rows as JSON lines.
 ///
 /// # Errors
 /// What the stream reports.
@@ -30,9 +59,14 @@ pub fn read_stream(
     out: &PieceSender,
     progress: &Progress,
 ) -> Result<()> {
-    check_columns(&input.path, &stream.schema(), columns)?;
+    if let RowStream::Batches(batches) = &stream {
+        check_columns(&input.path, &batches.schema(), columns)?;
+    }
     let mut hasher = LineHasher::default();
-    let rows = send_rows(&input.path, slices(stream), start, out, progress, |line| hasher.update(line))?;
+    let rows = stream.each_group(&input.path, progress, |lines, row| {
+        lines.iter().for_each(|line| hasher.update(line));
+        send_lines(lines, row, start, out)
+    })?;
     out.send_ready(Ok(Piece::End { hash: hasher.0.hex(), content_bytes: rows }))
 }
 
@@ -42,10 +76,8 @@ pub fn read_stream(
 /// What the stream reports.
 pub fn hash_rows(path: &Path, stream: RowStream, progress: &Progress) -> Result<String> {
     let mut hasher = LineHasher::default();
-    each_batch(path, slices(stream), progress, |lines, _| {
-        for line in lines {
-            hasher.update(line);
-        }
+    stream.each_group(path, progress, |lines, _| {
+        lines.iter().for_each(|line| hasher.update(line));
         Ok(())
     })?;
     Ok(hasher.0.hex())
@@ -64,8 +96,10 @@ impl LineHasher {
 
 /// What is in a stream, validated and in small parts. Whoever made it may have read it from a damaged file: offsets,
 /// indices and UTF-8 must not be believed.
-fn slices(stream: RowStream) -> impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>> {
-    caught(stream).flat_map(|batch| -> Vec<_> {
+pub(super) fn slices(
+    batches: impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
+) -> impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>> {
+    caught(batches).flat_map(|batch| -> Vec<_> {
         match batch.and_then(validated) {
             Ok(batch) => (0..batch.num_rows())
                 .step_by(ROWS)
@@ -164,7 +198,7 @@ impl TableReader {
     /// Reads input number `file` if it is a table; whether it was.
     ///
     /// # Errors
-    /// As `read_parquet` and [`read_stream`].
+    /// As `read_parquet`, `read_arrow` and [`read_stream`].
     pub fn read(
         &self,
         file: usize,
@@ -178,6 +212,7 @@ impl TableReader {
             Format::Parquet => {
                 super::parquet_files::read_parquet(input, &self.columns, start, out, progress)?;
             }
+            Format::Ipc => super::arrow_files::read_arrow(input, &self.columns, start, out, progress)?,
             Format::Arrow => {
                 let slot = file.checked_sub(self.first_stream).and_then(|at| self.streams.get(at));
                 let stream = slot.and_then(|slot| slot.lock().ok()?.take());
