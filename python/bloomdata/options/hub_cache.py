@@ -17,9 +17,8 @@ _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _MODEL = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _ADDRESS = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+)(/.*)?")
 # Words in the names of files that say of which split they are, as `datasets` reads them.
-_SPLIT = re.compile(
-    r"(?:^|[/._ -])(train|training|test|testing|eval|evaluation|dev|validation|valid|val)(?=[/._ 0-9-])"
-)
+_WORDS = "train|training|test|testing|eval|evaluation|dev|validation|valid|val"
+_SPLIT = re.compile(rf"(?:^|[/._ -])({_WORDS})(?=[/._ 0-9-])")
 _SPLITS = {"training": "train", "testing": "test", "eval": "test", "evaluation": "test"}
 _SPLITS |= dict.fromkeys(("dev", "valid", "val"), "validation")
 

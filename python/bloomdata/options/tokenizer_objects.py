@@ -42,7 +42,7 @@ def tokenizer_path(tokenizer: Any, option: str = "tokenizer") -> str:
     if hasattr(tokenizer, "save_pretrained") and hasattr(tokenizer, "apply_chat_template"):
         if not hasattr(tokenizer, "backend_tokenizer"):
             raise ConfigError(
-                f"{option}: expected a tokenizer with a tokenizer.json, got a {type(tokenizer).__name__}, which has none"
+                f"{option}: expected a tokenizer with a tokenizer.json, got {type(tokenizer).__name__}, which has none"
             )
         return _stored(tokenizer.save_pretrained)
     raise ConfigError(

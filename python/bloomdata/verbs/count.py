@@ -59,8 +59,8 @@ def count(
 
     Args:
         inputs: Files, folders or patterns, or one table in memory.
-        tokenizer: A `tokenizer.json`, a folder that holds one, or `"bytes"`, or an object, as for `pack`. Its end-of-document token must be known,
-            even if it is not counted.
+        tokenizer: A `tokenizer.json`, a folder that holds one, `"bytes"`, or an object, as for `pack`. Its
+            end-of-document token must be known, even if it is not counted.
         record: Kind of record: text, pairs of prompt and completion, or messages.
         text_field: Field that holds the text, such as `data.text`; the tokens of several fields are added up.
         prompt_keyword: Key of the prompt.

@@ -90,7 +90,7 @@ def plan(
     packings: Sequence[str] | None = None,
     window_tokens: int = 1 << 23,
     seed: int = 0,
-    tokenizer: str | os.PathLike[str] | None = None,
+    tokenizer: str | os.PathLike[str] | Any | None = None,
     allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     on_progress: OnProgress = None,
@@ -108,7 +108,8 @@ def plan(
         packings: Packings to compare, named as in `pack`; the common ones by default.
         window_tokens: Tokens that `best_fit` packs at a time.
         seed: Seed of `single::sample`.
-        tokenizer: A `tokenizer.json`, a folder that holds one, or `"bytes"`; only for inputs that are not tokenized.
+        tokenizer: A `tokenizer.json`, a folder that holds one, `"bytes"`, or an object, as for `pack`;
+            only for inputs that are not tokenized.
         allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
             or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default.

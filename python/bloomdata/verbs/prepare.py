@@ -33,7 +33,7 @@ _NO_END = 1 << 62
 
 @check_arguments
 def prepare(
-    source: str,
+    source: str | Any,
     inputs: Inputs,
     output: str | os.PathLike[str],
     *,
@@ -139,6 +139,10 @@ def prepare(
         >>> report.ledger["documents_kept"]
         1
     """
+    if not isinstance(source, str):
+        raise ConfigError(
+            f"source: expected a name such as 'sharegpt' (its options are arguments of their own), got {source!r}"
+        )
     if source not in SOURCES:
         raise ConfigError(f"source: expected one of {list(SOURCES)}, got {source!r}")
     check_choice("style", style, *STYLES)

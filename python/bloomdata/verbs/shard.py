@@ -58,7 +58,11 @@ def shard(
 
     Args:
         inputs: Files, folders or patterns (`.jsonl`, `.ndjson`, `.json`, `.txt`, each plain, `.gz` or `.zst`;
-            `.parquet`), or one `datasets.Dataset` or Arrow stream. Folders and patterns are read in natural order.
+            `.parquet`, `.arrow`, `.feather`, `.ipc`; folders of `save_to_disk`), read in natural order. FORMAT.md says
+            which files of a folder are data. Or one table: a `datasets.Dataset` or `IterableDataset`, an Arrow table
+            or stream, or dictionaries in a list, a generator or any other iterable. A run over what can be iterated
+            only once cannot be resumed. Or the name of a dataset of the Hugging Face hub (`owner/name`) whose files are
+            in the local cache; nothing is downloaded.
         output: Folder to write: new, empty, or the output of an earlier call.
         max_lines: Maximum number of lines in a shard.
         max_bytes: Maximum number of decompressed bytes in a shard; a longer line gets its own shard.

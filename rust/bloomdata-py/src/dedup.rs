@@ -34,7 +34,8 @@ pub(crate) fn dedup(
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
         // Copies are what it looks for.
-        let (inputs, tables) = list_inputs(&(inputs, true), Some(&options.output), Vec::new(), Vec::new(), progress)?;
+        let (inputs, tables) =
+            list_inputs(&(inputs, true), Some(&options.output), Vec::new(), Vec::new(), progress)?;
         let against = against_of(&config.against)?;
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
         let (memory_limit, signatures) = &memory;
@@ -56,7 +57,8 @@ pub(crate) fn signatures(
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let (inputs, tables) = list_inputs(&(inputs, true), Some(&options.output), Vec::new(), Vec::new(), progress)?;
+        let (inputs, tables) =
+            list_inputs(&(inputs, true), Some(&options.output), Vec::new(), Vec::new(), progress)?;
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
         core_signatures(&config, &options, &inputs, &read, progress)
     })?;

@@ -12,9 +12,8 @@ use arrow_ipc::reader::StreamDecoder;
 use arrow_schema::{ArrowError, SchemaRef};
 
 use super::inputs::Input;
-use super::json_rows::{check_columns, send_rows};
+use super::json_rows::{check_columns, send_rows, slices};
 use super::read::{Piece, PieceSender};
-use super::tables::slices;
 use crate::error::{Error, Result};
 use crate::hash::hash_file;
 use crate::io::input::READ_BYTES;
@@ -78,7 +77,8 @@ impl<'run> Batches<'run> {
             return Err(Error::Unsupported {
                 path: path.to_owned(),
                 found: "Feather of version 1".into(),
-                supported: "Arrow files and streams: write it again with pyarrow.feather.write_feather".into(),
+                supported: "Arrow files and streams: write it again with pyarrow.feather.write_feather"
+                    .into(),
             });
         }
         let mut span = (0, size);
@@ -125,8 +125,8 @@ impl Iterator for Batches<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let first = self.first.take().map(Ok);
-        let batch = first
-            .or_else(|| decode(&mut self.stream, &mut self.buffer, &mut self.decoder).transpose())?;
+        let batch =
+            first.or_else(|| decode(&mut self.stream, &mut self.buffer, &mut self.decoder).transpose())?;
         self.found += u64::from(batch.is_ok());
         Some(batch)
     }
@@ -156,7 +156,8 @@ fn decode(
 
 /// Where the stream in a file ends, and how many batches the list behind it has.
 fn read_list(path: &Path, file: &mut File, size: u64) -> Result<(u64, u64)> {
-    let truncated = || Error::corrupt(path, size, "truncated: the mark at the end of the Arrow file is missing");
+    let truncated =
+        || Error::corrupt(path, size, "truncated: the mark at the end of the Arrow file is missing");
     let mut end = [0; END_BYTES as usize];
     let list_end = size.checked_sub(END_BYTES).filter(|end| *end >= START_BYTES).ok_or_else(truncated)?;
     file.seek(SeekFrom::Start(list_end)).and_then(|_| file.read_exact(&mut end)).map_err(Error::io(path))?;

@@ -54,7 +54,8 @@ pub(super) fn nothing_found(what: &str, ignored: &[Ignored]) -> Error {
     if !named.is_empty() {
         let more = ignored.len() - named.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        reason += &format!("; not read: {}{more}; a file that is named itself is always read", named.join(", "));
+        reason +=
+            &format!("; not read: {}{more}; a file that is named itself is always read", named.join(", "));
     }
     Error::config("inputs", reason)
 }

@@ -92,10 +92,8 @@ pub(super) fn expand_pattern(pattern: &str, list: &mut InputList) -> Result<()> 
         }
     }
     paths.sort_by(|a, b| natural_order(a, b));
-    let found: Vec<_> = paths
-        .iter()
-        .map(|path| describe(path)?.ok_or_else(|| unsupported(path)))
-        .collect::<Result<_>>()?;
+    let found: Vec<_> =
+        paths.iter().map(|path| describe(path)?.ok_or_else(|| unsupported(path))).collect::<Result<_>>()?;
     // A pattern that says `.txt` means text.
     if last.to_ascii_lowercase().contains("txt") {
         list.inputs.extend(found);

@@ -10,7 +10,8 @@ use std::sync::{Arc, LazyLock};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float16Type, Float32Type, Float64Type};
-use arrow_array::{Array, PrimitiveArray, RecordBatch};
+use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
+use arrow_buffer::ArrowNativeType;
 use arrow_json::writer::{NullableEncoder, make_encoder};
 use arrow_json::{Encoder, EncoderFactory, EncoderOptions};
 use arrow_schema::{ArrowError, DataType, FieldRef};
@@ -67,7 +68,7 @@ impl EncoderFactory for Cells {
         array: &'a dyn Array,
         options: &'a EncoderOptions,
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
-        let is_json = || field.metadata().get(EXTENSION).is_some_and(|name| name == "arrow.json");
+        let is_json = || is_json(field);
         let encoder: Option<Box<dyn Encoder + 'a>> = match array.data_type() {
             DataType::Struct(_) if options.explicit_nulls() => {
                 return make_encoder(field, array, &STRUCTS).map(Some);
@@ -80,6 +81,19 @@ impl EncoderFactory for Cells {
             }
             DataType::Float32 => floats(field, array.as_primitive::<Float32Type>(), f64::from)?,
             DataType::Float64 => floats(field, array.as_primitive::<Float64Type>(), |value| value)?,
+            // Arrow's own encoders of lists hand on their own field in place of that of their elements.
+            DataType::List(inner) if self::is_json(inner) => {
+                let lists = array.as_list::<i32>();
+                Some(elements(inner, lists.values(), |row| lists.value_offsets()[row].as_usize())?)
+            }
+            DataType::LargeList(inner) if self::is_json(inner) => {
+                let lists = array.as_list::<i64>();
+                Some(elements(inner, lists.values(), |row| lists.value_offsets()[row].as_usize())?)
+            }
+            DataType::FixedSizeList(inner, _) if self::is_json(inner) => {
+                let lists = array.as_fixed_size_list();
+                Some(elements(inner, lists.values(), |row| row * lists.value_length().as_usize())?)
+            }
             DataType::Utf8 if is_json() => {
                 let texts = array.as_string::<i32>();
                 Some(Box::new(Values(|row| texts.value(row))))
@@ -131,6 +145,43 @@ impl<F: Fn(usize) -> f64> Encoder for Floats<'_, F> {
     }
 }
 
+fn is_json(field: &FieldRef) -> bool {
+    field.metadata().get(EXTENSION).is_some_and(|name| name == "arrow.json")
+}
+
+/// An encoder for lists; `start` says where the elements of a row begin, which is where those of the row before end.
+fn elements<'a>(
+    field: &'a FieldRef,
+    values: &'a ArrayRef,
+    start: impl Fn(usize) -> usize + 'a,
+) -> Result<Box<dyn Encoder + 'a>, ArrowError> {
+    Ok(Box::new(Elements { start, values: make_encoder(field, values, &STRUCTS)? }))
+}
+
+/// Lists of values that are JSON.
+struct Elements<'a, F> {
+    start: F,
+    values: NullableEncoder<'a>,
+}
+
+impl<F: Fn(usize) -> usize> Encoder for Elements<'_, F> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let (start, end) = ((self.start)(row), (self.start)(row + 1));
+        out.push(b'[');
+        for at in start..end {
+            if at > start {
+                out.push(b',');
+            }
+            if self.values.is_null(at) {
+                out.extend_from_slice(b"null");
+            } else {
+                self.values.encode(at, out);
+            }
+        }
+        out.push(b']');
+    }
+}
+
 /// Texts that are JSON.
 struct Values<F>(F);
 
@@ -153,7 +204,7 @@ mod tests {
     use std::collections::HashMap;
 
     use arrow_array::builder::{Float64Builder, MapBuilder, StringBuilder};
-    use arrow_array::{ArrayRef, Float32Array, StringArray, StructArray};
+    use arrow_array::{Float32Array, StringArray, StructArray};
     use arrow_schema::{Field, Schema};
 
     use super::*;
@@ -163,7 +214,10 @@ mod tests {
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
         let (bytes, ends) = write_rows(&batch).unwrap();
         let starts = std::iter::once(0).chain(ends.iter().copied());
-        starts.zip(&ends).map(|(start, end)| String::from_utf8(bytes[start..*end].to_vec()).unwrap()).collect()
+        starts
+            .zip(&ends)
+            .map(|(start, end)| String::from_utf8(bytes[start..*end].to_vec()).unwrap())
+            .collect()
     }
 
     fn field(name: &str, column: &ArrayRef) -> FieldRef {

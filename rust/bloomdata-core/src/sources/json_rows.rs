@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
 use super::json_cells::write_rows;
@@ -31,8 +31,34 @@ pub(super) fn caught(
     })
 }
 
-pub(super) fn broken() -> ArrowError {
+fn broken() -> ArrowError {
     ArrowError::InvalidArgumentError("its buffers do not fit together".into())
+}
+
+/// What is in a stream, validated and in small parts. Whoever made it may have read it from a damaged file: offsets,
+/// indices and UTF-8 must not be believed.
+pub(super) fn slices(
+    batches: impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
+) -> impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>> {
+    caught(batches).flat_map(|batch| -> Vec<_> {
+        match batch.and_then(validated) {
+            Ok(batch) => (0..batch.num_rows())
+                .step_by(ROWS)
+                .map(|at| Ok(batch.slice(at, ROWS.min(batch.num_rows() - at))))
+                .collect(),
+            Err(error) => vec![Err(error)],
+        }
+    })
+}
+
+fn validated(batch: RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
+    for column in batch.columns() {
+        match catch_unwind(AssertUnwindSafe(|| column.to_data().validate_full())) {
+            Ok(valid) => valid?,
+            Err(_) => return Err(broken()),
+        }
+    }
+    Ok(batch)
 }
 
 pub(super) fn check_columns(path: &Path, schema: &SchemaRef, columns: &[String]) -> Result<()> {
@@ -76,8 +102,7 @@ fn check_type(path: &Path, field: &Field) -> Result<()> {
 /// JSON has no bytes: they would silently become hexadecimal digits, at any depth (images in a list, say).
 fn check_binary(path: &Path, column: &str, field: &Field) -> Result<()> {
     use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
-    let is_binary =
-        |kind: &DataType| matches!(kind, Binary | LargeBinary | BinaryView | FixedSizeBinary(_));
+    let is_binary = |kind: &DataType| matches!(kind, Binary | LargeBinary | BinaryView | FixedSizeBinary(_));
     match field.data_type() {
         kind if is_binary(kind) => {
             let inner = if field.name() == column { "" } else { " inside" };

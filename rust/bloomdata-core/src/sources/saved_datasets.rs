@@ -96,7 +96,10 @@ fn reordered(folder: &Path) -> Error {
 
 fn several_splits(folder: &Path, what: &str, splits: &[String], names: &str) -> Error {
     let (folder, splits) = (folder.display(), splits.join(", "));
-    Error::config("inputs", format!("{folder} is {what} with the splits {splits}: name one of them ({names})"))
+    Error::config(
+        "inputs",
+        format!("{folder} is {what} with the splits {splits}: name one of them ({names})"),
+    )
 }
 
 /// Files of a cache are named `<dataset>-<split>.arrow` or `<dataset>-<split>-00000-of-00002.arrow`.
@@ -105,7 +108,8 @@ fn check_cache(folder: &Path, splits: &Map<String, Value>) -> Result<()> {
     let mut found = BTreeSet::new();
     for name in entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()) {
         let Some(stem) = name.strip_suffix(".arrow") else { continue };
-        let of = |split: &&String| stem.ends_with(&format!("-{split}")) || stem.contains(&format!("-{split}-"));
+        let of =
+            |split: &&String| stem.ends_with(&format!("-{split}")) || stem.contains(&format!("-{split}-"));
         found.extend(splits.keys().filter(of).cloned());
     }
     if found.len() < 2 {

@@ -1,14 +1,12 @@
 //! Tables become one JSON record per row: Arrow streams of the caller, and lines of JSON that it makes of its rows.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use arrow_array::{Array, RecordBatch, RecordBatchReader};
-use arrow_schema::ArrowError;
+use arrow_array::RecordBatchReader;
 
 use super::inputs::{Format, Input};
-use super::json_rows::{ROWS, broken, caught, check_columns, each_batch, send_lines};
+use super::json_rows::{check_columns, each_batch, send_lines, slices};
 use super::read::{Piece, PieceSender};
 use crate::error::{Error, Result};
 use crate::hash::ContentHasher;
@@ -92,32 +90,6 @@ impl LineHasher {
         self.0.update(line);
         self.0.update(b"\n");
     }
-}
-
-/// What is in a stream, validated and in small parts. Whoever made it may have read it from a damaged file: offsets,
-/// indices and UTF-8 must not be believed.
-pub(super) fn slices(
-    batches: impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
-) -> impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>> {
-    caught(batches).flat_map(|batch| -> Vec<_> {
-        match batch.and_then(validated) {
-            Ok(batch) => (0..batch.num_rows())
-                .step_by(ROWS)
-                .map(|at| Ok(batch.slice(at, ROWS.min(batch.num_rows() - at))))
-                .collect(),
-            Err(error) => vec![Err(error)],
-        }
-    })
-}
-
-fn validated(batch: RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
-    for column in batch.columns() {
-        match catch_unwind(AssertUnwindSafe(|| column.to_data().validate_full())) {
-            Ok(valid) => valid?,
-            Err(_) => return Err(broken()),
-        }
-    }
-    Ok(batch)
 }
 
 /// Rows that the caller hands over.
