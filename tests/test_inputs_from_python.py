@@ -236,7 +236,7 @@ def test_names_of_the_hub_are_looked_up_in_the_local_cache(tmp_path, monkeypatch
         bloomdata.shard("me/splits", tmp_path / "no")
     assert shard("hf://datasets/me/splits/**/*train*", tmp_path / "train")[0] == ROWS
     for name in ("me/unknown", "hf://datasets/me/unknown"):
-        with pytest.raises(FileNotFoundError, match="not in the local cache .*nothing is downloaded.*hf download"):
+        with pytest.raises(FileNotFoundError, match=r"not in the local cache .*nothing is downloaded.*hf download"):
             bloomdata.shard(name, tmp_path / "no")
     write(tmp_path / "me" / "rows" / "a.jsonl", b'{"text": "of this folder"}\n')
     assert shard("me/rows", tmp_path / "local")[0] == [{"text": "of this folder"}]
@@ -249,7 +249,7 @@ def test_tokenizers_of_the_hub_are_looked_up_in_the_local_cache(tmp_path, monkey
         in_hub("models", name, {"tokenizer.json": definition}, tmp_path)
         report = bloomdata.pack(ROWS, tmp_path / name, tokenizer=name, eos_token="<eos>", sequence_length=8)
         assert report.ledger["documents_kept"] == 600
-    with pytest.raises(FileNotFoundError, match="not in the local cache .*`hf download me/unknown`"):
+    with pytest.raises(FileNotFoundError, match=r"not in the local cache .*`hf download me/unknown`"):
         bloomdata.pack(ROWS, tmp_path / "out", tokenizer="me/unknown", sequence_length=8)
 
 
@@ -272,7 +272,7 @@ def test_wrong_types_are_config_errors_that_name_the_argument(verb, arguments, n
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "a.jsonl", LINES)
     for value in (object(), {"source": "sharegpt", "turns": 5}, 1.5, [object()], sys):
-        with pytest.raises(ConfigError, match=rf"^{name}: "):
+        with pytest.raises(ConfigError, match=rf"^{name}(: | of )"):
             getattr(bloomdata, verb)(**{**arguments, name: value})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]
 

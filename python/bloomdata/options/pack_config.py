@@ -132,6 +132,10 @@ def source_options(source: str | Mapping[str, Any] | None) -> dict[str, Any] | N
             f"source: {sorted(unknown)[0]}: expected an option of {name} ({known or 'it has none'}), "
             "got an unknown name"
         )
+    try:
+        _core.is_text_source(json.dumps(options))
+    except (ConfigError, TypeError) as error:
+        raise ConfigError(f"source: options of {name}: {error}") from error
     return options
 
 

@@ -37,7 +37,7 @@ def tokenizer_path(tokenizer: Any, option: str = "tokenizer") -> str:
     if (own := _own_options(tokenizer)) is not None:
         return str(own["tokenizer"])
     if hasattr(tokenizer, "to_str") and hasattr(tokenizer, "get_vocab"):
-        definition = tokenizer.to_str().encode()
+        definition = tokenizer.to_str(pretty=True).encode()  # as its own `save` writes it
         return _stored(lambda folder: (folder / "tokenizer.json").write_bytes(definition))
     if hasattr(tokenizer, "save_pretrained") and hasattr(tokenizer, "apply_chat_template"):
         if not hasattr(tokenizer, "backend_tokenizer"):

@@ -24,7 +24,7 @@ use crate::token;
 const MAGIC: &[u8] = b"ARROW1";
 const START_BYTES: u64 = 8;
 /// The length of the list of batches, and the last mark.
-const END_BYTES: u64 = 4 + MAGIC.len() as u64;
+const END_BYTES: usize = 4 + MAGIC.len();
 
 /// Reads an Arrow file from row `start` on; only `columns`, if any are named.
 ///
@@ -158,8 +158,9 @@ fn decode(
 fn read_list(path: &Path, file: &mut File, size: u64) -> Result<(u64, u64)> {
     let truncated =
         || Error::corrupt(path, size, "truncated: the mark at the end of the Arrow file is missing");
-    let mut end = [0; END_BYTES as usize];
-    let list_end = size.checked_sub(END_BYTES).filter(|end| *end >= START_BYTES).ok_or_else(truncated)?;
+    let mut end = [0; END_BYTES];
+    let list_end =
+        size.checked_sub(END_BYTES as u64).filter(|end| *end >= START_BYTES).ok_or_else(truncated)?;
     file.seek(SeekFrom::Start(list_end)).and_then(|_| file.read_exact(&mut end)).map_err(Error::io(path))?;
     let (length, mark) = end.split_at(4);
     if mark != MAGIC {

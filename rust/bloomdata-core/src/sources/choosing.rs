@@ -39,7 +39,9 @@ pub(super) fn take_records(found: Vec<Input>, list: &mut InputList) -> Result<()
         return Err(Error::config("inputs", reason));
     }
     list.inputs.extend(data);
-    aside.into_iter().for_each(|input| list.ignore(input.path, Reason::TextBesideRecords));
+    for input in aside {
+        list.ignore(input.path, Reason::TextBesideRecords);
+    }
     Ok(())
 }
 
@@ -50,12 +52,15 @@ pub(super) fn nothing_found(what: &str, ignored: &[Ignored]) -> Error {
         .take(MAX_NAMED)
         .map(|Ignored { path, reason }| format!("{} ({})", path.display(), reason.name()))
         .collect();
-    let mut reason = format!("{what} ({SUPPORTED})");
-    if !named.is_empty() {
-        let more = ignored.len() - named.len();
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        reason +=
-            &format!("; not read: {}{more}; a file that is named itself is always read", named.join(", "));
-    }
+    let reason = match ignored.len() - named.len() {
+        _ if named.is_empty() => format!("{what} ({SUPPORTED})"),
+        more => {
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let named = named.join(", ");
+            format!(
+                "{what} ({SUPPORTED}); not read: {named}{more}; a file that is named itself is always read"
+            )
+        }
+    };
     Error::config("inputs", reason)
 }

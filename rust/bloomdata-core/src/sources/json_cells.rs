@@ -2,6 +2,8 @@
 //!
 //! - NaN and the infinities are written as Python's `json` writes them. JSON has no such numbers, so the row is a bad
 //!   record if the value is read, as a line of a file with `NaN` is; Arrow's writer would make nulls of them.
+//! - Numbers of 16 and 32 bits are written with all digits that they have as one of 64 bits, which is what a reader makes
+//!   of them; Arrow's writer gives as many digits as tell them from others of 32 bits.
 //! - A struct has the keys of all rows, so absent and null cannot be told apart: a key that is null inside of a struct
 //!   is left out. Columns themselves, elements of lists and values of maps stay null.
 //! - Strings of the extension type `arrow.json` (the type `Json` of `datasets`) are values, and are written as such.
@@ -9,8 +11,8 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{ArrowPrimitiveType, Float16Type, Float32Type, Float64Type};
-use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
+use arrow_array::types::{Float16Type, Float32Type, Float64Type};
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_buffer::ArrowNativeType;
 use arrow_json::writer::{NullableEncoder, make_encoder};
 use arrow_json::{Encoder, EncoderFactory, EncoderOptions};
@@ -77,10 +79,21 @@ impl EncoderFactory for Cells {
                 return make_encoder(field, array, &MAPS).map(Some);
             }
             DataType::Float16 => {
-                floats(field, array.as_primitive::<Float16Type>(), |value| f64::from(value.to_f32()))?
+                let values = array.as_primitive::<Float16Type>();
+                Some(Box::new(Floats { value: |row| f64::from(values.value(row).to_f32()), finite: None }))
             }
-            DataType::Float32 => floats(field, array.as_primitive::<Float32Type>(), f64::from)?,
-            DataType::Float64 => floats(field, array.as_primitive::<Float64Type>(), |value| value)?,
+            DataType::Float32 => {
+                let values = array.as_primitive::<Float32Type>();
+                Some(Box::new(Floats { value: |row| f64::from(values.value(row)), finite: None }))
+            }
+            DataType::Float64 => {
+                let values = array.as_primitive::<Float64Type>();
+                if values.values().iter().all(|value| value.is_finite()) {
+                    return Ok(None);
+                }
+                let finite = Some(make_encoder(field, array, &PLAIN)?);
+                Some(Box::new(Floats { value: |row| values.value(row), finite }))
+            }
             // Arrow's own encoders of lists hand on their own field in place of that of their elements.
             DataType::List(inner) if self::is_json(inner) => {
                 let lists = array.as_list::<i32>();
@@ -112,31 +125,21 @@ impl EncoderFactory for Cells {
     }
 }
 
-/// An encoder for numbers, if any is none that JSON has.
-fn floats<'a, T: ArrowPrimitiveType>(
-    field: &'a FieldRef,
-    array: &'a PrimitiveArray<T>,
-    wide: impl Fn(T::Native) -> f64 + 'a,
-) -> Result<Option<Box<dyn Encoder + 'a>>, ArrowError> {
-    if array.values().iter().all(|value| wide(*value).is_finite()) {
-        return Ok(None);
-    }
-    let finite = make_encoder(field, array, &PLAIN)?;
-    let value = move |row| wide(array.value(row));
-    Ok(Some(Box::new(Floats { value, finite })))
-}
-
-/// Numbers of which some are not finite.
+/// Numbers of which some may not be finite, and numbers of fewer bits than a reader of JSON gives them.
 struct Floats<'a, F> {
     value: F,
-    finite: NullableEncoder<'a>,
+    /// Arrow's encoder, if it is exact for finite numbers.
+    finite: Option<NullableEncoder<'a>>,
 }
 
 impl<F: Fn(usize) -> f64> Encoder for Floats<'_, F> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
         let value = (self.value)(row);
-        let word: &[u8] = match value {
-            _ if value.is_finite() => return self.finite.encode(row, out),
+        let word: &[u8] = match (&mut self.finite, value) {
+            (Some(finite), _) if value.is_finite() => return finite.encode(row, out),
+            (None, _) if value.is_finite() => {
+                return out.extend(serde_json::to_string(&value).unwrap_or_default().into_bytes());
+            }
             _ if value.is_nan() => b"NaN",
             _ if value > 0.0 => b"Infinity",
             _ => b"-Infinity",

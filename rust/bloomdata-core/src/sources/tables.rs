@@ -62,7 +62,7 @@ pub fn read_stream(
     }
     let mut hasher = LineHasher::default();
     let rows = stream.each_group(&input.path, progress, |lines, row| {
-        lines.iter().for_each(|line| hasher.update(line));
+        hasher.update(lines);
         send_lines(lines, row, start, out)
     })?;
     out.send_ready(Ok(Piece::End { hash: hasher.0.hex(), content_bytes: rows }))
@@ -75,7 +75,7 @@ pub fn read_stream(
 pub fn hash_rows(path: &Path, stream: RowStream, progress: &Progress) -> Result<String> {
     let mut hasher = LineHasher::default();
     stream.each_group(path, progress, |lines, _| {
-        lines.iter().for_each(|line| hasher.update(line));
+        hasher.update(lines);
         Ok(())
     })?;
     Ok(hasher.0.hex())
@@ -86,9 +86,11 @@ pub fn hash_rows(path: &Path, stream: RowStream, progress: &Progress) -> Result<
 struct LineHasher(ContentHasher);
 
 impl LineHasher {
-    fn update(&mut self, line: &[u8]) {
-        self.0.update(line);
-        self.0.update(b"\n");
+    fn update(&mut self, lines: &[&[u8]]) {
+        for line in lines {
+            self.0.update(line);
+            self.0.update(b"\n");
+        }
     }
 }
 
