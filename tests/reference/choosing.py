@@ -9,7 +9,7 @@ DOCUMENTS = re.compile(
     r"|manifest|version|urls|files|index|(.*[. _-])?(checksums?|(md5|sha1|sha256|sha512)(sums?)?)([. _-].*)?"
 )
 DESCRIPTIONS = re.compile(
-    r"dataset_(infos?|dict|card)|state|croissant|metadata|config|index|schema|stats|statistics|info|manifest|package"
+    r"dataset_(infos?|dict|card)|checksums|state|croissant|metadata|config|index|schema|stats|statistics|info|manifest|package"
     r"|tokenizer(_config)?|license|readme|version|.*[. _-](metadata|index|schema|stats|statistics)"
 )
 
