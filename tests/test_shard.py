@@ -217,6 +217,7 @@ def test_any_number_of_threads_writes_the_same_bytes(compression, shuffle, tmp_p
     folders = {}
     for num_threads in (1, 2, 4):
         options = {"compression": compression, "shuffle": shuffle, "max_lines": 1000, "splits": {"dev": 500}}
+        options["allow_duplicate_inputs"] = True
         folder = tmp_path / f"out-{num_threads}"
         shard(inputs, folder, num_threads=num_threads, on_bad_record="quarantine", **options)
         folders[num_threads] = everything_in(folder)
