@@ -58,7 +58,8 @@ def check_arguments(function: Callable[_Parameters, _Result]) -> Callable[_Param
             if name in kinds and not any(fits(value) for _, fits in kinds[name]):
                 words = [words for words, _ in kinds[name]]
                 expected = " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-                raise ConfigError(f"{name}: expected {expected}, got {type(value).__name__} {value!r:.100}")
+                kind = "" if isinstance(value, (str, bool, int, float)) else f"{type(value).__name__} "
+                raise ConfigError(f"{name}: expected {expected}, got {kind}{value!r:.100}")
         return function(*args, **kwargs)
 
     return checked
