@@ -118,7 +118,11 @@ def write_corpus(folder: Path, *, num_records: int, words: int, seed: int = SEED
     (folder / "part-4.json").write_text(json.dumps([record() for _ in range(int(num_records * 0.2))], indent=1))
     text = "\n".join(record()["text"] for _ in range(int(num_records * 0.1)))
     # Without the size of its content in the frame.
-    (folder / "part-10.txt.zst").write_bytes(zstandard.ZstdCompressor(write_content_size=False).compress(text.encode()))
+    # In a folder of its own: beside records it would not be data.
+    (folder / "texts").mkdir()
+    (folder / "texts" / "part-10.txt.zst").write_bytes(
+        zstandard.ZstdCompressor(write_content_size=False).compress(text.encode())
+    )
     return folder
 
 

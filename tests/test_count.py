@@ -202,7 +202,7 @@ def test_nothing_has_no_bytes_per_token(tmp_path):
 
 def test_many_files_are_shown_by_source_unless_asked_otherwise(tmp_path):
     for number in range(21):
-        write(tmp_path / f"{number}.txt", b"x")
+        write(tmp_path / f"{number}.txt", b"x%d" % number)
     counts = bloomdata.count(tmp_path, tokenizer="bytes")
     assert len(str(counts).splitlines()) == 3
     assert str(tmp_path) in str(counts)

@@ -183,7 +183,8 @@ def test_what_stays_is_as_it_was_read(rows, tmp_path):
     ]
     lost = json.dumps({"text": rows[3]["question"]}).encode()
     (folder / "a.jsonl").write_bytes(b"\n".join([kept[0], lost, b"", kept[1]]))
-    (folder / "b.txt.zst").write_bytes(zstandard.compress(f"{rows[4]['question']}\nline\r\n".encode()))
+    (folder / "b").mkdir()
+    (folder / "b" / "b.txt.zst").write_bytes(zstandard.compress(f"{rows[4]['question']}\nline\r\n".encode()))
     (folder / "c.json.gz").write_bytes(
         gzip.compress(json.dumps([{"text": " ".join(prose(rng, 9))}, json.loads(lost)]).encode())
     )

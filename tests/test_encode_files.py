@@ -96,7 +96,7 @@ def test_files_of_all_kinds_come_in_order(tokenizer, tmp_path):
     first = write(tmp_path / "in" / "1.jsonl", b"\n" + lines(texts["1"]))
     second = tmp_path / "in" / "2.parquet"
     pq.write_table(pa.table({"text": texts["2"], "other": [0] * 40}), second)
-    third = write(tmp_path / "in" / "3.txt", "\r\n".join(texts["3"]).encode())
+    third = write(tmp_path / "in" / "3" / "3.txt", "\r\n".join(texts["3"]).encode())
     batches = tokenizer.encode_files(tmp_path / "in", num_threads=2)
     found = taken(batches)
     blank = [(path, number + 1, ids) for path, number, ids in expected(tokenizer, first, texts["1"])]

@@ -140,7 +140,7 @@ def test_hidden_and_set_aside_files_of_a_folder_are_named(pack, tmp_path):
     folder = tmp_path / "raw"
     (folder / "_temporary").mkdir(parents=True)
     for name in ("a.jsonl", "_b.jsonl", ".c.jsonl", "quarantine.jsonl", "_temporary/d.jsonl", "e.jsonl.tmp"):
-        write(folder / name, jsonl(TEN[:2]))
+        write(folder / name, jsonl([f"{name} {text}" for text in TEN[:2]]))
     outcome = pack(folder)
     assert outcome.ledger["documents_kept"] == 4
     names = [".c.jsonl", "_temporary", "e.jsonl.tmp", "quarantine.jsonl"]

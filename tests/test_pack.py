@@ -101,7 +101,7 @@ def test_any_number_of_threads_writes_the_same_bytes(options, tmp_path):
     for num_threads, checkpoint_seconds in [(1, 10.0), (2, 0.0), (4, 0.0)]:
         folder = tmp_path / f"out-{num_threads}"
         times = {"num_threads": num_threads, "checkpoint_seconds": checkpoint_seconds}
-        pack(inputs, folder, on_bad_record="quarantine", **times, **options)
+        pack(inputs, folder, on_bad_record="quarantine", allow_duplicate_inputs=True, **times, **options)
         folders[num_threads] = everything_in(folder)
     assert folders[1] == folders[2] == folders[4]
     documents = 4 * [reference.tokens(json.loads(line)["text"]) for line in [*lines, *lines[:100]] if len(line) > 11]

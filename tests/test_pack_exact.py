@@ -101,10 +101,11 @@ def test_several_fields_are_equal_only_all_together(tmp_path):
 def test_every_kind_of_file_is_read_twice(tmp_path):
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     folder = tmp_path / "in"
-    write(folder / "a.txt", b"one\ntwo\none\n")
+    write(tmp_path / "a.txt", b"one\ntwo\none\n")
     write(folder / "b.json", b'[{"text": "two"}, {"text": "three"}]')
     pq.write_table(pa.table({"text": ["three", "four", "four"], "n": [1, 2, 3]}), folder / "c.parquet")
-    report = pack(folder, tmp_path / "out", format="megatron", exact="document")
+    inputs = [tmp_path / "a.txt", folder]
+    report = pack(inputs, tmp_path / "out", format="megatron", exact="document")
     documents = [reference.tokens(text) for text in ("one", "two", "three", "four")]
     assert pair_in(tmp_path / "out") == reference.megatron(documents)
     assert report.ledger["documents_dropped"] == {"exact duplicate": 4}

@@ -95,7 +95,7 @@ def test_an_input_that_is_not_there_is_an_error_or_is_reported(source, tmp_path)
 def test_a_missing_input_that_came_since_is_another_call(source, tmp_path):
     inputs = [source, str(tmp_path / "late.jsonl")]
     bloomdata.prepare("dolly", inputs, tmp_path / "out", missing="report")
-    write(tmp_path / "late.jsonl", DOLLY)
+    write(tmp_path / "late.jsonl", DOLLY + b"\n")
     with pytest.raises(MismatchError):
         bloomdata.prepare("dolly", inputs, tmp_path / "out", missing="report")
 

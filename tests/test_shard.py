@@ -217,6 +217,7 @@ def test_any_number_of_threads_writes_the_same_bytes(compression, shuffle, tmp_p
     folders = {}
     for num_threads in (1, 2, 4):
         options = {"compression": compression, "shuffle": shuffle, "max_lines": 1000, "splits": {"dev": 500}}
+        options["allow_duplicate_inputs"] = True
         folder = tmp_path / f"out-{num_threads}"
         shard(inputs, folder, num_threads=num_threads, on_bad_record="quarantine", **options)
         folders[num_threads] = everything_in(folder)
@@ -225,12 +226,12 @@ def test_any_number_of_threads_writes_the_same_bytes(compression, shuffle, tmp_p
 
 
 def test_folders_and_patterns_are_read_in_natural_order(tmp_path):
-    names = ["part-10.jsonl", "part-9.jsonl", "part-1.jsonl", "B.jsonl", "a.txt", "sub/part-2.jsonl"]
+    names = ["part-10.jsonl", "part-9.jsonl", "part-1.jsonl", "B.jsonl", "a/b.txt", "sub/part-2.jsonl"]
     for name in names:
         text = name.encode() if name.endswith(".txt") else b'{"text":"%s"}' % name.encode()
         write(tmp_path / "in" / name, text + b"\n")
     shard(str(tmp_path / "in"), tmp_path / "folder")
-    order = ["B.jsonl", "a.txt", "part-1.jsonl", "part-9.jsonl", "part-10.jsonl", "sub/part-2.jsonl"]
+    order = ["B.jsonl", "a/b.txt", "part-1.jsonl", "part-9.jsonl", "part-10.jsonl", "sub/part-2.jsonl"]
     content = contents_of(tmp_path / "folder")["part-00000.jsonl"]
     assert [json.loads(line)["text"] for line in content.splitlines()] == order
     shard(str(tmp_path / "in" / "part-*.jsonl"), tmp_path / "pattern")

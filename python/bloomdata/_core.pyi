@@ -149,7 +149,7 @@ def find_lines(
 def ends_with_newline(path: str) -> bool: ...
 def finish_folder(folder: str | PathLike[str], manifest: str) -> str: ...
 def lengths(
-    inputs: list[str],
+    inputs: tuple[list[str], bool],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     num_threads: int,
@@ -157,7 +157,7 @@ def lengths(
 ) -> tuple[bytes, str]: ...
 def plan(lengths: bytes, sequence_length: int, packings: list[str], seed: int, window_tokens: int) -> str: ...
 def train_tokenizer(
-    inputs: list[str],
+    inputs: tuple[list[str], bool],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     num_threads: int,
@@ -170,14 +170,14 @@ def read_records(source: str, records: list[str]) -> str: ...
 def is_text_source(source: str) -> bool: ...
 def read_manifest(folder: str | PathLike[str]) -> str | None: ...
 def shard(
-    inputs: list[str],
+    inputs: tuple[list[str], bool],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     options: Running,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def decontaminate(
-    inputs: list[str],
+    inputs: tuple[list[str], bool],
     evaluations: list[str],
     config: str,
     options: Running,
@@ -201,7 +201,7 @@ def signatures(
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def pack(
-    inputs: list[str],
+    inputs: tuple[list[str], bool],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     options: Running,

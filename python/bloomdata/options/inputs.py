@@ -5,15 +5,16 @@ from __future__ import annotations
 import glob
 import os
 import re
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
+from bloomdata.options.hub_cache import cached_dataset
 from bloomdata.options.paths import utf8_path
-from bloomdata.options.tables import table_of
+from bloomdata.options.tables import table_of, table_of_iterable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from bloomdata.options.tables import Table
 
@@ -21,22 +22,60 @@ if TYPE_CHECKING:
 COMPRESSED = tuple(_core.compressions())
 # The standard input among paths: read once, as lines of JSON.
 STDIN = "-"
-# Files, folders and patterns, or one table: a `datasets.Dataset` or any object with `__arrow_c_stream__`.
-Inputs: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Any"
+# Files, folders and patterns; or one table: a dataset of `datasets`, any object with `__arrow_c_stream__`, or
+# dictionaries in a list or in anything that can be iterated.
+Inputs: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Iterable[Mapping[str, Any]] | Any"
 # Called about 20 times a second with (total bytes, bytes read, documents, bytes written); 0 when unknown.
 OnProgress: TypeAlias = "Callable[[int, int, int, int], object] | None"
 
 
-def split_inputs(inputs: Inputs) -> tuple[list[str], list[Table]]:
-    """Separates paths from tables."""
+class Given(NamedTuple):
+    """Inputs as the core takes them."""
+
+    paths: list[str]
+    tables: list[Table]
+
+    @property
+    def columns(self) -> list[str] | None:
+        """Names of the columns of a table, empty if unknown; None for files."""
+        return self.tables[0].columns if self.tables else None
+
+    @property
+    def streams(self) -> list[tuple[str, Any, str]]:
+        """The tables as the core takes them."""
+        return [(table.label, table.rows, table.kind) for table in self.tables]
+
+
+def split_inputs(inputs: Inputs) -> Given:
+    """Separates paths from tables. An iterator is used up: call it once.
+
+    Raises:
+        ConfigError: It is neither, or a dictionary of splits.
+        FileNotFoundError: A name of the Hugging Face hub that is not in the local cache.
+    """
     if isinstance(inputs, (str, os.PathLike)):
-        return [utf8_path(inputs, "inputs")], []
+        return Given([_path(inputs)], [])
     if table := table_of(inputs):
-        return [], [table]
-    if isinstance(inputs, (list, tuple)) and all(isinstance(path, (str, os.PathLike)) for path in inputs):
-        return [utf8_path(path, "inputs") for path in inputs], []
-    msg = f"inputs: expected paths, an Arrow table or a dataset, got {type(inputs).__name__}"
-    raise ConfigError(msg)
+        return Given([], [table])
+    if not isinstance(inputs, (list, tuple)) or not _are_paths(inputs):
+        found = table_of_iterable(inputs)
+        if isinstance(found, tuple):
+            return Given([], [found])
+        if found is None or not _are_paths(found):
+            raise ConfigError(
+                "inputs: expected paths, an Arrow table, a dataset, or an iterable of dictionaries, got "
+                f"{type(inputs).__name__}"
+            )
+        inputs = found
+    return Given([_path(path) for path in inputs], [])
+
+
+def _are_paths(values: Iterable[Any]) -> bool:
+    return all(isinstance(path, (str, os.PathLike)) for path in values)
+
+
+def _path(path: str | os.PathLike[str]) -> str:
+    return cached_dataset(utf8_path(path, "inputs"))
 
 
 def file_inputs(inputs: Inputs) -> list[str]:

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.checks import check_choice, check_counts, check_key
-from bloomdata.options.tables import column_names
 from bloomdata.options.template_options import own_template, template_options
+from bloomdata.options.tokenizer_objects import with_own_options
 from bloomdata.options.tokenizer_options import tokenizer_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from bloomdata.options.inputs import Inputs
 
 
 # What the core gets in a form of its own.
@@ -38,6 +36,7 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: An option is invalid.
     """
+    options = with_own_options(options)
     check_counts(**{name: options[name] for name in ("sequence_length", "rows_per_file", "window_tokens", "seed")})
     check_choice("format", options["format"], "hdf5", "megatron")
     check_choice("record", options["record"], "text", "prompt_completion", "messages")
@@ -125,10 +124,11 @@ def _records(options: Mapping[str, Any]) -> dict[str, Any]:
     return described
 
 
-def record_of(record: str, inputs: Inputs, text_field: str | Sequence[str], messages_keyword: str) -> str:
+def record_of(
+    record: str, columns: Sequence[str] | None, text_field: str | Sequence[str], messages_keyword: str
+) -> str:
     """The kind of record: `messages` for a table in memory with a column of messages and no column of text."""
-    columns = column_names(inputs) if record == "text" else None
-    if columns is None or messages_keyword not in columns:
+    if record != "text" or columns is None or messages_keyword not in columns:
         return record
     fields = [text_field] if isinstance(text_field, str) else list(text_field)
     return record if any(field.split(".")[0] in columns for field in fields) else "messages"
@@ -150,6 +150,10 @@ def source_options(source: str | Mapping[str, Any] | None) -> dict[str, Any] | N
             f"source: {sorted(unknown)[0]}: expected an option of {name} ({known or 'it has none'}), "
             "got an unknown name"
         )
+    try:
+        _core.is_text_source(json.dumps(options))
+    except (ConfigError, TypeError) as error:
+        raise ConfigError(f"source: options of {name}: {error}") from error
     return options
 
 

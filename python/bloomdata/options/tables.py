@@ -1,13 +1,19 @@
-"""Tables in memory as inputs: their identity, and a stream of their rows that is safe to read."""
+"""Tables in memory as inputs: their identity, and a stream of their rows that is safe to read.
+
+A `datasets.Dataset` gives the values that it shows: of its columns, those that `set_format` chose; with a transform of
+`with_transform`, the rows that the transform makes. Formats such as `torch` are other containers of the same values.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bloomdata.errors import CorruptDataError
+from bloomdata.errors import ConfigError, CorruptDataError
+from bloomdata.options.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,32 +23,89 @@ class Table(NamedTuple):
     """A table as the core takes it.
 
     `kind` says what identifies it: a hash of its rows for a `table`, the fingerprint in its label for a `dataset`, and
-    for a `stream`, which can be read only once, its rows after they have been read.
+    for a `stream`, which can be read only once, its rows after they have been read. `columns` are their names, as far
+    as they are known.
     """
 
     label: str
     rows: Any
     kind: str
+    columns: list[str]
 
 
 def table_of(inputs: Any) -> Table | None:
-    """A table from a `datasets.Dataset` or an object with `__arrow_c_stream__`; None for anything else."""
+    """A table from a dataset, an object with `__arrow_c_stream__`, or dictionaries; None for anything else.
+
+    Raises:
+        ConfigError: Splits of which one must be chosen, or rows that are no dictionaries.
+    """
     if _is_dataset(inputs):
-        facts = f"{len(inputs)} rows, {inputs.features}, {getattr(inputs, '_fingerprint', '')}"
-        return Table(_label("dataset", facts), _dataset_stream(inputs), "dataset")
-    if not hasattr(inputs, "__arrow_c_stream__"):
+        return _dataset(inputs)
+    if hasattr(inputs, "__arrow_c_stream__"):
+        return _arrow(inputs)
+    if isinstance(inputs, Mapping):
+        if splits := [str(name) for name, part in inputs.items() if _is_dataset(part) or _is_streamed(part)]:
+            raise ConfigError(
+                f"inputs: expected one dataset, got a {type(inputs).__name__} with the splits {splits}: name one of "
+                f"them, such as data[{splits[0]!r}]"
+            )
         return None
+    if _is_streamed(inputs):
+        facts = f"{inputs.features}, {getattr(inputs, '_fingerprint', '')}"
+        names = getattr(inputs, "column_names", None)
+        return Table(_label("stream of rows", facts), Rows(inputs), "stream", list(names or []))
+    return None
+
+
+def table_of_rows(first: Any, rows: Iterable[Any], *, can_repeat: bool) -> Table:
+    """A table from dictionaries, of which `first` is the first; None if there is none."""
+    if first is not None and not isinstance(first, Mapping):
+        raise ConfigError(f"inputs: expected paths or dictionaries, got an iterable of {type(first).__name__}")
+    facts = f"{len(rows)} rows" if can_repeat and isinstance(rows, (list, tuple)) else "rows"
+    columns = [key for key in first or {} if isinstance(key, str)]
+    return Table(_label("rows", f"{facts}, {columns}"), Rows(rows), "table" if can_repeat else "stream", columns)
+
+
+def table_of_iterable(inputs: Any) -> Table | list[Any] | None:
+    """A table from any other iterable of dictionaries, or its paths as a list; None for what cannot be iterated.
+
+    What can be iterated once only, such as a generator, is a `stream`: a run over it cannot be resumed.
+    """
+    if isinstance(inputs, (bytes, bytearray, Mapping, set, frozenset)) or not isinstance(inputs, Iterable):
+        return None
+    iterator = iter(inputs)
+    first = next(iterator, None)
+    if isinstance(inputs, (list, tuple)):
+        return table_of_rows(first, inputs, can_repeat=True)
+    rest: Iterable[Any] = iterator if first is None else chain([first], iterator)
+    if first is None or isinstance(first, Mapping):
+        return table_of_rows(first, rest, can_repeat=False)
+    return list(rest)
+
+
+def _arrow(inputs: Any) -> Table:
     facts = f"{getattr(inputs, 'num_rows', '?')} rows, {getattr(inputs, 'schema', '')}"
     # An object with a length keeps its rows; one without yields them only once.
     can_repeat = hasattr(inputs, "num_rows") or hasattr(inputs, "__len__")
     rows = _Validated(inputs) if _is_of_pyarrow(inputs) else inputs
-    return Table(_label("arrow", facts), rows, "table" if can_repeat else "stream")
+    return Table(_label("arrow", facts), rows, "table" if can_repeat else "stream", _column_names(inputs))
 
 
-def column_names(inputs: Any) -> list[str] | None:
-    """Column names of a table in memory, empty if unknown; None for anything else."""
-    if not _is_dataset(inputs) and not hasattr(inputs, "__arrow_c_stream__"):
-        return None
+def _dataset(dataset: Any) -> Table:
+    shown = dict(getattr(dataset, "format", None) or {})
+    facts = f"{len(dataset)} rows, {dataset.features}, {getattr(dataset, '_fingerprint', '')}"
+    if shown.get("type") == "custom":
+        # What a transform makes is known only when it has run, and may differ each time.
+        return Table(_label("dataset with a transform", facts), Rows(dataset), "stream", [])
+    columns = list(shown.get("columns") or dataset.column_names)
+    if columns != list(dataset.column_names) and not shown.get("output_all_columns"):
+        dataset = dataset.select_columns(columns)
+        facts += f", columns {columns}"
+    return Table(_label("dataset", facts), _dataset_stream(dataset), "dataset", columns)
+
+
+def _column_names(inputs: Any) -> list[str]:
+    """Column names of a table in memory, empty if unknown."""
     with contextlib.suppress(UnicodeDecodeError):
         for found in (
             getattr(inputs, "column_names", None),
@@ -100,6 +163,11 @@ def _checked(batches: Any) -> Iterator[Any]:
 
 def _is_dataset(inputs: Any) -> bool:
     return hasattr(inputs, "with_format") and hasattr(inputs, "features") and hasattr(inputs, "num_rows")
+
+
+def _is_streamed(inputs: Any) -> bool:
+    """Whether it is a `datasets.IterableDataset`."""
+    return hasattr(inputs, "features") and hasattr(inputs, "take") and not hasattr(inputs, "num_rows")
 
 
 def _is_of_pyarrow(inputs: Any) -> bool:

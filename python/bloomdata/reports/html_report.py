@@ -230,7 +230,9 @@ def _ignored(manifest: dict[str, Any]) -> str:
     items = "\n".join(f"<li><code>{escape(path)}</code></li>" for path in paths[:MAX_FILES])
     hidden = len(paths) - MAX_FILES
     more = _muted(f"and {hidden:,} more, which manifest.json lists") if hidden > 0 else ""
-    text = _muted(f"{len(paths):,} files were not read: hidden, quarantined, or of unknown format.")
+    reasons = manifest.get("ignored_reasons") or {}
+    why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items()) or "hidden, or of unknown format"
+    text = _muted(f"{len(paths):,} files were not read: {escape(why)}.")
     return f"{text}\n<ul>\n{items}\n</ul>{more}"
 
 

@@ -141,10 +141,15 @@ class Report:
             lines += ["  metrics", *(f"  {line}" for line in _aligned(table))]
         lines += self._by_input()
         if ignored := self.manifest["ignored_inputs"]:
-            lines.append(
-                f"  not read (hidden, quarantined, or of unknown format): {len(ignored)} file(s), e.g. {ignored[0]}"
-            )
+            lines.append(f"  not read: {len(ignored)} file(s), e.g. {ignored[0]} ({self._why_ignored()})")
+            if "text beside records" in self.manifest.get("ignored_reasons", {}):
+                lines.append("    text beside records is not taken for data; name its files, or '*.txt', to read it")
         return "\n".join(lines)
+
+    def _why_ignored(self) -> str:
+        """Counts of files that were not read, by reason; manifests of older versions have none."""
+        reasons = self.manifest.get("ignored_reasons") or {"hidden, set aside, or of unknown format": None}
+        return ", ".join(reason if count is None else f"{count} {reason}" for reason, count in reasons.items())
 
     def _state(self) -> str:
         if self.seconds is None:

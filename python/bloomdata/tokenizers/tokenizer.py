@@ -13,6 +13,7 @@ from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.options.checks import check_choice, thread_count
 from bloomdata.options.inputs import split_inputs
 from bloomdata.options.tables import check_array
+from bloomdata.options.tokenizer_objects import with_own_options
 from bloomdata.options.tokenizer_options import tokenizer_options
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Tokenizer:
     For every `tokenizer.json` the ids are those of Hugging Face `tokenizers` 0.23; `backend` names the implementation.
 
     Args:
-        tokenizer: A `tokenizer.json`, a folder that holds one, or `"bytes"`, as for `bloomdata.pack`.
+        tokenizer: A `tokenizer.json`, a folder that holds one, `"bytes"`, or a tokenizer of `tokenizers` or
+            `transformers`, as for `bloomdata.pack`.
         eos_token: The end-of-document token, if the tokenizer's files do not name it.
         pad_token: The padding token.
         add_special_tokens: Whether the post-processor may add special tokens (a leading `<s>`, ...). If not, no call
@@ -51,19 +53,26 @@ class Tokenizer:
 
     def __init__(
         self,
-        tokenizer: str | os.PathLike[str],
+        tokenizer: str | os.PathLike[str] | Any,
         eos_token: str | None = None,
         pad_token: str | None = None,
         *,
         add_special_tokens: bool = True,
         special_tokens: Sequence[str] | None = None,
     ) -> None:
-        options = tokenizer_options(
-            tokenizer, eos_token, pad_token, add_special_tokens=add_special_tokens, special_tokens=special_tokens
+        given = with_own_options(
+            {
+                "tokenizer": tokenizer,
+                "eos_token": eos_token,
+                "pad_token": pad_token,
+                "add_special_tokens": add_special_tokens,
+                "special_tokens": special_tokens,
+            }
         )
-        self._options = json.dumps(options)
+        self.options = tokenizer_options(**given)
+        self._options = json.dumps(self.options)
         self._core = _core.Tokenizer(self._options)
-        self.path = os.fspath(tokenizer)
+        self.path: str = given["tokenizer"]
 
     @property
     def core(self) -> _core.Tokenizer:

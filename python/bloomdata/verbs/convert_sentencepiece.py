@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import UnsupportedFormatError
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.paths import output_path
 from bloomdata.tokenizers.folder import ADDED_TOKEN, prepare_folder, write_folder
 from bloomdata.tokenizers.sentencepiece_model import PieceType, read_sentencepiece
@@ -45,6 +46,7 @@ class ConvertReport:
         return f"{self.vocab_size:,} tokens, {self.num_merges:,} merges in {self.path}"
 
 
+@check_arguments
 def convert_sentencepiece(
     model: str | os.PathLike[str],
     output: str | os.PathLike[str],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import thread_count
 from bloomdata.options.inputs import split_inputs
 from bloomdata.options.pack_config import record_of
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from bloomdata.options.inputs import Inputs, OnProgress
 
 
+@check_arguments
 def count(
     inputs: Inputs,
     *,
-    tokenizer: str | os.PathLike[str],
+    tokenizer: str | os.PathLike[str] | Any,
     record: Literal["text", "prompt_completion", "messages"] = "text",
     text_field: str | Sequence[str] = "text",
     records: str | None = None,
@@ -48,6 +50,7 @@ def count(
     special_tokens: Sequence[str] | None = None,
     append_eos: bool = False,
     on_bad_record: Literal["raise", "quarantine"] = "raise",
+    allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     on_progress: OnProgress = None,
 ) -> TokenCounts:
@@ -58,8 +61,8 @@ def count(
 
     Args:
         inputs: Files, folders or patterns, or one table in memory.
-        tokenizer: A `tokenizer.json`, a folder that holds one, or `"bytes"`. Its end-of-document token must be known,
-            even if it is not counted.
+        tokenizer: A `tokenizer.json`, a folder that holds one, `"bytes"`, or an object, as for `pack`. Its
+            end-of-document token must be known, even if it is not counted.
         record: Kind of record: text, pairs of prompt and completion, or messages.
         text_field: Field that holds the text, such as `data.text`; the tokens of several fields are added up.
         records: Key of the list of records in `.json` files, as for `shard`.
@@ -88,6 +91,8 @@ def count(
             tokenizer adds itself is not counted twice.
         on_bad_record: Whether to stop at the first bad record (`raise`) or to skip and count bad records
             (`quarantine`). No file is written.
+        allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
+            or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default.
         on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
 
@@ -111,12 +116,14 @@ def count(
         >>> counts.inputs[0]["path"]
         'raw/a.jsonl'
     """
-    given = {name: value for name, value in locals().items() if name not in {"inputs", "num_threads", "on_progress"}}
-    given["record"] = record_of(record, inputs, text_field, messages_keyword)
-    config = config_of(format="megatron", **given)
+    running = {"inputs", "allow_duplicate_inputs", "num_threads", "on_progress"}
+    options = {name: value for name, value in locals().items() if name not in {*running, "running"}}
+    given = split_inputs(inputs)
+    options["record"] = record_of(record, given.columns, text_field, messages_keyword)
+    config = config_of(format="megatron", **options)
     fields = config["text_field"]
     if not fields or len(set(fields)) != len(fields):
         raise ConfigError(f"text_field: expected one or more distinct fields, got {fields!r}")
-    paths, streams = split_inputs(inputs)
-    _, counts = _core.lengths(paths, streams, json.dumps(config), thread_count(num_threads), on_progress)
-    return token_counts(json.loads(counts), paths or [table.label for table in streams])
+    files = (given.paths, allow_duplicate_inputs)
+    _, counts = _core.lengths(files, given.streams, json.dumps(config), thread_count(num_threads), on_progress)
+    return token_counts(json.loads(counts), given.paths or [table.label for table in given.tables])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import byte_count, check_choice, check_counts
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.paths import output_path, utf8_path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _THRESHOLD = 0.8
 
 
+@check_arguments
 def decontaminate(
     inputs: Inputs,
     output: str | os.PathLike[str],
@@ -42,6 +44,7 @@ def decontaminate(
     level: int = 3,
     prefix: str = "part",
     on_bad_record: Literal["raise", "quarantine"] = "raise",
+    allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = None,
@@ -85,6 +88,8 @@ def decontaminate(
         prefix: First part of the names of shards.
         on_bad_record: Whether to stop at the first bad record (`raise`), or to collect bad records in
             `quarantine.jsonl` and count them by reason (`quarantine`).
+        allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
+            or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         overwrite: Whether to discard the output of an earlier run in `output`.
         on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
@@ -147,5 +152,5 @@ def decontaminate(
     options = running(output_path(output), num_threads, overwrite=overwrite)
     limit = byte_count("memory_limit", memory_limit)
     start = time.monotonic()
-    result = _core.decontaminate(paths, rows, json.dumps(config), options, limit, on_progress)
+    result = _core.decontaminate((paths, allow_duplicate_inputs), rows, json.dumps(config), options, limit, on_progress)
     return DecontaminateReport.from_run(output, result, time.monotonic() - start)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError, CorruptDataError, MismatchError, UnsupportedFormatError
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.paths import output_path
 from bloomdata.tokenizers.folder import prepare_folder, write_bytes, write_folder
 from bloomdata.tokenizers.sentencepiece_model import PieceType, read_sentencepiece
@@ -47,6 +48,7 @@ class ExtendReport:
         )
 
 
+@check_arguments
 def extend_vocabulary(
     base: str | os.PathLike[str],
     extra: str | os.PathLike[str],

@@ -15,6 +15,7 @@ from bloomdata.fetching.names import items_of
 from bloomdata.fetching.report import FetchReport
 from bloomdata.fetching.unpack import unpack
 from bloomdata.fetching.wanted import wanted_checksums
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import check_choice, check_counts
 from bloomdata.options.paths import output_path
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _SAVE_SECONDS = 1.0
 
 
+@check_arguments
 def fetch(
     sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]],
     output: str | os.PathLike[str],

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bloomdata import _core
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.paths import output_path
 from bloomdata.options.running import running
 from bloomdata.reports.report import MergeReport
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from bloomdata.options.inputs import OnProgress
 
 
+@check_arguments
 def merge(
     inputs: Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.inputs import split_inputs
 from bloomdata.options.pack_config import pack_config, record_of
 from bloomdata.options.paths import output_path
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
     from bloomdata.options.inputs import Inputs, OnProgress
 
 
+@check_arguments
 def pack(
     inputs: Inputs,
     output: str | os.PathLike[str],
     *,
-    tokenizer: str | os.PathLike[str],
+    tokenizer: str | os.PathLike[str] | Any,
     format: Literal["hdf5", "megatron"] = "hdf5",  # noqa: A002 - the name that every tool uses
     sequence_length: int | None = None,
     packing: str | None = None,
@@ -72,6 +74,7 @@ def pack(
     on_bad_record: Literal["raise", "quarantine"] = "raise",
     max_bad: str | float | None = None,
     allow_empty: bool = False,
+    allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     checkpoint_seconds: float = 10.0,
     overwrite: bool = False,
@@ -135,7 +138,9 @@ def pack(
         inputs: Files, folders or patterns, or one table in memory, as for `shard`.
         output: Folder to write: new, empty, or the output of an earlier call.
         tokenizer: A `tokenizer.json`, a folder that holds one, or `"bytes"`, which needs no file: ids 0 to 255 are
-            the bytes of UTF-8, then `<pad>`, `<bos>`, `<eos>`.
+            the bytes of UTF-8, then `<pad>`, `<bos>`, `<eos>`. Or a name of the Hugging Face hub whose files are in
+            the local cache; from Python also a `bloomdata.Tokenizer`, with its options, or a tokenizer of `tokenizers`
+            or `transformers`, of which a copy is kept in `~/.cache/bloomdata/tokenizers`.
         format: Format of the output files.
         sequence_length: Tokens in a row. HDF5 only, and required there.
         packing: How documents become rows; `full` by default. HDF5 only.
@@ -198,6 +203,8 @@ def pack(
         max_bad: Bad records at which a run that quarantines them stops: a number, or a share of all records such as
             `"0.1%"` or 0.001. A share is compared from the 100,000th record on, and at the end.
         allow_empty: Whether a run may keep no record. By default that is an error, and the folder stays unfinished.
+        allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
+            or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         checkpoint_seconds: Seconds of work that a killed run loses at most, roughly (HDF5: the file being written).
         overwrite: Whether to discard the output of an earlier run in `output`.
@@ -229,15 +236,15 @@ def pack(
         >>> report.ledger["tokens_out"] % 64
         0
     """
-    given = {name: value for name, value in locals().items() if name not in _RUNNING}
+    options = {name: value for name, value in locals().items() if name not in _RUNNING}
     if not 0 <= checkpoint_seconds < math.inf:
         raise ConfigError(f"checkpoint_seconds: expected seconds >= 0, got {checkpoint_seconds!r}")
-    given["record"] = record_of(record, inputs, text_field, messages_keyword)
-    config = config_of(**given)
+    given = split_inputs(inputs)
+    options["record"] = record_of(record, given.columns, text_field, messages_keyword)
+    config = config_of(**options)
     from bloomdata.datasets.hdf5 import Hdf5Files
 
-    paths, streams = split_inputs(inputs)
-    options = running(
+    how = running(
         output_path(output),
         num_threads,
         overwrite=overwrite,
@@ -246,13 +253,17 @@ def pack(
     )
     hdf5 = Hdf5Files(sequence_length or 1, compression, with_categories=categories is not None)
     start = time.monotonic()
-    result = _core.pack(paths, streams, json.dumps(config), options, hdf5, on_progress)
+    result = _core.pack(
+        (given.paths, allow_duplicate_inputs), given.streams, json.dumps(config), how, hdf5, on_progress
+    )
     return PackReport.from_run(output, result, time.monotonic() - start)
 
 
 # What decides how a run goes, and not what it writes.
-_RUNNING = {"inputs", "output", "max_bad", "allow_empty", "num_threads", "checkpoint_seconds", "overwrite"}
-_RUNNING |= {"on_progress"}
+_RUNNING = {
+    *("inputs", "output", "max_bad", "allow_empty", "allow_duplicate_inputs"),
+    *("num_threads", "checkpoint_seconds", "overwrite", "on_progress"),
+}
 
 
 def config_of(**options: Any) -> dict[str, Any]:

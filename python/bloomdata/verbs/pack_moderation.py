@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import check_choice, check_counts
 from bloomdata.options.paths import output_path
 from bloomdata.tokenizers.few_shot import few_shot
@@ -59,6 +60,7 @@ class ModerationReport:
         return "\n".join([f"pack_moderation -> {self.path}", *rows])
 
 
+@check_arguments
 def pack_moderation(
     inputs: Inputs,
     output: str | os.PathLike[str],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import check_counts, thread_count
 from bloomdata.options.inputs import split_inputs
 from bloomdata.options.pack_config import record_of
@@ -81,6 +82,7 @@ def _share(part: int, whole: int) -> str:
     return f"{part / whole:.2%}" if whole else "-"
 
 
+@check_arguments
 def plan(
     inputs: Inputs,
     *,
@@ -88,7 +90,8 @@ def plan(
     packings: Sequence[str] | None = None,
     window_tokens: int = 1 << 23,
     seed: int = 0,
-    tokenizer: str | os.PathLike[str] | None = None,
+    tokenizer: str | os.PathLike[str] | Any | None = None,
+    allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     on_progress: OnProgress = None,
     **options: Any,
@@ -105,7 +108,10 @@ def plan(
         packings: Packings to compare, named as in `pack`; the common ones by default.
         window_tokens: Tokens that `best_fit` packs at a time.
         seed: Seed of `single::sample`.
-        tokenizer: A `tokenizer.json`, a folder that holds one, or `"bytes"`; only for inputs that are not tokenized.
+        tokenizer: A `tokenizer.json`, a folder that holds one, `"bytes"`, or an object, as for `pack`;
+            only for inputs that are not tokenized.
+        allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
+            or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default.
         on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
         **options: Further options of `pack` that say how records become documents (`record`, `text_field`,
@@ -134,15 +140,16 @@ def plan(
     if lengths is None:
         if tokenizer is None:
             raise ConfigError("tokenizer: expected one for inputs that are not tokenized, got None")
+        given = split_inputs(inputs)
         options["record"] = record_of(
             options.get("record", "text"),
-            inputs,
+            given.columns,
             options.get("text_field", "text"),
             options.get("messages_keyword", "messages"),
         )
         config = config_of(tokenizer=tokenizer, sequence_length=sequence_length, **options)
-        paths, streams = split_inputs(inputs)
-        lengths, _ = _core.lengths(paths, streams, json.dumps(config), thread_count(num_threads), on_progress)
+        files = (given.paths, allow_duplicate_inputs)
+        lengths, _ = _core.lengths(files, given.streams, json.dumps(config), thread_count(num_threads), on_progress)
     elif options:
         raise ConfigError(f"{sorted(options)[0]}: expected no option of pack for tokenized inputs, got one")
     names = list(PACKINGS if packings is None else packings)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options import one_file
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import check_choice, check_counts
 from bloomdata.options.inputs import is_there, split_inputs
 from bloomdata.options.paths import output_path
@@ -31,8 +32,9 @@ STYLES = ("auto", "messages", "prompt_completion", "completion", "text")
 _NO_END = 1 << 62
 
 
+@check_arguments
 def prepare(
-    source: str,
+    source: str | Any,
     inputs: Inputs,
     output: str | os.PathLike[str],
     *,
@@ -56,6 +58,7 @@ def prepare(
     on_bad_record: Literal["raise", "quarantine"] = "raise",
     max_bad: str | float | None = None,
     allow_empty: bool = False,
+    allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = None,
@@ -111,6 +114,8 @@ def prepare(
         max_bad: Bad records at which a run that quarantines them stops: a number, or a share of all records such as
             `"0.1%"` or 0.001. A share is compared from the 100,000th record on, and at the end.
         allow_empty: Whether a run may keep no record. By default that is an error, and the folder stays unfinished.
+        allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
+            or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         overwrite: Whether to discard the output of an earlier run in `output`, or a file of that name.
         on_progress: Function called regularly with (total bytes, bytes read, records, bytes written).
@@ -142,6 +147,10 @@ def prepare(
         >>> report.ledger["documents_kept"]
         1
     """
+    if not isinstance(source, str):
+        raise ConfigError(
+            f"source: expected a name such as 'sharegpt' (its options are arguments of their own), got {source!r}"
+        )
     if source not in SOURCES:
         raise ConfigError(f"source: expected one of {list(SOURCES)}, got {source!r}")
     check_choice("style", style, *STYLES)
@@ -156,12 +165,13 @@ def prepare(
         raise ConfigError(
             f"{sorted(unknown)[0]}: expected an option of {source} ({known or 'it has none'}), got an unknown name"
         )
-    paths, streams = split_inputs(inputs)
+    given = split_inputs(inputs)
+    paths = given.paths
     absent: list[str] = []
     if missing == "report":
         absent = [path for path in paths if not is_there(path)]
         paths = [path for path in paths if path not in absent]
-        if not paths and not streams:
+        if not paths and not given.tables:
             raise FileNotFoundError(f"{absent}: expected at least one input that exists, found none")
     rendering = None
     if style in {"completion", "text"}:
@@ -202,7 +212,9 @@ def prepare(
     limits = limits_of(allow_empty=allow_empty, max_bad=max_bad, on_bad_record=on_bad_record)
     running_options = running(folder, num_threads, overwrite=overwrite, limits=limits)
     start = time.monotonic()
-    result = _core.shard(paths, streams, json.dumps(config), running_options, on_progress)
+    result = _core.shard(
+        (paths, allow_duplicate_inputs), given.streams, json.dumps(config), running_options, on_progress
+    )
     report = PrepareReport.from_run(folder, result, time.monotonic() - start)
     if single is not None:
         one_file.show(report.manifest, Path(folder), Path(output))

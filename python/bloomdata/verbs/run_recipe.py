@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.paths import output_path
 from bloomdata.options.recipe_file import fill, read_toml, variables_of
 
@@ -66,6 +67,7 @@ class Step:
         return f"step {self.number}: {self.verb} -> {target}"
 
 
+@check_arguments
 def run(
     recipe: str | os.PathLike[str],
     *,

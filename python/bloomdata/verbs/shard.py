@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import check_choice, check_counts
 from bloomdata.options.inputs import split_inputs
 from bloomdata.options.paths import output_path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "dev", "test")
 
 
+@check_arguments
 def shard(
     inputs: Inputs,
     output: str | os.PathLike[str],
@@ -46,6 +48,7 @@ def shard(
     shuffle: bool = False,
     seed: int = 0,
     splits: Mapping[str, float] | None = None,
+    allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = None,
@@ -60,9 +63,12 @@ def shard(
 
     Args:
         inputs: Files, folders or patterns (`.jsonl`, `.ndjson`, `.json`, `.txt`, each plain or `.gz`, `.zst`, `.bz2`,
-            `.xz`, `.lz4`; `.parquet`), or one `datasets.Dataset` or Arrow stream. Folders and patterns are read in
-            natural order. `-` is the standard input: lines of JSON, compressed or not, which are read once, so that an
-            interrupted run cannot be resumed.
+            `.xz`, `.lz4`; `.parquet`, `.arrow`, `.feather`, `.ipc`; folders of `save_to_disk`), read in natural order.
+            FORMAT.md says which files of a folder are data. `-` is the standard input: lines of JSON, compressed or
+            not. Or one table: a `datasets.Dataset` or `IterableDataset`, an Arrow table or stream, or dictionaries in a
+            list, a generator or any other iterable. A run over what can be read only once cannot be resumed. Or the
+            name of a dataset of the Hugging Face hub (`owner/name`) whose files are in the local cache; nothing is
+            downloaded.
         output: Folder to write: new, empty, or the output of an earlier call.
         max_lines: Maximum number of lines in a shard.
         max_bytes: Maximum number of decompressed bytes in a shard; a longer line gets its own shard.
@@ -87,6 +93,8 @@ def shard(
         max_bad: Bad records at which a run that quarantines them stops: a number, or a share of all records such as
             `"0.1%"` or 0.001. A share is compared from the 100,000th record on, and at the end.
         allow_empty: Whether a run may keep no record. By default that is an error, and the folder stays unfinished.
+        allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
+            or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         overwrite: Whether to discard the output of an earlier run in `output`.
         on_progress: Function called regularly with (total bytes, bytes read, lines, bytes written).
@@ -136,11 +144,11 @@ def shard(
         seed=seed,
         splits=split_config(splits),
     )
-    paths, streams = split_inputs(inputs)
+    given = split_inputs(inputs)
     limits = limits_of(allow_empty=allow_empty, max_bad=max_bad, on_bad_record=on_bad_record)
     options = running(output_path(output), num_threads, overwrite=overwrite, limits=limits)
     start = time.monotonic()
-    result = _core.shard(paths, streams, json.dumps(config), options, on_progress)
+    result = _core.shard((given.paths, allow_duplicate_inputs), given.streams, json.dumps(config), options, on_progress)
     return ShardReport.from_run(output, result, time.monotonic() - start)
 
 

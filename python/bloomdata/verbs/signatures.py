@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import check_choice
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.near import MinHash, described
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bloomdata.options.inputs import Inputs, OnProgress
 
 
+@check_arguments
 def signatures(
     inputs: Inputs,
     output: str | os.PathLike[str],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError, CorruptDataError
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import check_choice, check_counts, thread_count
 from bloomdata.options.inputs import split_inputs
 from bloomdata.options.paths import output_path
@@ -66,6 +67,7 @@ class TrainReport:
         )
 
 
+@check_arguments
 def train_tokenizer(
     inputs: Inputs,
     output: str | os.PathLike[str],
@@ -81,6 +83,7 @@ def train_tokenizer(
     sentencepiece: bool = False,
     text_field: str = "text",
     on_bad_record: Literal["raise", "quarantine"] = "raise",
+    allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = None,
@@ -114,6 +117,8 @@ def train_tokenizer(
         text_field: Field that holds the text; `a.b` is a nested field.
         on_bad_record: Whether to stop at the first bad record (`raise`) or to skip and count bad records
             (`quarantine`).
+        allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
+            or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default.
         overwrite: Whether to replace an existing tokenizer in the folder.
         on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
@@ -159,14 +164,15 @@ def train_tokenizer(
     if vocab_size < least:
         raise ConfigError(f"vocab_size: expected at least the {least} special tokens and bytes, got {vocab_size}")
     texts = config_of(tokenizer="bytes", format="megatron", text_field=text_field, on_bad_record=on_bad_record)
-    paths, streams = split_inputs(inputs)
+    paths, tables = given = split_inputs(inputs)
     config = json.dumps({"texts": texts, "definition": pipeline, "options": options})
-    files = [_MODEL] if sentencepiece else []
-    origin = None if streams else Origin.of(config, roles, paths, files)
+    extra = [_MODEL] if sentencepiece else []
+    origin = None if tables else Origin.of(config, roles, paths, extra)
     if origin is not None and not overwrite and (known := origin.finished(Path(output_path(output)))):
         return TrainReport(**known)
     folder = prepare_folder(output, overwrite=overwrite)
-    made = json.loads(_core.train_tokenizer(paths, streams, config, thread_count(num_threads), on_progress))
+    files = (paths, allow_duplicate_inputs)
+    made = json.loads(_core.train_tokenizer(files, given.streams, config, thread_count(num_threads), on_progress))
     for counts in made["inputs"]:
         del counts["argument"]
     if sentencepiece:

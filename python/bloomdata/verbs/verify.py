@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bloomdata import _core
 from bloomdata.errors import CorruptDataError
 from bloomdata.manifest import read_manifest
+from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import thread_count
 from bloomdata.options.padded_vocabulary import padded_vocab_size
 
@@ -35,6 +36,7 @@ class Verification:
     padded_vocab_size: int | None = None
 
 
+@check_arguments
 def verify(
     folder: str | os.PathLike[str],
     *,

@@ -2,18 +2,19 @@
 
 use bloomdata_core::pipeline::decontaminate::options::DecontaminateConfig;
 use bloomdata_core::pipeline::decontaminate::run::decontaminate as core_decontaminate;
+use bloomdata_core::sources::duplicates::refuse_duplicates;
 use bloomdata_core::sources::expand::expand;
 use pyo3::prelude::*;
 
 use crate::enter::enter;
 use crate::errors::config_error;
-use crate::verbs::{RunTuple, report, run_options, with_tables};
+use crate::verbs::{PythonInputs, RunTuple, report, run_options, with_tables};
 
 /// Finds documents that hold rows of evaluations. Returns as `shard`.
 #[pyfunction]
 pub(crate) fn decontaminate(
     py: Python<'_>,
-    inputs: Vec<String>,
+    inputs: PythonInputs,
     evaluations: Vec<String>,
     config: &str,
     options: RunTuple,
@@ -23,8 +24,12 @@ pub(crate) fn decontaminate(
     let config: DecontaminateConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let (inputs, tables) =
-            with_tables(expand(&inputs, Some(&options.output))?, Vec::new(), Vec::new(), progress)?;
+        let (paths, allows_duplicates) = &inputs;
+        let list = expand(paths, Some(&options.output))?;
+        if !allows_duplicates {
+            refuse_duplicates(&list, progress)?;
+        }
+        let (inputs, tables) = with_tables(list, Vec::new(), Vec::new(), progress)?;
         let read = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         core_decontaminate(&config, &options, memory_limit, (&inputs, &evaluations), &read, progress)
     })?;

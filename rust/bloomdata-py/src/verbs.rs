@@ -22,6 +22,7 @@ use bloomdata_core::pipeline::sharding::places::{
 use bloomdata_core::pipeline::train::{TrainConfig, train_tokenizer as core_train};
 use bloomdata_core::pipeline::verify::verify as core_verify;
 use bloomdata_core::progress::Progress;
+use bloomdata_core::sources::duplicates::refuse_duplicates;
 use bloomdata_core::sources::expand::{expand as core_expand, expand_once};
 use bloomdata_core::sources::inputs::InputList;
 use bloomdata_core::sources::stream::read_lines as core_read_lines;
@@ -45,14 +46,14 @@ pub(crate) fn read_lines(py: Python<'_>, path: PathBuf, first: u64, count: usize
 #[pyfunction]
 pub(crate) fn shard(
     py: Python<'_>,
-    inputs: Vec<String>,
+    inputs: PythonInputs,
     streams: Vec<PythonTable<'_>>,
     config: &str,
     options: RunTuple,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
     let config: ShardConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
-    let streams = take_tables(&streams, true)?;
+    let (streams, raised) = take_tables(&streams, true)?;
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
         let (inputs, tables) = list_inputs(
@@ -67,15 +68,15 @@ pub(crate) fn shard(
         let result = core_shard(&config, &options, &inputs, &read, progress)?;
         check_streams(&result, &inputs, &tables, progress)?;
         Ok(result)
-    })?;
-    report(&result)
+    });
+    report(&raised.or(result)?)
 }
 
 /// Packs inputs; `hdf5` is an object with `layout` and `compress`. Returns as `shard`.
 #[pyfunction]
 pub(crate) fn pack(
     py: Python<'_>,
-    inputs: Vec<String>,
+    inputs: PythonInputs,
     streams: Vec<PythonTable<'_>>,
     config: &str,
     options: RunTuple,
@@ -83,7 +84,7 @@ pub(crate) fn pack(
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
     let config: PackConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
-    let streams = take_tables(&streams, true)?;
+    let (streams, raised) = take_tables(&streams, true)?;
     let options = run_options(options);
     let hdf5 = PythonHdf5::new(hdf5, if config.records.pairs.categories.is_some() { 3 } else { 2 });
     let result = enter(py, on_progress.as_ref(), |progress| {
@@ -101,22 +102,22 @@ pub(crate) fn pack(
         check_streams(&result, &inputs, &tables, progress)?;
         Ok(result)
     });
-    let result = result.map_err(|error| hdf5.take_raised().unwrap_or(error))?;
-    report(&result)
+    let result = result.map_err(|error| hdf5.take_raised().unwrap_or(error));
+    report(&raised.or(result)?)
 }
 
 /// Tokens of each article of the inputs (little-endian uint32), and what each input holds as JSON.
 #[pyfunction]
 pub(crate) fn lengths<'py>(
     py: Python<'py>,
-    inputs: Vec<String>,
+    inputs: PythonInputs,
     streams: Vec<PythonTable<'_>>,
     config: &str,
     num_threads: usize,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(Bound<'py, PyBytes>, String)> {
     let config: PackConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
-    let streams = take_tables(&streams, false)?;
+    let (streams, raised) = take_tables(&streams, false)?;
     let lengths = enter(py, on_progress.as_ref(), |progress| {
         let (inputs, tables) = list_inputs(
             &inputs,
@@ -128,7 +129,8 @@ pub(crate) fn lengths<'py>(
         )?;
         let tables = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         core_lengths(&config, num_threads.max(1), &inputs, &tables, progress)
-    })?;
+    });
+    let lengths = raised.or(lengths)?;
     let bytes: Vec<u8> = lengths.articles.into_iter().flat_map(u32::to_le_bytes).collect();
     let counts = serde_json::to_string(&lengths.inputs).map_err(|error| config_error(&error))?;
     Ok((PyBytes::new(py, &bytes), counts))
@@ -138,21 +140,21 @@ pub(crate) fn lengths<'py>(
 #[pyfunction]
 pub(crate) fn train_tokenizer(
     py: Python<'_>,
-    inputs: Vec<String>,
+    inputs: PythonInputs,
     streams: Vec<PythonTable<'_>>,
     config: &str,
     num_threads: usize,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let config: TrainConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
-    let streams = take_tables(&streams, false)?;
+    let (streams, raised) = take_tables(&streams, false)?;
     let vocabulary = enter(py, on_progress.as_ref(), |progress| {
         let (inputs, tables) =
             list_inputs(&inputs, None, streams, config.texts.records.columns()?, None, progress)?;
         let tables = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         core_train(&config, num_threads.max(1), &inputs, &tables, progress)
-    })?;
-    serde_json::to_string(&vocabulary).map_err(|error| config_error(&error))
+    });
+    serde_json::to_string(&raised.or(vocabulary)?).map_err(|error| config_error(&error))
 }
 
 /// What packings would do to documents of these lengths (little-endian uint32); returns plans and a histogram as JSON.
@@ -273,9 +275,12 @@ pub(crate) fn run_options(
     RunOptions { output, num_threads: num_threads.max(1), overwrite, checkpoint_seconds, limits }
 }
 
-/// Lists everything that will be read, each input once.
+/// Files, folders and patterns, and whether one content may be there under two names.
+pub(crate) type PythonInputs = (Vec<String>, bool);
+
+/// Lists everything that will be read.
 pub(crate) fn list_inputs(
-    inputs: &[String],
+    (inputs, allow_duplicates): &PythonInputs,
     output: Option<&Path>,
     streams: Vec<Table>,
     columns: Vec<String>,
@@ -287,6 +292,9 @@ pub(crate) fn list_inputs(
     } else {
         expand_once(inputs, output)?
     };
+    if !allow_duplicates {
+        refuse_duplicates(&list, progress)?;
+    }
     list.set_records(records)?;
     with_tables(list, streams, columns, progress)
 }

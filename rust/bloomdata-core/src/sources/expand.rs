@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use super::folders;
-use super::inputs::{Input, InputList, describe, unsupported};
+use super::inputs::{Ignored, Input, InputList, describe, unsupported};
+use super::pointers::refuse_pointer;
 use crate::error::{Error, Result};
 
 /// Expands what the user wrote, in that order; folders and patterns in natural order (`part-2` before `part-10`).
 /// The folder `output`, if it lies inside one of the folders, is no input.
 ///
 /// # Errors
-/// Nothing found for a name, a file of unknown format named directly, or a file that is named twice.
+/// Nothing found for a name, a file of unknown format named directly, a file that is named twice, or a pointer of Git
+/// LFS in place of a file.
 pub fn expand(patterns: &[String], output: Option<&Path>) -> Result<InputList> {
     if patterns.iter().any(|pattern| is_stdin(pattern)) {
         let reason = "the standard input can be read once only, and here inputs are read more than once: \
@@ -48,10 +50,11 @@ pub fn expand_once(patterns: &[String], output: Option<&Path>) -> Result<InputLi
         list.patterns.resize(list.inputs.len(), at);
     }
     folders::note_promises(&mut list)?;
-    for path in &mut list.ignored {
+    for Ignored { path, .. } in &mut list.ignored {
         // Names that are not UTF-8 do not fit a manifest.
         *path = PathBuf::from(path.to_string_lossy().into_owned());
     }
+    list.inputs.iter().try_for_each(refuse_pointer)?;
     let mut seen = std::collections::BTreeSet::new();
     for input in &list.inputs {
         let real = if input.read_once {

@@ -10,8 +10,11 @@ use std::path::{Component, Path, PathBuf};
 use globset::GlobMatcher;
 use serde::Deserialize;
 
+use super::choosing::{nothing_found, take_records};
 use super::folder_queue::FolderQueue;
-use super::inputs::{InputList, SUPPORTED, describe, natural_order, unsupported};
+use super::inputs::{Ignored, InputList, Reason, describe, natural_order, unsupported};
+use super::metadata_names::is_metadata;
+use super::saved_datasets::{Saved, saved_dataset};
 use crate::error::{Error, Result};
 use crate::io::atomic::TEMPORARY_SUFFIX;
 
@@ -69,24 +72,36 @@ pub(super) fn expand_pattern(pattern: &str, list: &mut InputList) -> Result<()> 
     if start.is_dir() {
         search.enter(start, 1)?;
     }
-    list.ignored.append(&mut search.repeated);
-    let (before, mut paths) = (list.inputs.len(), Vec::new());
+    search.repeated.drain(..).for_each(|path| list.ignore(path, Reason::Linked));
+    let (before, before_ignored) = (list.inputs.len(), list.ignored.len());
+    let last = parts.last().copied().unwrap_or_default();
+    let names_files = !last.contains(['*', '?', '[', '{']);
+    let mut paths = Vec::new();
     let mut promises = BTreeMap::new();
     for path in search.found {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let promises = promises.entry(folder).or_insert_with_key(|folder| Promises::read(folder));
-        if path.is_dir() || is_bookkeeping(&path) || is_list(&path, promises.as_ref()) {
-            list.ignored.push(path);
+        if path.is_dir() {
+            list.ignore(path, Reason::Folder);
+        } else if is_bookkeeping(&path) || is_list(&path, promises.as_ref()) {
+            list.ignore(path, Reason::Books);
+        } else if is_metadata(&path) && !names_files {
+            list.ignore(path, Reason::Metadata);
         } else {
             paths.push(path);
         }
     }
     paths.sort_by(|a, b| natural_order(a, b));
-    for path in paths {
-        list.inputs.push(describe(&path)?.ok_or_else(|| unsupported(&path))?);
+    let found: Vec<_> =
+        paths.iter().map(|path| describe(path)?.ok_or_else(|| unsupported(path))).collect::<Result<_>>()?;
+    // A pattern that says `.txt` means text.
+    if last.to_ascii_lowercase().contains("txt") {
+        list.inputs.extend(found);
+    } else {
+        take_records(found, list)?;
     }
     if list.inputs.len() == before {
-        return Err(Error::config("inputs", format!("no file matches {pattern}")));
+        return Err(nothing_found(&format!("no file matches {pattern}"), &list.ignored[before_ignored..]));
     }
     Ok(())
 }
@@ -144,21 +159,23 @@ impl Search<'_> {
 }
 
 pub(super) fn expand_folder(folder: &Path, output: Option<&Path>, list: &mut InputList) -> Result<()> {
-    let mut paths = Vec::new();
     let output = output.and_then(|output| output.canonicalize().ok());
-    walk(folder, output.as_deref(), &mut paths, &mut list.ignored)?;
-    paths.sort_by(|a, b| natural_order(a, b));
-    let before = list.inputs.len();
-    for path in paths {
+    let mut walked = walk(folder, output.as_deref())?;
+    walked.paths.sort_by(|a, b| natural_order(a, b));
+    let (before, before_ignored) = (list.inputs.len(), list.ignored.len());
+    let mut found = Vec::new();
+    for path in walked.paths {
         match describe(&path)? {
-            Some(input) => list.inputs.push(input),
-            None => list.ignored.push(path),
+            Some(input) => found.push(input),
+            None => walked.ignored.push(Ignored { path, reason: Reason::UnknownFormat }),
         }
     }
-    list.ignored.sort_by(|a, b| natural_order(a, b));
+    list.ignored.append(&mut walked.ignored);
+    take_records(found, list)?;
+    list.ignored[before_ignored..].sort_by(|a, b| natural_order(&a.path, &b.path));
     if list.inputs.len() == before {
-        let reason = format!("folder {} holds no file that can be read ({SUPPORTED})", folder.display());
-        return Err(Error::config("inputs", reason));
+        let what = format!("folder {} holds no file that can be read", folder.display());
+        return Err(nothing_found(&what, &list.ignored[before_ignored..]));
     }
     Ok(())
 }
@@ -198,32 +215,47 @@ fn is_hidden(path: &Path) -> bool {
     name.starts_with('.') || (name.starts_with('_') && path.is_dir())
 }
 
-fn walk(
-    folder: &Path,
-    output: Option<&Path>,
-    paths: &mut Vec<PathBuf>,
-    ignored: &mut Vec<PathBuf>,
-) -> Result<()> {
+/// What a folder and the folders in it hold.
+#[derive(Default)]
+struct Walked {
+    /// Files that may be data.
+    paths: Vec<PathBuf>,
+    ignored: Vec<Ignored>,
+}
+
+fn walk(folder: &Path, output: Option<&Path>) -> Result<Walked> {
+    let mut walked = Walked::default();
     let mut folders = FolderQueue::new(folder.to_owned());
     while let Some(folder) = folders.next()? {
         let promises = Promises::read(&folder);
         check_folder(&folder, promises.as_ref())?;
+        let saved = saved_dataset(&folder)?;
         for path in listed(&folder)? {
             if promises.is_some() && path.ends_with("manifest.json") {
                 continue;
             }
-            let is_list = is_list(&path, promises.as_ref());
-            if is_hidden(&path) || is_bookkeeping(&path) || is_books(&path) || is_list {
-                ignored.push(path);
+            let is_ours = is_bookkeeping(&path) || is_books(&path) || is_list(&path, promises.as_ref());
+            let reason = match &saved {
+                Some(Saved::Files(files)) if files.contains(&path) => None,
+                Some(Saved::Split(split)) if *split == path => None,
+                _ if is_hidden(&path) => Some(Reason::Hidden),
+                _ if is_ours => Some(Reason::Books),
+                _ if is_metadata(&path) && !path.is_dir() => Some(Reason::Metadata),
+                Some(_) => Some(Reason::NotOfDataset),
+                None => None,
+            };
+            if let Some(reason) = reason {
+                walked.ignored.push(Ignored { path, reason });
             } else if !path.is_dir() {
-                paths.push(path);
+                walked.paths.push(path);
             } else if output.is_none() || path.canonicalize().ok().as_deref() != output {
                 folders.push(path);
             }
         }
     }
-    ignored.append(&mut folders.repeated);
-    Ok(())
+    let repeated = folders.repeated.into_iter();
+    walked.ignored.extend(repeated.map(|path| Ignored { path, reason: Reason::Linked }));
+    Ok(walked)
 }
 
 /// Refuses folders that are no whole corpus.
@@ -288,6 +320,7 @@ pub fn changed(
 #[cfg(test)]
 mod tests {
     use super::super::expand::expand;
+    use super::*;
 
     #[test]
     fn folders_name_what_they_leave_out() {
@@ -298,6 +331,7 @@ mod tests {
             "_x.jsonl",
             "a.txt.gz",
             "notes.csv",
+            "LICENSE.txt",
             ".hidden.jsonl",
             "x.jsonl.tmp",
             "_temporary/c.jsonl",
@@ -307,8 +341,16 @@ mod tests {
         }
         let list = expand(&[folder.path().display().to_string()], None).unwrap();
         let names: Vec<_> = list.inputs.iter().map(|input| input.path.file_name().unwrap()).collect();
-        assert_eq!(names, ["_x.jsonl", "a.txt.gz", "b.jsonl"]);
-        let ignored = [".hidden.jsonl", "_temporary", "notes.csv", "x.jsonl.tmp"];
-        assert_eq!(list.ignored, ignored.map(|name| folder.path().join(name)));
+        assert_eq!(names, ["_x.jsonl", "b.jsonl"]);
+        let ignored = [
+            (".hidden.jsonl", Reason::Hidden),
+            ("LICENSE.txt", Reason::Metadata),
+            ("_temporary", Reason::Hidden),
+            ("a.txt.gz", Reason::TextBesideRecords),
+            ("notes.csv", Reason::UnknownFormat),
+            ("x.jsonl.tmp", Reason::Books),
+        ];
+        let ignored = ignored.map(|(name, reason)| Ignored { path: folder.path().join(name), reason });
+        assert_eq!(list.ignored, ignored);
     }
 }

@@ -1,6 +1,7 @@
 //! Inputs: what a name says of a file, and their order.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -22,7 +23,9 @@ pub enum Format {
     Text,
     /// Rows of a Parquet file.
     Parquet,
-    /// Rows of an Arrow stream handed over by the caller.
+    /// Rows of an Arrow file, in the form of a stream or of a file.
+    Ipc,
+    /// Rows that the caller hands over.
     Arrow,
     /// A `.bin` or `.idx` of a Megatron pair, for merges.
     Megatron,
@@ -74,6 +77,59 @@ impl Input {
     }
 }
 
+impl Format {
+    /// Whether it is records, which lines of text are not.
+    pub fn is_records(self) -> bool {
+        self != Self::Text
+    }
+}
+
+/// Why a file of a folder or of a pattern is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Its name begins with a dot, or it is a folder that begins with `_`.
+    Hidden,
+    /// What our own commands leave beside their outputs.
+    Books,
+    /// A link to a folder that is read under another name.
+    Linked,
+    /// A folder that a pattern matches.
+    Folder,
+    /// No suffix of data.
+    UnknownFormat,
+    /// A licence, checksums and the like, by its name.
+    Metadata,
+    /// Lines of text beside or above files of records.
+    TextBesideRecords,
+    /// A file in a folder of `save_to_disk` that its `state.json` does not name.
+    NotOfDataset,
+}
+
+impl Reason {
+    /// In the words of reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hidden => "hidden",
+            Self::Books => "written by bloomdata",
+            Self::Linked => "linked twice",
+            Self::Folder => "folder",
+            Self::UnknownFormat => "unknown format",
+            Self::Metadata => "metadata by its name",
+            Self::TextBesideRecords => "text beside records",
+            Self::NotOfDataset => "not named by state.json",
+        }
+    }
+}
+
+/// A file that is not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ignored {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: Reason,
+}
+
 /// Inputs in order, and the files of folders that are none of ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InputList {
@@ -81,9 +137,8 @@ pub struct InputList {
     pub inputs: Vec<Input>,
     /// For each input that was expanded, the index of the pattern that it came from.
     pub patterns: Vec<usize>,
-    /// What a folder or a pattern holds and is not read: hidden files, unknown formats, what was set aside earlier.
-    /// Named in reports.
-    pub ignored: Vec<PathBuf>,
+    /// What a folder or a pattern holds and is not read. Named in reports.
+    pub ignored: Vec<Ignored>,
 }
 
 impl InputList {
@@ -101,14 +156,27 @@ impl InputList {
         Ok(())
     }
 
+    /// Notes a file that is not read.
+    pub(super) fn ignore(&mut self, path: PathBuf, reason: Reason) {
+        self.ignored.push(Ignored { path, reason });
+    }
+
+    /// How many files are not read, by reason.
+    pub fn ignored_reasons(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for ignored in &self.ignored {
+            *counts.entry(ignored.reason.name().to_owned()).or_default() += 1;
+        }
+        counts
+    }
+
     /// The index of the argument that an input came from; tables are arguments of their own.
     pub fn argument(&self, input: usize) -> usize {
         self.patterns.get(input).copied().unwrap_or(input)
     }
 }
 
-pub(super) const SUPPORTED: &str =
-    ".jsonl, .ndjson, .json and .txt, each plain or with .gz, .zst, .bz2, .xz or .lz4, and .parquet";
+pub(super) const SUPPORTED: &str = ".jsonl, .ndjson, .json and .txt, each plain or with .gz, .zst, .bz2, .xz or .lz4, .parquet, .arrow, .feather and .ipc";
 
 /// Suffixes of what others write, and what to do with such files.
 const ADVICE: [(&[&str], &str); 8] = [
@@ -164,6 +232,7 @@ pub(super) fn describe(path: &Path) -> Result<Option<Input>> {
         Some("json") => Format::Json,
         Some("txt") => Format::Text,
         Some("parquet") if compression == Compression::None && cfg!(feature = "parquet") => Format::Parquet,
+        Some("arrow" | "feather" | "ipc") if compression == Compression::None => Format::Ipc,
         _ => return Ok(None),
     };
     if !metadata.is_file() {

@@ -1,13 +1,13 @@
-//! Rows of Arrow batches become records: one line of JSON each.
+//! Rows of Arrow batches become records: one line of JSON each, see [`json_cells`](super::json_cells) for their values.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use arrow_array::RecordBatch;
-use arrow_json::WriterBuilder;
-use arrow_json::writer::LineDelimited;
+use arrow_array::{Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
+use super::json_cells::write_rows;
 use super::read::{Piece, PieceSender};
 use crate::document::Bound;
 use crate::error::{Error, Result};
@@ -31,8 +31,34 @@ pub(super) fn caught(
     })
 }
 
-pub(super) fn broken() -> ArrowError {
+fn broken() -> ArrowError {
     ArrowError::InvalidArgumentError("its buffers do not fit together".into())
+}
+
+/// What is in a stream, validated and in small parts. Whoever made it may have read it from a damaged file: offsets,
+/// indices and UTF-8 must not be believed.
+pub(super) fn slices(
+    batches: impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
+) -> impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>> {
+    caught(batches).flat_map(|batch| -> Vec<_> {
+        match batch.and_then(validated) {
+            Ok(batch) => (0..batch.num_rows())
+                .step_by(ROWS)
+                .map(|at| Ok(batch.slice(at, ROWS.min(batch.num_rows() - at))))
+                .collect(),
+            Err(error) => vec![Err(error)],
+        }
+    })
+}
+
+fn validated(batch: RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
+    for column in batch.columns() {
+        match catch_unwind(AssertUnwindSafe(|| column.to_data().validate_full())) {
+            Ok(valid) => valid?,
+            Err(_) => return Err(broken()),
+        }
+    }
+    Ok(batch)
 }
 
 pub(super) fn check_columns(path: &Path, schema: &SchemaRef, columns: &[String]) -> Result<()> {
@@ -47,15 +73,24 @@ pub(super) fn check_columns(path: &Path, schema: &SchemaRef, columns: &[String])
         };
         check_type(path, field)?;
     }
-    if columns.is_empty() {
-        schema.fields().iter().try_for_each(|field| check_binary(path, field))?;
+    let mut names = BTreeSet::new();
+    for field in schema.fields() {
+        let is_read = columns.is_empty() || columns.contains(field.name());
+        if is_read && !names.insert(field.name()) {
+            let found = format!("two columns with the name {:?}", field.name());
+            let supported = "columns with names of their own: rename one of them".to_owned();
+            return Err(Error::Unsupported { path: path.to_owned(), found, supported });
+        }
+        if columns.is_empty() {
+            check_binary(path, field.name(), field)?;
+        }
     }
     Ok(())
 }
 
 /// A column of text must not be one that only looks like text as JSON.
 fn check_type(path: &Path, field: &Field) -> Result<()> {
-    check_binary(path, field)?;
+    check_binary(path, field.name(), field)?;
     let kind = field.data_type();
     if kind.is_temporal() || matches!(kind, DataType::Decimal128(..) | DataType::Decimal256(..)) {
         let reason = format!("column {:?} of {} is {kind}, not text", field.name(), path.display());
@@ -64,15 +99,30 @@ fn check_type(path: &Path, field: &Field) -> Result<()> {
     Ok(())
 }
 
-/// JSON has no bytes: they would silently become hexadecimal digits.
-fn check_binary(path: &Path, field: &Field) -> Result<()> {
+/// JSON has no bytes: they would silently become hexadecimal digits, at any depth (images in a list, say).
+fn check_binary(path: &Path, column: &str, field: &Field) -> Result<()> {
     use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
-    if matches!(field.data_type(), Binary | LargeBinary | BinaryView | FixedSizeBinary(_)) {
-        let found = format!("column {:?} of type {}", field.name(), field.data_type());
-        let supported = "columns of strings: cast it first".to_owned();
-        return Err(Error::Unsupported { path: path.to_owned(), found, supported });
+    let is_binary = |kind: &DataType| matches!(kind, Binary | LargeBinary | BinaryView | FixedSizeBinary(_));
+    match field.data_type() {
+        kind if is_binary(kind) => {
+            let inner = if field.name() == column { "" } else { " inside" };
+            let found = format!("column {column:?} of type {kind}{inner}");
+            let supported = "columns of strings: cast it first, or leave it out".to_owned();
+            Err(Error::Unsupported { path: path.to_owned(), found, supported })
+        }
+        DataType::Dictionary(_, values) => {
+            check_binary(path, column, &Field::new(field.name(), (**values).clone(), true))
+        }
+        DataType::Struct(fields) => fields.iter().try_for_each(|inner| check_binary(path, column, inner)),
+        DataType::List(inner)
+        | DataType::LargeList(inner)
+        | DataType::ListView(inner)
+        | DataType::LargeListView(inner)
+        | DataType::FixedSizeList(inner, _)
+        | DataType::Map(inner, _)
+        | DataType::RunEndEncoded(_, inner) => check_binary(path, column, inner),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 pub(super) fn send_rows(
@@ -81,21 +131,21 @@ pub(super) fn send_rows(
     start: u64,
     out: &PieceSender,
     progress: &Progress,
-    mut visit: impl FnMut(&[u8]),
 ) -> Result<u64> {
-    each_batch(path, batches, progress, |lines, mut row| {
-        let size = lines.iter().map(|line| line.len()).sum();
-        let (mut bytes, mut bounds) = (Vec::with_capacity(size), Vec::with_capacity(lines.len()));
-        for line in lines {
-            visit(line);
-            if row >= start {
-                bytes.extend_from_slice(line);
-                bounds.push(Bound { end: bytes.len(), offset: row, next_offset: row + 1 });
-            }
-            row += 1;
+    each_batch(path, batches, progress, |lines, row| send_lines(lines, row, start, out))
+}
+
+/// Sends rows from number `start` on; `first` is the number of the first line.
+pub(super) fn send_lines(lines: &[&[u8]], first: u64, start: u64, out: &PieceSender) -> Result<()> {
+    let size = lines.iter().map(|line| line.len()).sum();
+    let (mut bytes, mut bounds) = (Vec::with_capacity(size), Vec::with_capacity(lines.len()));
+    for (row, line) in (first..).zip(lines) {
+        if row >= start {
+            bytes.extend_from_slice(line);
+            bounds.push(Bound { end: bytes.len(), offset: row, next_offset: row + 1 });
         }
-        if bounds.is_empty() { Ok(()) } else { out.send_ready(Ok(Piece::Records { bytes, bounds })) }
-    })
+    }
+    if bounds.is_empty() { Ok(()) } else { out.send_ready(Ok(Piece::Records { bytes, bounds })) }
 }
 
 /// What the producer of a stream says, without what the interface and Python's traceback put around it.
@@ -118,11 +168,9 @@ pub(super) fn each_batch(
     for batch in batches {
         progress.check()?;
         let batch = batch.map_err(|error| damaged(row, &error))?;
-        let mut lines = Vec::new();
-        let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut lines);
-        writer.write(&batch).and_then(|()| writer.finish()).map_err(|error| damaged(row, &error))?;
-        drop(writer);
-        let lines: Vec<&[u8]> = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).collect();
+        let (bytes, ends) = write_rows(&batch).map_err(|error| damaged(row, &error))?;
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let lines: Vec<&[u8]> = starts.zip(&ends).map(|(start, end)| &bytes[start..*end]).collect();
         visit(&lines, row)?;
         row += lines.len() as u64;
     }

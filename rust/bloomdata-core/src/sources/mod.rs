@@ -5,24 +5,34 @@
 //! ```
 //!
 //! - [`expand`]: files, folders and patterns become an ordered list of [`inputs::Input`].
-//! - [`folders`]: what a folder or a pattern holds, and what its own manifest promises.
+//! - [`folders`]: what a folder or a pattern holds, and what its own manifest promises; `choosing`: which of the files
+//!   are data, by `metadata_names`, `saved_datasets` (folders of `datasets`) and what lies beside them.
+//! - `pointers`: files of Git LFS that stand for data. [`duplicates`]: one content under two names.
 //! - `folder_queue`: folders that are still to be listed, each once, whatever links lead to it.
 //! - [`read`]: one input becomes pieces of decompressed bytes; zstd frames are decoded by the pool.
 //! - [`json_values`]: a JSON array (or a sequence of values) becomes one record per element.
 //! - `records_key`: records under a key of a JSON file, as in `{"data": [...]}`.
-//! - [`tables`]: Arrow streams become one JSON record per row; `parquet_files` likewise, both by `json_rows`.
+//! - [`tables`]: rows of the caller become one JSON record each; `parquet_files` and `arrow_files` likewise, by
+//!   `json_rows`, and their values by `json_cells`.
 //! - [`stream`]: pieces of all inputs become [`Block`](crate::document::Block)s, in order.
 
+mod arrow_files;
+mod choosing;
+pub mod duplicates;
 pub mod expand;
 mod folder_queue;
 pub mod folders;
 pub mod inputs;
+mod json_cells;
 mod json_rows;
 pub mod json_values;
+mod metadata_names;
 #[cfg(feature = "parquet")]
 mod parquet_files;
+mod pointers;
 pub mod read;
 mod records_key;
+mod saved_datasets;
 pub mod stream;
 pub mod tables;
 

@@ -36,7 +36,7 @@ pub(super) fn read_parquet(
         builder.with_projection(mask)
     };
     let reader = builder.with_batch_size(ROWS).build().map_err(|error| damaged(&error))?;
-    let rows = send_rows(path, caught(reader), start, out, progress, |_| ())?;
+    let rows = send_rows(path, caught(reader), start, out, progress)?;
     Progress::add(&progress.read_bytes, input.size);
     out.send_ready(Ok(Piece::End { hash: hasher.hex(), content_bytes: rows }))
 }

@@ -1,24 +1,51 @@
-//! Arrow streams become one JSON record per row.
+//! Tables become one JSON record per row: Arrow streams of the caller, and lines of JSON that it makes of its rows.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use arrow_array::{Array, RecordBatch, RecordBatchReader};
-use arrow_schema::ArrowError;
+use arrow_array::RecordBatchReader;
 
 use super::inputs::{Format, Input};
-use super::json_rows::{ROWS, broken, caught, check_columns, each_batch, send_rows};
+use super::json_rows::{check_columns, each_batch, send_lines, slices};
 use super::read::{Piece, PieceSender};
 use crate::error::{Error, Result};
 use crate::hash::ContentHasher;
 use crate::io::compression::Compression;
 use crate::progress::Progress;
 
-/// An Arrow stream that the caller hands over; read once, from its start.
-pub type RowStream = Box<dyn RecordBatchReader + Send>;
+/// Rows that the caller hands over; read once, from their start.
+#[allow(missing_debug_implementations, reason = "holds streams of the caller")]
+pub enum RowStream {
+    /// An Arrow stream.
+    Batches(Box<dyn RecordBatchReader + Send>),
+    /// Groups of rows that are lines of JSON already, without line ends.
+    Lines(Box<dyn Iterator<Item = Result<Vec<Vec<u8>>>> + Send>),
+}
 
-/// Reads an Arrow stream from row `start` on. Its hash is that of the rows as JSON lines.
+impl RowStream {
+    /// Calls `visit` with groups of rows as lines of JSON, and the number of the first; how many rows there were.
+    fn each_group(
+        self,
+        path: &Path,
+        progress: &Progress,
+        mut visit: impl FnMut(&[&[u8]], u64) -> Result<()>,
+    ) -> Result<u64> {
+        let groups = match self {
+            Self::Batches(batches) => return each_batch(path, slices(batches), progress, visit),
+            Self::Lines(groups) => groups,
+        };
+        let mut row = 0;
+        for group in groups {
+            progress.check()?;
+            let group = group?;
+            visit(&group.iter().map(Vec::as_slice).collect::<Vec<_>>(), row)?;
+            row += group.len() as u64;
+        }
+        Ok(row)
+    }
+}
+
+/// Reads rows of the caller from row `start` on. Their hash is that of the rows as JSON lines.
 ///
 /// # Errors
 /// What the stream reports.
@@ -30,9 +57,14 @@ pub fn read_stream(
     out: &PieceSender,
     progress: &Progress,
 ) -> Result<()> {
-    check_columns(&input.path, &stream.schema(), columns)?;
+    if let RowStream::Batches(batches) = &stream {
+        check_columns(&input.path, &batches.schema(), columns)?;
+    }
     let mut hasher = LineHasher::default();
-    let rows = send_rows(&input.path, slices(stream), start, out, progress, |line| hasher.update(line))?;
+    let rows = stream.each_group(&input.path, progress, |lines, row| {
+        hasher.update(lines);
+        send_lines(lines, row, start, out)
+    })?;
     out.send_ready(Ok(Piece::End { hash: hasher.0.hex(), content_bytes: rows }))
 }
 
@@ -42,10 +74,8 @@ pub fn read_stream(
 /// What the stream reports.
 pub fn hash_rows(path: &Path, stream: RowStream, progress: &Progress) -> Result<String> {
     let mut hasher = LineHasher::default();
-    each_batch(path, slices(stream), progress, |lines, _| {
-        for line in lines {
-            hasher.update(line);
-        }
+    stream.each_group(path, progress, |lines, _| {
+        hasher.update(lines);
         Ok(())
     })?;
     Ok(hasher.0.hex())
@@ -56,34 +86,12 @@ pub fn hash_rows(path: &Path, stream: RowStream, progress: &Progress) -> Result<
 struct LineHasher(ContentHasher);
 
 impl LineHasher {
-    fn update(&mut self, line: &[u8]) {
-        self.0.update(line);
-        self.0.update(b"\n");
-    }
-}
-
-/// What is in a stream, validated and in small parts. Whoever made it may have read it from a damaged file: offsets,
-/// indices and UTF-8 must not be believed.
-fn slices(stream: RowStream) -> impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>> {
-    caught(stream).flat_map(|batch| -> Vec<_> {
-        match batch.and_then(validated) {
-            Ok(batch) => (0..batch.num_rows())
-                .step_by(ROWS)
-                .map(|at| Ok(batch.slice(at, ROWS.min(batch.num_rows() - at))))
-                .collect(),
-            Err(error) => vec![Err(error)],
-        }
-    })
-}
-
-fn validated(batch: RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
-    for column in batch.columns() {
-        match catch_unwind(AssertUnwindSafe(|| column.to_data().validate_full())) {
-            Ok(valid) => valid?,
-            Err(_) => return Err(broken()),
+    fn update(&mut self, lines: &[&[u8]]) {
+        for line in lines {
+            self.0.update(line);
+            self.0.update(b"\n");
         }
     }
-    Ok(batch)
 }
 
 /// Rows that the caller hands over.
@@ -165,7 +173,7 @@ impl TableReader {
     /// Reads input number `file` if it is a table; whether it was.
     ///
     /// # Errors
-    /// As `read_parquet` and [`read_stream`].
+    /// As `read_parquet`, `read_arrow` and [`read_stream`].
     pub fn read(
         &self,
         file: usize,
@@ -179,6 +187,7 @@ impl TableReader {
             Format::Parquet => {
                 super::parquet_files::read_parquet(input, &self.columns, start, out, progress)?;
             }
+            Format::Ipc => super::arrow_files::read_arrow(input, &self.columns, start, out, progress)?,
             Format::Arrow => {
                 let slot = file.checked_sub(self.first_stream).and_then(|at| self.streams.get(at));
                 let stream = slot.and_then(|slot| slot.lock().ok()?.take());

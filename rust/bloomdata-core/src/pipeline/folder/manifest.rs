@@ -1,5 +1,6 @@
 //! `manifest.json`: what a finished folder says about itself. Holds no times, so that equal runs give equal bytes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -67,8 +68,11 @@ pub struct Manifest {
     pub config: Value,
     /// What was read, in order.
     pub inputs: Vec<InputEntry>,
-    /// Files of input folders that were not read, since their names are of no known format.
+    /// Files of input folders that were not read.
     pub ignored_inputs: Vec<PathBuf>,
+    /// How many of them for which reason.
+    #[serde(default)]
+    pub ignored_reasons: BTreeMap<String, u64>,
     /// What was written.
     pub outputs: Vec<OutputEntry>,
     /// The books.

@@ -1,0 +1,100 @@
+//! Documents that would be read twice: one content under two names.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::inputs::{Format, Input, InputList};
+use super::stream::{Event, Source, SourceOptions};
+use super::tables::TableReader;
+use crate::document::{Position, Record};
+use crate::error::{Error, Result};
+use crate::hash::hash_file;
+use crate::io::compression::Compression;
+use crate::progress::Progress;
+
+/// Bytes that are compared before files of one size are hashed.
+const FIRST_BYTES: u64 = 1 << 16;
+
+/// Refuses two files of one folder whose names differ in format or compression alone (`a.jsonl` beside `a.jsonl.gz`),
+/// and two files with the same bytes. Files without any record may be as many as they like.
+///
+/// # Errors
+/// Two such files; the system's reason.
+pub fn refuse_duplicates(list: &InputList, progress: &Progress) -> Result<()> {
+    let mut names: BTreeMap<(PathBuf, bool), &Path> = BTreeMap::new();
+    let mut sizes: BTreeMap<u64, Vec<&Input>> = BTreeMap::new();
+    for input in list.inputs.iter().filter(|input| input.format != Format::Arrow && !input.read_once) {
+        if let Some(first) = names.insert(bare_name(input), &input.path) {
+            return Err(twice(first, &input.path, "have one name in two formats"));
+        }
+        sizes.entry(input.size).or_default().push(input);
+    }
+    for inputs in sizes.into_values().filter(|inputs| inputs.len() > 1) {
+        let mut beginnings: BTreeMap<Vec<u8>, Vec<&Input>> = BTreeMap::new();
+        for input in inputs {
+            progress.check()?;
+            beginnings.entry(first_bytes(&input.path)?).or_default().push(input);
+        }
+        for inputs in beginnings.into_values().filter(|inputs| inputs.len() > 1) {
+            let mut contents: BTreeMap<String, &Path> = BTreeMap::new();
+            for input in inputs {
+                if is_empty(input)? {
+                    continue;
+                }
+                let (_, hasher) = hash_file(&input.path, None, progress)?;
+                if let Some(first) = contents.insert(hasher.hex(), &input.path) {
+                    return Err(twice(first, &input.path, "have the same content"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn twice(first: &Path, second: &Path, what: &str) -> Error {
+    let (first, second) = (first.display(), second.display());
+    let reason = format!(
+        "{first} and {second} {what}: their documents would be read twice; remove or name one of them \
+         (allow_duplicate_inputs=True reads both)"
+    );
+    Error::config("inputs", reason)
+}
+
+/// A path without the suffixes of compression and format, and whether it is text: `a.txt` is no copy of `a.jsonl`.
+fn bare_name(input: &Input) -> (PathBuf, bool) {
+    let name = input.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let lower = name.to_ascii_lowercase();
+    let (_, stem) = Compression::from_name(&lower);
+    let path = input.path.with_file_name(name.get(..stem.len()).unwrap_or(&name));
+    (path.with_extension(""), input.format == Format::Text)
+}
+
+fn first_bytes(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(Error::io(path))?;
+    file.take(FIRST_BYTES).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    Ok(bytes)
+}
+
+/// Whether a small file holds no record, as the parts without rows that many tools write.
+fn is_empty(input: &Input) -> Result<bool> {
+    if input.size > FIRST_BYTES {
+        return Ok(false);
+    }
+    let (inputs, progress) = (vec![input.clone()], Progress::default());
+    let tables = TableReader::new(&mut Vec::new(), Vec::new(), Vec::new(), &progress)?;
+    let options = SourceOptions { num_threads: 1, start: Position::default() };
+    Ok(std::thread::scope(|scope| {
+        let read = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
+        // What cannot be read is an error where the run reads it.
+        Source::start(scope, &inputs, options, &progress, read).all(|event| match event {
+            Ok(Event::Block(block)) => {
+                let is_blank = |record: Record<'_>| record.bytes.trim_ascii().is_empty();
+                block.for_each(|record| if is_blank(record) { Ok(()) } else { Err(()) }).is_ok()
+            }
+            Ok(Event::End { .. }) => true,
+            Err(_) => false,
+        })
+    }))
+}
