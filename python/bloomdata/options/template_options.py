@@ -33,7 +33,7 @@ def template_options(
     Raises:
         ConfigError: An option is invalid.
     """
-    check_choice("train_on", train_on, "all", "last")
+    check_choice("train_on", train_on, "all", "last", "each")
     source = template_source(template)
     _check_numbers(variables or {}, "variables")
     known = special_tokens(tokenizer)

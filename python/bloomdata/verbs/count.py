@@ -34,7 +34,7 @@ def count(
     template: str | os.PathLike[str] | None = None,
     template_variables: Mapping[str, Any] | None = None,
     template_date: str | None = None,
-    train_on: Literal["all", "last"] = "all",
+    train_on: Literal["all", "last", "each"] = "all",
     messages_keyword: str = "messages",
     role_keyword: str = "role",
     content_keyword: str = "content",
@@ -68,7 +68,8 @@ def count(
         template: Chat template, as for `pack`. Text after the last answer of a conversation is not counted.
         template_variables: Further variables of the template.
         template_date: Date that the template's `strftime_now` returns, such as `2026-01-31`.
-        train_on: Whether to train on all answers of a conversation or on the last one.
+        train_on: Whether to train on `all` answers of a conversation, on the `last` one, or on `each` in an article of its
+            own, which ends with that answer and holds what is before it as the template renders it then.
         messages_keyword: Key of the list of messages.
         role_keyword: Key of the role of a message.
         content_keyword: Key of the content of a message.

@@ -43,7 +43,7 @@ def pack(
     template: str | os.PathLike[str] | None = None,
     template_variables: Mapping[str, Any] | None = None,
     template_date: str | None = None,
-    train_on: Literal["all", "last"] = "all",
+    train_on: Literal["all", "last", "each"] = "all",
     messages_keyword: str = "messages",
     role_keyword: str = "role",
     content_keyword: str = "content",
@@ -104,6 +104,11 @@ def pack(
     the whole text, without the post-processor of the tokenizer; if the template ends no answer, the end token is
     appended to the last one. A conversation whose trained tokens cannot be determined is a bad record.
 
+    Templates for thinking rewrite earlier turns when the conversation goes on: a conversation that they render has no
+    text in which all answers can be trained on. `train_on="each"` makes an article for each answer, from the messages
+    up to it, with that answer alone of type 1. Such a conversation is one document in the ledger; what became of it is
+    counted in `metrics["articles"]`.
+
     A message needs a role and a content, under the keys `role_keyword` and `content_keyword`. The content is a text,
     or a list of parts of text, which are joined. A message may have none, or null, if it calls tools; the template has
     to write the calls. Any other message makes its record a bad one.
@@ -143,7 +148,8 @@ def pack(
             tokenizer. Implies `record="messages"`, unless records are `"prompt_completion"`.
         template_variables: Further variables of the template; its special tokens are those of the tokenizer.
         template_date: Date that the template's `strftime_now` returns, such as `2026-01-31`.
-        train_on: Whether to train on all answers of a conversation or on the last one.
+        train_on: Whether to train on `all` answers of a conversation, on the `last` one, or on `each` in an article of its
+            own, which ends with that answer and holds what is before it as the template renders it then.
         messages_keyword: Key of the list of messages.
         role_keyword: Key of the role of a message.
         content_keyword: Key of the content of a message.

@@ -104,7 +104,7 @@ impl ChatReader {
             let chat = Chat::parse(record, &self.keys);
             chat.and_then(|mut chat| {
                 self.template.accept(&mut chat)?;
-                Ok(vec![rendered_chat(&self.template, &chat)?])
+                Ok(vec![rendered_chat(&self.template, chat)?])
             })
         } else {
             match self.read(record) {
@@ -121,10 +121,9 @@ impl ChatReader {
             Err(reason) => return Ok(Err(reason)),
         };
         let (mut chats, mut text_bytes, mut count) = (ChatCounts::default(), 0, 0);
-        let is_switched_off = !rendered.is_empty() && rendered.iter().all(|(rendered, _)| rendered.is_none());
-        for (rendered, counts) in rendered {
-            chats.add(counts);
-            let Some(rendered) = rendered else { continue };
+        let is_switched_off = !rendered.is_empty() && rendered.iter().all(|(texts, _)| texts.is_empty());
+        rendered.iter().for_each(|(_, counts)| chats.add(*counts));
+        for rendered in rendered.into_iter().flat_map(|(texts, _)| texts) {
             text_bytes += rendered.text.len() as u64;
             let before = articles.ids.len();
             let (trained, left) = self.article(encoder, &rendered, articles)?;
@@ -189,29 +188,28 @@ fn source_reader(source: &RecordSource) -> Result<Box<dyn RecordReader>> {
     Ok(source.reader())
 }
 
-/// A text, unless switches leave out all of it; and how many answers it holds.
-type RenderedDocument = (Option<Rendered>, ChatCounts);
+/// The texts of a document, none if switches leave out all of it; and how many answers it holds.
+type RenderedDocument = (Vec<Rendered>, ChatCounts);
 
-/// Text of a document.
+/// Texts of a document.
 fn render(template: &ChatTemplate, document: &Document) -> std::result::Result<RenderedDocument, BadRecord> {
     match document {
         Document::Text(text) => {
             let whole: Vec<Range<usize>> = std::iter::once(0..text.len()).collect();
-            Ok((Some(Rendered { text: text.clone(), trained: whole }), ChatCounts::default()))
+            Ok((vec![Rendered { text: text.clone(), trained: whole }], ChatCounts::default()))
         }
-        Document::Chat(conversation) => rendered_chat(template, &Chat::of(conversation)),
+        Document::Chat(conversation) => rendered_chat(template, Chat::of(conversation)),
     }
 }
 
-/// Text of a conversation.
+/// Texts of a conversation.
 fn rendered_chat(
     template: &ChatTemplate,
-    chat: &Chat<'_>,
+    chat: Chat<'_>,
 ) -> std::result::Result<RenderedDocument, BadRecord> {
     let turns = chat.roles.iter().filter(|role| *role == "assistant").count() as u64;
     let turns_switched_off = chat.num_switched_off() as u64;
-    let rendered = if template.is_switched_off(chat) { None } else { Some(template.render_trained(chat)?) };
-    Ok((rendered, ChatCounts { turns, turns_switched_off, ..ChatCounts::default() }))
+    Ok((template.render_texts(chat)?, ChatCounts { turns, turns_switched_off, ..ChatCounts::default() }))
 }
 
 /// The tokens that hold any byte of a part of the text, by where each ends. Those that end together are parts of one
