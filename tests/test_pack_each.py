@@ -184,5 +184,5 @@ def test_counts_and_the_template_alone_know_each(tmp_path):
     report = pack(path, tmp_path / "out", template="chatml", train_on="each", format="megatron")
     counts = bloomdata.count(path, tokenizer="bytes", append_eos=True, template="chatml", train_on="each")
     assert (counts.documents, counts.tokens) == (1, report.ledger["tokens_in"])
-    with pytest.raises(ConfigError, match="train_on: expected one of .*'all', 'last'"):
+    with pytest.raises(ConfigError, match=r"train_on: expected one of .*'all', 'last'"):
         bloomdata.ChatTemplate("chatml", train_on="each")

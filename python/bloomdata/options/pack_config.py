@@ -44,6 +44,7 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
     for boundary in ("attention_boundary", "packing_boundary"):
         check_choice(boundary, options[boundary], "jsonl", "prompt_completion_pair")
     check_choice("on_bad_record", options["on_bad_record"], "raise", "quarantine")
+    check_choice("special_tokens_in_text", options["special_tokens_in_text"], "text", "token", "refuse", None)
     packing, text_field = options["packing"], options["text_field"]
     if packing is not None and not isinstance(packing, str):
         raise ConfigError(f"packing: expected a string, got {packing!r}")

@@ -44,6 +44,7 @@ def count(
     eos_token: str | None = None,
     add_special_tokens: bool = True,
     special_tokens: Sequence[str] | None = None,
+    special_tokens_in_text: Literal["text", "token", "refuse"] | None = None,
     append_eos: bool = False,
     on_bad_record: Literal["raise", "quarantine"] = "raise",
     num_threads: int | None = None,
@@ -68,8 +69,8 @@ def count(
         template: Chat template, as for `pack`. Text after the last answer of a conversation is not counted.
         template_variables: Further variables of the template.
         template_date: Date that the template's `strftime_now` returns, such as `2026-01-31`.
-        train_on: Whether to train on `all` answers of a conversation, on the `last` one, or on `each` in an article of its
-            own, which ends with that answer and holds what is before it as the template renders it then.
+        train_on: Whether to train on `all` answers of a conversation, on the `last` one, or on `each` in an article of
+            its own, which ends with that answer and holds what is before it as the template renders it then.
         messages_keyword: Key of the list of messages.
         role_keyword: Key of the role of a message.
         content_keyword: Key of the content of a message.
@@ -80,6 +81,8 @@ def count(
         eos_token: The end-of-document token, if the tokenizer's files do not name it.
         add_special_tokens: Whether to keep the special tokens that the tokenizer adds, such as a leading `<s>`.
         special_tokens: Tokens to add to the vocabulary.
+        special_tokens_in_text: Whether special tokens in texts are `text` or `token`, or make bad records (`refuse`),
+            as for `pack`.
         append_eos: Whether to count the end-of-document token of every document or pair. An end token that the
             tokenizer adds itself is not counted twice.
         on_bad_record: Whether to stop at the first bad record (`raise`) or to skip and count bad records

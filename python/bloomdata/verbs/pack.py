@@ -58,6 +58,7 @@ def pack(
     pad_token: str | None = None,
     add_special_tokens: bool = True,
     special_tokens: Sequence[str] | None = None,
+    special_tokens_in_text: Literal["text", "token", "refuse"] | None = None,
     append_eos: bool = True,
     exact: Literal["document", "none"] | None = None,
     exact_normalize: Literal["none", "whitespace", "fold"] = "none",
@@ -148,8 +149,8 @@ def pack(
             tokenizer. Implies `record="messages"`, unless records are `"prompt_completion"`.
         template_variables: Further variables of the template; its special tokens are those of the tokenizer.
         template_date: Date that the template's `strftime_now` returns, such as `2026-01-31`.
-        train_on: Whether to train on `all` answers of a conversation, on the `last` one, or on `each` in an article of its
-            own, which ends with that answer and holds what is before it as the template renders it then.
+        train_on: Whether to train on `all` answers of a conversation, on the `last` one, or on `each` in an article of
+            its own, which ends with that answer and holds what is before it as the template renders it then.
         messages_keyword: Key of the list of messages.
         role_keyword: Key of the role of a message.
         content_keyword: Key of the content of a message.
@@ -168,6 +169,9 @@ def pack(
         add_special_tokens: Whether to keep the special tokens that the tokenizer adds, such as a leading `<s>`, as
             `transformers` does. An end token that it adds is never duplicated.
         special_tokens: Tokens to add to the vocabulary; each is always encoded as one token.
+        special_tokens_in_text: What special tokens of the tokenizer are that a text holds, such as `<|im_end|>`: its
+            letters (`text`), the token (`token`), or a bad record (`refuse`). By default `text` in conversations,
+            where the token would end the turn, and `token` elsewhere, as `transformers` and Megatron have it.
         append_eos: Whether to end every document or pair with the end token.
         exact: `document` drops documents whose text equals that of an earlier one, and counts them; by default all
             stay. Of several fields, all texts must be equal. Inputs are read twice. Only for texts in `text_field`:

@@ -13,6 +13,7 @@ use super::jinja::{JinjaInput, JinjaTemplate, Variable};
 use super::plan::Rendered;
 use super::planner::Planner;
 use super::prefixes::{WithContents, first};
+use super::quoted::SpecialFinder;
 use super::spans::{Locator, TrainOn, answers};
 use crate::document::BadRecord;
 use crate::error::{Error, Result};
@@ -126,11 +127,23 @@ impl ChatTemplate {
     }
 
     /// The texts that a conversation is trained on in: itself, or with [`TrainOn::Each`] its beginnings, up to each answer
-    /// that is trained on, as the template renders them on their own. None if switches leave out all answers.
+    /// that is trained on, as the template renders them on their own. None if switches leave out all answers. The special
+    /// tokens that `special` finds in messages are text.
     ///
     /// # Errors
     /// As [`ChatTemplate::render_trained`], for any of them.
-    pub fn render_texts(&self, mut chat: Chat<'_>) -> std::result::Result<Vec<Rendered>, BadRecord> {
+    pub fn render_texts(
+        &self,
+        mut chat: Chat<'_>,
+        special: Option<&SpecialFinder>,
+    ) -> std::result::Result<Vec<Rendered>, BadRecord> {
+        let render = |chat: &Chat<'_>| {
+            let mut rendered = self.render_trained(chat)?;
+            if let Some(special) = special {
+                rendered.quoted = special.quoted(&self.planner.jinja, chat, &rendered.text)?;
+            }
+            Ok(rendered)
+        };
         let is_each = self.planner.train_on == TrainOn::Each;
         let mut answers = answers(&chat.roles, if is_each { TrainOn::All } else { self.planner.train_on });
         let has_answers = !answers.is_empty();
@@ -139,13 +152,13 @@ impl ChatTemplate {
             return Ok(Vec::new());
         }
         if !is_each || !has_answers {
-            return Ok(vec![self.render_trained(&chat)?]);
+            return Ok(vec![render(&chat)?]);
         }
         // From the last to the first, since what is behind an answer is gone for those before it, too.
         let mut texts = Vec::with_capacity(answers.len());
         for &message in answers.iter().rev() {
             chat.truncate(message + 1);
-            texts.push(self.render_trained(&chat)?);
+            texts.push(render(&chat)?);
         }
         texts.reverse();
         Ok(texts)
@@ -223,7 +236,8 @@ impl ChatTemplate {
         answers.retain(|&message| chat.trains(message));
         let (end_tokens, answers) = (&self.planner.end_tokens[..], &answers[..]);
         let locator = Locator { roles: &roles, text: &text, prefixes: &prefixes, end_tokens, answers };
-        Ok(Rendered { trained: locator.spans().map_err(BadRecord::Template)?, text })
+        let trained = locator.spans().map_err(BadRecord::Template)?;
+        Ok(Rendered { text, trained, ..Rendered::default() })
     }
 
     /// For templates with `{% generation %}` blocks: these mark what is trained on.
@@ -259,7 +273,7 @@ impl ChatTemplate {
         trained.retain(|_| {
             block.next().is_none_or(|block| !left_out.iter().any(|range| range.contains(&block)))
         });
-        Ok(Rendered { text, trained })
+        Ok(Rendered { text, trained, ..Rendered::default() })
     }
 }
 

@@ -103,7 +103,12 @@ impl TextReader<'_> {
                 is_changed |= verdicts.is_some() && verdict.is_some() != texts.is_err();
                 match texts {
                     Ok(Texts::Dropped(reason)) => Fate::Dropped(reason),
-                    Ok(Texts::Found(texts)) => Self::tokenize(encoder, &texts, ids, &mut packed.streams)?,
+                    Ok(Texts::Found(texts)) => {
+                        match Self::tokenize(encoder, &texts, ids, &mut packed.streams)? {
+                            Ok(fate) => fate,
+                            Err(reason) => encoder.bad(reason, record),
+                        }
+                    }
                     Err(reason) => encoder.bad(reason, record),
                 }
             };
@@ -128,17 +133,24 @@ impl TextReader<'_> {
         texts: &[Cow<'_, str>],
         ids: &mut [Vec<u32>],
         streams: &mut [TokenStream],
-    ) -> Result<Fate> {
+    ) -> Result<std::result::Result<Fate, BadRecord>> {
         if texts.iter().all(|text| text.is_empty()) {
-            return Ok(Fate::Dropped(EMPTY));
+            return Ok(Ok(Fate::Dropped(EMPTY)));
         }
+        let special = texts.iter().map(|text| encoder.special.count(text)).collect();
+        let special: Vec<u64> = match special {
+            Ok(special) => special,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let before: Vec<usize> = ids.iter().map(Vec::len).collect();
         // An empty field stays empty, whatever the tokenizer adds to texts.
-        for (text, ids) in texts.iter().zip(ids.iter_mut()).filter(|(text, _)| !text.is_empty()) {
-            encoder.tokenizer.encode_open(text, ids)?;
+        for ((text, &special), ids) in texts.iter().zip(&special).zip(ids.iter_mut()) {
+            if !text.is_empty() {
+                encoder.special.encode_open(encoder.tokenizer, (text, special), ids)?;
+            }
         }
         if ids.iter().zip(&before).all(|(ids, before)| ids.len() == *before) {
-            return Ok(Fate::Dropped("no tokens"));
+            return Ok(Ok(Fate::Dropped("no tokens")));
         }
         for ((ids, before), stream) in ids.iter_mut().zip(&before).zip(streams) {
             // Megatron's tools leave a document of no tokens without an end, too.
@@ -148,14 +160,17 @@ impl TextReader<'_> {
             stream.lengths.push(length(ids.len() - before)?);
         }
         let text_bytes = texts.iter().map(|text| text.len() as u64).sum();
-        Ok(Fate::Kept { text_bytes, articles: 1, chats: ChatCounts::default() })
+        let chats = ChatCounts::of_special_tokens(special.iter().sum());
+        Ok(Ok(Fate::Kept { text_bytes, articles: 1, chats }))
     }
 }
 
 fn text_of(document: Document) -> std::result::Result<Cow<'static, str>, BadRecord> {
     match document {
         Document::Text(text) => Ok(text.into()),
-        Document::Chat(_) => Err(BadRecord::WrongForm("a conversation, not a text".into())),
+        Document::Chat(_) | Document::Preference(_) => {
+            Err(BadRecord::WrongForm("a conversation, not a text".into()))
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::pipeline::articles::packed::Packed;
 use crate::pipeline::folder::books::{Books, Fate, Snapshot};
 use crate::pipeline::folder::manifest::OutputEntry;
 use crate::pipeline::folder::sealer::Sealer;
-use crate::pipeline::pack_options::{PackConfig, default_rows_per_file};
+use crate::pipeline::pack_options::PackConfig;
 use crate::progress::Progress;
 use crate::token::index;
 use crate::tokenizers::SpecialIds;
@@ -74,7 +74,8 @@ impl<'run> Hdf5Sink<'run> {
         let next = Next { article: metrics.articles, tokens: skip_tokens, rows: skip_rows };
         let packing = config.packing.unwrap_or(Packing::Full { drop_last: false });
         let packer = Packer::new(packing, sequence_length, config.seed, config.window_tokens, next)?;
-        let keeps_untrained = config.records.pairs.keep_prompt_only_sequences;
+        let keeps_untrained =
+            config.records.pairs.keep_prompt_only_sequences || config.records.judgement().is_some();
         let files = Files {
             folder: folder.to_owned(),
             prefix: config.prefix.clone(),
@@ -83,7 +84,7 @@ impl<'run> Hdf5Sink<'run> {
             writes,
             rows: RowAssembler::new(sequence_length, special.pad, keeps_untrained, metrics),
             sequence_length,
-            rows_per_file: config.rows_per_file.unwrap_or_else(|| default_rows_per_file(sequence_length)),
+            rows_per_file: config.file_rows(sequence_length),
             part: None,
             num_parts: done.len() as u64,
             record_start: metrics.articles,
