@@ -29,6 +29,28 @@ _DESCRIBED = {
 }
 
 
+# What records are; those that hold judged answers, and how they are judged.
+JUDGEMENTS = {"preference": "compared", "unpaired_preference": "labelled"}
+RECORDS = ("text", "prompt_completion", "messages", *JUDGEMENTS)
+
+
+def judgement_of(record: str, source: Mapping[str, Any] | None) -> str | None:
+    """How the answers of records are judged, if they are.
+
+    Args:
+        record: What a record is.
+        source: The core's configuration of a source.
+
+    Raises:
+        ConfigError: The source is of another kind.
+    """
+    judged = JUDGEMENTS.get(record)
+    of_source = (source.get("judgement") or "compared") if source and source["source"] == "preference" else None
+    if judged and source and judged != of_source:
+        raise ConfigError(f"source: expected none with record={record!r}, got {source['source']!r}")
+    return judged or of_source
+
+
 def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
     """The core's description of a run of `pack`.
 
@@ -40,7 +62,7 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     check_counts(**{name: options[name] for name in ("sequence_length", "rows_per_file", "window_tokens", "seed")})
     check_choice("format", options["format"], "hdf5", "megatron")
-    check_choice("record", options["record"], "text", "prompt_completion", "messages")
+    check_choice("record", options["record"], *RECORDS)
     for boundary in ("attention_boundary", "packing_boundary"):
         check_choice(boundary, options[boundary], "jsonl", "prompt_completion_pair")
     check_choice("on_bad_record", options["on_bad_record"], "raise", "quarantine")
@@ -53,7 +75,8 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
     check_choice("exact_normalize", form, "none", "whitespace", "fold")
     if exact is None and form != "none":
         raise ConfigError(f"exact_normalize: expected only with exact='document', got {form!r}")
-    default_packing = "full" if options["format"] == "hdf5" else None
+    judged = judgement_of(options["record"], source_options(options["source"]))
+    default_packing = None if options["format"] != "hdf5" else "single::drop" if judged else "full"
     config = {name: value for name, value in options.items() if name not in _DESCRIBED}
     return {
         **tokenizer_options(
@@ -67,7 +90,7 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
         "packing": default_packing if packing is None else packing,
         "text_field": [text_field] if isinstance(text_field, str) else list(text_field),
         "exact": None if exact is None else {"normalize": form},
-        "categories": read_categories(options["categories"]),
+        "categories": read_categories(options["categories"]) if judged != "labelled" else ["rejected", "chosen"],
         **_records(options),
     }
 
@@ -77,6 +100,8 @@ def _records(options: Mapping[str, Any]) -> dict[str, Any]:
     record, template, tokenizer = options["record"], options["template"], options["tokenizer"]
     values = {"variables": options["template_variables"], "date": options["template_date"]}
     source = source_options(options["source"])
+    if judged := judgement_of(record, source):
+        record, source = "messages", {"source": "preference", "judgement": judged}
     is_text = source is not None and template is None and _core.is_text_source(json.dumps(source))
     if record == "text" and not is_text and (template is not None or source is not None):
         record = "messages"

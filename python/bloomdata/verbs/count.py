@@ -24,7 +24,7 @@ def count(
     inputs: Inputs,
     *,
     tokenizer: str | os.PathLike[str],
-    record: Literal["text", "prompt_completion", "messages"] = "text",
+    record: Literal["text", "prompt_completion", "messages", "preference", "unpaired_preference"] = "text",
     text_field: str | Sequence[str] = "text",
     prompt_keyword: str = "prompt",
     completion_keyword: str = "completion",
@@ -59,7 +59,7 @@ def count(
         inputs: Files, folders or patterns, or one table in memory.
         tokenizer: A `tokenizer.json`, a folder that holds one, or `"bytes"`. Its end-of-document token must be known,
             even if it is not counted.
-        record: Kind of record: text, pairs of prompt and completion, or messages.
+        record: Kind of record: text, pairs of prompt and completion, messages, or judged answers.
         text_field: Field that holds the text, such as `data.text`; the tokens of several fields are added up.
         prompt_keyword: Key of the prompt.
         completion_keyword: Key of the completion.

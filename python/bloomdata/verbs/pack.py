@@ -12,7 +12,7 @@ from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.checks import thread_count
 from bloomdata.options.inputs import split_inputs
-from bloomdata.options.pack_config import pack_config, record_of
+from bloomdata.options.pack_config import judgement_of, pack_config, record_of
 from bloomdata.options.paths import output_path
 from bloomdata.reports.report import PackReport
 
@@ -31,7 +31,7 @@ def pack(
     format: Literal["hdf5", "megatron"] = "hdf5",  # noqa: A002 - the name that every tool uses
     sequence_length: int | None = None,
     packing: str | None = None,
-    record: Literal["text", "prompt_completion", "messages"] = "text",
+    record: Literal["text", "prompt_completion", "messages", "preference", "unpaired_preference"] = "text",
     text_field: str | Sequence[str] = "text",
     prompt_keyword: str = "prompt",
     completion_keyword: str = "completion",
@@ -121,6 +121,14 @@ def pack(
     Roles have their usual names (`user`, `human`; `assistant`, `gpt`, `bot`; ...) in any letter case; FORMAT.md lists
     them. A role that is not known, and that the template does not name, makes the record a bad one.
 
+    With `record="preference"` a record compares two answers to a prompt: `prompt`, `chosen` and `rejected`, each a text,
+    messages or one message; lists of messages that begin alike; `instruction` and `input`, or `conversations`, in place
+    of the prompt; transcripts (`Human:`, `Assistant:`). Each becomes two rows, the chosen answer first, in which the
+    answer alone has type 1, and `open` gives pairs. What has no room in a row is cut off the start of the prompt, the
+    same for both; pairs whose answer has no room are dropped and counted, and so are pairs of equal answers and empty
+    answers. With `record="unpaired_preference"` a record is `prompt`, `completion` and `label`; `category_ids` of its row
+    is 1 for a good answer and 0 for a bad one. HDF5 only.
+
     Switches say which answers are trained on: `weight`, `train`, `training`, `trainable`, `loss` or `loss_mask`, 0 or
     1, false or true, in a message or in the record; in the record also as a list with one value for each message.
     Other values, such as a weight of 0.5, make the record a bad one. Conversations without an answer left are dropped
@@ -134,7 +142,8 @@ def pack(
         format: Format of the output files.
         sequence_length: Tokens in a row. HDF5 only, and required there.
         packing: How documents become rows; `full` by default. HDF5 only.
-        record: Kind of record: text, pairs of prompt and completion, or messages.
+        record: Kind of record: text, pairs of prompt and completion, messages, or answers to a prompt that were compared
+            (`preference`) or labelled (`unpaired_preference`).
         text_field: Field that holds the text; `data.text` is a nested field. Each of several fields becomes its own
             Megatron pair, from the same records.
         prompt_keyword: Key of the prompt.
@@ -219,11 +228,14 @@ def pack(
         raise ConfigError(f"checkpoint_seconds: expected seconds >= 0, got {checkpoint_seconds!r}")
     given["record"] = record_of(record, inputs, text_field, messages_keyword)
     config = config_of(**given)
+    judged = judgement_of(given["record"], (config["chats"] or {}).get("source"))
+    if judged and format != "hdf5":
+        raise ConfigError(f"format: expected 'hdf5' for judged answers, got {format!r}")
     from bloomdata.datasets.hdf5 import Hdf5Files
 
     paths, streams = split_inputs(inputs)
     options = (output_path(output), thread_count(num_threads), overwrite, checkpoint_seconds)
-    hdf5 = Hdf5Files(sequence_length or 1, compression, with_categories=categories is not None)
+    hdf5 = Hdf5Files(sequence_length or 1, compression, with_categories=config["categories"] is not None)
     start = time.monotonic()
     result = _core.pack(paths, streams, json.dumps(config), options, hdf5, on_progress)
     return PackReport.from_run(output, result, time.monotonic() - start)
