@@ -197,13 +197,12 @@ impl PreferenceReader {
             },
         };
         let mut prompt = self.asked(found)?.map(|(_, messages)| messages).unwrap_or_default();
-        let completion = match completion {
-            Some(raw) => self.messages("completion", raw, Role::Assistant)?,
+        let completion = if let Some(raw) = completion {
+            self.messages("completion", raw, Role::Assistant)?
+        } else {
             // Messages that end with the answer.
-            None => {
-                let answers = prompt.iter().rev().take_while(|last| last.role == Role::Assistant).count();
-                prompt.split_off(prompt.len() - answers)
-            }
+            let answers = prompt.iter().rev().take_while(|last| last.role == Role::Assistant).count();
+            prompt.split_off(prompt.len() - answers)
         };
         Ok(Preference { prompt, judged: Judged::Labelled { completion, label } })
     }
@@ -239,8 +238,11 @@ impl RecordReader for PreferenceReader {
                 return Ok(Verdict::Drop("empty answer"));
             }
             let ends = [answer.first(), answer.last()].into_iter().flatten();
-            if ends.into_iter().any(|message| message.role != Role::Assistant) {
-                return Err(wrong("an answer begins or ends with a message that is none of the assistant"));
+            if let Some(other) = ends.into_iter().find(|message| message.role != Role::Assistant) {
+                let found = other.role.name();
+                return Err(wrong(&format!(
+                    "expected answers that begin and end with a message of the assistant, found one of the {found}"
+                )));
             }
         }
         if let Judged::Compared { chosen, rejected } = &preference.judged

@@ -126,7 +126,9 @@ impl ChatReader {
         let (mut chats, mut text_bytes, mut count) = (ChatCounts::default(), 0, 0);
         let before_record = articles.place();
         let is_switched_off = !rendered.is_empty() && rendered.iter().all(|(texts, _)| texts.is_empty());
-        rendered.iter().for_each(|(_, counts)| chats.add(*counts));
+        for (_, counts) in &rendered {
+            chats.add(*counts);
+        }
         for rendered in rendered.into_iter().flat_map(|(texts, _)| texts) {
             text_bytes += rendered.text.len() as u64;
             let before = articles.ids.len();

@@ -174,7 +174,7 @@ impl BpeTokenizer {
                     split(normalized.as_ref(), &text, quoted, |start, end, token| match token {
                         Some(id) => ids.push(id),
                         None => {
-                            self.encode_pre_tokens(&text[start..end], is_first && start == 0, memory, ids)
+                            self.encode_pre_tokens(&text[start..end], is_first && start == 0, memory, ids);
                         }
                     });
                 }
