@@ -211,7 +211,7 @@ def test_prompts_and_completions_may_be_text_but_not_inside_a_template(tokenizer
     encode = lambda text: tokenizer.text.encode(text).ids  # noqa: E731
     assert documents_of(report.folder) == [[*encode("a<s>"), *encode(" </s>a"), tokenizer.ids["</s>"]]]
     assert report.manifest["inputs"][0]["special_tokens_in_text"] == 2
-    with pytest.raises(ConfigError, match='special_tokens_in_text: .*expected "token"'):
+    with pytest.raises(ConfigError, match=r'special_tokens_in_text: .*expected "token"'):
         bloomdata.pack(path, tmp_path / "b", special_tokens_in_text="text", template="chatml", **options)
     with pytest.raises(ConfigError, match="special_tokens_in_text: expected one of"):
         bloomdata.pack(path, tmp_path / "c", special_tokens_in_text="split", **options)

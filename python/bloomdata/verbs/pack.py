@@ -121,13 +121,13 @@ def pack(
     Roles have their usual names (`user`, `human`; `assistant`, `gpt`, `bot`; ...) in any letter case; FORMAT.md lists
     them. A role that is not known, and that the template does not name, makes the record a bad one.
 
-    With `record="preference"` a record compares two answers to a prompt: `prompt`, `chosen` and `rejected`, each a text,
-    messages or one message; lists of messages that begin alike; `instruction` and `input`, or `conversations`, in place
-    of the prompt; transcripts (`Human:`, `Assistant:`). Each becomes two rows, the chosen answer first, in which the
-    answer alone has type 1, and `open` gives pairs. What has no room in a row is cut off the start of the prompt, the
-    same for both; pairs whose answer has no room are dropped and counted, and so are pairs of equal answers and empty
-    answers. With `record="unpaired_preference"` a record is `prompt`, `completion` and `label`; `category_ids` of its row
-    is 1 for a good answer and 0 for a bad one. HDF5 only.
+    With `record="preference"` a record compares two answers to a prompt: `prompt`, `chosen` and `rejected`, each a
+    text, messages or one message; lists of messages that begin alike; `instruction` and `input`, or `conversations`,
+    in place of the prompt; transcripts (`Human:`, `Assistant:`). Each becomes two rows, the chosen answer first, in
+    which the answer alone has type 1, and `open` gives pairs. What has no room in a row is cut off the start of the
+    prompt, the same for both; pairs whose answer has no room are dropped and counted, and so are pairs of equal
+    answers and empty answers. With `record="unpaired_preference"` a record is `prompt`, `completion` and `label`;
+    `category_ids` of its row is 1 for a good answer and 0 for a bad one. HDF5 only.
 
     Switches say which answers are trained on: `weight`, `train`, `training`, `trainable`, `loss` or `loss_mask`, 0 or
     1, false or true, in a message or in the record; in the record also as a list with one value for each message.
@@ -141,9 +141,9 @@ def pack(
             the bytes of UTF-8, then `<pad>`, `<bos>`, `<eos>`.
         format: Format of the output files.
         sequence_length: Tokens in a row. HDF5 only, and required there.
-        packing: How documents become rows; `full` by default. HDF5 only.
-        record: Kind of record: text, pairs of prompt and completion, messages, or answers to a prompt that were compared
-            (`preference`) or labelled (`unpaired_preference`).
+        packing: How documents become rows; `full` by default, `single::drop` for judged answers. HDF5 only.
+        record: Kind of record: text, pairs of prompt and completion, messages, or answers to a prompt that were
+            compared (`preference`) or labelled (`unpaired_preference`).
         text_field: Field that holds the text; `data.text` is a nested field. Each of several fields becomes its own
             Megatron pair, from the same records.
         prompt_keyword: Key of the prompt.
