@@ -128,7 +128,10 @@ impl RecordConfig {
     /// # Errors
     /// Pairs with a template, whose own tokens are in these texts.
     pub fn special_tokens_in_text(&self) -> Result<SpecialTokensInText> {
-        let are = self.special_tokens_in_text.unwrap_or(SpecialTokensInText::default_of(self.record));
+        // In a conversation, a user could end a turn with one, and begin another.
+        let is_chat = self.record == RecordKind::Messages;
+        let usual = if is_chat { SpecialTokensInText::Text } else { SpecialTokensInText::Token };
+        let are = self.special_tokens_in_text.unwrap_or(usual);
         if self.pairs.pair_template.is_some() && are != SpecialTokensInText::Token {
             let reason = "pairs with a template hold its special tokens as well: expected \"token\"";
             return Err(Error::config("special_tokens_in_text", reason));

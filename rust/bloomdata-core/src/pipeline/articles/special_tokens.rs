@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::options::RecordKind;
 use crate::document::BadRecord;
 use crate::error::{Error, Result};
 use crate::templates::quoted::SpecialFinder;
@@ -18,13 +17,6 @@ pub enum SpecialTokensInText {
     Token,
     /// No text: their records are bad ones.
     Refuse,
-}
-
-impl SpecialTokensInText {
-    /// What they are by default. In a conversation, a user could end a turn with one, and begin another.
-    pub fn default_of(record: RecordKind) -> Self {
-        if record == RecordKind::Messages { Self::Text } else { Self::Token }
-    }
 }
 
 /// Finds special tokens, and says what they are.
