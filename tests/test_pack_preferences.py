@@ -161,6 +161,7 @@ BAD = {
         "chosen": [message("user", "a"), message("assistant", "x")],
         "rejected": [message("user", "a"), message("assistant", "y")],
     },
+    "messages say something else": GOOD | {"messages": [message("user", "q"), message("assistant", "else")]},
     "there is no prompt": {"chosen": "a", "rejected": "b"},
     'no field "rejected"': {"prompt": "q", "chosen": "a"},
     "prompt and instruction are both prompts": GOOD | {"instruction": "q"},

@@ -220,6 +220,14 @@ impl RecordReader for PreferenceReader {
             Judgement::Compared => self.compared(&found)?,
             Judgement::Labelled => self.labelled(&found)?,
         };
+        if let (Some(raw), true) = (found[2], found[0].or(found[1]).is_some()) {
+            let said = self.messages(KEYS[2], raw, Role::User)?;
+            let whole =
+                preference.judged.answers().first().map(|answer| [&preference.prompt[..], answer].concat());
+            if said != preference.prompt && Some(said) != whole {
+                return Err(wrong("messages say something else than the prompt and the first answer"));
+            }
+        }
         add_context(&mut preference.prompt, &context)?;
         match preference.prompt.last().map(|last| last.role) {
             None | Some(Role::System) => {

@@ -149,13 +149,6 @@ impl<'record> Chat<'record> {
         self.roles.iter().zip(mask).filter(|(role, trains)| *role == "assistant" && !**trains).count()
     }
 
-    /// Leaves out all messages but the first `count`.
-    pub(super) fn truncate(&mut self, count: usize) {
-        self.roles.truncate(count);
-        self.contents.truncate(count);
-        self.facts.truncate(count);
-    }
-
     /// Gives a message another role.
     pub(super) fn rename(&mut self, number: usize, role: &'static str) {
         self.roles[number] = role.into();
@@ -263,12 +256,8 @@ impl<'record> Chat<'record> {
                     .try_iter()
                     .into_iter()
                     .flatten();
-                let messages = system
-                    .map(Ok)
-                    .chain(messages)
-                    .take(self.roles.len())
-                    .collect::<Result<Vec<_>, _>>()?
-                    .into();
+                let messages = system.map(Ok).chain(messages).take(self.roles.len());
+                let messages = messages.collect::<Result<Vec<_>, _>>()?.into();
                 Ok(JinjaInput { messages, tools, documents })
             }
             Source::Conversation { .. } => {

@@ -157,7 +157,9 @@ impl ChatTemplate {
         // From the last to the first, since what is behind an answer is gone for those before it, too.
         let mut texts = Vec::with_capacity(answers.len());
         for &message in answers.iter().rev() {
-            chat.truncate(message + 1);
+            chat.roles.truncate(message + 1);
+            chat.contents.truncate(message + 1);
+            chat.facts.truncate(message + 1);
             texts.push(render(&chat)?);
         }
         texts.reverse();
