@@ -140,6 +140,8 @@ class ChatTemplate:
     ) -> EncodedChat:
         """The ids of a conversation, and which are trained on: those with at least one trained character.
 
+        Special tokens that messages hold are tokens here, as `apply_chat_template` has it; `pack` makes them text.
+
         Raises:
             ConfigError: As for `render_trained`; or no tokenizer was given.
         """
