@@ -27,6 +27,7 @@ def chats(raw):
     """Files that the README names, where it runs."""
     dolly = '{"instruction": "Say hi", "context": "", "response": "Hi."}\n'
     Path("dolly.jsonl").write_text(dolly)
+    Path("preferences.jsonl").write_text('{"prompt": "Hi?", "chosen": "Hello.", "rejected": "No."}\n')
     message = '{"message_id": "%s", "parent_id": %s, "role": "%s", "text": "%s"}\n'
     rows = [("1", "null", "prompter", "Hi?"), ("2", '"1"', "assistant", "Hello.")]
     Path("oasst1.jsonl").write_text("".join(message % row for row in rows))

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from bloomdata.datasets.opening import open  # noqa: A004 - the public name
     from bloomdata.datasets.packed import PackedDataset
     from bloomdata.datasets.permutation import Permutation
+    from bloomdata.datasets.preferences import PreferenceDataset
     from bloomdata.datasets.token_rows import TokenRows
     from bloomdata.errors import (
         BloomdataError,
@@ -121,6 +122,7 @@ __all__ = [
     "PackedMTFDataset",
     "PackingPlan",
     "Permutation",
+    "PreferenceDataset",
     "PrepareReport",
     "Report",
     "ShardReport",
@@ -182,6 +184,7 @@ _HOME = {
     "DataLoader": "loader",
     "LabelRules": "datasets.label_rules",
     "Permutation": "datasets.permutation",
+    "PreferenceDataset": "datasets.preferences",
     "TokenRows": "datasets.token_rows",
     "ConvertReport": "verbs.convert_sentencepiece",
     "ExtendReport": "verbs.extend_vocabulary",

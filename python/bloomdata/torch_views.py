@@ -14,6 +14,7 @@ from bloomdata.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bloomdata.datasets.preferences import PreferenceDataset
     from bloomdata.datasets.samples import SampleDataset
 
 
@@ -63,6 +64,26 @@ class TorchDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
             raise ConfigError(f"columns: expected some of {list(batch)}, got {absent}")
         tensors = {name: torch.from_numpy(batch[name]) for name in self.columns}
         return [{name: values[row] for name, values in tensors.items()} for row in range(len(indices))]
+
+
+class TorchPreferences(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
+    """A map-style view of judged answers: `view[i]` is a dict of tensors, as of `PreferenceDataset`.
+
+    All samples have the same length, so torch's default collate function can batch them. Labels are unshifted, -100
+    outside of the answer.
+
+    Args:
+        dataset: Pairs or labelled answers, as `bloomdata.open` gives them.
+    """
+
+    def __init__(self, dataset: PreferenceDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {name: torch.as_tensor(values) for name, values in self.dataset[index].items()}
 
 
 def trainer_dataset(dataset: Any) -> TorchDataset:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # Options in the groups of `--help`, in this order; those of no group come first.
 GROUPS = {
-    "text": "tokenizer record text_field eos_token pad_token add_special_tokens special_tokens append_eos "
-    "split_sentences",
+    "text": "tokenizer record text_field eos_token pad_token add_special_tokens special_tokens "
+    "special_tokens_in_text append_eos split_sentences",
     "pairs of prompt and completion": "prompt_keyword completion_keyword category_keyword categories space_separator "
     "prompt_prefix prompt_postfix attention_boundary packing_boundary keep_prompt_only_sequences "
     "keep_end_only_sequences",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
 from bloomdata.datasets.indexed_dataset import IndexedDataset
-from bloomdata.datasets.opening import PackedDataset
+from bloomdata.datasets.opening import PackedDataset, PreferenceDataset
 from bloomdata.datasets.opening import open as open_dataset
 from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.manifest import read_manifest
@@ -37,6 +37,8 @@ def inspect(options: argparse.Namespace) -> Iterator[str]:
         yield from _lines(path, manifest, options)
         return
     dataset = open_dataset(path, field=options.field)
+    if isinstance(dataset, PreferenceDataset):
+        dataset = dataset.rows
     tokenizer = _tokenizer(path, manifest, options.tokenizer)
     if isinstance(dataset, IndexedDataset) and dataset.path_prefix.endswith("_token_types"):
         tokenizer = None

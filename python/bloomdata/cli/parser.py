@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _OF_PACK = (
     "record text_field records prompt_keyword completion_keyword space_separator prompt_prefix prompt_postfix template "
     "template_variables template_date train_on messages_keyword role_keyword content_keyword tool_arguments source "
-    "packing_boundary eos_token add_special_tokens special_tokens append_eos on_bad_record"
+    "packing_boundary eos_token add_special_tokens special_tokens special_tokens_in_text append_eos on_bad_record"
 )
 
 

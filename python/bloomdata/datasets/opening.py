@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bloomdata.datasets.indexed_dataset import IndexedDataset
 from bloomdata.datasets.packed import PackedDataset as PackedDataset
+from bloomdata.datasets.preferences import PreferenceDataset as PreferenceDataset
 from bloomdata.errors import ConfigError, UnsupportedFormatError
 from bloomdata.manifest import read_manifest
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
 
-def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | PackedDataset:  # noqa: A001
+def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | PackedDataset | PreferenceDataset:  # noqa: A001
     """Opens packed data.
 
     Args:
@@ -31,7 +32,7 @@ def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | Packed
             pass their path, `<name>_token_types`.
 
     Returns:
-        An `IndexedDataset` of documents, or a `PackedDataset` of rows.
+        An `IndexedDataset` of documents, a `PackedDataset` of rows, or a `PreferenceDataset` of judged answers.
 
     Raises:
         ConfigError: The folder is not finished, holds shards, or holds several fields and `field` is not given.
@@ -68,12 +69,14 @@ def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | Packed
     ledger = manifest.get("ledger") or {}
     tokens, padding = ledger.get("tokens_out"), ledger.get("tokens_padding")
     fingerprint = manifest.get("fingerprint")
-    return PackedDataset(
+    dataset = PackedDataset(
         paths,
         layouts=[output.get("datasets") for output in rows],
         fingerprint=fingerprint if isinstance(fingerprint, str) else None,
         num_tokens=tokens - padding if isinstance(tokens, int) and isinstance(padding, int) else None,
     )
+    source = ((manifest.get("config") or {}).get("chats") or {}).get("source") or {}
+    return PreferenceDataset(dataset, source["judgement"]) if "judgement" in source else dataset
 
 
 def _open_file(path: Path) -> IndexedDataset | PackedDataset:

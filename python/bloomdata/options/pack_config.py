@@ -27,6 +27,28 @@ _DESCRIBED = {
 }
 
 
+# What records are; those that hold judged answers, and how they are judged.
+JUDGEMENTS = {"preference": "compared", "unpaired_preference": "labelled"}
+RECORDS = ("text", "prompt_completion", "messages", *JUDGEMENTS)
+
+
+def judgement_of(record: str, source: Mapping[str, Any] | None) -> str | None:
+    """How the answers of records are judged, if they are.
+
+    Args:
+        record: What a record is.
+        source: The core's configuration of a source.
+
+    Raises:
+        ConfigError: The source is of another kind.
+    """
+    judged = JUDGEMENTS.get(record)
+    of_source = (source.get("judgement") or "compared") if source and source["source"] == "preference" else None
+    if judged and source and judged != of_source:
+        raise ConfigError(f"source: expected none with record={record!r}, got {source['source']!r}")
+    return judged or of_source
+
+
 def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
     """The core's description of a run of `pack`.
 
@@ -39,17 +61,19 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
     options = with_own_options(options)
     check_counts(**{name: options[name] for name in ("sequence_length", "rows_per_file", "window_tokens", "seed")})
     check_choice("format", options["format"], "hdf5", "megatron")
-    check_choice("record", options["record"], "text", "prompt_completion", "messages")
+    check_choice("record", options["record"], *RECORDS)
     for boundary in ("attention_boundary", "packing_boundary"):
         check_choice(boundary, options[boundary], "jsonl", "prompt_completion_pair")
     check_key("records", options["records"])
     check_choice("on_bad_record", options["on_bad_record"], "raise", "quarantine")
     text_field = options["text_field"]
+    check_choice("special_tokens_in_text", options["special_tokens_in_text"], "text", "token", "refuse", None)
     exact, form = None if options["exact"] == "none" else options["exact"], options["exact_normalize"]
     check_choice("exact", exact, "document", None)
     check_choice("exact_normalize", form, "none", "whitespace", "fold")
     if exact is None and form != "none":
         raise ConfigError(f"exact_normalize: expected only with exact='document', got {form!r}")
+    judged = judgement_of(options["record"], source_options(options["source"]))
     config = {name: value for name, value in options.items() if name not in _DESCRIBED}
     return {
         **tokenizer_options(
@@ -60,10 +84,10 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
             special_tokens=options["special_tokens"],
         ),
         **config,
-        "packing": packing_name(options),
+        "packing": packing_name(options, is_judged=judged is not None),
         "text_field": [text_field] if isinstance(text_field, str) else list(text_field),
         "exact": None if exact is None else {"normalize": form},
-        "categories": read_categories(options["categories"]),
+        "categories": read_categories(options["categories"]) if judged != "labelled" else ["rejected", "chosen"],
         **_records(options),
     }
 
@@ -72,14 +96,14 @@ def pack_config(options: Mapping[str, Any]) -> dict[str, Any]:
 _OVERLONG = {"drop": "::drop", "truncate": "::truncate_right", "cut": ""}
 
 
-def packing_name(options: Mapping[str, Any]) -> str | None:
+def packing_name(options: Mapping[str, Any], *, is_judged: bool) -> str | None:
     """The packing, with what `overlong` says of long documents."""
     packing, overlong = options["packing"], options["overlong"]
     if packing is not None and not isinstance(packing, str):
         raise ConfigError(f"packing: expected a string, got {packing!r}")
     check_choice("overlong", overlong, *_OVERLONG, None)
     if overlong is None:
-        default = "full" if options["format"] == "hdf5" else None
+        default = None if options["format"] != "hdf5" else "single::drop" if is_judged else "full"
         return default if packing is None else packing
     if packing not in ("best_fit", "greedy", "single") or (overlong == "cut" and packing != "best_fit"):
         expected = "best_fit" if overlong == "cut" else "best_fit, greedy or single"
@@ -92,6 +116,8 @@ def _records(options: Mapping[str, Any]) -> dict[str, Any]:
     record, template, tokenizer = options["record"], options["template"], options["tokenizer"]
     values = {"variables": options["template_variables"], "date": options["template_date"]}
     source = source_options(options["source"])
+    if judged := judgement_of(record, source):
+        record, source = "messages", {"source": "preference", "judgement": judged}
     is_text = source is not None and template is None and _core.is_text_source(json.dumps(source))
     if record == "text" and not is_text and (template is not None or source is not None):
         record = "messages"

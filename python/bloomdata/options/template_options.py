@@ -34,7 +34,7 @@ def template_options(
     Raises:
         ConfigError: An option is invalid.
     """
-    check_choice("train_on", train_on, "all", "last")
+    check_choice("train_on", train_on, "all", "last", "each")
     check_choice("tool_arguments", tool_arguments, "given", "parsed")
     source = template_source(template)
     _check_numbers(variables or {}, "variables")

@@ -366,6 +366,8 @@ class PackReport(Report):
             "switched off": "turns_switched_off",
             "trained on": "tokens_trained",
             "after the last answer, left out": "tokens_after_last_answer",
+            "cut off prompts": "prompt_tokens_cut",
+            "special tokens in texts": "special_tokens_in_text",
         }
         for name, key in counts.items():
             if count := sum(entry.get(key, 0) for entry in inputs):

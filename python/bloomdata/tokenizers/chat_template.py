@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
+from bloomdata.options.checks import check_choice
 from bloomdata.options.template_options import template_options
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class ChatTemplate:
         variables: Further variables of the template: `bos_token`, `eos_token`, its own switches.
         date: Date that `strftime_now` returns, such as `2026-01-31` or `2026-01-31T12:00:00`. A template that uses the
             date is rejected without it, since data must not depend on the day it was made.
-        train_on: Whether to train on `all` answers or the `last` one.
+        train_on: Whether to train on `all` answers or the `last` one. What `pack(train_on="each")` makes of a
+            conversation are its beginnings up to each answer, rendered with `last`.
         tool_arguments: What the template gets of `arguments` of tool calls that are a text: the text (`given`), or the
             object whose JSON it is (`parsed`).
 
@@ -82,6 +84,7 @@ class ChatTemplate:
         train_on: Literal["all", "last"] = "all",
         tool_arguments: Literal["given", "parsed"] = "given",
     ) -> None:
+        check_choice("train_on", train_on, "all", "last")
         self.tokenizer = _tokenizer(tokenizer)
         options = template_options(
             template,
@@ -140,6 +143,8 @@ class ChatTemplate:
         documents: Sequence[Mapping[str, Any]] | None = None,
     ) -> EncodedChat:
         """The ids of a conversation, and which are trained on: those with at least one trained character.
+
+        Special tokens that messages hold are tokens here, as `apply_chat_template` has it; `pack` makes them text.
 
         Raises:
             ConfigError: As for `render_trained`; or no tokenizer was given.

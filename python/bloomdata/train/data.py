@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bloomdata.datasets.blend import BlendedDataset
 from bloomdata.datasets.indexed_dataset import IndexedDataset
 from bloomdata.datasets.label_rules import LabelRules
+from bloomdata.datasets.opening import PreferenceDataset
 from bloomdata.datasets.opening import open as open_packed
 from bloomdata.datasets.token_rows import TokenRows
 from bloomdata.errors import ConfigError, MismatchError
@@ -109,6 +110,8 @@ def open_source(path: str, options: DataOptions) -> Any:
         if options.sequence_length is None:
             raise ConfigError(f"data.sequence_length: expected a number, since {path} has documents, found none")
         return TokenRows(opened, options.sequence_length, separator=options.separator, rules=LabelRules(**rules))
+    if isinstance(opened, PreferenceDataset):
+        raise ConfigError(f"data: {path}: expected texts or conversations to learn from, found judged answers")
     if options.sequence_length not in {None, opened.sequence_length}:
         raise ConfigError(
             f"data.sequence_length: expected {opened.sequence_length}, the length of the rows in {path}, found "

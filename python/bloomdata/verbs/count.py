@@ -26,7 +26,7 @@ def count(
     inputs: Inputs,
     *,
     tokenizer: str | os.PathLike[str] | Any,
-    record: Literal["text", "prompt_completion", "messages"] = "text",
+    record: Literal["text", "prompt_completion", "messages", "preference", "unpaired_preference"] = "text",
     text_field: str | Sequence[str] = "text",
     records: str | None = None,
     prompt_keyword: str = "prompt",
@@ -37,7 +37,7 @@ def count(
     template: str | os.PathLike[str] | None = None,
     template_variables: Mapping[str, Any] | None = None,
     template_date: str | None = None,
-    train_on: Literal["all", "last"] = "all",
+    train_on: Literal["all", "last", "each"] = "all",
     messages_keyword: str = "messages",
     role_keyword: str = "role",
     content_keyword: str = "content",
@@ -48,6 +48,7 @@ def count(
     eos_token: str | None = None,
     add_special_tokens: bool = True,
     special_tokens: Sequence[str] | None = None,
+    special_tokens_in_text: Literal["text", "token", "refuse"] | None = None,
     append_eos: bool = False,
     on_bad_record: Literal["raise", "quarantine"] = "raise",
     allow_duplicate_inputs: bool = False,
@@ -63,7 +64,7 @@ def count(
         inputs: Files, folders or patterns, or one table in memory.
         tokenizer: A `tokenizer.json`, a folder that holds one, `"bytes"`, or an object, as for `pack`. Its
             end-of-document token must be known, even if it is not counted.
-        record: Kind of record: text, pairs of prompt and completion, or messages.
+        record: Kind of record: text, pairs of prompt and completion, messages, or judged answers.
         text_field: Field that holds the text, such as `data.text`; the tokens of several fields are added up.
         records: Key of the list of records in `.json` files, as for `shard`.
         prompt_keyword: Key of the prompt.
@@ -74,7 +75,8 @@ def count(
         template: Chat template, as for `pack`. Text after the last answer of a conversation is not counted.
         template_variables: Further variables of the template.
         template_date: Date that the template's `strftime_now` returns, such as `2026-01-31`.
-        train_on: Whether to train on all answers of a conversation or on the last one.
+        train_on: Whether to train on `all` answers of a conversation, on the `last` one, or on `each` in an article of
+            its own, which ends with that answer and holds what is before it as the template renders it then.
         messages_keyword: Key of the list of messages.
         role_keyword: Key of the role of a message.
         content_keyword: Key of the content of a message.
@@ -87,6 +89,8 @@ def count(
         eos_token: The end-of-document token, if the tokenizer's files do not name it.
         add_special_tokens: Whether to keep the special tokens that the tokenizer adds, such as a leading `<s>`.
         special_tokens: Tokens to add to the vocabulary.
+        special_tokens_in_text: Whether special tokens in texts are `text` or `token`, or make bad records (`refuse`),
+            as for `pack`.
         append_eos: Whether to count the end-of-document token of every document or pair. An end token that the
             tokenizer adds itself is not counted twice.
         on_bad_record: Whether to stop at the first bad record (`raise`) or to skip and count bad records

@@ -12,7 +12,7 @@ from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.arguments import check_arguments
 from bloomdata.options.inputs import split_inputs
-from bloomdata.options.pack_config import pack_config, record_of
+from bloomdata.options.pack_config import judgement_of, pack_config, record_of
 from bloomdata.options.paths import output_path
 from bloomdata.options.running import limits_of, running
 from bloomdata.reports.report import PackReport
@@ -34,7 +34,7 @@ def pack(
     sequence_length: int | None = None,
     packing: str | None = None,
     overlong: Literal["drop", "truncate", "cut"] | None = None,
-    record: Literal["text", "prompt_completion", "messages"] = "text",
+    record: Literal["text", "prompt_completion", "messages", "preference", "unpaired_preference"] = "text",
     text_field: str | Sequence[str] = "text",
     records: str | None = None,
     prompt_keyword: str = "prompt",
@@ -47,7 +47,7 @@ def pack(
     template: str | os.PathLike[str] | None = None,
     template_variables: Mapping[str, Any] | None = None,
     template_date: str | None = None,
-    train_on: Literal["all", "last"] = "all",
+    train_on: Literal["all", "last", "each"] = "all",
     messages_keyword: str = "messages",
     role_keyword: str = "role",
     content_keyword: str = "content",
@@ -64,6 +64,7 @@ def pack(
     pad_token: str | None = None,
     add_special_tokens: bool = True,
     special_tokens: Sequence[str] | None = None,
+    special_tokens_in_text: Literal["text", "token", "refuse"] | None = None,
     append_eos: bool = True,
     split_sentences: bool = False,
     exact: Literal["document", "none"] | None = None,
@@ -118,6 +119,11 @@ def pack(
     the whole text, without the post-processor of the tokenizer; if the template ends no answer, the end token is
     appended to the last one. A conversation whose trained tokens cannot be determined is a bad record.
 
+    Templates for thinking rewrite earlier turns when the conversation goes on: a conversation that they render has no
+    text in which all answers can be trained on. `train_on="each"` makes an article for each answer, from the messages
+    up to it, with that answer alone of type 1. Such a conversation is one document in the ledger; what became of it is
+    counted in `metrics["articles"]`.
+
     A message needs a role and a content, under the keys `role_keyword` and `content_keyword`. The content is a text,
     or a list of parts of text, which are joined. A message may have none, or null, if it calls tools; the template has
     to write the calls. Any other message makes its record a bad one.
@@ -128,6 +134,14 @@ def pack(
 
     Roles have their usual names (`user`, `human`; `assistant`, `gpt`, `bot`; ...) in any letter case; FORMAT.md lists
     them. A role that is not known, and that the template does not name, makes the record a bad one.
+
+    With `record="preference"` a record compares two answers to a prompt: `prompt`, `chosen` and `rejected`, each a
+    text, messages or one message; lists of messages that begin alike; `instruction` and `input`, or `conversations`,
+    in place of the prompt; transcripts (`Human:`, `Assistant:`). Each becomes two rows, the chosen answer first, in
+    which the answer alone has type 1, and `open` gives pairs. What has no room in a row is cut off the start of the
+    prompt, the same for both; pairs whose answer has no room are dropped and counted, and so are pairs of equal
+    answers and empty answers. With `record="unpaired_preference"` a record is `prompt`, `completion` and `label`;
+    `category_ids` of its row is 1 for a good answer and 0 for a bad one. HDF5 only.
 
     Switches say which answers are trained on: `weight`, `train`, `training`, `trainable`, `loss` or `loss_mask`, 0 or
     1, false or true, in a message or in the record; in the record also as a list with one value for each message.
@@ -143,10 +157,11 @@ def pack(
             or `transformers`, of which a copy is kept in `~/.cache/bloomdata/tokenizers`.
         format: Format of the output files.
         sequence_length: Tokens in a row. HDF5 only, and required there.
-        packing: How documents become rows; `full` by default. HDF5 only.
+        packing: How documents become rows; `full` by default, `single::drop` for judged answers. HDF5 only.
         overlong: What becomes of documents longer than a row, for `best_fit`, `greedy` and `single`: `drop`, `truncate`
             (`greedy::truncate_right`, ...), or, for `best_fit` alone, `cut`. By default what the packing's name says.
-        record: Kind of record: text, pairs of prompt and completion, or messages.
+        record: Kind of record: text, pairs of prompt and completion, messages, or answers to a prompt that were
+            compared (`preference`) or labelled (`unpaired_preference`).
         text_field: Field that holds the text; `data.text` is a nested field. Each of several fields becomes its own
             Megatron pair, from the same records.
         records: Key of the list of records in `.json` files, as for `shard`.
@@ -162,7 +177,8 @@ def pack(
             tokenizer. Implies `record="messages"`, unless records are `"prompt_completion"`.
         template_variables: Further variables of the template; its special tokens are those of the tokenizer.
         template_date: Date that the template's `strftime_now` returns, such as `2026-01-31`.
-        train_on: Whether to train on all answers of a conversation or on the last one.
+        train_on: Whether to train on `all` answers of a conversation, on the `last` one, or on `each` in an article of
+            its own, which ends with that answer and holds what is before it as the template renders it then.
         messages_keyword: Key of the list of messages.
         role_keyword: Key of the role of a message.
         content_keyword: Key of the content of a message.
@@ -185,6 +201,9 @@ def pack(
         add_special_tokens: Whether to keep the special tokens that the tokenizer adds, such as a leading `<s>`, as
             `transformers` does. An end token that it adds is never duplicated.
         special_tokens: Tokens to add to the vocabulary; each is always encoded as one token.
+        special_tokens_in_text: What special tokens of the tokenizer are that a text holds, such as `<|im_end|>`: its
+            letters (`text`), the token (`token`), or a bad record (`refuse`). By default `text` in conversations,
+            where the token would end the turn, and `token` elsewhere, as `transformers` and Megatron have it.
         append_eos: Whether to end every document or pair with the end token.
         split_sentences: Whether to encode each sentence of a text by itself, as a sequence of its document, without the
             white space around it; the end token is part of the last one. Sentences end by the rules of Unicode (UAX
@@ -242,6 +261,9 @@ def pack(
     given = split_inputs(inputs)
     options["record"] = record_of(record, given.columns, text_field, messages_keyword)
     config = config_of(**options)
+    judged = judgement_of(options["record"], (config["chats"] or {}).get("source"))
+    if judged and format != "hdf5":
+        raise ConfigError(f"format: expected 'hdf5' for judged answers, got {format!r}")
     from bloomdata.datasets.hdf5 import Hdf5Files
 
     how = running(
@@ -251,7 +273,7 @@ def pack(
         checkpoint_seconds=checkpoint_seconds,
         limits=limits_of(allow_empty=allow_empty, max_bad=max_bad, on_bad_record=on_bad_record),
     )
-    hdf5 = Hdf5Files(sequence_length or 1, compression, with_categories=categories is not None)
+    hdf5 = Hdf5Files(sequence_length or 1, compression, with_categories=config["categories"] is not None)
     start = time.monotonic()
     result = _core.pack(
         (given.paths, allow_duplicate_inputs), given.streams, json.dumps(config), how, hdf5, on_progress

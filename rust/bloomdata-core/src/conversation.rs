@@ -97,6 +97,56 @@ pub enum Document {
     Text(String),
     /// A conversation.
     Chat(Conversation),
+    /// Judged answers to a prompt.
+    Preference(Preference),
+}
+
+/// Answers to one prompt that were judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preference {
+    /// What both answer; it ends with no answer.
+    pub prompt: Vec<Message>,
+    /// The answers.
+    pub judged: Judged,
+}
+
+/// Answers, each one message of the assistant or several turns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// Two of them.
+    Compared {
+        /// The better one.
+        chosen: Vec<Message>,
+        /// The other.
+        rejected: Vec<Message>,
+    },
+    /// One.
+    Labelled {
+        /// What is said.
+        completion: Vec<Message>,
+        /// Whether it is good.
+        label: bool,
+    },
+}
+
+impl Judged {
+    /// Each answer; the better one first.
+    pub fn answers(&self) -> Vec<&[Message]> {
+        match self {
+            Self::Compared { chosen, rejected } => vec![chosen, rejected],
+            Self::Labelled { completion, .. } => vec![completion],
+        }
+    }
+}
+
+impl Preference {
+    /// The prompt with each of the answers, of which alone is trained on.
+    pub fn conversations(&self) -> Vec<Conversation> {
+        let prompt = self.prompt.iter().map(|message| Message { trains: false, ..message.clone() });
+        let with = |answer: &[Message]| prompt.clone().chain(answer.iter().cloned()).collect();
+        let answers = self.judged.answers().into_iter();
+        answers.map(|answer| Conversation { messages: with(answer), strip: false }).collect()
+    }
 }
 
 /// Messages in order.

@@ -192,6 +192,8 @@ pub enum BadRecord {
     UnknownCategory(String),
     /// The record has another form than its source's: what was expected, and found.
     WrongForm(String),
+    /// A text holds special tokens of the tokenizer, which were to be refused: how many.
+    SpecialTokens(u64),
     /// The chat template refused it, or its loss mask would be wrong: why.
     Template(String),
 }
@@ -208,6 +210,7 @@ impl BadRecord {
             Self::NotAString(_) => "field is not a string",
             Self::UnknownCategory(_) => "unknown category",
             Self::WrongForm(_) => "not of the source's form",
+            Self::SpecialTokens(_) => "special tokens in text",
             Self::Template(_) => "refused by the template",
         }
     }
@@ -242,6 +245,9 @@ impl fmt::Display for BadRecord {
             Self::NullField(field) => write!(out, "field {field:?} is null"),
             Self::NotAString(field) => write!(out, "field {field:?} is not a string"),
             Self::UnknownCategory(name) => write!(out, "category: expected one of those named, got {name:?}"),
+            Self::SpecialTokens(count) => {
+                write!(out, "its text holds {count} special tokens of the tokenizer (special_tokens_in_text)")
+            }
             Self::WrongForm(reason) | Self::Template(reason) => write!(out, "{reason}"),
         }
     }

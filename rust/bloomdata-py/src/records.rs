@@ -1,6 +1,6 @@
 //! What a source makes of records, as JSON: for tests and for a look at data, not for long inputs.
 
-use bloomdata_core::conversation::Document;
+use bloomdata_core::conversation::{Document, Judged, Message, Preference};
 use bloomdata_core::stages::RecordSource;
 use bloomdata_core::stages::read_all::{Outcome, read_all};
 use pyo3::prelude::*;
@@ -40,16 +40,25 @@ fn outcome(outcome: &Outcome) -> Value {
 fn document(document: &Document) -> Value {
     match document {
         Document::Text(text) => json!({"text": text}),
-        Document::Chat(chat) => {
-            let messages = chat.messages.iter();
-            let messages = messages.map(|message| {
-                let mut told = json!({"role": message.role, "content": message.content});
-                if !message.trains {
-                    told["weight"] = 0.into();
-                }
-                told
-            });
-            json!({"messages": messages.collect::<Value>(), "strip": chat.strip})
-        }
+        Document::Chat(chat) => json!({"messages": messages(&chat.messages), "strip": chat.strip}),
+        Document::Preference(Preference { prompt, judged }) => match judged {
+            Judged::Compared { chosen, rejected } => {
+                json!({"prompt": messages(prompt), "chosen": messages(chosen), "rejected": messages(rejected)})
+            }
+            Judged::Labelled { completion, label } => {
+                json!({"prompt": messages(prompt), "completion": messages(completion), "label": label})
+            }
+        },
     }
+}
+
+fn messages(messages: &[Message]) -> Value {
+    let told = |message: &Message| {
+        let mut told = json!({"role": message.role, "content": message.content});
+        if !message.trains {
+            told["weight"] = 0.into();
+        }
+        told
+    };
+    messages.iter().map(told).collect()
 }

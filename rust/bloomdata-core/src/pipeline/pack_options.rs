@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::articles::encoder::Encoder;
 use super::articles::options::{Boundary, RecordConfig, RecordKind};
+use super::articles::special_tokens::SpecialTokens;
 use super::articles::worker::Worker;
 use super::dedup::options::{ExactConfig, SCRATCH_FOLDER};
 use super::folder::books::{OnBadRecord, QUARANTINE_NAME};
@@ -11,8 +12,10 @@ use super::folder::names::{NumberedName, OutputNames};
 use crate::error::{Error, Result};
 use crate::formats::megatron::LENGTHS_SUFFIX;
 use crate::json_fields::FieldPath;
-use crate::packing::Packing;
+use crate::packing::{Overflow, Packing};
 use crate::sources::Format;
+use crate::stages::preference::Judgement;
+use crate::templates::spans::TrainOn;
 use crate::token::TokenDtype;
 use crate::tokenizers::{Tokenizer, TokenizerOptions};
 
@@ -88,10 +91,41 @@ impl PackConfig {
         {
             return Err(Error::config("attention_boundary", "a conversation is kept together"));
         }
+        if let Some(judgement) = self.records.judgement() {
+            return self.validate_preferences(judgement);
+        }
         if is_chats && self.records.pairs.categories.is_some() {
             return Err(Error::config("categories", "records of messages have none"));
         }
         Ok(())
+    }
+
+    fn validate_preferences(&self, judgement: Judgement) -> Result<()> {
+        if self.records.chats.as_ref().is_some_and(|chats| chats.template.train_on != TrainOn::All) {
+            return Err(Error::config(
+                "train_on",
+                "judged answers are trained on as a whole: expected \"all\"",
+            ));
+        }
+        if (judgement == Judgement::Labelled) != self.records.pairs.categories.is_some() {
+            return Err(Error::config("categories", "labels of answers, and only these, are categories"));
+        }
+        if self.packing.is_some_and(|packing| packing != Packing::Single(Overflow::Drop)) {
+            return Err(Error::config(
+                "packing",
+                "a judged answer has a row of its own: expected \"single::drop\"",
+            ));
+        }
+        if judgement == Judgement::Compared && self.rows_per_file.is_some_and(|rows| rows % 2 == 1) {
+            return Err(Error::config("rows_per_file", "two rows are a pair: expected an even number"));
+        }
+        Ok(())
+    }
+
+    /// Rows of a file.
+    pub(super) fn file_rows(&self, sequence_length: u64) -> u64 {
+        let rows = self.rows_per_file.unwrap_or_else(|| default_rows_per_file(sequence_length));
+        if self.records.judgement() == Some(Judgement::Compared) { rows.next_multiple_of(2) } else { rows }
     }
 
     fn validate_source(&self) -> Result<()> {
@@ -131,8 +165,11 @@ impl PackConfig {
         dtype: TokenDtype,
     ) -> Result<Worker<'run>> {
         let keep_raw = self.on_bad_record == OnBadRecord::Quarantine;
+        let special = SpecialTokens::new(self.records.special_tokens_in_text()?, tokenizer)?;
         let (append_eos, split_sentences) = (self.append_eos, self.split_sentences);
-        let encoder = Encoder { tokenizer, dtype, append_eos, split_sentences, keep_raw };
+        let row_tokens = self.sequence_length;
+        let encoder =
+            Encoder { tokenizer, dtype, append_eos, split_sentences, keep_raw, row_tokens, special };
         let with_types = self.records.record != RecordKind::Text || self.format == PackFormat::Hdf5;
         Worker::new(&self.records, encoder, fields, formats, with_types)
     }

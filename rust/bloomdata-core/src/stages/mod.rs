@@ -5,7 +5,7 @@
 //! - Open-Llama: [`wudao`], [`pile`], [`self_instruct`], [`belle`], [`belle_multiturn`], [`sharegpt`],
 //!   [`instruct_to_code`], [`xp3`], [`camel`], [`grade_school_math`], [`open_llama`] (any of its instruction data).
 //! - Alpaca and its like: [`alpaca`], [`gpteacher`], [`self_instruct_seed_tasks`], [`multiturn_chinese_vicuna`].
-//! - Any data: [`messages`], [`prompt_completion`].
+//! - Any data: [`messages`], [`prompt_completion`], [`preference`].
 //! - Megatron lineage: [`general_instruction`], [`alpaca_pretrain`], [`moss`], [`leetcode_python`],
 //!   [`stack_overflow_python`].
 //! - `OpenChatKit`: moderation is read as [`pile`] is; its other data is that of [`oig`].
@@ -36,6 +36,7 @@ pub mod oig;
 pub mod open_llama;
 pub mod pairs;
 pub mod pile;
+pub mod preference;
 pub mod prompt_completion;
 pub mod read_all;
 pub mod replies;
@@ -137,6 +138,8 @@ pub enum RecordSource {
     Messages(messages::MessagesOptions),
     /// Prompt and completion (GD-02).
     PromptCompletion(prompt_completion::PromptCompletionOptions),
+    /// Judged answers.
+    Preference(preference::PreferenceOptions),
     /// Instruction, input and output (AS-05).
     GeneralInstruction {},
     /// Alpaca as text (AS-05).
@@ -181,6 +184,7 @@ impl RecordSource {
             Self::PromptCompletion(options) => {
                 Box::new(prompt_completion::PromptCompletionReader::new(&options))
             }
+            Self::Preference(options) => Box::new(preference::PreferenceReader::new(options)),
             Self::GeneralInstruction {} => Box::new(general_instruction::GeneralInstructionReader::new()),
             Self::AlpacaPretrain {} => Box::new(alpaca_pretrain::AlpacaPretrainReader::new()),
             Self::Moss {} => Box::new(moss::MossReader::new()),
@@ -200,6 +204,14 @@ impl RecordSource {
             Self::Oig(options) => !options.parse,
             Self::Alpaca(options) | Self::Gpteacher(options) => options.compat.is_some(),
             _ => false,
+        }
+    }
+
+    /// How answers are judged, where records are such.
+    pub fn judgement(&self) -> Option<preference::Judgement> {
+        match self {
+            Self::Preference(options) => Some(options.judgement),
+            _ => None,
         }
     }
 
@@ -242,6 +254,7 @@ mod tests {
         "multiturn_chinese_vicuna",
         "messages",
         "prompt_completion",
+        "preference",
         "general_instruction",
         "alpaca_pretrain",
         "moss",

@@ -127,7 +127,7 @@ mod tests {
             Ok(Verdict::Keep(documents)) => {
                 let chat = |document: &Document| match document {
                     Document::Chat(chat) => chat.messages.iter().map(told).collect::<Vec<_>>().join(" "),
-                    Document::Text(text) => text.clone(),
+                    other => format!("{other:?}"),
                 };
                 documents.iter().map(chat).collect::<Vec<_>>().join(" | ")
             }

@@ -286,7 +286,8 @@ impl<'record> Chat<'record> {
                     .try_iter()
                     .into_iter()
                     .flatten();
-                let messages = system.map(Ok).chain(messages).collect::<Result<Vec<_>, _>>()?.into();
+                let messages = system.map(Ok).chain(messages).take(self.roles.len());
+                let messages = messages.collect::<Result<Vec<_>, _>>()?.into();
                 Ok(JinjaInput { messages, tools, documents })
             }
             Source::Conversation { .. } => {

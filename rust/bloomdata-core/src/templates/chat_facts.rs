@@ -123,6 +123,15 @@ impl<'record> Facts<'record> {
         self.mask.as_deref()
     }
 
+    /// Only the first `count` messages are left. They count as wide if any of all messages was: that takes longer, but
+    /// renders the same text.
+    pub(super) fn truncate(&mut self, count: usize) {
+        self.odd.retain(|odd| odd.number < count);
+        if let Some(mask) = &mut self.mask {
+            mask.truncate(count);
+        }
+    }
+
     /// There is another message in front of all.
     pub(super) fn shift(&mut self) {
         if let Some(mask) = &mut self.mask {

@@ -13,6 +13,7 @@ use super::jinja::{JinjaInput, JinjaTemplate, Variable};
 use super::plan::Rendered;
 use super::planner::Planner;
 use super::prefixes::{WithContents, first};
+use super::quoted::SpecialFinder;
 use super::spans::{Locator, TrainOn, answers};
 use super::tool_arguments::ToolArguments;
 use crate::document::BadRecord;
@@ -129,10 +130,44 @@ impl ChatTemplate {
         self.rules.add_context(&self.planner.jinja, chat)
     }
 
-    /// Whether switches leave out every answer that would be trained on.
-    pub fn is_switched_off(&self, chat: &Chat<'_>) -> bool {
-        let answers = answers(&chat.roles, self.planner.train_on);
-        chat.mask().is_some() && !answers.into_iter().any(|message| chat.trains(message))
+    /// The texts that a conversation is trained on in: itself, or with [`TrainOn::Each`] its beginnings, up to each answer
+    /// that is trained on, as the template renders them on their own. None if switches leave out all answers. The special
+    /// tokens that `special` finds in messages are text.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render_trained`], for any of them.
+    pub fn render_texts(
+        &self,
+        mut chat: Chat<'_>,
+        special: Option<&SpecialFinder>,
+    ) -> std::result::Result<Vec<Rendered>, BadRecord> {
+        let render = |chat: &Chat<'_>| {
+            let mut rendered = self.render_trained(chat)?;
+            if let Some(special) = special {
+                rendered.quoted = special.quoted(&self.planner.jinja, chat, &rendered.text)?;
+            }
+            Ok(rendered)
+        };
+        let is_each = self.planner.train_on == TrainOn::Each;
+        let mut answers = answers(&chat.roles, if is_each { TrainOn::All } else { self.planner.train_on });
+        let has_answers = !answers.is_empty();
+        answers.retain(|&message| chat.trains(message));
+        if has_answers && answers.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !is_each || !has_answers {
+            return Ok(vec![render(&chat)?]);
+        }
+        // From the last to the first, since what is behind an answer is gone for those before it, too.
+        let mut texts = Vec::with_capacity(answers.len());
+        for &message in answers.iter().rev() {
+            chat.roles.truncate(message + 1);
+            chat.contents.truncate(message + 1);
+            chat.facts.truncate(message + 1);
+            texts.push(render(&chat)?);
+        }
+        texts.reverse();
+        Ok(texts)
     }
 
     /// Renders a conversation and determines what is trained on: the answers, and the tokens that end them.
@@ -207,7 +242,8 @@ impl ChatTemplate {
         answers.retain(|&message| chat.trains(message));
         let (end_tokens, answers) = (&self.planner.end_tokens[..], &answers[..]);
         let locator = Locator { roles: &roles, text: &text, prefixes: &prefixes, end_tokens, answers };
-        Ok(Rendered { trained: locator.spans().map_err(BadRecord::Template)?, text })
+        let trained = locator.spans().map_err(BadRecord::Template)?;
+        Ok(Rendered { text, trained, ..Rendered::default() })
     }
 
     /// For templates with `{% generation %}` blocks: these mark what is trained on.
@@ -231,19 +267,19 @@ impl ChatTemplate {
             count => refuse_other(&render(&first(&input, count).map_err(BadRecord::Template)?)?.1),
         };
         let mut left_out: Vec<Range<usize>> = Vec::new();
-        if self.planner.train_on == TrainOn::Last {
+        if self.planner.train_on != TrainOn::All {
             let last = answers(&chat.roles, TrainOn::Last).first().copied();
             left_out.push(0..blocks_before(last.unwrap_or(0))?);
         }
-        for message in answers(&chat.roles, TrainOn::All).into_iter().filter(|&message| !chat.trains(message))
-        {
+        let answers = answers(&chat.roles, self.planner.train_on);
+        for message in answers.into_iter().filter(|&message| !chat.trains(message)) {
             left_out.push(blocks_before(message)?..blocks_before(message + 1)?);
         }
         let mut block = 0..;
         trained.retain(|_| {
             block.next().is_none_or(|block| !left_out.iter().any(|range| range.contains(&block)))
         });
-        Ok(Rendered { text, trained })
+        Ok(Rendered { text, trained, ..Rendered::default() })
     }
 }
 

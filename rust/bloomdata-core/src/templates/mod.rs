@@ -15,6 +15,7 @@
 //! - `plan`: the text of all conversations with the same roles, with slots for contents.
 //! - `planner`: caches plans, and decides when a plan replaces running the template.
 //! - `prefixes`: renders the beginnings of a conversation.
+//! - [`quoted`]: special tokens that messages hold as text.
 //! - `proof`: when filling in a plan equals running the template.
 
 pub mod builtin;
@@ -34,6 +35,7 @@ mod planner;
 mod prefixes;
 pub mod prompt_completion;
 mod proof;
+pub mod quoted;
 pub mod spans;
 pub mod tool_arguments;
 

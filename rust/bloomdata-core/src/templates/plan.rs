@@ -34,12 +34,14 @@ pub(super) struct Plan {
 }
 
 /// A rendered conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rendered {
     /// Its text.
     pub text: String,
     /// Byte ranges that are trained on, in order.
     pub trained: Vec<Range<usize>>,
+    /// Byte ranges in which special tokens are text, in order.
+    pub quoted: Vec<Range<usize>>,
 }
 
 /// Conversations whose contents are markers.
@@ -118,7 +120,8 @@ impl Plan {
 
     /// Fills in contents. `mask` has the answers that are trained on, if not all are.
     pub(super) fn fill(&self, contents: &[&str], mask: Option<&[bool]>) -> Rendered {
-        let mut rendered = Rendered { text: String::with_capacity(self.size(contents)), trained: Vec::new() };
+        let mut rendered =
+            Rendered { text: String::with_capacity(self.size(contents)), ..Rendered::default() };
         for piece in &self.pieces {
             let start = rendered.text.len();
             let trained = match piece {

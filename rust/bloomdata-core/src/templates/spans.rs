@@ -22,6 +22,8 @@ pub enum TrainOn {
     All,
     /// The last message of the assistant.
     Last,
+    /// Each message of the assistant, in a text of its own that ends with it.
+    Each,
 }
 
 /// Renders beginnings of a conversation.
@@ -141,15 +143,15 @@ impl Locator<'_> {
 fn differs(message: usize) -> String {
     format!(
         "up to message {message} the conversation does not render as it does in the whole: a model would be \
-         trained on text that it never sees (train_on=\"last\" trains on the last answer only)"
+         trained on text that it never sees (train_on=\"each\" makes a text for each answer, train_on=\"last\" trains on the last one only)"
     )
 }
 
-/// The answers that are trained on.
+/// The answers that are trained on in one text.
 pub(super) fn answers(roles: &[impl AsRef<str>], train_on: TrainOn) -> Vec<usize> {
     let mut answers: Vec<usize> =
         (0..roles.len()).filter(|&message| roles[message].as_ref() == "assistant").collect();
-    if train_on == TrainOn::Last {
+    if train_on != TrainOn::All {
         answers.drain(..answers.len().saturating_sub(1));
     }
     answers

@@ -29,6 +29,7 @@ pub mod spare;
 pub mod special;
 pub mod training;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -79,6 +80,34 @@ pub trait Tokenizer: Send + Sync {
     /// thread-local destructor, which may run only after the next thread has started with an empty cache.
     fn leave(&self) {}
 
+    /// As [`Tokenizer::encode`], but special tokens that overlap one of these parts of the text, in order, are text.
+    /// Returns whether this tokenizer can do so; if not, nothing is appended.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    fn encode_quoted(&self, text: &str, _quoted: &[Range<usize>], ids: &mut Vec<u32>) -> Result<bool> {
+        self.encode(text, ids).map(|()| true)
+    }
+
+    /// The same as [`Tokenizer::encode_ends`] is to [`Tokenizer::encode_bare`].
+    ///
+    /// # Errors
+    /// What the backend reports.
+    fn encode_ends_quoted(
+        &self,
+        text: &str,
+        _quoted: &[Range<usize>],
+        ids: &mut Vec<u32>,
+        ends: &mut Vec<usize>,
+    ) -> Result<bool> {
+        self.encode_ends(text, ids, ends).map(|()| true)
+    }
+
+    /// The special tokens of the definition, which texts may hold; without those that the options added.
+    fn special_tokens(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The added tokens, which are matched as a whole in texts.
     fn added_tokens(&self) -> Vec<String> {
         Vec::new()
@@ -95,6 +124,14 @@ pub trait Tokenizer: Send + Sync {
     fn encode_open(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         let before = ids.len();
         self.encode(text, ids)?;
+        self.drop_added_eos(before, ids)
+    }
+
+    /// Takes away the end-of-document token that the post-processor added to what is behind `before`.
+    ///
+    /// # Errors
+    /// The end-of-document token is unknown.
+    fn drop_added_eos(&self, before: usize, ids: &mut Vec<u32>) -> Result<()> {
         if self.adds_eos() && ids.len() > before && ids.last() == Some(&self.special()?.eos) {
             ids.pop();
         }

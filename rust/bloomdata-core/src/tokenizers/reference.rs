@@ -1,8 +1,9 @@
 //! The `tokenizers` crate: exact for every `tokenizer.json`, as it is what `transformers` runs.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::source::Source;
 use super::{MAX_ID, SpecialIds, Tokenizer};
@@ -12,6 +13,8 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct ReferenceTokenizer {
     inner: tokenizers::Tokenizer,
+    /// The same, to which special tokens in texts are text; made when it is needed.
+    quoting: OnceLock<tokenizers::Tokenizer>,
     source: Arc<Source>,
     /// The error message if they are unknown.
     special: std::result::Result<SpecialIds, String>,
@@ -42,6 +45,7 @@ impl ReferenceTokenizer {
             adds_eos: false,
             reason,
             inner,
+            quoting: OnceLock::new(),
             source,
         };
         if tokenizer.add_special_tokens {
@@ -98,6 +102,40 @@ impl Tokenizer for ReferenceTokenizer {
             last
         }));
         Ok(())
+    }
+
+    fn encode_quoted(&self, text: &str, quoted: &[Range<usize>], ids: &mut Vec<u32>) -> Result<bool> {
+        if quoted.is_empty() {
+            return self.encode(text, ids).map(|()| true);
+        }
+        // The crate knows all special tokens as text, or none.
+        if self.source.adds_tokens() {
+            return Ok(false);
+        }
+        let quoting = self.quoting.get_or_init(|| {
+            let mut quoting = self.inner.clone();
+            quoting.set_encode_special_tokens(true);
+            quoting
+        });
+        ids.extend_from_slice(self.run(|_| quoting.encode_fast(text, self.add_special_tokens))?.get_ids());
+        Ok(true)
+    }
+
+    fn encode_ends_quoted(
+        &self,
+        text: &str,
+        quoted: &[Range<usize>],
+        ids: &mut Vec<u32>,
+        ends: &mut Vec<usize>,
+    ) -> Result<bool> {
+        if quoted.is_empty() {
+            return self.encode_ends(text, ids, ends).map(|()| true);
+        }
+        Ok(false)
+    }
+
+    fn special_tokens(&self) -> Vec<String> {
+        self.source.own(self.inner.get_added_tokens_decoder().values())
     }
 
     fn added_tokens(&self) -> Vec<String> {

@@ -95,6 +95,17 @@ impl Source {
         special::resolve(&self.file, eos_token.as_deref(), pad_token.as_deref(), id_of)
     }
 
+    /// Those of the special tokens that the options did not add: who adds one wants it found in texts.
+    pub(super) fn own<'run>(&self, special: impl Iterator<Item = &'run AddedToken>) -> Vec<String> {
+        let names = special.filter(|token| token.special).map(|token| token.content.clone());
+        names.filter(|name| !self.options.special_tokens.contains(name)).collect()
+    }
+
+    /// Whether the options added any.
+    pub(super) fn adds_tokens(&self) -> bool {
+        !self.options.special_tokens.is_empty()
+    }
+
     /// Whether the tokens of the post-processor are added.
     pub(super) fn adds_special_tokens(&self) -> bool {
         self.options.add_special_tokens

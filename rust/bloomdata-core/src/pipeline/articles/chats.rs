@@ -105,14 +105,17 @@ impl ChatReader {
             let chat = Chat::parse(record, &self.keys);
             chat.and_then(|mut chat| {
                 self.template.accept(&mut chat)?;
-                Ok(vec![rendered_chat(&self.template, &chat)?])
+                Ok(vec![self.rendered_chat(encoder, chat)?])
             })
         } else {
             match self.read(record) {
                 Ok(Verdict::Drop(reason)) => return Ok(Ok(Fate::Dropped(reason))),
                 Ok(Verdict::Node(_)) => Err(BadRecord::WrongForm("a message of a tree".into())),
                 Ok(Verdict::Keep(documents)) => {
-                    documents.iter().map(|document| render(&self.template, document)).collect()
+                    if let [Document::Preference(preference)] = &documents[..] {
+                        return self.preference(encoder, preference, articles);
+                    }
+                    documents.iter().map(|document| self.rendered(encoder, document)).collect()
                 }
                 Err(reason) => Err(reason),
             }
@@ -122,13 +125,18 @@ impl ChatReader {
             Err(reason) => return Ok(Err(reason)),
         };
         let (mut chats, mut text_bytes, mut count) = (ChatCounts::default(), 0, 0);
-        let is_switched_off = !rendered.is_empty() && rendered.iter().all(|(rendered, _)| rendered.is_none());
-        for (rendered, counts) in rendered {
-            chats.add(counts);
-            let Some(rendered) = rendered else { continue };
+        let before_record = articles.place();
+        let is_switched_off = !rendered.is_empty() && rendered.iter().all(|(texts, _)| texts.is_empty());
+        for (_, counts) in &rendered {
+            chats.add(*counts);
+        }
+        for rendered in rendered.into_iter().flat_map(|(texts, _)| texts) {
             text_bytes += rendered.text.len() as u64;
             let before = articles.ids.len();
-            let (trained, left) = self.article(encoder, &rendered, articles)?;
+            let Some((trained, left)) = self.article(encoder, &rendered, articles)? else {
+                articles.take_back(before_record);
+                return Ok(Err(untold_special_token()));
+            };
             let tokens = ChatCounts {
                 tokens_trained: trained,
                 tokens_after_last_answer: left,
@@ -146,18 +154,23 @@ impl ChatReader {
         }))
     }
 
-    /// Appends the tokens of one text up to the end of its last answer; how many are trained on, and left out.
-    fn article(
+    /// Appends the tokens of one text up to the end of its last answer; how many are trained on, and left out. `None` if
+    /// the tokenizer cannot tell special tokens that are text from others.
+    pub(super) fn article(
         &self,
         encoder: &Encoder<'_>,
         rendered: &Rendered,
         articles: &mut Articles,
-    ) -> Result<(u64, u64)> {
-        let Rendered { text, trained } = rendered;
+    ) -> Result<Option<(u64, u64)>> {
+        let Rendered { text, trained, quoted } = rendered;
         let Articles { ids, types, ends, .. } = articles;
         let first = ids.len();
         ends.clear();
-        encoder.tokenizer.encode_ends(text, ids, ends)?;
+        if quoted.is_empty() {
+            encoder.tokenizer.encode_ends(text, ids, ends)?;
+        } else if !encoder.tokenizer.encode_ends_quoted(text, quoted, ids, ends)? {
+            return Ok(None);
+        }
         let mut count = 0;
         for span in trained {
             let tokens = tokens_of(span, ends);
@@ -177,7 +190,45 @@ impl ChatReader {
             types.push(COMPLETION);
             count += 1;
         }
-        Ok((count as u64, left as u64))
+        Ok(Some((count as u64, left as u64)))
+    }
+
+    /// Texts of a document.
+    fn rendered(
+        &self,
+        encoder: &Encoder<'_>,
+        document: &Document,
+    ) -> std::result::Result<RenderedDocument, BadRecord> {
+        match document {
+            Document::Text(text) => {
+                let special = &encoder.special;
+                let counts = ChatCounts::of_special_tokens(special.count(text)?);
+                let quoting = special.quoting(counts.special_tokens_in_text);
+                let quoted = quoting.map(|finder| finder.find(text)).unwrap_or_default();
+                let trained = std::iter::once(0..text.len()).collect();
+                Ok((vec![Rendered { text: text.clone(), trained, quoted }], counts))
+            }
+            Document::Chat(conversation) => self.rendered_chat(encoder, Chat::of(conversation)),
+            Document::Preference(_) => {
+                Err(BadRecord::WrongForm("judged answers among other documents".into()))
+            }
+        }
+    }
+
+    /// Texts of a conversation.
+    pub(super) fn rendered_chat(
+        &self,
+        encoder: &Encoder<'_>,
+        chat: Chat<'_>,
+    ) -> std::result::Result<RenderedDocument, BadRecord> {
+        let special = &encoder.special;
+        let found = special.finder.as_ref().map_or(Ok(0), |finder| finder.count_in(&chat))?;
+        let counts = ChatCounts {
+            turns: chat.roles.iter().filter(|role| *role == "assistant").count() as u64,
+            turns_switched_off: chat.num_switched_off() as u64,
+            ..ChatCounts::of_special_tokens(special.allow(found)?)
+        };
+        Ok((self.template.render_texts(chat, special.quoting(found))?, counts))
     }
 }
 
@@ -190,29 +241,12 @@ fn source_reader(source: &RecordSource) -> Result<Box<dyn RecordReader>> {
     Ok(source.reader())
 }
 
-/// A text, unless switches leave out all of it; and how many answers it holds.
-type RenderedDocument = (Option<Rendered>, ChatCounts);
+/// The texts of a document, none if switches leave out all of it; and how many answers it holds.
+type RenderedDocument = (Vec<Rendered>, ChatCounts);
 
-/// Text of a document.
-fn render(template: &ChatTemplate, document: &Document) -> std::result::Result<RenderedDocument, BadRecord> {
-    match document {
-        Document::Text(text) => {
-            let whole: Vec<Range<usize>> = std::iter::once(0..text.len()).collect();
-            Ok((Some(Rendered { text: text.clone(), trained: whole }), ChatCounts::default()))
-        }
-        Document::Chat(conversation) => rendered_chat(template, &Chat::of(conversation)),
-    }
-}
-
-/// Text of a conversation.
-fn rendered_chat(
-    template: &ChatTemplate,
-    chat: &Chat<'_>,
-) -> std::result::Result<RenderedDocument, BadRecord> {
-    let turns = chat.roles.iter().filter(|role| *role == "assistant").count() as u64;
-    let turns_switched_off = chat.num_switched_off() as u64;
-    let rendered = if template.is_switched_off(chat) { None } else { Some(template.render_trained(chat)?) };
-    Ok((rendered, ChatCounts { turns, turns_switched_off, ..ChatCounts::default() }))
+pub(super) fn untold_special_token() -> BadRecord {
+    let reason = "a text holds a special token, which this tokenizer cannot tell from those of the template";
+    BadRecord::Template(reason.into())
 }
 
 /// The tokens that hold any byte of a part of the text, by where each ends. Those that end together are parts of one

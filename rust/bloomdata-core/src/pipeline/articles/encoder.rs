@@ -1,6 +1,7 @@
 //! What all kinds of records share on their way to articles.
 
 use super::packed::{Articles, Packed};
+use super::special_tokens::SpecialTokens;
 use crate::document::{BadRecord, Block, Record};
 use crate::error::Result;
 use crate::formats::hdf5_rows::TokenStream;
@@ -20,6 +21,10 @@ pub(in crate::pipeline) struct Encoder<'run> {
     pub(in crate::pipeline) split_sentences: bool,
     /// Whether the bytes of bad records are kept.
     pub(in crate::pipeline) keep_raw: bool,
+    /// Tokens of a row, where there are rows.
+    pub(in crate::pipeline) row_tokens: Option<u64>,
+    /// Special tokens in texts.
+    pub(in crate::pipeline) special: SpecialTokens,
 }
 
 impl Encoder<'_> {

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::special_tokens::SpecialTokensInText;
 use crate::error::{Error, Result};
 use crate::json_fields::FieldPath;
 use crate::stages::RecordSource;
+use crate::stages::preference::Judgement;
 use crate::templates::chat_template::TemplateOptions;
 use crate::templates::message::MessageKeys;
 use crate::templates::prompt_completion::PairOptions;
@@ -106,6 +108,9 @@ pub struct RecordConfig {
     /// How conversations become text, with `record: messages`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chats: Option<ChatOptions>,
+    /// What special tokens in texts are; `None` for what they are by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub special_tokens_in_text: Option<SpecialTokensInText>,
     /// Where one must not attend to what is before: behind articles, or behind each pair.
     pub attention_boundary: Boundary,
     /// What packing keeps together: articles, or single pairs.
@@ -113,6 +118,27 @@ pub struct RecordConfig {
 }
 
 impl RecordConfig {
+    /// How answers are judged, where records are such.
+    pub fn judgement(&self) -> Option<Judgement> {
+        self.chats.as_ref()?.source.as_ref()?.judgement()
+    }
+
+    /// What special tokens in texts are.
+    ///
+    /// # Errors
+    /// Pairs with a template, whose own tokens are in these texts.
+    pub fn special_tokens_in_text(&self) -> Result<SpecialTokensInText> {
+        // In a conversation, a user could end a turn with one, and begin another.
+        let is_chat = self.record == RecordKind::Messages;
+        let usual = if is_chat { SpecialTokensInText::Text } else { SpecialTokensInText::Token };
+        let are = self.special_tokens_in_text.unwrap_or(usual);
+        if self.pairs.pair_template.is_some() && are != SpecialTokensInText::Token {
+            let reason = "pairs with a template hold its special tokens as well: expected \"token\"";
+            return Err(Error::config("special_tokens_in_text", reason));
+        }
+        Ok(are)
+    }
+
     /// The fields that hold text.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Tokens of a block: while they are collected, and as they are handed on.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::TokenStream;
 use crate::packing::types::SEPARATOR;
@@ -41,6 +43,37 @@ impl Articles {
         }
         self.lengths.clear();
         self.start = 0;
+    }
+
+    /// Where what is appended next starts; no article is open.
+    pub(in crate::pipeline) fn place(&self) -> (usize, usize) {
+        (self.lengths.len(), self.ids.len())
+    }
+
+    /// Leaves out tokens of a closed article, the number `article` of the block.
+    ///
+    /// # Errors
+    /// No such article.
+    pub(in crate::pipeline) fn cut(&mut self, article: usize, tokens: Range<usize>) -> Result<()> {
+        let cut = length(tokens.len())?;
+        let kept = self.lengths.get_mut(article).and_then(|length| {
+            *length = length.checked_sub(cut)?;
+            Some(())
+        });
+        kept.ok_or_else(|| Error::Internal("an article is shorter than what is cut off it".into()))?;
+        self.start -= tokens.len();
+        self.types.drain(tokens.clone());
+        self.ids.drain(tokens);
+        Ok(())
+    }
+
+    /// Takes back all that was appended since a place.
+    pub(in crate::pipeline) fn take_back(&mut self, (lengths, tokens): (usize, usize)) {
+        self.lengths.truncate(lengths);
+        for list in [&mut self.ids, &mut self.types, &mut self.categories] {
+            list.truncate(tokens);
+        }
+        self.start = tokens;
     }
 
     /// The last token of what is open separates it from what follows.

@@ -21,6 +21,7 @@ pub(in crate::pipeline) struct PairPacker {
     /// One for each input.
     formats: Vec<Format>,
     with_categories: bool,
+    has_template: bool,
     attention_boundary: Boundary,
     packing_boundary: Boundary,
 }
@@ -35,6 +36,7 @@ impl PairPacker {
             reader: PairReader::new(config.pairs.clone())?,
             formats,
             with_categories: config.pairs.categories.is_some(),
+            has_template: config.pairs.pair_template.is_some(),
             attention_boundary: config.attention_boundary,
             packing_boundary: config.packing_boundary,
         })
@@ -56,7 +58,7 @@ impl PairPacker {
                 Fate::Dropped("blank line")
             } else {
                 match self.reader.read(record.bytes) {
-                    Ok(pairs) => self.record(encoder, &pairs, articles)?,
+                    Ok(pairs) => self.fate(encoder, &pairs, record, articles)?,
                     Err(reason) => encoder.bad(reason, record),
                 }
             };
@@ -75,14 +77,34 @@ impl PairPacker {
         let has_newline = record.next_offset > record.offset + record.bytes.len() as u64;
         let completion = if has_newline { Cow::Owned(format!("{text}\n")) } else { Cow::Borrowed(text) };
         let prompt = Cow::Borrowed("");
-        self.record(encoder, &[Some(Pair { prompt, completion, category: -1, drops_bos: false })], articles)
+        let pair = Pair { prompt, completion, category: -1, drops_bos: false };
+        self.fate(encoder, &[Some(pair)], record, articles)
     }
 
-    /// The pairs of one record become articles (SYSTEMS 2.3).
+    /// What becomes of the pairs of a record.
+    fn fate(
+        &self,
+        encoder: &Encoder<'_>,
+        pairs: &[Option<Pair<'_>>],
+        record: Record<'_>,
+        articles: &mut Articles,
+    ) -> Result<Fate> {
+        let texts = pairs.iter().flatten().flat_map(|pair| [&pair.prompt, &pair.completion]);
+        // The counts of a pair with a template are not known: its texts hold the template's own tokens, too.
+        let special =
+            if self.has_template { Ok(0) } else { texts.map(|text| encoder.special.count(text)).sum() };
+        match special {
+            Ok(special) => self.record(encoder, pairs, special, articles),
+            Err(reason) => Ok(encoder.bad(reason, record)),
+        }
+    }
+
+    /// The pairs of one record become articles (SYSTEMS 2.3). `special` is how many special tokens their texts hold.
     fn record(
         &self,
         encoder: &Encoder<'_>,
         pairs: &[Option<Pair<'_>>],
+        special: u64,
         articles: &mut Articles,
     ) -> Result<Fate> {
         let (before, mut text_bytes) = (articles.lengths.len(), 0);
@@ -92,7 +114,7 @@ impl PairPacker {
         for (number, pair) in pairs.iter().enumerate() {
             if let Some(pair) = pair {
                 text_bytes += (pair.prompt.len() + pair.completion.len()) as u64;
-                self.pair(encoder, pair, articles)?;
+                self.pair(encoder, pair, special, articles)?;
             }
             if number + 1 == pairs.len() {
                 articles.mark_separator();
@@ -105,16 +127,25 @@ impl PairPacker {
         Ok(match count {
             0 if pairs.iter().all(Option::is_none) => Fate::Dropped("empty completion"),
             0 => Fate::Dropped("no tokens"),
-            _ => Fate::Kept { text_bytes, articles: count, chats: ChatCounts::default() },
+            _ => {
+                let chats = ChatCounts::of_special_tokens(special);
+                Fate::Kept { text_bytes, articles: count, chats }
+            }
         })
     }
 
-    fn pair(&self, encoder: &Encoder<'_>, pair: &Pair<'_>, articles: &mut Articles) -> Result<()> {
+    fn pair(
+        &self,
+        encoder: &Encoder<'_>,
+        pair: &Pair<'_>,
+        quotes: u64,
+        articles: &mut Articles,
+    ) -> Result<()> {
         let special = encoder.tokenizer.special()?;
         let start = articles.ids.len();
         let ids = &mut articles.ids;
         if !pair.prompt.is_empty() {
-            encoder.tokenizer.encode(&pair.prompt, ids)?;
+            encoder.special.encode(encoder.tokenizer, (&pair.prompt, quotes), ids)?;
             drop_eos(ids, start, special.eos);
             // The template writes its own.
             if pair.drops_bos && special.bos.is_some() && ids.get(start).copied() == special.bos {
@@ -123,7 +154,7 @@ impl PairPacker {
         }
         let prompt_end = ids.len();
         if !pair.completion.is_empty() {
-            encoder.tokenizer.encode(&pair.completion, ids)?;
+            encoder.special.encode(encoder.tokenizer, (&pair.completion, quotes), ids)?;
             if !pair.prompt.is_empty() && ids.get(prompt_end).copied() == special.bos && special.bos.is_some()
             {
                 ids.remove(prompt_end);

@@ -104,7 +104,12 @@ impl TextReader<'_> {
                 is_changed |= verdicts.is_some() && verdict.is_some() != texts.is_err();
                 match texts {
                     Ok(Texts::Dropped(reason)) => Fate::Dropped(reason),
-                    Ok(Texts::Found(texts)) => Self::tokenize(encoder, &texts, ids, &mut packed.streams)?,
+                    Ok(Texts::Found(texts)) => {
+                        match Self::tokenize(encoder, &texts, ids, &mut packed.streams)? {
+                            Ok(fate) => fate,
+                            Err(reason) => encoder.bad(reason, record),
+                        }
+                    }
                     Err(reason) => encoder.bad(reason, record),
                 }
             };
@@ -129,10 +134,15 @@ impl TextReader<'_> {
         texts: &[Cow<'_, str>],
         ids: &mut [Vec<u32>],
         streams: &mut [TokenStream],
-    ) -> Result<Fate> {
+    ) -> Result<std::result::Result<Fate, BadRecord>> {
         if texts.iter().all(|text| text.is_empty()) {
-            return Ok(Fate::Dropped(EMPTY));
+            return Ok(Ok(Fate::Dropped(EMPTY)));
         }
+        let special = texts.iter().map(|text| encoder.special.count(text)).collect();
+        let special: Vec<u64> = match special {
+            Ok(special) => special,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let before: Vec<usize> = ids.iter().map(Vec::len).collect();
         let mut ends = vec![Vec::new(); if encoder.split_sentences { texts.len() } else { 0 }];
         // An empty field stays empty, whatever the tokenizer adds to texts.
@@ -140,19 +150,19 @@ impl TextReader<'_> {
             texts.iter().zip(ids.iter_mut()).enumerate().filter(|(_, (text, _))| !text.is_empty())
         {
             let Some(ends) = ends.get_mut(field) else {
-                encoder.tokenizer.encode_open(text, ids)?;
+                encoder.special.encode_open(encoder.tokenizer, (text, special[field]), ids)?;
                 continue;
             };
             for sentence in sentences(text) {
                 let start = ids.len();
-                encoder.tokenizer.encode_open(sentence, ids)?;
+                encoder.special.encode_open(encoder.tokenizer, (sentence, special[field]), ids)?;
                 if ids.len() > start {
                     ends.push(ids.len());
                 }
             }
         }
         if ids.iter().zip(&before).all(|(ids, before)| ids.len() == *before) {
-            return Ok(Fate::Dropped("no tokens"));
+            return Ok(Ok(Fate::Dropped("no tokens")));
         }
         for (field, ((ids, before), stream)) in ids.iter_mut().zip(&before).zip(streams).enumerate() {
             // Megatron's tools leave a document of no tokens without an end, too.
@@ -173,14 +183,17 @@ impl TextReader<'_> {
             }
         }
         let text_bytes = texts.iter().map(|text| text.len() as u64).sum();
-        Ok(Fate::Kept { text_bytes, articles: 1, chats: ChatCounts::default() })
+        let chats = ChatCounts::of_special_tokens(special.iter().sum());
+        Ok(Ok(Fate::Kept { text_bytes, articles: 1, chats }))
     }
 }
 
 fn text_of(document: Document) -> std::result::Result<Cow<'static, str>, BadRecord> {
     match document {
         Document::Text(text) => Ok(text.into()),
-        Document::Chat(_) => Err(BadRecord::WrongForm("a conversation, not a text".into())),
+        Document::Chat(_) | Document::Preference(_) => {
+            Err(BadRecord::WrongForm("a conversation, not a text".into()))
+        }
     }
 }
 

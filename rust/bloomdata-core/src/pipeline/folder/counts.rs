@@ -17,7 +17,7 @@ pub struct InputCounts {
     pub length_histogram: Vec<u64>,
 }
 
-/// What conversations hold. All are zero, and not written, where there are none.
+/// What conversations hold, and special tokens in any text. All are zero, and not written, where there are none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChatCounts {
     /// Answers of the assistant.
@@ -32,6 +32,15 @@ pub struct ChatCounts {
     /// Tokens after the last answer, which are not trained on; they are left out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tokens_after_last_answer: u64,
+    /// Tokens cut off the start of prompts, so that judged answers have room in a row.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub prompt_tokens_cut: u64,
+    /// Special tokens of the tokenizer that are written in texts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub special_tokens_in_text: u64,
+    /// Documents with any of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub documents_with_special_tokens: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
@@ -40,12 +49,21 @@ pub(super) fn is_zero(count: &u64) -> bool {
 }
 
 impl ChatCounts {
+    /// Of a document whose texts hold so many special tokens.
+    pub fn of_special_tokens(count: u64) -> Self {
+        let documents_with_special_tokens = u64::from(count > 0);
+        Self { special_tokens_in_text: count, documents_with_special_tokens, ..Self::default() }
+    }
+
     /// Adds others.
     pub fn add(&mut self, other: Self) {
         self.turns += other.turns;
         self.turns_switched_off += other.turns_switched_off;
         self.tokens_trained += other.tokens_trained;
         self.tokens_after_last_answer += other.tokens_after_last_answer;
+        self.prompt_tokens_cut += other.prompt_tokens_cut;
+        self.special_tokens_in_text += other.special_tokens_in_text;
+        self.documents_with_special_tokens += other.documents_with_special_tokens;
     }
 
     /// Takes back what was added.
@@ -54,5 +72,8 @@ impl ChatCounts {
         self.turns_switched_off -= other.turns_switched_off;
         self.tokens_trained -= other.tokens_trained;
         self.tokens_after_last_answer -= other.tokens_after_last_answer;
+        self.prompt_tokens_cut -= other.prompt_tokens_cut;
+        self.special_tokens_in_text -= other.special_tokens_in_text;
+        self.documents_with_special_tokens -= other.documents_with_special_tokens;
     }
 }

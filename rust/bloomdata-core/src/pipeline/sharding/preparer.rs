@@ -2,7 +2,7 @@
 
 use super::lines::{LineMaker, Lines, each_record};
 use super::options::{PrepareConfig, Style};
-use crate::conversation::{Conversation, Document, Message, Role, python_strip};
+use crate::conversation::{Conversation, Document, Judged, Message, Preference, Role, python_strip};
 use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::json_fields::{invalid_utf8, placed};
@@ -99,12 +99,12 @@ impl Preparer {
             return Err(BadRecord::WrongForm(reason));
         }
         match (self.style, document) {
-            (Style::Completion, document) => {
+            (Style::Completion, Document::Text(_) | Document::Chat(_)) => {
                 out.extend_from_slice(b"{\"prompt\": \"\", \"completion\": ");
                 self.string(&self.rendered(document)?, out);
                 out.push(b'}');
             }
-            (Style::Text, _) | (Style::Auto, Document::Text(_)) => {
+            (Style::Text, Document::Text(_) | Document::Chat(_)) | (Style::Auto, Document::Text(_)) => {
                 out.extend_from_slice(b"{\"text\": ");
                 self.string(&self.rendered(document)?, out);
                 out.push(b'}');
@@ -113,7 +113,16 @@ impl Preparer {
                 let reason = "text without roles: style \"text\" or \"completion\" takes it";
                 return Err(BadRecord::WrongForm(reason.into()));
             }
-            (Style::Auto | Style::Messages, Document::Chat(conversation)) => self.messages(conversation, out),
+            (Style::Auto | Style::Messages, Document::Chat(conversation)) => {
+                out.extend_from_slice(b"{\"messages\": ");
+                self.messages(&conversation.messages, out);
+                out.push(b'}');
+            }
+            (Style::Auto, Document::Preference(preference)) => self.preference(preference, out),
+            (_, Document::Preference(_)) => {
+                let reason = "judged answers: only the style \"auto\" keeps them apart";
+                return Err(BadRecord::WrongForm(reason.into()));
+            }
             (Style::PromptCompletion, Document::Chat(conversation)) => self.pairs(conversation, out),
         }
         Ok(())
@@ -126,6 +135,7 @@ impl Preparer {
         let conversation = match document {
             Document::Text(text) => return Ok(text.into()),
             Document::Chat(conversation) => conversation,
+            Document::Preference(_) => return Err(BadRecord::WrongForm("judged answers, not a text".into())),
         };
         let Some(template) = &self.template else {
             return Err(BadRecord::Template("there is no template".into()));
@@ -134,9 +144,30 @@ impl Preparer {
         Ok(if conversation.strip { python_strip(&text).to_owned() } else { text }.into())
     }
 
-    fn messages(&self, conversation: &Conversation, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"messages\": [");
-        for (number, Message { role, content, trains }) in conversation.messages.iter().enumerate() {
+    /// A prompt and its answers, as `pack` takes them.
+    fn preference(&self, preference: &Preference, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"prompt\": ");
+        self.messages(&preference.prompt, out);
+        match &preference.judged {
+            Judged::Compared { chosen, rejected } => {
+                out.extend_from_slice(b", \"chosen\": ");
+                self.messages(chosen, out);
+                out.extend_from_slice(b", \"rejected\": ");
+                self.messages(rejected, out);
+            }
+            Judged::Labelled { completion, label } => {
+                out.extend_from_slice(b", \"completion\": ");
+                self.messages(completion, out);
+                out.extend_from_slice(b", \"label\": ");
+                out.extend_from_slice(label.to_string().as_bytes());
+            }
+        }
+        out.push(b'}');
+    }
+
+    fn messages(&self, messages: &[Message], out: &mut Vec<u8>) {
+        out.push(b'[');
+        for (number, Message { role, content, trains }) in messages.iter().enumerate() {
             if number > 0 {
                 out.extend_from_slice(b", ");
             }
@@ -146,7 +177,7 @@ impl Preparer {
             self.string(content, out);
             out.extend_from_slice(if *trains { b"}" } else { b", \"weight\": 0}" });
         }
-        out.extend_from_slice(b"]}");
+        out.push(b']');
     }
 
     /// A pair for each answer: what was said since the one before, and the answer.
@@ -230,10 +261,12 @@ impl LineMaker for Preparer {
 
 /// Answers in a document.
 pub(in crate::pipeline) fn turns(document: &Document) -> u64 {
+    let count = |messages: &[Message]| {
+        messages.iter().filter(|message| message.role == Role::Assistant).count() as u64
+    };
     match document {
         Document::Text(_) => 0,
-        Document::Chat(conversation) => {
-            conversation.messages.iter().filter(|message| message.role == Role::Assistant).count() as u64
-        }
+        Document::Chat(conversation) => count(&conversation.messages),
+        Document::Preference(preference) => preference.judged.answers().into_iter().map(count).sum(),
     }
 }

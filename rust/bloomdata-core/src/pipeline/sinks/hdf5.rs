@@ -20,7 +20,7 @@ use crate::pipeline::articles::packed::Packed;
 use crate::pipeline::folder::books::{Books, Fate, Snapshot};
 use crate::pipeline::folder::manifest::OutputEntry;
 use crate::pipeline::folder::sealer::Sealer;
-use crate::pipeline::pack_options::{PackConfig, default_rows_per_file};
+use crate::pipeline::pack_options::PackConfig;
 use crate::progress::Progress;
 use crate::token::index;
 use crate::tokenizers::SpecialIds;
@@ -92,7 +92,10 @@ impl<'run> Hdf5Sink<'run> {
         let next = Next { article: metrics.articles, tokens: skip_tokens, rows: skip_rows };
         let packing = config.packing.unwrap_or(Packing::Full { drop_last: false });
         let packer = Packer::new(packing, sequence_length, config.seed, config.window_tokens, next)?;
-        let keeps = match config.records.pairs.keep_prompt_only_sequences {
+        // A row left out would break the pairing of judged answers.
+        let keeps_all =
+            config.records.pairs.keep_prompt_only_sequences || config.records.judgement().is_some();
+        let keeps = match keeps_all {
             true => KeptRows::All,
             false if config.keep_end_only_sequences => KeptRows::Trained,
             false => KeptRows::Completion,
@@ -106,7 +109,7 @@ impl<'run> Hdf5Sink<'run> {
             rows: RowAssembler::new(sequence_length, special.pad, keeps, metrics),
             documents: InFlight::resume(placed),
             sequence_length,
-            rows_per_file: config.rows_per_file.unwrap_or_else(|| default_rows_per_file(sequence_length)),
+            rows_per_file: config.file_rows(sequence_length),
             part: None,
             num_parts: done.len() as u64,
             record_start: metrics.articles,

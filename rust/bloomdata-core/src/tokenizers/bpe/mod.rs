@@ -62,6 +62,8 @@ mod tests;
 mod vocabulary;
 mod whole_word_tokens;
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
@@ -71,7 +73,7 @@ use super::reference::ReferenceTokenizer;
 use super::source::Source;
 use super::{MAX_ID, SpecialIds, Tokenizer};
 use crate::error::{Error, Result};
-use added::Finder;
+use added::{Finder, Quoted};
 use definition::Definition;
 use model::{BATCH, Memory, Model};
 pub(super) use normalize::Normalizer;
@@ -144,26 +146,38 @@ impl BpeTokenizer {
         loaded.map(AsRef::as_ref).map_err(|reason| Error::config("tokenizer", reason.clone()))
     }
 
-    /// Encodes a text without the ids of the post-processor.
+    /// Encodes a text without the ids of the post-processor; special tokens in the parts `quoted` are text.
     fn encode_inside(
         &self,
         text: &str,
+        quoted: &[Range<usize>],
         memory: &mut Memory,
         ids: &mut Vec<u32>,
     ) -> std::result::Result<(), String> {
         let mut result = Ok(());
         let [raw, normalized] = &self.added;
-        split(raw.as_ref(), text, |start, end, token| {
+        let quoted = Quoted { parts: quoted, start: 0 };
+        split(raw.as_ref(), text, quoted, |start, end, token| {
             if let Some(id) = token {
                 return ids.push(id);
             }
             let is_first = start == 0;
             match self.normalizer.apply(&text[start..end]) {
                 Err(reason) => result = Err(reason),
-                Ok(text) => split(normalized.as_ref(), &text, |start, end, token| match token {
-                    Some(id) => ids.push(id),
-                    None => self.encode_pre_tokens(&text[start..end], is_first && start == 0, memory, ids),
-                }),
+                Ok(Cow::Owned(_))
+                    if !quoted.parts.is_empty() && normalized.as_ref().is_some_and(Finder::has_special) =>
+                {
+                    result = Err("the normalizer moves the quoted parts".into());
+                }
+                Ok(text) => {
+                    let quoted = Quoted { start, ..quoted };
+                    split(normalized.as_ref(), &text, quoted, |start, end, token| match token {
+                        Some(id) => ids.push(id),
+                        None => {
+                            self.encode_pre_tokens(&text[start..end], is_first && start == 0, memory, ids);
+                        }
+                    });
+                }
             }
         });
         result
@@ -215,9 +229,14 @@ fn has_avx2() -> bool {
 }
 
 /// Splits a text at the tokens of a finder.
-fn split(finder: Option<&Finder>, text: &str, mut visit: impl FnMut(usize, usize, Option<u32>)) {
+fn split(
+    finder: Option<&Finder>,
+    text: &str,
+    quoted: Quoted<'_>,
+    mut visit: impl FnMut(usize, usize, Option<u32>),
+) {
     match finder {
-        Some(finder) => finder.split(text, visit),
+        Some(finder) => finder.split(text, quoted, visit),
         None if text.is_empty() => {}
         None => visit(0, text.len(), None),
     }
@@ -239,7 +258,7 @@ impl Tokenizer for BpeTokenizer {
     fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         let before = ids.len();
         ids.extend_from_slice(&self.prefix);
-        if self.encode_all(text, ids) {
+        if self.encode_all(text, &[], ids) {
             ids.extend_from_slice(&self.suffix);
             return Ok(());
         }
@@ -250,7 +269,7 @@ impl Tokenizer for BpeTokenizer {
 
     fn encode_bare(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         let before = ids.len();
-        if self.encode_all(text, ids) {
+        if self.encode_all(text, &[], ids) {
             return Ok(());
         }
         ids.truncate(before);
@@ -260,21 +279,45 @@ impl Tokenizer for BpeTokenizer {
     fn encode_ends(&self, text: &str, ids: &mut Vec<u32>, ends: &mut Vec<usize>) -> Result<()> {
         let (first, first_end) = (ids.len(), ends.len());
         self.encode_bare(text, ids)?;
-        if let Some(lengths) = &self.lengths
-            && self.normalizer.leaves(text)
-        {
-            if lengths.ends(&ids[first..], text.len(), ends) {
-                return Ok(());
-            }
-            ends.truncate(first_end);
-        }
-        if self.surfaces().walk(text, &ids[first..], ends) {
+        if self.find_ends(text, &ids[first..], ends) {
             return Ok(());
         }
         // A normalizer changed the text, or an added token absorbed white space.
         ids.truncate(first);
         ends.truncate(first_end);
         self.reference()?.encode_ends(text, ids, ends)
+    }
+
+    fn encode_quoted(&self, text: &str, quoted: &[Range<usize>], ids: &mut Vec<u32>) -> Result<bool> {
+        let before = ids.len();
+        ids.extend_from_slice(&self.prefix);
+        if self.encode_all(text, quoted, ids) {
+            ids.extend_from_slice(&self.suffix);
+            return Ok(true);
+        }
+        ids.truncate(before);
+        self.reference()?.encode_quoted(text, quoted, ids)
+    }
+
+    fn encode_ends_quoted(
+        &self,
+        text: &str,
+        quoted: &[Range<usize>],
+        ids: &mut Vec<u32>,
+        ends: &mut Vec<usize>,
+    ) -> Result<bool> {
+        let (first, first_end) = (ids.len(), ends.len());
+        if self.encode_all(text, quoted, ids) && self.find_ends(text, &ids[first..], ends) {
+            return Ok(true);
+        }
+        ids.truncate(first);
+        ends.truncate(first_end);
+        self.reference()?.encode_ends_quoted(text, quoted, ids, ends)
+    }
+
+    fn special_tokens(&self) -> Vec<String> {
+        let added: Vec<_> = self.vocabulary.added().map(|(_, token)| token).collect();
+        self.source.own(added.iter())
     }
 
     fn leave(&self) {
@@ -315,15 +358,29 @@ impl Tokenizer for BpeTokenizer {
 
 impl BpeTokenizer {
     /// Appends the ids of a text without those of the post-processor. Returns whether that succeeded.
-    fn encode_all(&self, text: &str, ids: &mut Vec<u32>) -> bool {
+    fn encode_all(&self, text: &str, quoted: &[Range<usize>], ids: &mut Vec<u32>) -> bool {
         if !self.may_fail() {
-            return self.encode_on_thread(text, ids);
+            return self.encode_on_thread(text, quoted, ids);
         }
         // The regex engine panics when it gives up.
-        catch_unwind(AssertUnwindSafe(|| self.encode_on_thread(text, ids))).unwrap_or(false)
+        catch_unwind(AssertUnwindSafe(|| self.encode_on_thread(text, quoted, ids))).unwrap_or(false)
     }
 
-    fn encode_on_thread(&self, text: &str, ids: &mut Vec<u32>) -> bool {
-        Scratch::with(&self.pool, |memory| self.encode_inside(text, memory, ids).is_ok())
+    fn encode_on_thread(&self, text: &str, quoted: &[Range<usize>], ids: &mut Vec<u32>) -> bool {
+        Scratch::with(&self.pool, |memory| self.encode_inside(text, quoted, memory, ids).is_ok())
+    }
+
+    /// Appends where each id ends in its text. Returns whether that is known.
+    fn find_ends(&self, text: &str, ids: &[u32], ends: &mut Vec<usize>) -> bool {
+        let first = ends.len();
+        if let Some(lengths) = &self.lengths
+            && self.normalizer.leaves(text)
+        {
+            if lengths.ends(ids, text.len(), ends) {
+                return true;
+            }
+            ends.truncate(first);
+        }
+        self.surfaces().walk(text, ids, ends)
     }
 }
