@@ -34,6 +34,9 @@ PACKAGE_LEVELS = [
     {"verbs"},
     {"gdp"},
     {"train", "convert"},
+    {"retrieval"},
+    {"inference"},
+    {"evaluation"},
     {"cli"},
 ]
 

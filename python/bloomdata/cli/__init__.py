@@ -5,8 +5,8 @@
   `values`: how values are written; `nearest`: mistyped options.
 - `commands`: what verbs do. `progress`: a bar on terminals, plain lines elsewhere. `terminal`: standard streams.
 - `inspect`: documents and rows as text. `tokenize`: texts as ids, ids as texts; `texts` reads them, line by line.
-- `run`: recipes. `train`: recipes for training. `convert`: checkpoints, one command each. `gdp`: the flags of
-  generative_data_prep.
+- `run`: recipes. `train`: recipes for training. `convert`: checkpoints, one command each. `retrieval`: `build` and
+  `query`. `gdp`: the flags of generative_data_prep.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ def descriptions_of(options: dict[str, Any]) -> dict[str, Any]:
 
 def add_option(group: Any, name: str, parameter: inspect.Parameter, text: str) -> argparse.Action:
     """Adds the option of one parameter."""
-    names = [f"--{name.replace('_', '-')}", *(["-o"] if name == "output" else [])]
+    names = [f"-{name}"] if len(name) == 1 else [f"--{name.replace('_', '-')}", *(["-o"] if name == "output" else [])]
     settings: dict[str, Any] = {"dest": name, "help": plain_words(text)}
     if parameter.default is parameter.empty:
         settings["required"] = True

@@ -83,6 +83,18 @@ VERBS = {
         "convert:add_convert",
         "convert:main",
     ),
+    "retrieval": Verb(
+        "make an index of the passages of documents, and find the nearest to a text",
+        None,
+        "retrieval:add_retrieval",
+        "retrieval:main",
+    ),
+    "evaluate": Verb(
+        "measure a model: loss and bits per byte of packed data, tasks of lm-evaluation-harness",
+        "evaluation.running:evaluate",
+        None,
+        "commands:run_evaluate",
+    ),
     "verify": Verb(
         "check every hash, size and count of a finished folder", "verbs.verify:verify", None, "commands:run_verify"
     ),
