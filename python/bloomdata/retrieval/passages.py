@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -100,10 +99,10 @@ class PassageFile:
 
     def __init__(self, path: Path, offsets: Any) -> None:
         self._path, self._offsets = path, offsets
-        self._file = path.open("rb", buffering=0)
         size = path.stat().st_size
         if int(offsets[-1]) != size:
             raise CorruptDataError(f"{path}: expected {int(offsets[-1])} bytes, found {size}; build the index again")
+        self._content = np.memmap(path, np.uint8, "r")
 
     def read(self, first: int, last: int) -> list[Passage]:
         """The passages of rows from `first` to `last`, both included.
@@ -119,9 +118,7 @@ class PassageFile:
     def _frame(self, number: int) -> list[bytes]:
         start, end = (int(offset) for offset in self._offsets[number : number + 2])
         try:
-            # Without a position of the file, so that threads can share it.
-            stored = os.pread(self._file.fileno(), end - start, start)
-            content = zstandard.ZstdDecompressor().decompress(stored)
+            content = zstandard.ZstdDecompressor().decompress(self._content[start:end])
         except zstandard.ZstdError as error:
             raise CorruptDataError(f"{self._path}: offset {start}: damaged frame: {error}") from error
         # Not at the other ends of lines that `splitlines` knows: texts may have them.
