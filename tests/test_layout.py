@@ -34,6 +34,7 @@ PACKAGE_LEVELS = [
     {"verbs"},
     {"gdp"},
     {"train", "convert"},
+    {"inference"},
     {"cli"},
 ]
 
