@@ -108,30 +108,28 @@ class Conversation:
         head = "\n".join(part for part in (self._preamble, self.system) if part is not None)
         return [{"role": "system", "content": head}] if head else []
 
-    @classmethod
-    def from_record(cls, record: object, template: ChatTemplate | str | None) -> Conversation:
-        """A conversation from a record with `messages`, as `to_record` and `prepare` write it.
+    def load(self, record: object) -> None:
+        """Takes the turns of a record with `messages`, as `to_record` and `prepare` write it, and its system text.
 
         Raises:
-            ConfigError: The record has no messages, or one of another role.
+            ConfigError: The record has no messages, or one of another role. The conversation is as it was, then.
         """
         messages = record.get("messages") if isinstance(record, dict) else None
         if not isinstance(messages, list):
             raise ConfigError("messages: expected a record with a list of messages, found none")
-        conversation = cls(template)
+        turns: list[Message] = []
         for number, message in enumerate(messages):
             role, content = (message.get(key) if isinstance(message, dict) else None for key in ("role", "content"))
-            if not isinstance(content, str) or role not in ("system", "user", "assistant"):
+            if not isinstance(content, str) or role not in ("system" if number == 0 else None, "user", "assistant"):
                 raise ConfigError(
-                    f"messages: message {number}: expected a text of system, user or assistant, got {message!r}"
+                    f"messages: message {number}: expected a text of user or assistant, or of system as the first, got "
+                    f"{message!r}"
                 )
-            if role != "system":
-                conversation.add(role, content)
-            elif number == 0:
-                conversation.system = content
-            else:
-                raise ConfigError(f"messages: message {number}: expected a system text only as the first one")
-        return conversation
+            turns.append({"role": str(role), "content": content})
+        self.reset()
+        if turns and turns[0]["role"] == "system":
+            self._preamble, self.system = None, turns.pop(0)["content"]
+        self.messages = turns
 
     def prompt(self) -> str:
         """The text that the model continues: it ends where the answer begins.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata.errors import ConfigError
 from bloomdata.options.checks import check_choice
@@ -21,7 +21,7 @@ class Settings:
         top_p: Samples from the most probable tokens that have this probability together.
         top_k: Samples from so many most probable tokens; 0 from all.
         repetition_penalty: Divides the logits of tokens that have occurred; 1 changes nothing.
-        max_new_tokens: Tokens of an answer, at most.
+        max_new_tokens: Tokens of an answer, at most; None for 512, or half of the window if that is less.
         seed: Seed of the sampling. The same seed gives the same text, in any batch.
         stop: Strings that end an answer, beside those of the template.
 
@@ -33,7 +33,7 @@ class Settings:
     top_p: float | None = None
     top_k: int | None = None
     repetition_penalty: float | None = None
-    max_new_tokens: int = 512
+    max_new_tokens: int | None = None
     seed: int = 0
     stop: Sequence[str] = ()
 
@@ -84,9 +84,9 @@ class Preset:
     template: str | None = None
     has_preamble: bool = False
     truncation_mark: str = ""
-    truncation: str = "turns"
+    truncation: Literal["turns", "last-ids"] = "turns"
     window_tokens: int | None = None
-    form: str = "record"
+    form: Literal["record", "megatron", "mindformers"] = "record"
 
 
 PRESETS = {
@@ -114,7 +114,9 @@ PRESETS = {
         settings=Settings(temperature=1.0, top_p=0.9, top_k=0, max_new_tokens=1024), template="none", form="megatron"
     ),
     # The pipeline `text_generation` of mindformers.
-    "mindformers": Preset(settings=Settings(temperature=0.0), template="none", form="mindformers"),
+    "mindformers": Preset(
+        settings=Settings(temperature=0.0, repetition_penalty=1.0), template="none", form="mindformers"
+    ),
 }
 PLAIN = Preset(settings=Settings())
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bloomdata.errors import ConfigError
 from bloomdata.inference.conversation import Passage
-from bloomdata.inference.stream import read_all, stripped
+from bloomdata.inference.stream import Ending, read_all, stripped
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from bloomdata.inference.conversation import Conversation
     from bloomdata.inference.moderation import Moderation
     from bloomdata.inference.presets import Settings
-
-Reason = Literal["end", "length", "stopped", "refused"]
-
-
-class Ending(NamedTuple):
-    """How an answer ended: at its end or a stop string, at `max_new_tokens`, or by `stop`; and its counts."""
-
-    reason: Reason
-    num_prompt_tokens: int | None = None
-    num_tokens: int | None = None
 
 
 class Backend(Protocol):

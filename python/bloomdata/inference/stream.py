@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 from bloomdata.errors import ConfigError
 
@@ -12,10 +12,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Ending = TypeVar("Ending")
+Result = TypeVar("Result")
 _UNFINISHED = "\ufffd"
 # Tokens of the prompt that the first tokens of an answer are decoded behind.
 _CONTEXT_TOKENS = 16
+
+
+class Ending(NamedTuple):
+    """How an answer ended: at its end or a stop string, at `max_new_tokens`, by `stop`, or refused; and its counts."""
+
+    reason: Literal["end", "length", "stopped", "refused"]
+    num_prompt_tokens: int | None = None
+    num_tokens: int | None = None
 
 
 class TextTokenizer(Protocol):
@@ -146,15 +154,15 @@ class StopFilter:
         return length - max(lengths, default=0)
 
 
-def stripped(pieces: Generator[str, None, Ending]) -> Generator[str, None, Ending]:
+def stripped(pieces: Generator[str, None, Result]) -> Generator[str, None, Result]:
     """A text without the white space at both of its ends; what the generator returns is returned."""
     held, has_begun = "", False
     while True:
         try:
             held += next(pieces)
         except StopIteration as end:
-            ending: Ending = end.value
-            return ending
+            result: Result = end.value
+            return result
         held = held if has_begun else held.lstrip()
         whole = held.rstrip()
         if whole:
@@ -162,7 +170,7 @@ def stripped(pieces: Generator[str, None, Ending]) -> Generator[str, None, Endin
             yield whole
 
 
-def read_all(pieces: Generator[str, None, Ending]) -> tuple[str, Ending]:
+def read_all(pieces: Generator[str, None, Result]) -> tuple[str, Result]:
     """A text, and what the generator returns."""
     text: list[str] = []
     while True:
