@@ -7,8 +7,8 @@ byte of a finished folder, `run` runs a recipe of several steps.
 
 Imports are lazy: `import bloomdata` loads neither NumPy nor h5py.
 
-Only the names here are public, and the modules `errors`, `torch_views`, `gdp`, `train` and `convert`. Packages import
-only from those above them in this list (a test holds it):
+Only the names here are public, and the modules `errors`, `torch_views`, `gdp`, `train`, `convert` and `inference`.
+Packages import only from those above them in this list (a test holds it):
 
 - `errors`, `_core`: the errors; the extension module, in Rust.
 - `manifest`: what a finished folder says. `prepare_sources`: the sources that `prepare` knows.
@@ -20,6 +20,7 @@ only from those above them in this list (a test holds it):
 - `verbs`: the public functions, one file each.
 - `gdp`: generative_data_prep's commands.
 - `train`: training on packed data. `convert`: checkpoints in other layouts. Both import torch when they are used.
+- `inference`: answers of a model; it imports torch when a model is loaded.
 - `cli`: the program `bloomdata-cli`.
 """
 
@@ -217,7 +218,7 @@ _HOME = {
 
 
 # Packages that need more than the library itself: `bloomdata.train.run(...)`.
-_PACKAGES = {"train", "convert"}
+_PACKAGES = {"train", "convert", "inference"}
 
 
 def __getattr__(name: str) -> Any:

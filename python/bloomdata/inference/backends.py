@@ -1,0 +1,65 @@
+"""Where answers come from: a model in this process, or a server with OpenAI's routes."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from bloomdata.inference.prompts import Rules
+from bloomdata.inference.running import PrefixCache, answer_pieces
+from bloomdata.inference.stream import Ending
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from bloomdata.inference.conversation import Conversation
+    from bloomdata.inference.presets import Settings
+    from bloomdata.inference.prompts import Prompting
+
+
+class LocalBackend:
+    """A model in this process. It answers one request after the other, and keeps keys and values of the last one.
+
+    Args:
+        prompting: The model, and what is left out of a conversation that is too long.
+
+    Attributes:
+        name: Of the model.
+    """
+
+    def __init__(self, prompting: Prompting) -> None:
+        self.name = prompting.model.name
+        self.prompting = prompting
+        self._memory = PrefixCache()
+        self._lock = threading.Lock()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered: the next one waits."""
+        return self._lock.locked()
+
+    def stream(
+        self, conversation: Conversation, settings: Settings, stopped: threading.Event
+    ) -> Generator[str, None, Ending]:
+        """Yields the answer to the last turn; see `Backend`."""
+        rules = Rules.of(self.prompting.model, settings, conversation)
+        ids = self.prompting.ids_of(conversation, rules.max_new_tokens)
+        return self._answer(ids, rules, stopped)
+
+    def complete(self, text: str, settings: Settings, stopped: threading.Event) -> Generator[str, None, Ending]:
+        """Yields the continuation of a plain text; see `Backend`."""
+        rules = Rules.of(self.prompting.model, settings, None)
+        return self._answer(self.prompting.plain_ids(text, rules.max_new_tokens), rules, stopped)
+
+    def num_tokens(self, conversation: Conversation) -> tuple[int, int | None]:
+        """Tokens of the conversation, and of the window."""
+        return len(conversation.prompt_ids(self.prompting.model.tokenizer)), self.prompting.model.window
+
+    def _answer(self, ids: list[int], rules: Rules, stopped: threading.Event) -> Generator[str, None, Ending]:
+        while not self._lock.acquire(timeout=0.1):
+            if stopped.is_set():
+                return Ending("stopped")
+        try:
+            return (yield from answer_pieces(self.prompting.model, ids, rules, stopped, self._memory))
+        finally:
+            self._lock.release()

@@ -1,0 +1,234 @@
+"""Loads models: a folder of transformers or a GGUF file, in any precision, on any devices."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bloomdata.errors import ConfigError, CorruptDataError, MismatchError
+from bloomdata.inference.devices import device_options
+from bloomdata.options.checks import check_choice
+from bloomdata.options.template_options import has_chat_template
+from bloomdata.tokenizers.chat_template import ChatTemplate
+from bloomdata.tokenizers.tokenizer import Tokenizer
+from bloomdata.train.building import require_torch
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+
+    from bloomdata.inference.stream import TextTokenizer
+
+# Settings of sampling that a model may bring along.
+_SAMPLING = ("temperature", "top_p", "top_k", "repetition_penalty")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model that is ready to answer.
+
+    Attributes:
+        name: As it was given.
+        network: Of transformers.
+        tokenizer: Encodes and decodes; the one that the training text was made with, if the folder has it.
+        end_ids: Ids that end an answer.
+        start_id: What an empty prompt becomes.
+        window: Tokens of prompt and answer together; None for no limit.
+        sampling: Settings that the model brings along.
+        folder: Where it is.
+    """
+
+    name: str
+    network: Any
+    tokenizer: TextTokenizer
+    end_ids: tuple[int, ...]
+    start_id: int
+    window: int | None
+    sampling: dict[str, float]
+    folder: Path
+
+    def template(self, name: str | os.PathLike[str] | None, *, date: str | None = None) -> ChatTemplate | None:
+        """A chat template with the special tokens of the model: by its name, or for None the model's own, if any.
+
+        Raises:
+            ConfigError: There is no template of this name, or it is invalid.
+        """
+        own = getattr(self.tokenizer, "chat_template", None)
+        if name is None and own is None and not has_chat_template(self.folder):
+            return None
+        if isinstance(self.tokenizer, Tokenizer):
+            return ChatTemplate(self.folder if name is None else name, tokenizer=self.tokenizer, date=date)
+        tokens = {key: getattr(self.tokenizer, key) for key in ("bos_token", "eos_token")}
+        variables = {key: token for key, token in tokens.items() if token is not None}
+        return ChatTemplate(name or own or self.folder, variables=variables, date=date)
+
+
+def load(
+    model: str | os.PathLike[str] | Model,
+    *,
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto",
+    max_memory_fraction: float = 0.85,
+    gpu_memory: Sequence[str] | None = None,
+    cpu_memory: float | None = None,
+    adapter: str | os.PathLike[str] | None = None,
+    gguf_file: str | None = None,
+) -> Model:
+    """Loads a model.
+
+    Args:
+        model: A folder of transformers, a `.gguf` file, or the name of a model on the Hugging Face Hub. A `Model` is
+            returned as it is.
+        dtype: Precision of the weights; `auto` takes that of the files. `int8` needs bitsandbytes, and works on CPUs.
+        max_memory_fraction: Share of the memory of each accelerator that weights may take.
+        gpu_memory: Memory of accelerators for weights, each as `id:GiB`; the others are not used.
+        cpu_memory: GiB of the machine's memory for weights that do not fit the accelerators.
+        adapter: A LoRA adapter of peft to apply.
+        gguf_file: A GGUF file in the folder, to take instead of other weights.
+
+    Raises:
+        ConfigError: The folder holds no model, or what an option needs is not installed.
+        CorruptDataError: Weights are missing or damaged.
+        MismatchError: The tokenizer has ids that the model has not.
+    """
+    if isinstance(model, Model):
+        return model
+    require_torch()
+    check_choice("dtype", dtype, "auto", "float32", "bfloat16", "float16", "int8")
+    folder, gguf_file = _folder_of(str(model), gguf_file)
+    devices = device_options(dtype, max_memory_fraction, gpu_memory, cpu_memory)
+    with explained(str(model)):
+        network = _network(folder, gguf_file, devices)
+        if adapter is not None:
+            network = _with_adapter(network, adapter)
+        network.eval()
+        tokenizer = _tokenizer(folder, gguf_file)
+    return _described(str(model), network, tokenizer, folder)
+
+
+@contextmanager
+def explained(model: str) -> Iterator[None]:
+    """Errors of transformers and torch, with what they mean for a model and what would help."""
+    import torch
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        first = str(error).split(". ", 1)[0]
+        raise ConfigError(
+            f'model: {model} does not fit the memory of the accelerator: use dtype="int8" or dtype="bfloat16", a '
+            f"smaller max_new_tokens or batch_tokens, or cpu_memory=... for a part of the weights ({first})"
+        ) from error
+    except SafetensorError as error:
+        raise CorruptDataError(f"model: {model}: damaged weights: {error}") from error
+    except ImportError as error:
+        raise ConfigError(f"model: {model} needs a package that is not installed: {error}") from error
+
+
+def _folder_of(model: str, gguf_file: str | None) -> tuple[Path, str | None]:
+    path = Path(model)
+    if path.is_file() and path.suffix == ".gguf":
+        return path.parent, path.name
+    if not path.is_dir() and re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not path.parent.exists():
+        path = _from_hub(model)
+    wanted = gguf_file or "config.json"
+    if not (path / wanted).is_file():
+        found = f"none in {model}" if path.is_dir() else f"no folder {model}"
+        raise ConfigError(f"model: expected a folder with {wanted}, found {found}")
+    return path, gguf_file
+
+
+def _from_hub(model: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=["*.json", "*.jinja", "*.safetensors", "*.model", "*.txt"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, OSError) as error:
+        raise ConfigError(f"model: found no folder {model}, and could not get it from the Hub: {error}") from error
+
+
+def _network(folder: Path, gguf_file: str | None, options: dict[str, Any]) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    more = {} if gguf_file is None else {"gguf_file": gguf_file}
+    try:
+        network, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **more, **options)
+    except (ValueError, OSError, KeyError, IndexError) as error:
+        # What is said of files that are cut differs by format and version.
+        kind = ConfigError if isinstance(error, OSError) else CorruptDataError
+        raise kind(f"model: {folder}: {error}") from error
+    if missing := sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"]):
+        raise CorruptDataError(
+            f"model: {folder}: expected weights for all of the network, found none that fit for {missing[0]} and "
+            f"{len(missing) - 1} others"
+        )
+    if any(".embed_norm." in key for key in info["unexpected_keys"]):
+        from bloomdata.train.stable_embedding import add_stable_embedding
+
+        add_stable_embedding(network, folder=str(folder), draw=False)
+    return network
+
+
+def _with_adapter(network: Any, adapter: str | os.PathLike[str]) -> Any:
+    if not (Path(adapter) / "adapter_config.json").is_file():
+        raise ConfigError(f"adapter: expected a folder with adapter_config.json, found none in {adapter}")
+    try:
+        peft = importlib.import_module("peft")
+    except ImportError as error:
+        raise ConfigError(f"adapter needs peft: pip install peft ({error})") from error
+    adapted = peft.PeftModel.from_pretrained(network, adapter)
+    return adapted if getattr(network, "is_quantized", False) else adapted.merge_and_unload()
+
+
+def _tokenizer(folder: Path, gguf_file: str | None) -> TextTokenizer:
+    from transformers import AutoTokenizer
+
+    if gguf_file is None and (folder / "tokenizer.json").is_file():
+        return Tokenizer(folder)
+    more = {} if gguf_file is None else {"gguf_file": gguf_file}
+    try:
+        tokenizer: TextTokenizer = AutoTokenizer.from_pretrained(folder, **more)
+    except (ValueError, OSError, KeyError) as error:
+        raise ConfigError(f"model: {folder}: found no tokenizer that can be read: {error}") from error
+    return tokenizer
+
+
+def _described(name: str, network: Any, tokenizer: TextTokenizer, folder: Path) -> Model:
+    config, generation = network.config.get_text_config(decoder=True), network.generation_config
+    size, rows = len_of(tokenizer), network.get_input_embeddings().weight.shape[0]
+    if size > rows:
+        raise MismatchError(
+            f"model: {name}: the tokenizer has {size} ids, and the model {rows}: it is that of another model"
+        )
+    ends = generation.eos_token_id
+    found = {int(end) for end in (ends if isinstance(ends, list) else [ends]) if end is not None}
+    try:
+        own = tokenizer.eos_token_id  # type: ignore[attr-defined]
+    except ConfigError:
+        own = None
+    found |= {int(own)} if own is not None else set()
+    start = next((one for one in (generation.bos_token_id, config.bos_token_id, *sorted(found)) if one is not None), 0)
+    sampling = {key: value for key in _SAMPLING if (value := getattr(generation, key, None)) is not None}
+    if not generation.do_sample:
+        sampling = {"temperature": 0.0, "repetition_penalty": sampling.get("repetition_penalty", 1.0)}
+    window = getattr(config, "max_position_embeddings", None) or getattr(config, "seq_length", None)
+    return Model(
+        name=name,
+        network=network,
+        tokenizer=tokenizer,
+        end_ids=tuple(sorted(found)),
+        start_id=int(start),
+        window=window,
+        sampling=sampling,
+        folder=folder,
+    )
+
+
+def len_of(tokenizer: Any) -> int:
+    """The highest id of a tokenizer plus one."""
+    return int(tokenizer.vocab_size) if isinstance(tokenizer, Tokenizer) else len(tokenizer)
