@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from bloomdata.inference.model import Model
-
 
 @dataclass
 class _Rank:
@@ -35,7 +33,7 @@ class _Rank:
 
 
 def losses_of(
-    model: Model,
+    network: Any,
     data: Sequence[str],
     *,
     rows: int,
@@ -51,7 +49,6 @@ def losses_of(
     """
     rank, world_size, device, is_own = join_group()
     try:
-        network = model.network
         device = network.device if world_size == 1 else device
         engine = _Rank(rank, world_size, device, network if world_size == 1 else network.to(device))
         found = {}

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata.errors import ConfigError
 from bloomdata.evaluation.report import EvaluationReport
-from bloomdata.options.checks import check_counts
+from bloomdata.inference.model import explained, load_network, model_folder
+from bloomdata.options.checks import check_choice, check_counts
+from bloomdata.train.building import require_torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 def evaluate(
@@ -59,6 +62,7 @@ def evaluate(
         bloomdata-cli evaluate run/export --tasks arc_easy hellaswag --limit 100 --json
         bloomdata-cli evaluate run/export --tasks mine --task-folder tasks/ --contamination found/contamination.jsonl
     """
+    check_choice("dtype", dtype, "auto", "float32", "bfloat16", "float16", "int8")
     check_counts(limit=limit, few_shot=few_shot, batch_size=batch_size)
     if not data and not tasks:
         raise ConfigError("tasks: expected tasks, or packed data in `data`, got neither")
@@ -66,7 +70,7 @@ def evaluate(
         raise ConfigError("batch_size: expected 1 or more, got 0")
     if contamination and not tasks:
         raise ConfigError("contamination: expected tasks, whose documents it names, got none")
-    if tasks and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if tasks and num_ranks() > 1:
         raise ConfigError("tasks: expected a single process, got several; only `data` is shared among ranks")
     flagged: set[str] = set()
     if tasks:
@@ -75,19 +79,34 @@ def evaluate(
 
         require_harness()
         flagged = flagged_texts(contamination or ())
-    from bloomdata.inference.model import load
-
-    loaded = load(model, dtype=dtype)
+    folder, network = _loaded(os.fspath(model), dtype)
     losses: dict[str, dict[str, float]] = {}
     scores: list[dict[str, Any]] = []
     if data:
         from bloomdata.evaluation.packed import losses_of
 
         options = {"batch_size": batch_size, "sequence_length": sequence_length}
-        losses = losses_of(loaded, data, rows=limit or 0, allow_contamination=allow_contamination, **options)
+        losses = losses_of(network, data, rows=limit or 0, allow_contamination=allow_contamination, **options)
     if tasks:
         from bloomdata.evaluation.tasks import scores_of
 
         options = {"batch_size": batch_size, "limit": limit, "few_shot": few_shot, "task_folder": task_folder}
-        scores = scores_of(loaded, tasks, flagged=flagged, **options)
+        scores = scores_of(network, folder, tasks, flagged=flagged, **options)
     return EvaluationReport(model=os.fspath(model), data=losses, tasks=scores)
+
+
+def _loaded(model: str, dtype: str) -> tuple[Path, Any]:
+    """The folder of a model and its network. Packed data needs no tokenizer, so that the model may have none."""
+    require_torch()
+    from bloomdata.inference.devices import device_options
+
+    folder, gguf_file = model_folder(model, None)
+    # A rank of several has the device that `torchrun` says.
+    options = device_options(dtype, 0.85, None, None) if num_ranks() == 1 else {"dtype": dtype}
+    with explained(model):
+        return folder, load_network(folder, gguf_file, options)
+
+
+def num_ranks() -> int:
+    """Number of processes that `torchrun` has started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -10,8 +10,7 @@ from bloomdata.evaluation.contamination import is_flagged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from bloomdata.inference.model import Model
+    from pathlib import Path
 
 
 def require_harness() -> None:
@@ -25,7 +24,8 @@ def require_harness() -> None:
 
 
 def scores_of(
-    model: Model,
+    network: Any,
+    folder: Path,
     tasks: Sequence[str],
     *,
     task_folder: str | os.PathLike[str] | None,
@@ -37,7 +37,8 @@ def scores_of(
     """Scores of a model in tasks.
 
     Args:
-        model: The model.
+        network: The model.
+        folder: Where its tokenizer is.
         tasks: Names of tasks, or of groups of them.
         task_folder: Tasks in YAML, instead of those of the package.
         flagged: Texts whose documents do not count.
@@ -61,10 +62,15 @@ def scores_of(
     manager = TaskManager(include_path=include, include_defaults=include is None)
     if unknown := [task for task in tasks if task not in manager.all_tasks]:
         raise ConfigError(f"tasks: {unknown[0]!r} is not a task {'in ' + include if include else 'of the package'}")
-    tokenizer = AutoTokenizer.from_pretrained(model.folder)
-    harness = HFLM(
-        pretrained=model.network, tokenizer=tokenizer, prefix_token_id=model.start_id, batch_size=batch_size
-    )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"tasks: {folder}: expected a tokenizer, found none that can be read: {error}") from error
+    # What stands before a question without examples, where the tokenizer does not say it.
+    config = network.config
+    starts = (tokenizer.bos_token_id, tokenizer.eos_token_id, config.bos_token_id, config.eos_token_id)
+    start = next((token for token in starts if token is not None), 0)
+    harness = HFLM(pretrained=network, tokenizer=tokenizer, prefix_token_id=start, batch_size=batch_size)
     # Each task computes its scores of all documents; bootstraps of their errors would take longer than the model.
     results = simple_evaluate(
         harness, tasks=list(tasks), task_manager=manager, limit=limit, num_fewshot=few_shot, bootstrap_iters=0

@@ -98,10 +98,10 @@ def load(
         return model
     require_torch()
     check_choice("dtype", dtype, "auto", "float32", "bfloat16", "float16", "int8")
-    folder, gguf_file = _folder_of(str(model), gguf_file)
+    folder, gguf_file = model_folder(str(model), gguf_file)
     devices = device_options(dtype, max_memory_fraction, gpu_memory, cpu_memory)
     with explained(str(model)):
-        network = _network(folder, gguf_file, devices)
+        network = load_network(folder, gguf_file, devices)
         if adapter is not None:
             network = _with_adapter(network, adapter)
         network.eval()
@@ -129,7 +129,8 @@ def explained(model: str) -> Iterator[None]:
         raise ConfigError(f"model: {model} needs a package that is not installed: {error}") from error
 
 
-def _folder_of(model: str, gguf_file: str | None) -> tuple[Path, str | None]:
+def model_folder(model: str, gguf_file: str | None) -> tuple[Path, str | None]:
+    """The folder of a model, got from the Hub if need be, and its GGUF file; errors as for `load`."""
     path = Path(model)
     if path.is_file() and path.suffix == ".gguf":
         return path.parent, path.name
@@ -152,7 +153,8 @@ def _from_hub(model: str) -> Path:
         raise ConfigError(f"model: found no folder {model}, and could not get it from the Hub: {error}") from error
 
 
-def _network(folder: Path, gguf_file: str | None, options: dict[str, Any]) -> Any:
+def load_network(folder: Path, gguf_file: str | None, options: dict[str, Any]) -> Any:
+    """The network of a model without its tokenizer, by options of `device_options`; errors as for `load`."""
     from transformers import AutoModelForCausalLM
 
     more = {} if gguf_file is None else {"gguf_file": gguf_file}
