@@ -1,4 +1,4 @@
-"""Losses are those of a plain computation, for any batch and any number of ranks; scores leave flagged documents out."""
+"""Losses are those of a plain computation, for any batch; scores leave out documents that are in the training data."""
 
 from __future__ import annotations
 
@@ -108,9 +108,13 @@ def tasks(tmp_path_factory):
     """A task with choices and one that generates, of 8 questions; two of them are in the training data."""
     folder = tmp_path_factory.mktemp("tasks")
     rows = [
-        {"id": at, "question": f"What is the colour of stone {word} under the bridge?", "choices": ["red", "blue"],
-         "answer": at % 2}
-        for at, word in enumerate("one two three four five six seven eight".split())
+        {
+            "id": at,
+            "question": f"What is the colour of stone {word} under the bridge?",
+            "choices": ["red", "blue"],
+            "answer": at % 2,
+        }
+        for at, word in enumerate(["one", "two", "three", "four", "five", "six", "seven", "eight"])
     ]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     choices = 'doc_to_choice: "{{choices}}"\nmetric_list:\n  - metric: acc\n  - metric: acc_norm'

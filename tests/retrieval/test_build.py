@@ -114,7 +114,7 @@ def test_other_calls_are_refused(docs, tmp_path):
     with pytest.raises(MismatchError, match="inputs"):
         build()
     assert build(overwrite=True).passages
-    with pytest.raises(ConfigError, match="expected a new folder or an index, found docs.jsonl"):
+    with pytest.raises(ConfigError, match=r"expected a new folder or an index, found docs\.jsonl"):
         build(".")
     bloomdata.shard("docs.jsonl", "shards")
     with pytest.raises(ConfigError, match="found one of `shard`"):
@@ -128,11 +128,11 @@ def test_bad_inputs_are_refused(docs, tmp_path):
     with pytest.raises(CorruptDataError, match="line 2"):
         build()
     (tmp_path / "docs.jsonl").write_text('{"text": " "}\n')
-    with pytest.raises(ConfigError, match="expected documents with text, found none in docs.jsonl"):
+    with pytest.raises(ConfigError, match=r"expected documents with text, found none in docs\.jsonl"):
         build("other")
     with pytest.raises(FileNotFoundError):
         retrieval.build("missing.jsonl", "third")
-    with pytest.raises(ConfigError, match="expected 'hash' or a folder with config.json"):
+    with pytest.raises(ConfigError, match=r"expected 'hash' or a folder with config\.json"):
         build("third", encoder="missing")
     with pytest.raises(ConfigError, match="dtype"):
         build("third", dtype="int8")
@@ -149,7 +149,7 @@ def test_a_damaged_index_is_refused(docs, tmp_path):
     vectors = tmp_path / "index" / "vectors.npy"
     content = vectors.read_bytes()
     vectors.write_bytes(content[:-1])
-    with pytest.raises(CorruptDataError, match="expected .* bytes, found"):
+    with pytest.raises(CorruptDataError, match=r"expected .* bytes, found"):
         retrieval.open("index")
     vectors.unlink()
     for act in (build, lambda: retrieval.open("index")):

@@ -61,5 +61,5 @@ def test_an_index_is_built_and_asked(tmp_path, monkeypatch, index):
     assert opened.query("fact 7 is about hhhhh", k=1).hits[0].document == 7
     path = tmp_path / "index" / "knn.index"
     path.write_bytes(b"IxFI" + bytes(path.stat().st_size - 4))
-    with pytest.raises(CorruptDataError, match="knn.index: expected"):
+    with pytest.raises(CorruptDataError, match=r"knn\.index: expected"):
         retrieval.open("index")

@@ -87,15 +87,49 @@ def minilm(tmp_path_factory):
 @pytest.mark.slow
 def test_planted_facts_are_found_by_their_meaning(minilm, tmp_path):
     source = random.Random(0)
-    people = "Anna Boris Clara David Elena Felix Greta Hugo Irene Jonas Karin Louis Maria Niels Olga Pablo Rosa".split()
+    people = [
+        "Anna",
+        "Boris",
+        "Clara",
+        "David",
+        "Elena",
+        "Felix",
+        "Greta",
+        "Hugo",
+        "Irene",
+        "Jonas",
+        "Karin",
+        "Louis",
+        "Maria",
+        "Niels",
+        "Olga",
+        "Pablo",
+        "Rosa",
+    ]
     things = {
         "keeps {0} in the cellar": "What does {name} store underground?",
         "paid for {0} with cash": "What did {name} buy?",
         "is afraid of {0}": "What frightens {name}?",
     }
-    objects = "bicycles lanterns spiders violins melons carpets owls cameras kites clocks maps drums".split()
-    noise = [f"In {year} the {word} trade of the northern towns grew by {year % 17} percent." for year in range(1200, 1950)
-             for word in source.sample(objects, 3)]
+    objects = [
+        "bicycles",
+        "lanterns",
+        "spiders",
+        "violins",
+        "melons",
+        "carpets",
+        "owls",
+        "cameras",
+        "kites",
+        "clocks",
+        "maps",
+        "drums",
+    ]
+    noise = [
+        f"In {year} the {word} trade of the northern towns grew by {year % 17} percent."
+        for year in range(1200, 1950)
+        for word in source.sample(objects, 3)
+    ]
     facts, questions = [], []
     for name in people:
         for statement, question in things.items():

@@ -67,7 +67,8 @@ def test_documents_are_read_with_their_lines(tmp_path):
 
 
 def test_any_passages_can_be_read_alone(tmp_path):
-    passages = [Passage(document=n // 7, number=n % 7, source="a\u2028b", line=n, text=f"\u2028{n}") for n in range(150)]
+    name = "a\u2028b"
+    passages = [Passage(document=n // 7, number=n % 7, source=name, line=n, text=f"\u2028{n}") for n in range(150)]
     frames = [to_frame(passages[start : start + 64]) for start in range(0, 150, 64)]
     path = tmp_path / "passages.jsonl.zst"
     path.write_bytes(b"".join(frames))
@@ -81,7 +82,7 @@ def test_any_passages_can_be_read_alone(tmp_path):
     with pytest.raises(CorruptDataError, match=f"offset {offsets[1]}: damaged frame"):
         PassageFile(path, offsets).read(64, 64)
     path.write_bytes(damaged[:-1])
-    with pytest.raises(CorruptDataError, match="expected .* bytes, found"):
+    with pytest.raises(CorruptDataError, match=r"expected .* bytes, found"):
         PassageFile(path, offsets)
 
 

@@ -113,5 +113,6 @@ def test_examples_of_the_docstrings_run(raw):
     import doctest
 
     for function in (retrieval.build, retrieval.query):
-        test = doctest.DocTestParser().get_doctest(function.__doc__, {"bloomdata": bloomdata}, function.__name__, None, 0)
+        names = {"bloomdata": bloomdata}
+        test = doctest.DocTestParser().get_doctest(function.__doc__, names, function.__name__, None, 0)
         assert doctest.DocTestRunner().run(test).failed == 0

@@ -23,7 +23,7 @@ def add_retrieval(parser: argparse.ArgumentParser) -> None:
     from bloomdata import retrieval
 
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    examples = []
+    examples: list[str] = []
     for name, summary in COMMANDS.items():
         function = getattr(retrieval, name)
         docs = read_docs(function)

@@ -25,14 +25,15 @@ def flagged_texts(files: Iterable[str]) -> set[str]:
     """
     rows: set[tuple[str, int, str]] = set()
     for name in files:
-        for number, line in enumerate(Path(name).read_bytes().split(b"\n"), 1):
-            if not line.strip():
+        for number, match in enumerate(Path(name).read_bytes().split(b"\n"), 1):
+            if not match.strip():
                 continue
             try:
-                row = json.loads(line)["row"]
+                row = json.loads(match)["row"]
                 rows.add((row["file"], int(row["line"]), row["part"]))
             except (ValueError, KeyError, TypeError) as error:
-                raise CorruptDataError(f"{name}: line {number}: expected a match of `decontaminate`: {error}") from error
+                reason = f"expected a match of `decontaminate`: {error}"
+                raise CorruptDataError(f"{name}: line {number}: {reason}") from error
     found = set()
     for file, line, part in sorted(rows):
         if not Path(file).exists():

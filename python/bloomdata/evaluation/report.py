@@ -29,9 +29,9 @@ class EvaluationReport:
     def __str__(self) -> str:
         tables = []
         if self.data:
-            columns = ("loss", "perplexity", "bits_per_byte", "targets")
+            columns = {"loss": ",.5g", "perplexity": ",.5g", "bits_per_byte": ",.5g", "targets": ",.0f"}
             rows = [
-                [path, *(f"{found[name]:,.5g}" if name in found else "-" for name in columns[:3]), f"{found['targets']:,.0f}"]
+                [path, *(format(found[name], form) if name in found else "-" for name, form in columns.items())]
                 for path, found in self.data.items()
             ]
             tables.append(_table(["data", *(name.replace("_", " ") for name in columns)], rows))

@@ -85,13 +85,27 @@ def evaluate(
     if data:
         from bloomdata.evaluation.packed import losses_of
 
-        options = {"batch_size": batch_size, "sequence_length": sequence_length}
-        losses = losses_of(network, data, rows=limit or 0, allow_contamination=allow_contamination, **options)
+        losses = losses_of(
+            network,
+            data,
+            rows=limit or 0,
+            batch_size=batch_size,
+            sequence_length=sequence_length,
+            allow_contamination=allow_contamination,
+        )
     if tasks:
         from bloomdata.evaluation.tasks import scores_of
 
-        options = {"batch_size": batch_size, "limit": limit, "few_shot": few_shot, "task_folder": task_folder}
-        scores = scores_of(network, folder, tasks, flagged=flagged, **options)
+        scores = scores_of(
+            network,
+            folder,
+            tasks,
+            task_folder=task_folder,
+            flagged=flagged,
+            limit=limit,
+            few_shot=few_shot,
+            batch_size=batch_size,
+        )
     return EvaluationReport(model=os.fspath(model), data=losses, tasks=scores)
 
 

@@ -76,7 +76,7 @@ def scores_of(
         harness, tasks=list(tasks), task_manager=manager, limit=limit, num_fewshot=few_shot, bootstrap_iters=0
     )
     loaded = manager.load(list(results["samples"]))["tasks"]
-    scores = []
+    scores: list[dict[str, Any]] = []
     for name, samples in results["samples"].items():
         measured, better = loaded[name].aggregation(), results["higher_is_better"][name]
         for rule in sorted({sample["filter"] for sample in samples}):
@@ -84,17 +84,18 @@ def scores_of(
             clean = [sample for sample in of_rule if not is_flagged(sample["doc"], flagged)]
             if not clean:
                 raise ConfigError(f"tasks: {name}: all {len(of_rule)} documents are in the training data")
-            for metric in (metric for metric in measured if metric in of_rule[0]):
-                scores.append(
-                    {
-                        "task": name,
-                        "metric": metric,
-                        "filter": rule,
-                        "score": float(measured[metric]([sample[metric] for sample in clean])),
-                        "score_with_flagged": float(results["results"][name][f"{metric},{rule}"]),
-                        "documents": len(clean),
-                        "flagged": len(of_rule) - len(clean),
-                        "is_higher_better": better.get(metric),
-                    }
-                )
+            scores += [
+                {
+                    "task": name,
+                    "metric": metric,
+                    "filter": rule,
+                    "score": float(measured[metric]([sample[metric] for sample in clean])),
+                    "score_with_flagged": float(results["results"][name][f"{metric},{rule}"]),
+                    "documents": len(clean),
+                    "flagged": len(of_rule) - len(clean),
+                    "is_higher_better": better.get(metric),
+                }
+                for metric in measured
+                if metric in of_rule[0]
+            ]
     return scores

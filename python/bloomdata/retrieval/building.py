@@ -22,7 +22,7 @@ from bloomdata.retrieval.search import kind_of, write_index
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 

@@ -100,7 +100,7 @@ def _hashed(text: str) -> NDArray[np.float64]:
     hashes = np.concatenate(grams)
     signs = 1.0 - 2.0 * (hashes & np.uint64(1))
     buckets = (hashes >> np.uint64(1)) % np.uint64(_DIMENSION)
-    return np.bincount(buckets.astype(np.int64), weights=signs, minlength=_DIMENSION)
+    return np.bincount(buckets.astype(np.int64), weights=signs, minlength=_DIMENSION).astype(np.float64, copy=False)
 
 
 def normalised(vectors: NDArray[Any]) -> NDArray[np.float32]:

@@ -116,7 +116,8 @@ class GrowingFolder:
             # Without a last line that was cut.
             lines = (json.dumps(line) + "\n" for line in (self._config, *checkpoints))
             write_synced(folder / JOURNAL, "".join(lines).encode())
-            state = checkpoints[-1] if checkpoints else {"passages": 0, "dimension": 0, "bytes": {}}
+            state: dict[str, Any] = {"passages": 0, "dimension": 0, "bytes": {}}
+            state |= checkpoints[-1] if checkpoints else {}
             self.num_passages, self._dimension = state["passages"], state["dimension"]
             self.was_resumed = bool(self.num_passages)
             for name in FILES:

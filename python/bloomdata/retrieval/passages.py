@@ -118,7 +118,7 @@ class PassageFile:
     def _frame(self, number: int) -> list[bytes]:
         start, end = (int(offset) for offset in self._offsets[number : number + 2])
         try:
-            content = zstandard.ZstdDecompressor().decompress(self._content[start:end])
+            content = zstandard.ZstdDecompressor().decompress(self._content[start:end].data)
         except zstandard.ZstdError as error:
             raise CorruptDataError(f"{self._path}: offset {start}: damaged frame: {error}") from error
         # Not at the other ends of lines that `splitlines` knows: texts may have them.
