@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Verbs whose work is kept when they are interrupted.
 _RESUMABLE = {
     *("fetch", "shard", "prepare", "dedup", "signatures", "decontaminate", "pack", "merge", "gdp", "run", "train"),
+    "retrieval",
 }
 # After Ctrl-C: for a run to stop by itself.
 _GRACE_SECONDS = 0.8

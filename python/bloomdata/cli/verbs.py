@@ -95,6 +95,7 @@ VERBS = {
         None,
         "commands:run_evaluate",
     ),
+    "web": Verb("chat with a model in the browser", "inference.web:web", None, "commands:run_web"),
     "verify": Verb(
         "check every hash, size and count of a finished folder", "verbs.verify:verify", None, "commands:run_verify"
     ),
