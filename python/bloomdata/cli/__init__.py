@@ -4,7 +4,7 @@
 - `verbs`: all verbs. `derive`: their options, from the Python functions; `own_options`: those that no function has;
   `values`: how values are written; `nearest`: mistyped options.
 - `commands`: what verbs do. `progress`: a bar on terminals, plain lines elsewhere. `terminal`: standard streams.
-- `inspect`: documents and rows as text. `tokenize`: texts as ids, ids as texts; `texts` reads them, line by line.
+- `inspect`: documents and rows as text. `tokenize`: texts as ids, ids as texts.
 - `run`: recipes. `train`: recipes for training. `convert`: checkpoints, one command each. `gdp`: the flags of
   generative_data_prep.
 """

@@ -129,7 +129,7 @@ def completed(settings: Settings, model: Model) -> Settings:
         settings = settings.but(max_new_tokens=min(512, (model.window or 1024) // 2))
     elif model.window is not None and settings.max_new_tokens >= model.window:
         raise ConfigError(
-            f"max_new_tokens: {settings.max_new_tokens} leaves no room for a prompt: the window has {model.window} tokens"
+            f"max_new_tokens: {settings.max_new_tokens} leaves no room for a prompt: the window has {model.window}"
         )
     of_model = {name: value for name, value in model.sampling.items() if getattr(settings, name) is None}
     if of_model.get("temperature") == 0 and (settings.top_p is not None or settings.top_k is not None):
