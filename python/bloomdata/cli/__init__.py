@@ -7,6 +7,7 @@
 - `inspect`: documents and rows as text. `tokenize`: texts as ids, ids as texts.
 - `run`: recipes. `train`: recipes for training. `convert`: checkpoints, one command each. `gdp`: the flags of
   generative_data_prep.
+- `generate`, `chat`, `chat_commands`, `answer_view`, `moderation`, `serve`: answers of a model.
 """
 
 from __future__ import annotations
@@ -25,7 +26,20 @@ if TYPE_CHECKING:
 
 # Verbs whose work is kept when they are interrupted.
 _RESUMABLE = {
-    *("fetch", "shard", "prepare", "dedup", "signatures", "decontaminate", "pack", "merge", "gdp", "run", "train"),
+    *(
+        "fetch",
+        "shard",
+        "prepare",
+        "dedup",
+        "signatures",
+        "decontaminate",
+        "pack",
+        "merge",
+        "gdp",
+        "run",
+        "train",
+        "generate",
+    ),
 }
 # After Ctrl-C: for a run to stop by itself.
 _GRACE_SECONDS = 0.8

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bloomdata.inference.model import explained
-from bloomdata.inference.stream import IncrementalDecoder, StopFilter
+from bloomdata.inference.streaming import IncrementalDecoder, StopFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

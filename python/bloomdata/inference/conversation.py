@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from bloomdata.inference.stream import TextTokenizer
+    from bloomdata.inference.streaming import TextTokenizer
 
     Clock = Callable[[], datetime]
     Message = dict[str, str]

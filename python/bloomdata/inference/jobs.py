@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bloomdata.inference.moderation import Moderation
     from bloomdata.inference.prompts import Prompt
 
-_LOADING = ("dtype", "max_memory_fraction", "gpu_memory", "cpu_memory", "adapter", "gguf_file")
+LOADING = ("dtype", "max_memory_fraction", "gpu_memory", "cpu_memory", "adapter", "gguf_file")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ def job_of(
     """A job from the options of `generate`; its errors are those of `generate`."""
     if num_samples < 1 or batch_tokens < 1:
         raise ConfigError(f"num_samples, batch_tokens: expected 1 or more, got {num_samples} and {batch_tokens}")
-    loading = {name: options.pop(name) for name in _LOADING if name in options}
+    loading = {name: options.pop(name) for name in LOADING if name in options}
     chosen = preset_of(preset)
     settings = chosen.settings.but(**options)
     loaded = load(model, **loading)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-    from bloomdata.inference.stream import TextTokenizer
+    from bloomdata.inference.streaming import TextTokenizer
 
 # Settings of sampling that a model may bring along.
 _SAMPLING = ("temperature", "top_p", "top_k", "repetition_penalty")

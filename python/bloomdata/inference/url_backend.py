@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError
-from bloomdata.inference.stream import Ending
+from bloomdata.inference.streaming import Ending
 
 if TYPE_CHECKING:
     import threading
