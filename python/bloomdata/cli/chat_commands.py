@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,6 @@ _KINDS: dict[str, Callable[[str], Any]] = {
     "seed": int,
     "stop": lambda text: tuple(json.loads(text)) if text.startswith("[") else (text,),
 }
-_DEFAULTS: dict[str, Any] = {"seed": 0, "stop": ()}
 
 
 class Leave(Exception):  # noqa: N818 - no error
@@ -73,16 +71,16 @@ class Commands:
         return {**found, "?": self.help}
 
     def say(self, text: str) -> None:
-        """TEXT: say something, also what begins with a slash."""
+        """TEXT: Say something, also what begins with a slash."""
         self._show(self._session.reply(text))
 
     def raw_say(self, text: str) -> None:
-        """TEXT: continue a plain text, without the conversation."""
+        """TEXT: Continue a plain text, without the conversation."""
         self._answer(self._session.complete(text))
 
     def raw_prompt(self, _: str) -> None:
         """Show the conversation as the model gets it."""
-        self._say(plain(self._session.conversation.prompt()))
+        self._say(plain(self._session.conversation.text()))
 
     def reset(self, _: str) -> None:
         """Begin a new conversation."""
@@ -105,7 +103,7 @@ class Commands:
             self._say(f"{name:<20}{'as the model says' if value is None else value!r}")
 
     def set(self, text: str) -> None:
-        """KEY VALUE: change a setting; none leaves it to the model."""
+        """KEY VALUE: Change a setting; none leaves it to the model."""
         name, _, value = text.partition(" ")
         name = name.replace("-", "_")
         if name not in _KINDS:
@@ -114,24 +112,24 @@ class Commands:
                 f"set: there is no setting {name!r}; {f'did you mean {near[0]}?' if near else list(_KINDS)}"
             )
         try:
-            chosen = _DEFAULTS.get(name) if value.strip() == "none" else _KINDS[name](value.strip())
+            chosen = None if value.strip() == "none" else _KINDS[name](value.strip())
         except (ValueError, TypeError):
             raise ConfigError(f"set: {name}: expected a number or none, got {value!r}") from None
-        self._session.settings = replace(self._session.settings, **{name: chosen})
+        self._session.settings = self._session.settings.set(name, chosen)
 
     def system(self, text: str) -> None:
-        """TEXT: change the system text; without a text, there is none."""
+        """TEXT: Change the system text; without a text, there is none."""
         self._session.conversation.system = text or None
 
     def template(self, name: str) -> None:
-        """NAME: change the chat template; the turns stay."""
+        """NAME: Change the chat template; the turns stay."""
         backend: Any = self._session.backend
         if not hasattr(backend, "template"):
             raise ConfigError("template: a server uses that of its model")
         self._session.conversation.template = backend.template(name)
 
     def save(self, text: str) -> None:
-        """FILE: write the conversation as a line of JSONL, which pack reads."""
+        """FILE: Write the conversation as a line of JSONL, which pack reads."""
         path = Path(text).expanduser()
         if path.exists() and path.resolve() not in self._own_files:
             raise ConfigError(f"save: {path} exists, and was not written by this chat; name another file")
@@ -141,7 +139,7 @@ class Commands:
         self._say(plain(f"Saved {len(record['messages'])} messages to {path}."))
 
     def load(self, text: str) -> None:
-        """FILE: continue the conversation of a file that /save wrote."""
+        """FILE: Continue the conversation of a file that /save wrote."""
         path = Path(text).expanduser()
         try:
             record = json.loads(path.read_text("utf-8").split("\n", 1)[0])
@@ -151,7 +149,7 @@ class Commands:
         self._say(plain(f"Loaded {len(record['messages'])} messages from {path}."))
 
     def retrieval(self, text: str) -> None:
-        """On | off | k=3: whether passages are put before turns, and how many."""
+        """WHAT: Put passages before turns: on, off, or k=3 for three of them."""
         if self._session.retrieval is None:
             raise ConfigError("retrieval: this chat has no index; start it with retrieval=...")
         word, _, count = text.partition("=")
@@ -180,7 +178,7 @@ class Commands:
             self._say(f"  {f'/{name} {what}' if colon else f'/{name}':<30}{does if colon else words}")
 
     def quit(self, _: str) -> None:
-        """leave; so does Ctrl-D."""
+        """Leave; so does Ctrl-D."""
         raise Leave
 
     def _show(self, pieces: Iterator[str]) -> None:

@@ -49,6 +49,7 @@ _WRITTEN: dict[str, dict[str, Any]] = {
     "template_date": {"metavar": "DATE"},
     "memory_limit": {"metavar": "BYTES"},
     "evaluations": {"nargs": "+", "metavar": "FILE"},
+    "gpu_memory": {"nargs": "+", "metavar": "ID:GIB"},
 }
 _LISTS = {"inputs", "sources"}
 _SHORT = {"output": "-o", "gpu_memory": "-g", "cpu_memory": "-r"}

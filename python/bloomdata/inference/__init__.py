@@ -3,7 +3,7 @@
 - `conversation`, `windows`: turns as text and ids, by the templates that made the training text. `streaming`: ids as
   text, piece by piece, up to a stop string. None of them needs torch.
 - `presets`: settings of answers, by name. `model`, `devices`: loads models. `prompts`: prompts as ids.
-- `sampling`, `batches`, `running`: answers in batches, and one that is shown while it is made.
+- `rules`, `sampling`, `batches`, `running`: answers in batches, and one that is shown while it is made.
 - `jobs`, `generation`: `generate` and `stream`. `answer_files`, `prompt_files`, `answer_journal`: from file to file.
 - `session`: a chat. `backends`, `url_backend`: where its answers come from. `chatting`: opens one.
 - `moderation`, `judges`: what is refused. `serving`: runs the server of transformers.

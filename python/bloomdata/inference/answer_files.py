@@ -73,7 +73,7 @@ def generate_file(
     Args:
         model: As `load` takes it.
         prompts: JSONL records, or lines of text if the name does not say JSONL, plain, .gz or .zst; `-` for lines of
-            standard input; None for one empty prompt, which asks for any text.
+            standard input. Without one there is one empty prompt, which asks for any text.
         output: JSONL file to write.
         prompt_field: Field with the prompt. Records without it may have `messages`.
         answer_field: Field for the answer.

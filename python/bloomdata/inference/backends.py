@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from bloomdata.inference.prompts import Rules
+from bloomdata.inference.rules import Rules
 from bloomdata.inference.running import PrefixCache, answer_pieces
 from bloomdata.inference.streaming import Ending
 

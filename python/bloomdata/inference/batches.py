@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bloomdata.inference.model import Model
-    from bloomdata.inference.prompts import Rules
+    from bloomdata.inference.rules import Rules
 
 
 class Request(NamedTuple):

@@ -11,7 +11,8 @@ from bloomdata.inference import batches as batching
 from bloomdata.inference.conversation import Conversation
 from bloomdata.inference.model import load
 from bloomdata.inference.presets import preset as preset_of
-from bloomdata.inference.prompts import Prompting, Rules
+from bloomdata.inference.prompts import Prompting
+from bloomdata.inference.rules import Rules
 
 if TYPE_CHECKING:
     import os

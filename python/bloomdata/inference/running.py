@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from bloomdata.inference.model import Model
-    from bloomdata.inference.prompts import Rules
+    from bloomdata.inference.rules import Rules
 
 
 class PrefixCache:

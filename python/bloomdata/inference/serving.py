@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from bloomdata.options.template_options import has_chat_template
 
 if TYPE_CHECKING:
     import os
+
+_PACKAGES = ("transformers", "fastapi", "uvicorn", "openai")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,17 +94,19 @@ def serve(
         warnings.append("it names no token that ends an answer (eos_token_id in generation_config.json)")
     address = ("--host", host, "--port", str(port))
     url = f"http://{host}:{port}/v1"
+    words = ("serve", name, *address, "--dtype", dtype)
     if engine == "vllm":
-        command = ("vllm", "serve", name, *address, "--dtype", dtype)
-        return Server(command=command, url=url, model=name, warnings=tuple(warnings))
-    missing = [package for package in ("fastapi", "uvicorn", "openai") if importlib.util.find_spec(package) is None]
-    program = Path(sys.executable).with_name("transformers")
-    found = str(program) if program.exists() else shutil.which("transformers")
-    if missing or found is None:
-        raise ConfigError(f"serve needs {', '.join(missing) or 'transformers'}: pip install 'transformers[serving]'")
+        return Server(command=("vllm", *words), url=url, model=name, warnings=tuple(warnings))
+    missing = [
+        package
+        for package in ("transformers", "fastapi", "uvicorn", "openai")
+        if importlib.util.find_spec(package) is None
+    ]
+    if missing:
+        raise ConfigError(f"serve needs {', '.join(missing)}: pip install 'transformers[serving]'")
     _check_port(host, port)
-    command = (found, "serve", name, *address, "--dtype", dtype)
-    return Server(command=command, url=url, model=name, warnings=tuple(warnings))
+    program = (sys.executable, "-m", "transformers.cli.transformers")
+    return Server(command=(*program, *words), url=url, model=name, warnings=tuple(warnings))
 
 
 def _has_end(folder: Path) -> bool:
