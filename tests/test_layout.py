@@ -25,7 +25,7 @@ CORE_LEVELS = [
 ]
 PACKAGE_LEVELS = [
     {"errors", "_core"},
-    {"manifest", "prepare_sources"},
+    {"manifest", "prepare_sources", "texts"},
     {"options"},
     {"reports"},
     {"tokenizers", "fetching"},

@@ -11,7 +11,7 @@ Only the names here are public, and the modules `errors`, `torch_views`, `gdp`, 
 Packages import only from those above them in this list (a test holds it):
 
 - `errors`, `_core`: the errors; the extension module, in Rust.
-- `manifest`: what a finished folder says. `prepare_sources`: the sources that `prepare` knows.
+- `manifest`: what a finished folder says. `prepare_sources`: the sources that `prepare` knows. `texts`: reads lines.
 - `options`: what users give, checked and described for the core.
 - `reports`: what runs return.
 - `tokenizers`: tokenizers and chat templates. `fetching`: files from elsewhere.

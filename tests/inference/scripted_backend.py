@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from bloomdata.inference.stream import Ending
+from bloomdata.inference.streaming import Ending
 
 
 class ScriptedBackend:

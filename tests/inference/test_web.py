@@ -10,7 +10,7 @@ from scripted_backend import ScriptedBackend
 from bloomdata import retrieval
 from bloomdata.cli import main
 from bloomdata.errors import ConfigError
-from bloomdata.inference import Conversation
+from bloomdata.inference import ChatSession, Conversation
 from bloomdata.inference.moderation import Moderation
 from bloomdata.inference.presets import Settings
 from bloomdata.inference.web_answers import WebAnswers, text_of, turns_of
@@ -18,8 +18,9 @@ from bloomdata.inference.web_answers import WebAnswers, text_of, turns_of
 DEFAULTS = ("", True, None, None, None, None, None)
 
 
-def answers_of(backend, **options):
-    return WebAnswers(backend, lambda: Conversation("chatml"), Settings(), **options)
+def answers_of(backend, *, is_single_turn=False, **options):
+    session = ChatSession(backend, Conversation("chatml"), Settings(), **options)
+    return WebAnswers(session, is_single_turn=is_single_turn)
 
 
 def ask(answers, text, history=(), values=DEFAULTS):
@@ -32,7 +33,7 @@ def ask(answers, text, history=(), values=DEFAULTS):
 
 def test_an_answer_grows_and_is_kept_as_it_is():
     backend = ScriptedBackend()
-    answers = answers_of(backend, seed=0)
+    answers = answers_of(backend)
     text = "<b>bold</b> & <human>: *x*\n```\n<i>"
     shown, history = ask(answers, text)
     contents = [messages[0]["content"] for messages in shown]
@@ -44,7 +45,7 @@ def test_an_answer_grows_and_is_kept_as_it_is():
         {"role": "assistant", "content": contents[-1]},
         {"role": "user", "content": "again"},
     ]
-    assert shown[-1][0]["content"].endswith("3 turns, seed 0")
+    assert shown[-1][0]["content"].endswith("3 turns, seed 1")
 
 
 def test_fields_of_the_page_are_settings():
@@ -94,7 +95,7 @@ def test_sources_are_listed_below_an_answer(tmp_path):
     answer, sources = shown[-1]
     assert "1 turns" in answer["content"]
     assert sources["metadata"] == {"title": "Sources"}
-    assert sources["content"] == f"[0.0] {tmp_path}/docs.jsonl, line 1\nThe archive of Oslo was founded in 1501."
+    assert sources["content"] == f"{tmp_path}/docs.jsonl:1#0\nThe archive of Oslo was founded in 1501."
     ask(answers, "next", history, ("", False, None, None, None, None, None))
     assert [turn["content"] for turn in backend.asked[1][0]][1] == answer["content"]
     shown, _ = ask(answers, "When?", history, ("", False, None, None, None, None, None))
@@ -134,7 +135,7 @@ def test_histories_become_turns():
 
 def test_gradio_is_named_where_it_is_missing(monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "gradio", None)
-    assert main(["web", "model"]) == 1
+    assert main(["web", "--url", "http://127.0.0.1:1/v1"]) == 1
     assert "web needs gradio: pip install 'bloomdata[chat]'" in capsys.readouterr().err
     from bloomdata.inference.web import require_gradio
 

@@ -30,15 +30,15 @@ SECONDS = 60
 @pytest.fixture(scope="module")
 def served():
     """One page for all tests, and its backend."""
-    from bloomdata.inference import Conversation
+    from bloomdata.inference import ChatSession, Conversation
     from bloomdata.inference.presets import Settings
     from bloomdata.inference.web import build_page, launch
     from bloomdata.inference.web_answers import WebAnswers
 
     backend = ScriptedBackend(seconds=0.05)
-    answers = WebAnswers(backend, lambda: Conversation("chatml"), Settings())
     settings = Settings(temperature=0.5, top_p=0.9, max_new_tokens=100)
-    page = build_page(answers, settings, title="scripted", examples=["An example"])
+    answers = WebAnswers(ChatSession(backend, Conversation("chatml"), settings))
+    page = build_page(answers, examples=["An example"])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -259,11 +259,12 @@ def test_settings_of_the_page_reach_the_model(tab, served):
 
 
 def test_a_port_in_use_is_said(served):
+    from bloomdata.inference import ChatSession, Conversation
     from bloomdata.inference.presets import Settings
     from bloomdata.inference.web import build_page, launch
     from bloomdata.inference.web_answers import WebAnswers
 
     address, backend, _ = served
-    page = build_page(WebAnswers(backend, list, Settings()), Settings(), title="second")
+    page = build_page(WebAnswers(ChatSession(backend, Conversation("chatml"), Settings())))
     with pytest.raises(OSError, match="cannot be opened, is it in use"):
         launch(page, host="127.0.0.1", port=int(address.rstrip("/").rsplit(":", 1)[1]))

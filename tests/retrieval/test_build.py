@@ -14,7 +14,7 @@ from bloomdata import retrieval
 from bloomdata.errors import ConfigError, CorruptDataError, MismatchError
 from bloomdata.retrieval import building
 from bloomdata.retrieval import folder as folders
-from bloomdata.retrieval.encoders import HashEncoder
+from bloomdata.retrieval.hash_encoder import HashEncoder
 
 
 class _KilledError(Exception):

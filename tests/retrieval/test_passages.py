@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bloomdata.errors import CorruptDataError
-from bloomdata.retrieval.encoders import HashEncoder
+from bloomdata.retrieval.hash_encoder import HashEncoder
 from bloomdata.retrieval.neighbours import extend
 from bloomdata.retrieval.passages import Passage, PassageFile, cut, read_passages, to_frame
 from bloomdata.retrieval.search import Scan
@@ -59,9 +59,9 @@ def test_documents_are_read_with_their_lines(tmp_path):
     books = dict.fromkeys(("documents_in", "documents_kept", "text_bytes"), 0)
     found = list(read_passages([str(path)], text_field="text", words=2, books=books))
     assert [(passage.id, passage.line, passage.text) for passage in found] == [
-        ("0.0", 1, "a b "),
-        ("0.1", 1, "c"),
-        ("2.0", 3, "d"),
+        (f"{path}:1#0", 1, "a b "),
+        (f"{path}:1#1", 1, "c"),
+        (f"{path}:3#0", 3, "d"),
     ]
     assert books == {"documents_in": 3, "documents_kept": 2, "text_bytes": 6}
 

@@ -24,7 +24,6 @@ _OWN = {"verb", "quiet", "json", "html", "by", "option", "set", "dry_run"}
 
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def call(options: argparse.Namespace, **more: Any) -> Any:
@@ -68,12 +67,6 @@ def run_evaluate(options: argparse.Namespace) -> int:
     """Evaluates; rank 0 shows the scores of all."""
     result = call(options)
     return show(result, options) if os.environ.get("RANK", "0") == "0" else 0
-
-
-def run_web(options: argparse.Namespace) -> int:
-    """Opens the page, until Ctrl-C."""
-    call(options, on_line=lambda address: _say(f"{address} (Ctrl-C ends it)"))
-    return 0
 
 
 def run_count(options: argparse.Namespace) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from bloomdata.inference.prompts import Rules
+from bloomdata.inference.rules import Rules
 from bloomdata.inference.running import PrefixCache, answer_pieces
-from bloomdata.inference.stream import Ending
+from bloomdata.inference.streaming import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bloomdata.inference.conversation import Conversation
     from bloomdata.inference.presets import Settings
     from bloomdata.inference.prompts import Prompting
+    from bloomdata.tokenizers.chat_template import ChatTemplate
 
 
 class LocalBackend:
@@ -37,6 +38,16 @@ class LocalBackend:
     def is_busy(self) -> bool:
         """Whether a request is being answered: the next one waits."""
         return self._lock.locked()
+
+    def template(self, name: str) -> ChatTemplate:
+        """A chat template with the special tokens of the model.
+
+        Raises:
+            ConfigError: There is none of this name, or it is invalid.
+        """
+        found = self.prompting.model.template(name)
+        assert found is not None
+        return found
 
     def stream(
         self, conversation: Conversation, settings: Settings, stopped: threading.Event

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bloomdata.inference.model import explained
-from bloomdata.inference.stream import IncrementalDecoder, StopFilter
+from bloomdata.inference.streaming import IncrementalDecoder, StopFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bloomdata.inference.model import Model
-    from bloomdata.inference.prompts import Rules
+    from bloomdata.inference.rules import Rules
 
 
 class Request(NamedTuple):
@@ -29,7 +29,7 @@ class Generated:
     Attributes:
         key: Number of the prompt, and of the sample.
         text: Without what ended it, and without special tokens.
-        reason: `end`: it has ended, also by a stop string; `length`: it was cut at `max_new_tokens`.
+        reason: `end`: it has ended, also by a stop string; `length`: it was cut at `max_new_tokens`; `refused`.
         ids: All ids, with the one that ended it.
         prompt_ids: Those before it.
         logprobs: For each id its log-probability, if they were asked for.
@@ -37,7 +37,7 @@ class Generated:
 
     key: tuple[int, int]
     text: str
-    reason: Literal["end", "length"]
+    reason: Literal["end", "length", "refused"]
     ids: tuple[int, ...]
     prompt_ids: tuple[int, ...]
     logprobs: tuple[float, ...] | None = None
@@ -61,23 +61,24 @@ def batches(requests: Sequence[Request], batch_tokens: int, max_new_tokens: int)
 
 def generate_batch(
     model: Model, batch: list[Request], rules: Rules, *, keeps_logprobs: bool = False
-) -> Iterator[list[Generated]]:
-    """Answers a batch, in halves if an accelerator has not the memory for all of it."""
+) -> list[Generated]:
+    """Answers a batch, in halves if an accelerator has not the memory for all of it.
+
+    Raises:
+        ConfigError: One row does not fit the memory.
+    """
     import torch
 
     try:
-        answers = _answers(model, batch, rules, keeps_logprobs=keeps_logprobs)
+        return _answers(model, batch, rules, keeps_logprobs=keeps_logprobs)
     except torch.OutOfMemoryError:
         if len(batch) == 1:
             with explained(model.name):
                 raise
-    else:
-        yield answers
-        return
-    middle = len(batch) // 2
     torch.cuda.empty_cache()
-    for half in (batch[:middle], batch[middle:]):
-        yield from generate_batch(model, half, rules, keeps_logprobs=keeps_logprobs)
+    middle = len(batch) // 2
+    halves = (batch[:middle], batch[middle:])
+    return [answer for half in halves for answer in generate_batch(model, half, rules, keeps_logprobs=keeps_logprobs)]
 
 
 def _answers(model: Model, batch: list[Request], rules: Rules, *, keeps_logprobs: bool) -> list[Generated]:

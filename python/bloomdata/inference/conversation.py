@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from bloomdata.inference.stream import TextTokenizer
+    from bloomdata.inference.streaming import TextTokenizer
 
     Clock = Callable[[], datetime]
     Message = dict[str, str]
@@ -139,6 +139,15 @@ class Conversation:
         """
         return self._render(self.messages, self.context)
 
+    def text(self) -> str:
+        """The conversation as a text: the prompt, if the last turn waits for an answer.
+
+        Raises:
+            ConfigError: As for `prompt`.
+        """
+        waits = not self.messages or self.messages[-1]["role"] == "user"
+        return self._render(self.messages, self.context, add_generation_prompt=waits)
+
     def prompt_ids(
         self,
         tokenizer: TextTokenizer,
@@ -199,10 +208,12 @@ class Conversation:
             turns += [{"role": "user", "content": content} for content in contents]
         return turns
 
-    def _render(self, messages: Sequence[Message], context: Sequence[Passage]) -> str:
+    def _render(
+        self, messages: Sequence[Message], context: Sequence[Passage], *, add_generation_prompt: bool = True
+    ) -> str:
         if self.template is None:
             raise ConfigError("template: expected one, found none: a server renders its conversations itself")
-        return self.template.render(self._turns(messages, context), add_generation_prompt=True)
+        return self.template.render(self._turns(messages, context), add_generation_prompt=add_generation_prompt)
 
     def _takes_two_turns(self) -> bool:
         """Whether a turn of its own can hold the context, as OpenChatKit writes it."""

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from bloomdata.errors import ConfigError
-from bloomdata.inference.batches import Request, batches, generate_batch
-from bloomdata.inference.conversation import Conversation
-from bloomdata.inference.model import load
-from bloomdata.inference.presets import preset as preset_of
-from bloomdata.inference.prompts import Prompting, Rules
+from bloomdata.inference.jobs import job_of
 from bloomdata.inference.running import answer_pieces
-from bloomdata.options.checks import check_counts
 
 if TYPE_CHECKING:
     import os
@@ -22,6 +15,7 @@ if TYPE_CHECKING:
 
     from bloomdata.inference.batches import Generated
     from bloomdata.inference.model import Model
+    from bloomdata.inference.moderation import Moderation
     from bloomdata.inference.prompts import Prompt
 
 
@@ -44,6 +38,7 @@ def generate(
     logprobs: bool = False,
     batch_tokens: int = 8192,
     truncate_turn: Literal["left"] | None = None,
+    moderation: Moderation | None = None,
     **loading: Any,
 ) -> list[Generated]:
     """Answers prompts.
@@ -70,6 +65,7 @@ def generate(
         batch_tokens: Tokens of a batch, at most: those of its longest prompt and answer, times its rows.
         truncate_turn: What to do with a prompt that does not fit the window: `left` cuts its beginning. By default it
             is an error.
+        moderation: What is refused; `open_moderation` makes one.
         **loading: Options of `load`.
 
     Returns:
@@ -84,12 +80,11 @@ def generate(
         >>> answers[0].text  # doctest: +SKIP
         'Hello! How can I help?'
     """
-    job = Job.of(
-        load(model, **loading),
+    job = job_of(
+        model,
         preset=preset,
         template=template,
         system=system,
-        truncate_turn=truncate_turn,
         temperature=temperature,
         top_p=top_p,
         top_k=top_k,
@@ -97,16 +92,24 @@ def generate(
         max_new_tokens=max_new_tokens,
         seed=seed,
         stop=stop,
+        num_samples=num_samples,
+        logprobs=logprobs,
+        batch_tokens=batch_tokens,
+        truncate_turn=truncate_turn,
+        moderation=moderation,
+        **loading,
     )
-    job = replace(job, num_samples=num_samples, keeps_logprobs=logprobs, batch_tokens=batch_tokens)
     is_one = isinstance(prompts, str) or (len(prompts) > 0 and isinstance(prompts[0], dict))
-    requests = [
-        request
-        for index, prompt in enumerate([prompts] if is_one else prompts)
-        for request in job.requests(index, prompt)  # type: ignore[arg-type]
-    ]
-    answers = {answer.key: answer for batch in job.answers(requests) for answer in batch}
-    return [answers[request.key] for request in requests]
+    asked: Sequence[Any] = [prompts] if is_one else prompts
+    found: list[Generated] = []
+    requests = []
+    for index, prompt in enumerate(asked):
+        refusal = job.refusal(index, prompt)
+        found += refusal
+        requests += [] if refusal else job.requests(index, prompt)
+    for batch in job.batches(requests):
+        found += job.answers(batch)
+    return sorted(found, key=lambda answer: answer.key)
 
 
 def stream(
@@ -124,86 +127,7 @@ def stream(
         ConfigError: An option is invalid, or the model cannot be loaded.
         MismatchError: The prompt does not fit the window.
     """
-    loading = {name: options.pop(name) for name in LOADING if name in options}
-    job = Job.of(load(model, **loading), **options)
+    job = job_of(model, **options)
     ids = job.prompting.ids(prompt, job.rules.max_new_tokens)
     with closing(answer_pieces(job.model, ids, job.rules, stopped or threading.Event())) as pieces:
         yield from pieces
-
-
-LOADING = ("dtype", "max_memory_fraction", "gpu_memory", "cpu_memory", "adapter", "gguf_file")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """Prompts to answer in one way.
-
-    Attributes:
-        prompting: How prompts become ids.
-        rules: How answers are made.
-        num_samples: Answers to each prompt.
-        keeps_logprobs: Whether to keep log-probabilities.
-        batch_tokens: Tokens of a batch.
-    """
-
-    prompting: Prompting
-    rules: Rules
-    num_samples: int = 1
-    keeps_logprobs: bool = False
-    batch_tokens: int = 8192
-
-    @classmethod
-    def of(
-        cls,
-        model: Model,
-        *,
-        preset: str | None = None,
-        template: str | os.PathLike[str] | None = None,
-        system: str | None = None,
-        truncate_turn: str | None = None,
-        **settings: Any,
-    ) -> Job:
-        """A job from options of `generate`."""
-        chosen = preset_of(preset)
-        name = template or chosen.template
-        found = None if name == "none" else model.template(name)
-        if found is None and system is not None:
-            raise ConfigError("system: expected a template that it has a place in, got none")
-        prompting = Prompting(
-            model=model,
-            template=found,
-            system=system,
-            clock=local_time if chosen.has_preamble else None,
-            preset=chosen,
-            truncate_turn=truncate_turn,
-        )
-        conversation = None if found is None else Conversation(found)
-        return cls(prompting=prompting, rules=Rules.of(model, chosen.settings.but(**settings), conversation))
-
-    def __post_init__(self) -> None:
-        check_counts(num_samples=self.num_samples, batch_tokens=self.batch_tokens)
-        if self.num_samples < 1:
-            raise ConfigError(f"num_samples: expected 1 or more, got {self.num_samples}")
-
-    @property
-    def model(self) -> Model:
-        """The model."""
-        return self.prompting.model
-
-    def requests(self, index: int, prompt: Prompt) -> list[Request]:
-        """The requests of a prompt; errors as for `Prompting.ids`."""
-        ids = self.prompting.ids(prompt, self.rules.max_new_tokens)
-
-        return [Request((index, sample), ids) for sample in range(self.num_samples)]
-
-    def answers(self, requests: Sequence[Request]) -> Iterator[list[Generated]]:
-        """Answers, batch by batch, the longest prompts first."""
-        for batch in batches(requests, self.batch_tokens, self.rules.max_new_tokens):
-            yield from generate_batch(self.model, batch, self.rules, keeps_logprobs=self.keeps_logprobs)
-
-
-def local_time() -> Any:
-    """The time here, with its zone."""
-    from datetime import datetime
-
-    return datetime.now().astimezone()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-    from bloomdata.inference.stream import TextTokenizer
+    from bloomdata.inference.streaming import TextTokenizer
 
 # Settings of sampling that a model may bring along.
 _SAMPLING = ("temperature", "top_p", "top_k", "repetition_penalty")
@@ -85,7 +85,7 @@ def load(
         dtype: Precision of the weights; `auto` takes that of the files. `int8` needs bitsandbytes, and works on CPUs.
         max_memory_fraction: Share of the memory of each accelerator that weights may take.
         gpu_memory: Memory of accelerators for weights, each as `id:GiB`; the others are not used.
-        cpu_memory: GiB of the machine's memory for weights that do not fit the accelerators.
+        cpu_memory: Memory of the machine, in GiB, for weights that do not fit the accelerators.
         adapter: A LoRA adapter of peft to apply.
         gguf_file: A GGUF file in the folder, to take instead of other weights.
 

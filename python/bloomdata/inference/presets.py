@@ -65,6 +65,13 @@ class Settings:
             check_choice("setting", name, *sorted(known))
         return replace(self, **{name: value for name, value in given.items() if value is not None})
 
+    def set(self, name: str, value: Any) -> Settings:
+        """With another value of one setting; None leaves it to the model. Errors as for `but`."""
+        if value is not None:
+            return self.but(**{name: value})
+        kept = {field.name: getattr(self, field.name) for field in fields(self) if field.name != name}
+        return Settings(**kept)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:

@@ -13,48 +13,10 @@ if TYPE_CHECKING:
 
     from bloomdata.inference.conversation import Clock
     from bloomdata.inference.model import Model
-    from bloomdata.inference.presets import Preset, Settings
+    from bloomdata.inference.presets import Preset
     from bloomdata.tokenizers.chat_template import ChatTemplate
 
     Prompt = str | Sequence[dict[str, str]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """How a model answers.
-
-    Attributes:
-        settings: Complete: no value is None.
-        stops: Strings that end an answer.
-        end_ids: Ids that do.
-    """
-
-    settings: Settings
-    stops: tuple[str, ...]
-    end_ids: tuple[int, ...]
-
-    @property
-    def max_new_tokens(self) -> int:
-        """Tokens of an answer, at most."""
-        assert self.settings.max_new_tokens is not None
-        return self.settings.max_new_tokens
-
-    @classmethod
-    def of(cls, model: Model, settings: Settings, conversation: Conversation | None) -> Rules:
-        """The rules for answers of a model in a conversation; None for plain text.
-
-        Raises:
-            ConfigError: The settings leave no room for a prompt.
-        """
-        from bloomdata.inference.sampling import completed
-
-        complete = completed(settings, model)
-        stops = dict.fromkeys((*complete.stop, *(() if conversation is None else conversation.stops())))
-        # Special tokens do not stand in the text of an answer.
-        encoded = [model.tokenizer.encode(stop, add_special_tokens=False) for stop in stops]
-        alone = {int(ids[0]) for ids in encoded if len(ids) == 1}
-        special = {one for one in alone if not model.tokenizer.decode([one], skip_special_tokens=True)}
-        return cls(settings=complete, stops=tuple(stops), end_ids=tuple(sorted({*model.end_ids, *special})))
 
 
 @dataclass(frozen=True, kw_only=True)

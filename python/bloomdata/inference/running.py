@@ -9,13 +9,13 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.inference.model import explained
-from bloomdata.inference.stream import Ending, IncrementalDecoder, StopFilter
+from bloomdata.inference.streaming import Ending, IncrementalDecoder, StopFilter
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from bloomdata.inference.model import Model
-    from bloomdata.inference.prompts import Rules
+    from bloomdata.inference.rules import Rules
 
 
 class PrefixCache:

@@ -17,14 +17,12 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from bloomdata.errors import ConfigError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bloomdata.inference.model import Model
     from bloomdata.inference.presets import Settings
-    from bloomdata.inference.prompts import Rules
+    from bloomdata.inference.rules import Rules
 
 
 class Sampler(LogitsProcessor):  # type: ignore[misc]
@@ -117,24 +115,6 @@ class StopWhen(StoppingCriteria):  # type: ignore[misc]
     def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         """For each row whether it ends."""
         return torch.full((input_ids.shape[0],), self._is_over(), device=input_ids.device)
-
-
-def completed(settings: Settings, model: Model) -> Settings:
-    """Settings with those of the model where nothing is said. Top-p or top-k alone mean that tokens are sampled.
-
-    Raises:
-        ConfigError: `max_new_tokens` leaves no room for a prompt.
-    """
-    if settings.max_new_tokens is None:
-        settings = settings.but(max_new_tokens=min(512, (model.window or 1024) // 2))
-    elif model.window is not None and settings.max_new_tokens >= model.window:
-        raise ConfigError(
-            f"max_new_tokens: {settings.max_new_tokens} leaves no room for a prompt: the window has {model.window} tokens"
-        )
-    of_model = {name: value for name, value in model.sampling.items() if getattr(settings, name) is None}
-    if of_model.get("temperature") == 0 and (settings.top_p is not None or settings.top_k is not None):
-        of_model["temperature"] = 1.0
-    return settings.but(**of_model)
 
 
 def generation_config(rules: Rules, model: Model, **more: Any) -> GenerationConfig:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bloomdata.errors import ConfigError
 from bloomdata.inference.conversation import Passage
-from bloomdata.inference.stream import Ending, read_all, stripped
+from bloomdata.inference.streaming import Ending, read_all, stripped
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -79,6 +79,7 @@ class ChatSession:
 
     Attributes:
         last: The last answer, with its ending and its sources.
+        is_answering: Whether an answer is on its way, which `stop` would end.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class ChatSession:
         self.retrieval = retrieval
         self.num_passages = num_passages
         self.last: Answer | None = None
+        self.is_answering = False
         self._stopped = threading.Event()
         self._retries = 0
 
@@ -139,7 +141,11 @@ class ChatSession:
     def complete(self, text: str) -> Iterator[str]:
         """Yields the continuation of a plain text; the conversation stays as it is."""
         self._stopped.clear()
-        return self.backend.complete(text, self.settings, self._stopped)
+        self.is_answering = True
+        try:
+            yield from self.backend.complete(text, self.settings, self._stopped)
+        finally:
+            self.is_answering = False
 
     def stop(self) -> None:
         """Ends a running answer, after its current token; from any thread."""
@@ -158,7 +164,7 @@ class ChatSession:
         conversation, shown, first = self.conversation, list[str](), None
         started = time.monotonic()
         conversation.add("user", text)
-        is_answered = False
+        is_answered, self.is_answering = False, True
         try:
             if self.retrieval is not None and self.num_passages:
                 found = self.retrieval.context(text, self.num_passages)
@@ -181,6 +187,7 @@ class ChatSession:
                 conversation.add("assistant", answer)
                 is_answered = True
         finally:
+            self.is_answering = False
             if not is_answered:
                 conversation.undo()
 

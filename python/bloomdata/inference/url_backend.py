@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError
-from bloomdata.inference.stream import Ending
+from bloomdata.inference.streaming import Ending
 
 if TYPE_CHECKING:
     import threading
@@ -22,7 +22,7 @@ _TIMEOUT_SECONDS = 600.0
 
 
 class UrlBackend:
-    """A server with OpenAI's routes: `transformers serve`, vLLM, llama.cpp, …
+    """A server with OpenAI's routes: `transformers serve`, vLLM, llama.cpp and others.
 
     Settings that are None are left to the server. `top_k` and `repetition_penalty` are not OpenAI's: a server may
     refuse them.
@@ -115,13 +115,14 @@ class UrlBackend:
         return str(models[0]["id"])
 
 
-def _message(said: Any) -> str:
+def _message(said: str | dict[str, Any]) -> str:
     """What a server says of an error, out of its JSON if it is some."""
+    found: Any = said
     if isinstance(said, str):
         try:
-            said = json.loads(said)
+            found = json.loads(said)
         except ValueError:
             return said.strip()
-    while isinstance(said, dict):
-        said = next((said[key] for key in ("error", "message", "detail") if key in said), json.dumps(said))
-    return str(said)
+    while isinstance(found, dict):
+        found = next((found[key] for key in ("error", "message", "detail") if key in found), json.dumps(found))
+    return str(found)

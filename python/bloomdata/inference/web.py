@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError
+from bloomdata.inference.backends import LocalBackend
+from bloomdata.inference.chatting import open_chat
 from bloomdata.inference.presets import Settings
-from bloomdata.inference.presets import preset as preset_of
 from bloomdata.inference.web_answers import WebAnswers
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
+
+    from bloomdata.inference.session import ChatSession
 
 _EXAMPLES = ("What is the capital of France?", "Write a short story about a fox.", "Explain what a tokenizer does.")
 # What the page begins with where neither preset nor model says anything. A server may refuse what OpenAI has not.
@@ -31,69 +34,43 @@ _WAITING = 32
 
 
 def web(
-    model: str | os.PathLike[str],
+    model: str | os.PathLike[str] | None = None,
     *,
-    url: str | None = None,
-    preset: Literal["bloomchat", "bloomchat-greedy", "openchatkit", "open-llama"] | None = None,
-    template: str | None = None,
-    system: str | None = None,
-    retrieval: str | os.PathLike[str] | None = None,
-    k: int = 3,
     single_turn: bool = False,
     examples: Sequence[str] = _EXAMPLES,
-    seed: int | None = None,
     host: str = "127.0.0.1",
     port: int = 7860,
     share: bool = False,
-    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto",
     on_line: Callable[[str], object] | None = None,
+    **options: Any,
 ) -> None:
     """Opens a chat in the browser, until Ctrl-C.
 
     The page has a history for each tab, settings, and buttons to stop, retry, undo and clear. Text is kept as it is,
-    never as HTML. Nothing is sent anywhere else.
+    never as HTML. The page loads nothing from elsewhere. One answer is written at a time; the next one waits.
 
     Args:
-        model: A folder of transformers, or with `url` the name of the model there.
-        url: Base of a server with OpenAI's routes, `http://localhost:8000/v1`, to chat with instead.
-        preset: Settings and template of a system.
-        template: Name of a chat template; by default the model's own.
-        system: System text at the start; the page can change it.
-        retrieval: An index of `retrieval build`; its passages are given to the model, and listed below the answer.
-        k: Passages for each message.
+        model: As `open_chat` takes it.
         single_turn: Whether each message is answered without those before.
         examples: Prompts to click on.
-        seed: Seed of every answer; by default another one each time.
         host: Address to listen on; `0.0.0.0` for all, which lets everybody in.
         port: Port to listen on.
-        share: Whether to open a public address through gradio's servers.
-        dtype: Precision of the weights; `auto` takes that of the files.
-        on_line: Called with the address of the page, when it is open.
+        share: Whether to open a public address, through servers of gradio's makers.
+        on_line: Called with each address of the page, when it is open.
+        **options: Options of `open_chat`. The page can change the settings and the system text.
 
     Raises:
         ConfigError: An option is invalid, the model cannot be loaded, or gradio is not installed.
-        OSError: The port is in use.
+        OSError: The port is in use, or the server cannot be reached.
 
     Command line:
         bloomdata-cli web run/export
         bloomdata-cli web smollm/ --retrieval index/ --port 8080
+        bloomdata-cli web --url http://localhost:8000/v1 --single-turn
     """
     require_gradio()
-    if retrieval is not None:
-        from bloomdata.retrieval import open as open_index
-
-        retrieval = open_index(retrieval)
-    backend, new_conversation, settings = _backend(model, url, preset, template, dtype)
-    answers = WebAnswers(
-        backend,
-        new_conversation,
-        settings,
-        retrieval=retrieval,
-        num_passages=k,
-        is_single_turn=single_turn,
-        seed=seed,
-    )
-    page = build_page(answers, settings, title=backend.name, system=system, examples=examples)
+    answers = WebAnswers(open_chat(model, **options), is_single_turn=single_turn)
+    page = build_page(answers, examples=examples)
     for address in launch(page, host=host, port=port, share=share):
         if on_line is not None:
             on_line(address)
@@ -109,12 +86,12 @@ def require_gradio() -> Any:
     return gradio
 
 
-def build_page(
-    answers: WebAnswers, settings: Settings, *, title: str, system: str | None = None, examples: Sequence[str] = ()
-) -> Any:
-    """The page, a `gradio.ChatInterface`, not yet launched. Settings that are None have no field."""
+def build_page(answers: WebAnswers, *, examples: Sequence[str] = ()) -> Any:
+    """The page, a `gradio.ChatInterface`, not yet launched."""
     gradio = require_gradio()
-    has_index = answers.has_retrieval
+    chat = answers.chat
+    has_index = chat.retrieval is not None
+    settings = first_settings(chat)
     numbers = {
         "temperature": {"label": "Temperature (0: most probable)", "minimum": 0, "step": 0.1},
         "top_p": {"label": "Top-p", "minimum": 0.01, "maximum": 1, "step": 0.05},
@@ -123,16 +100,16 @@ def build_page(
         "max_new_tokens": {"label": "New tokens at most", "minimum": 1, "precision": 0},
     }
     inputs = [
-        gradio.Textbox(system or "", label="System text", lines=2),
+        gradio.Textbox(chat.conversation.system or "", label="System text", lines=2),
         gradio.Checkbox(has_index, label="Look for passages", visible=has_index),
     ]
     for name, options in numbers.items():
         value = getattr(settings, name)
-        # A visible field is a number: the page makes 0 of none.
+        # The page makes 0 of an empty field.
         inputs.append(gradio.Number(value, visible=value is not None, **options))
     page = gradio.ChatInterface(
         answers.answer,
-        title=title,
+        title=chat.backend.name,
         # Without the button that uploads the conversation.
         chatbot=gradio.Chatbot(label="Conversation", height="65vh", buttons=["copy", "copy_all"]),
         textbox=gradio.Textbox(
@@ -181,26 +158,16 @@ def launch(page: Any, *, host: str, port: int, share: bool = False) -> list[str]
     return [address for address in (local, public) if address]
 
 
-def _backend(
-    model: Any, url: str | None, preset: str | None, template: str | None, dtype: str
-) -> tuple[Any, Any, Settings]:
-    """Where answers come from, what makes conversations for it, and the settings that the page begins with."""
-    settings = preset_of(preset).settings
-    if url is not None:
-        from bloomdata.inference.conversation import Conversation
-        from bloomdata.inference.url_backend import UrlBackend
+def first_settings(chat: ChatSession) -> Settings:
+    """The settings that the page begins with: those of the chat, the model's, or such as change nothing.
 
-        return UrlBackend(url, str(model)), lambda: Conversation(None), _over(_OPENAI, settings)
-    from bloomdata.inference.backends import LocalBackend
-    from bloomdata.inference.generation import Job
-    from bloomdata.inference.model import load
-    from bloomdata.inference.sampling import completed
+    None for settings that a server need not know, and may refuse.
+    """
+    if not isinstance(chat.backend, LocalBackend):
+        return _over(_OPENAI, chat.settings)
+    from bloomdata.inference.rules import completed
 
-    prompting = Job.of(load(model, dtype=dtype), preset=preset, template=template).prompting
-    if prompting.template is None:
-        raise ConfigError("template: the model has no chat template; name one, such as human_bot")
-    settings = completed(settings, prompting.model)
-    return LocalBackend(prompting), prompting.new_conversation, _over(_NEUTRAL, settings)
+    return _over(_NEUTRAL, completed(chat.settings, chat.backend.prompting.model))
 
 
 def _over(base: Settings, settings: Settings) -> Settings:

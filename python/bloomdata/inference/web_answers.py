@@ -5,8 +5,9 @@ The page keeps the history of a tab and hands it over with each message, as text
 
 from __future__ import annotations
 
+import copy
+import itertools
 import logging
-import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,7 @@ from bloomdata.errors import BloomdataError
 from bloomdata.inference.session import ChatSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from bloomdata.inference.conversation import Conversation
-    from bloomdata.inference.moderation import Moderation
-    from bloomdata.inference.presets import Settings
-    from bloomdata.inference.session import Backend
+    from collections.abc import Iterator
 
 _log = logging.getLogger("bloomdata.web")
 # Fields of the page, in order.
@@ -30,36 +26,15 @@ class WebAnswers:
     """Answers messages of any number of tabs.
 
     Args:
-        backend: Where answers come from. It is shared: it answers one request after the other.
-        new_conversation: Makes a conversation without turns.
-        settings: Of answers, where a tab does not say otherwise.
-        moderation: What is refused.
-        retrieval: An open index, or None.
-        num_passages: Passages for each message.
+        chat: What each chat begins with: backend, template, settings, moderation, retrieval.
         is_single_turn: Whether each message is answered without those before.
-        seed: Of every answer; by default another one each time, so that a retry gives another answer.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        new_conversation: Callable[[], Conversation],
-        settings: Settings,
-        *,
-        moderation: Moderation | None = None,
-        retrieval: Any = None,
-        num_passages: int = 3,
-        is_single_turn: bool = False,
-        seed: int | None = None,
-    ) -> None:
-        self._backend, self._new_conversation, self._settings = backend, new_conversation, settings
-        self._moderation, self._retrieval, self._num_passages = moderation, retrieval, num_passages
-        self._is_single_turn, self._seed = is_single_turn, seed
-
-    @property
-    def has_retrieval(self) -> bool:
-        """Whether there is an index to look in."""
-        return self._retrieval is not None
+    def __init__(self, chat: ChatSession, *, is_single_turn: bool = False) -> None:
+        self.chat = chat
+        self._is_single_turn = is_single_turn
+        # Each answer has a seed of its own, so that a retry gives another one.
+        self._seeds = itertools.count(chat.settings.seed)
 
     def answer(self, text: str, history: Sequence[dict[str, Any]], *values: Any) -> Iterator[list[dict[str, Any]]]:
         """Yields all messages of the answer, each time it has grown.
@@ -71,30 +46,18 @@ class WebAnswers:
         """
         fields = dict(zip(FIELDS, values, strict=True))
         system, wants_passages = fields.pop("system"), fields.pop("retrieval")
-        retrieval = _Hits(self._retrieval) if wants_passages and self.has_retrieval else None
         try:
-            seed = secrets.randbelow(1 << 31) if self._seed is None else self._seed
-            settings = self._settings.but(seed=seed, **fields)
-            conversation = self._new_conversation()
-            conversation.system = (system or "").strip() or None
-            conversation.messages = [] if self._is_single_turn else turns_of(history)
-            session = ChatSession(
-                self._backend,
-                conversation,
-                settings,
-                moderation=self._moderation,
-                retrieval=retrieval,
-                num_passages=self._num_passages,
-            )
-            if getattr(self._backend, "is_busy", False):
+            session = self._session(system, history, **fields)
+            session.retrieval = self.chat.retrieval if wants_passages else None
+            if getattr(session.backend, "is_busy", False):
                 yield [_note("Waiting", "Another answer is being written; yours comes next.")]
             shown = ""
             for piece in session.reply(text):
                 shown += piece
                 yield [{"role": "assistant", "content": shown}]
-            used = session.last.sources if session.last is not None else ()
-            sources = [hit for hit in (retrieval.found if retrieval else ()) if hit.id in used]
-            yield [{"role": "assistant", "content": shown}, *([_sources(sources)] if sources else [])]
+            passages = session.conversation.context
+            sources = "\n\n".join(f"{passage.id}\n{passage.text.strip()}" for passage in passages)
+            yield [{"role": "assistant", "content": shown}, *([_note("Sources", sources)] if sources else [])]
         except (BloomdataError, OSError) as error:
             yield [_note("Error", str(error))]
         # A page cannot show a traceback: the log has it, and the reader of the page a line.
@@ -102,18 +65,20 @@ class WebAnswers:
             _log.exception("the answer failed")
             yield [_note("Error", f"{type(error).__name__}: {error}")]
 
-
-class _Hits:
-    """Retrieval that remembers what it found, for the list of sources."""
-
-    def __init__(self, index: Any) -> None:
-        self._index = index
-        self.found: list[Any] = []
-
-    def context(self, query: str, k: int) -> list[tuple[str, str]]:
-        """Ids and texts of the best passages."""
-        self.found = self._index.query(query, k=k).hits
-        return [(hit.id, hit.text) for hit in self.found]
+    def _session(self, system: str | None, history: Sequence[dict[str, Any]], **settings: Any) -> ChatSession:
+        """The chat of a tab."""
+        chat = self.chat
+        conversation = copy.copy(chat.conversation)
+        conversation.reset()
+        conversation.system = (system or "").strip() or None
+        conversation.messages = [] if self._is_single_turn else turns_of(history)
+        return ChatSession(
+            chat.backend,
+            conversation,
+            chat.settings.but(seed=next(self._seeds), **settings),
+            moderation=chat.moderation,
+            num_passages=chat.num_passages,
+        )
 
 
 def turns_of(history: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
@@ -141,8 +106,3 @@ def text_of(content: Any) -> str:
 def _note(title: str, text: str) -> dict[str, Any]:
     """A message of the page itself."""
     return {"role": "assistant", "content": text, "metadata": {"title": title}}
-
-
-def _sources(hits: Sequence[Any]) -> dict[str, Any]:
-    lines = (f"[{hit.id}] {hit.source}, line {hit.line}\n{hit.text.strip()}" for hit in hits)
-    return _note("Sources", "\n\n".join(lines))

@@ -2,7 +2,8 @@
 
 - `building`: `build`, from files to a finished folder, in blocks that a killed run keeps. `folder`: its files while
   they grow. `passages`: documents cut into passages, and the file that holds them.
-- `encoders`: texts to vectors by hashing, which needs no model. `model_encoders`: by models; only here is torch used.
+- `encoders`: opens what makes vectors of texts. `hash_encoder`: by hashing, which needs no model. `model_encoders`: by
+  models; only here is torch used.
 - `opening`: `open` and `query`. `search`: the nearest vectors, by a scan or by FAISS. `neighbours`: how far a hit
   reaches around itself.
 - `report`: what the functions return.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.retrieval.encoders import hash_of_folder, normalised
+from bloomdata.retrieval.hash_encoder import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +31,7 @@ class SentenceEncoder:
         self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
         self.facts: dict[str, Any] = {
             "kind": "sentence-transformers",
-            "hash": hash_of_folder(folder),
+            "hash": _hash_of_folder(folder),
             "pooling": "modules.json",
             "normalised": True,
         }
@@ -65,7 +67,7 @@ class MeanEncoder:
         self._max_tokens = min(window, self._tokenizer.model_max_length)
         self.facts: dict[str, Any] = {
             "kind": "transformers",
-            "hash": hash_of_folder(folder),
+            "hash": _hash_of_folder(folder),
             "pooling": "mean",
             "normalised": True,
         }
@@ -90,6 +92,13 @@ class MeanEncoder:
         found = np.empty_like(vectors)
         found[order] = vectors
         return found
+
+
+def _hash_of_folder(folder: Path) -> str:
+    """A hash over names and contents of all files of a model."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    lines = (f"{_core.hash_file(path)[1]}  {path.relative_to(folder).as_posix()}\n" for path in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _missing(packages: str, error: ImportError) -> ConfigError:

@@ -46,8 +46,8 @@ class Passage:
 
     @property
     def id(self) -> str:
-        """`12.3` for passage 3 of document 12."""
-        return f"{self.document}.{self.number}"
+        """`docs.jsonl:13#2` for passage 2 of the document in line 13."""
+        return f"{self.source}:{self.line}#{self.number}"
 
 
 def cut(text: str, words: int) -> list[str]:

@@ -73,7 +73,7 @@ class Hit:
     """A passage that was found, with the neighbours that belong to it.
 
     Attributes:
-        id: Of the passage, to cite it: `12.3` for passage 3 of document 12.
+        id: Of the passage, to cite it: `docs.jsonl:13#2` for passage 2 of the document in line 13.
         score: Cosine with the query.
         text: Of the passage and its neighbours.
         source: File of the document.
@@ -105,5 +105,5 @@ class Hits:
         return asdict(self)
 
     def __str__(self) -> str:
-        shown = (f"[{hit.id}] {hit.score:.3f} {hit.source}:{hit.line}\n  {hit.text.strip()}" for hit in self.hits)
+        shown = (f"{hit.score:.3f}  {hit.id}\n  {hit.text.strip()}" for hit in self.hits)
         return "\n".join(shown)
