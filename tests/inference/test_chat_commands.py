@@ -81,7 +81,9 @@ def test_an_unknown_command_names_the_nearest(chat):
 def test_help_lists_all_commands(chat):
     shown = chat("/help")
     assert shown == chat("/?")
-    names = "say raw_say raw_prompt reset retry undo hyperparameters set system template save load retrieval tokens quit"
+    names = (
+        "say raw_say raw_prompt reset retry undo hyperparameters set system template save load retrieval tokens quit"
+    )
     assert all(f"  /{name} " in shown for name in names.split())
 
 

@@ -6,13 +6,13 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from chats import OURS, template_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bloomdata
 from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.inference import Conversation, Passage
+from chats import OURS, template_of
 
 BYTES = bloomdata.Tokenizer("bytes")
 TEXTS = st.text(st.sampled_from("ab \n:<é"), min_size=1, max_size=9).filter(lambda text: text.strip() == text)

@@ -164,7 +164,9 @@ def test_a_refused_answer_is_never_shown():
 
 
 def test_labels_and_threshold_decide():
-    verdicts = iter([Verdict("bad", 0.4), Verdict("bad", 0.5), Verdict("good", 1.0), [Verdict("x", 1), Verdict("bad", 1)]])
+    verdicts = iter(
+        [Verdict("bad", 0.4), Verdict("bad", 0.5), Verdict("good", 1.0), [Verdict("x", 1), Verdict("bad", 1)]]
+    )
     moderation = Moderation(judge=lambda _: next(verdicts), labels=("bad",))
     assert [moderation.refuses("", "prompt") for _ in range(4)] == [False, True, False, True]
 

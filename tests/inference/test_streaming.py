@@ -6,12 +6,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from small_models import write_tokenizer
-from small_tokenizers import MARK, both, byte_fallback_bpe, prepend_and_replace
 
 import bloomdata
 from bloomdata.errors import ConfigError
 from bloomdata.inference import IncrementalDecoder, StopFilter
 from bloomdata.inference.streaming import read_all, stripped
+from small_tokenizers import MARK, both, byte_fallback_bpe, prepend_and_replace
 
 PIECES = st.lists(st.text("ab<", max_size=4), max_size=8)
 
