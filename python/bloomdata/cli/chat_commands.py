@@ -100,7 +100,7 @@ class Commands:
         """Show all settings of answers."""
         for name in _KINDS:
             value = getattr(self._session.settings, name)
-            self._say(f"{name:<20}{'as the model says' if value is None else value!r}")
+            self._say(f"{name:<20}{'as the model says' if value is None else value}")
 
     def set(self, text: str) -> None:
         """KEY VALUE: Change a setting; none leaves it to the model."""

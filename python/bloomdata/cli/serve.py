@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def main(options: argparse.Namespace) -> int:
     """Serves a model until Ctrl-C; for another engine, shows the command. Exit status."""
     server = call(options)
-    if options.engine != "transformers":
-        sys.stdout.write(f"{shlex.join(server.command)}\n")
-        return 0
-    show(server, options)
-    sys.stdout.flush()
-    return int(server.run())
+    if options.engine == "transformers":
+        show(server, options)
+        sys.stdout.flush()
+        server.run()
+    sys.stdout.write(f"{shlex.join(server.command)}\n")
+    return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata.inference.jobs import job_of
 from bloomdata.inference.running import answer_pieces
+from bloomdata.inference.streaming import stripped
 
 if TYPE_CHECKING:
     import os
@@ -129,5 +130,6 @@ def stream(
     """
     job = job_of(model, **options)
     ids = job.prompting.ids(prompt, job.rules.max_new_tokens)
-    with closing(answer_pieces(job.model, ids, job.rules, stopped or threading.Event())) as pieces:
-        yield from pieces
+    pieces = answer_pieces(job.model, ids, job.rules, stopped or threading.Event())
+    with closing(pieces if job.prompting.template is None else stripped(pieces)) as shown:
+        yield from shown

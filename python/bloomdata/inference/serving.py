@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shlex
 import socket
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, NoReturn
 
 from bloomdata.errors import ConfigError
 from bloomdata.options.template_options import has_chat_template
-
-if TYPE_CHECKING:
-    import os
 
 _PACKAGES = ("transformers", "fastapi", "uvicorn", "openai")
 
@@ -52,9 +49,9 @@ class Server:
         """The server as plain values for JSON."""
         return {"command": self.command, "url": self.url, "model": self.model, "warnings": self.warnings}
 
-    def run(self) -> int:
-        """Runs it until it ends; its exit status."""
-        return subprocess.run(self.command, check=False).returncode
+    def run(self) -> NoReturn:
+        """Becomes the server: signals to this process reach it, and nothing stays behind."""
+        os.execv(self.command[0], self.command)
 
 
 def serve(

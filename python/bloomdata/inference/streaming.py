@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 from bloomdata.errors import ConfigError
@@ -157,17 +158,18 @@ class StopFilter:
 def stripped(pieces: Generator[str, None, Result]) -> Generator[str, None, Result]:
     """A text without the white space at both of its ends; what the generator returns is returned."""
     held, has_begun = "", False
-    while True:
-        try:
-            held += next(pieces)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        held = held if has_begun else held.lstrip()
-        whole = held.rstrip()
-        if whole:
-            has_begun, held = True, held[len(whole) :]
-            yield whole
+    with closing(pieces):
+        while True:
+            try:
+                held += next(pieces)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            held = held if has_begun else held.lstrip()
+            whole = held.rstrip()
+            if whole:
+                has_begun, held = True, held[len(whole) :]
+                yield whole
 
 
 def read_all(pieces: Generator[str, None, Result]) -> tuple[str, Result]:
