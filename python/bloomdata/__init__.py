@@ -7,7 +7,8 @@ byte of a finished folder, `run` runs a recipe of several steps.
 
 Imports are lazy: `import bloomdata` loads neither NumPy nor h5py.
 
-Only the names here are public, and the modules `errors`, `torch_views`, `gdp`, `train`, `convert` and `inference`.
+Only the names here are public, and the modules `errors`, `torch_views`, `gdp`, `train`, `convert`, `retrieval`, `inference`
+and `evaluation`.
 Packages import only from those above them in this list (a test holds it):
 
 - `errors`, `_core`: the errors; the extension module, in Rust.
@@ -20,7 +21,8 @@ Packages import only from those above them in this list (a test holds it):
 - `verbs`: the public functions, one file each.
 - `gdp`: generative_data_prep's commands.
 - `train`: training on packed data. `convert`: checkpoints in other layouts. Both import torch when they are used.
-- `inference`: answers of a model; it imports torch when a model is loaded.
+- `retrieval`: an index of passages. It imports torch when an encoder needs it.
+- `inference`: answers of a model; it imports torch when a model is loaded. `evaluation`: how good they are.
 - `cli`: the program `bloomdata-cli`.
 """
 
@@ -218,7 +220,7 @@ _HOME = {
 
 
 # Packages that need more than the library itself: `bloomdata.train.run(...)`.
-_PACKAGES = {"train", "convert", "inference"}
+_PACKAGES = {"train", "convert", "retrieval", "inference", "evaluation"}
 
 
 def __getattr__(name: str) -> Any:
