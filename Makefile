@@ -42,9 +42,9 @@ test: build .venv/ready ## Run the tests of Rust and Python
 	@$(UV) pip install -q -p .venv-train --group train
 	@touch $@
 
-test-train: build .venv-train/ready ## Run the tests of training and conversion (installs torch: some GB)
+test-train: build .venv-train/ready ## Run the tests of training, conversion and inference (installs torch: some GB)
 	OMP_NUM_THREADS=1 PYTHONPATH=python .venv-train/bin/python -m pytest -q -n 2 --dist loadfile -m "train and not slow" \
-		tests/train
+		tests/train tests/inference
 
 learn: build .venv-train/ready ## Prove that the loop learns: from raw text to a model that answers, in three minutes
 	OMP_NUM_THREADS=1 PYTHONPATH=python .venv-train/bin/python benchmarks/learn.py
