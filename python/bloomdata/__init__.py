@@ -7,9 +7,8 @@ byte of a finished folder, `run` runs a recipe of several steps.
 
 Imports are lazy: `import bloomdata` loads neither NumPy nor h5py.
 
-Only the names here are public, and the modules `errors`, `torch_views`, `gdp`, `train`, `convert`, `retrieval`, `inference`
-and `evaluation`.
-Packages import only from those above them in this list (a test holds it):
+Only the names here are public, and the modules `errors`, `torch_views`, `gdp`, `train`, `convert`, `retrieval`,
+`inference` and `evaluation`. Packages import only from those above them in this list (a test holds it):
 
 - `errors`, `_core`: the errors; the extension module, in Rust.
 - `manifest`: what a finished folder says. `prepare_sources`: the sources that `prepare` knows. `texts`: reads lines.

@@ -1,4 +1,4 @@
-"""Tests of inference. Those named `test_model_*` need torch: `make test-train` runs them, with a model for each file."""
+"""Tests of inference. Those named `test_model_*` need torch: `make test-train` runs them, a model for each file."""
 
 from __future__ import annotations
 

@@ -44,10 +44,8 @@ def write_model(folder: Path) -> Path:
 
     def row() -> list[int]:
         numbers = [drawn.randrange(4) for _ in range(3)]
-        turns = [
-            (role, text(number)) for number in numbers for role, text in (("user", question), ("assistant", answer))
-        ]
-        messages = [{"role": role, "content": content} for role, content in turns]
+        parts = (("user", question), ("assistant", answer))
+        messages = [{"role": role, "content": text(number)} for number in numbers for role, text in parts]
         ids = tokenizer.encode(template.render(messages), add_special_tokens=False).tolist()
         return [*ids, tokenizer.eos_token_id]
 

@@ -19,10 +19,10 @@ TEXTS = st.text(st.sampled_from("ab \n:<é"), min_size=1, max_size=9).filter(lam
 GOLDEN = {
     "human_bot": "<human>: Hi\n<bot>: Hello\n<human>: Bye\n<bot>:",
     "user_system": "user:Hi\nsystem:Hello</s>\nuser:Bye\nsystem:",
-    "alpaca": "Below is an instruction that describes a task. Write a response that appropriately completes the request."
-    "\n\n### Instruction:\nHi\n\n### Response:\nHello</s>\n\n### Instruction:\nBye\n\n### Response:\n",
-    "chatml": "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n"
-    "<|im_start|>assistant\n",
+    "alpaca": "Below is an instruction that describes a task. Write a response that appropriately completes the "
+    "request.\n\n### Instruction:\nHi\n\n### Response:\nHello</s>\n\n### Instruction:\nBye\n\n### Response:\n",
+    "chatml": "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nBye"
+    "<|im_end|>\n<|im_start|>assistant\n",
     "llama2": "<s>[INST] Hi [/INST] Hello </s><s>[INST] Bye [/INST]",
     "llama3": "<s><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>"
     "\n\nHello<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nBye<|eot_id|><|start_header_id|>assistant"

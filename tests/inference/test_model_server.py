@@ -60,13 +60,14 @@ def test_openais_client_is_answered_by_the_template_of_the_model(url):
     client = openai.OpenAI(base_url=url, api_key="none")
     (model,) = client.models.list().data
     asked = {"model": model.id, "messages": [{"role": "user", "content": question(3)}], "max_tokens": 20}
+    asked["stop"] = ["<human>:"]
     plain = client.chat.completions.create(**asked)
     assert plain.choices[0].message.content.strip() == answer(3)
     assert plain.choices[0].finish_reason == "stop"
     pieces = [chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**asked, stream=True)]
     assert len([piece for piece in pieces if piece]) > 1
     assert "".join(pieces).strip() == answer(3)
-    stopped = client.chat.completions.create(**asked, stop=[" d"])
+    stopped = client.chat.completions.create(**{**asked, "stop": [" d"]})
     assert stopped.choices[0].message.content.strip() in {"It is", "It is d"}
     with pytest.raises(openai.APIStatusError):
         client.chat.completions.create(**asked, extra_body={"no_such_field": 1})
@@ -75,7 +76,7 @@ def test_openais_client_is_answered_by_the_template_of_the_model(url):
 
 @needs_server
 def test_a_chat_with_a_server_is_the_same_program(url):
-    chat = open_chat(url=url, temperature=0.0, max_new_tokens=20)
+    chat = open_chat(url=url, temperature=0.0, max_new_tokens=20, stop=["<human>:"])
     assert "".join(chat.reply(question(1))) == answer(1)
     assert "".join(chat.reply(question(2))) == answer(2)
     chat.settings = chat.settings.but(top_k=3)
@@ -105,4 +106,7 @@ def test_what_a_folder_lacks_is_said(answering, tmp_path):
     first, second = serve(tmp_path, engine="vllm").warnings
     assert "no chat template" in first
     assert "no token that ends" in second
-    assert serve(answering, engine="vllm").warnings == ()
+    served = serve(answering, engine="vllm")
+    assert (served.warnings, served.stops) == ((), ("<human>:",))
+    assert '"stop": ["<human>:"]' in str(served)
+    assert "--stop '<human>:'" in str(served)

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 
@@ -197,7 +198,7 @@ def test_a_judge_is_found_by_its_place(tmp_path):
 class Server(BaseHTTPRequestHandler):
     """OpenAI's routes, as far as a chat needs them; answers with what it was asked."""
 
-    asked: list[tuple[str, dict]] = []
+    asked: ClassVar[list[tuple[str, dict, str | None]]] = []
 
     def do_GET(self):
         self._send(200, json.dumps({"data": [{"id": "a-model"}]}).encode())
@@ -255,7 +256,7 @@ def test_a_server_is_asked_with_the_turns_and_the_settings_that_were_given(url):
 
 def test_what_a_server_refuses_is_an_error_in_its_words(url):
     session = ChatSession(UrlBackend(url), Conversation(None), Settings(top_k=3))
-    with pytest.raises(OSError, match="422 .*no top_k here"):
+    with pytest.raises(OSError, match=r"422 .*no top_k here"):
         list(session.reply("Hi"))
     session.settings = Settings()
     with pytest.raises(OSError, match="out of memory"):
@@ -275,8 +276,11 @@ def test_a_server_that_is_not_there_is_an_error():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("temperature", -1), ("temperature", float("nan")), ("top_p", 0), ("top_p", 1.1), ("top_k", -1)]
-    + [("repetition_penalty", 0), ("max_new_tokens", 0), ("seed", -1), ("stop", [""])],
+    [
+        *(("temperature", value) for value in (-1, float("nan"), float("inf"))),
+        *(("top_p", value) for value in (0, 1.1)),
+        *(("top_k", -1), ("repetition_penalty", 0), ("max_new_tokens", 0), ("seed", -1), ("stop", [""])),
+    ],
 )
 def test_settings_out_of_their_range_are_refused(name, value):
     with pytest.raises(ConfigError, match=f"{name}: expected"):

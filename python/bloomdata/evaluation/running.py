@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata.errors import ConfigError
 from bloomdata.evaluation.report import EvaluationReport
-from bloomdata.inference.model import explained, load_network, model_folder
+from bloomdata.inference.weights import explained, folder_of, read_network
 from bloomdata.options.checks import check_choice, check_counts
 from bloomdata.train.building import require_torch
 
@@ -114,11 +114,11 @@ def _loaded(model: str, dtype: str) -> tuple[Path, Any]:
     require_torch()
     from bloomdata.inference.devices import device_options
 
-    folder, gguf_file = model_folder(model, None)
+    folder, gguf_file = folder_of(model, None)
     # A rank of several has the device that `torchrun` says.
     options = device_options(dtype, 0.85, None, None) if num_ranks() == 1 else {"dtype": dtype}
     with explained(model):
-        return folder, load_network(folder, gguf_file, options)
+        return folder, read_network(folder, gguf_file, options)
 
 
 def num_ranks() -> int:

@@ -1,8 +1,8 @@
 """Inference: answers of a model, in Python, in a terminal and over HTTP. torch is imported where a model is loaded.
 
-- `conversation`, `windows`: turns as text and ids, by the templates that made the training text. `streaming`: ids as
-  text, piece by piece, up to a stop string. None of them needs torch.
-- `presets`: settings of answers, by name. `model`, `devices`: loads models. `prompts`: prompts as ids.
+- `conversation`, `messages`, `windows`: turns as text and ids, by the templates that made the training text.
+  `streaming`: ids as text, piece by piece, up to a stop string. None of them needs torch.
+- `presets`: settings of answers, by name. `model`, `weights`, `devices`: loads models. `prompts`: prompts as ids.
 - `rules`, `sampling`, `batches`, `running`: answers in batches, and one that is shown while it is made.
 - `jobs`, `generation`: `generate` and `stream`. `answer_files`, `prompt_files`, `answer_journal`: from file to file.
 - `session`: a chat. `backends`, `url_backend`: where its answers come from. `chatting`: opens one.
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from bloomdata.inference.batches import Generated as Generated
     from bloomdata.inference.chatting import open_chat as open_chat
     from bloomdata.inference.conversation import Conversation as Conversation
-    from bloomdata.inference.conversation import Passage as Passage
     from bloomdata.inference.generation import generate as generate
     from bloomdata.inference.generation import stream as stream
     from bloomdata.inference.judges import open_moderation as open_moderation
+    from bloomdata.inference.messages import Passage as Passage
     from bloomdata.inference.model import load as load
     from bloomdata.inference.moderation import Moderation as Moderation
     from bloomdata.inference.moderation import Verdict as Verdict
@@ -41,7 +41,7 @@ _PLACES = {
     "Generated": "batches",
     "IncrementalDecoder": "streaming",
     "Moderation": "moderation",
-    "Passage": "conversation",
+    "Passage": "messages",
     "Settings": "presets",
     "StopFilter": "streaming",
     "Verdict": "moderation",

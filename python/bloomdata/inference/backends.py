@@ -3,19 +3,47 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bloomdata.inference.rules import Rules
 from bloomdata.inference.running import PrefixCache, answer_pieces
 from bloomdata.inference.streaming import Ending
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from bloomdata.inference.conversation import Conversation
     from bloomdata.inference.presets import Settings
     from bloomdata.inference.prompts import Prompting
     from bloomdata.tokenizers.chat_template import ChatTemplate
+
+
+class Backend(Protocol):
+    """Where answers come from. Several sessions may share one; it answers one request after the other.
+
+    Attributes:
+        name: Of the model.
+    """
+
+    name: str
+
+    def stream(
+        self, conversation: Conversation, settings: Settings, stopped: threading.Event
+    ) -> Generator[str, None, Ending]:
+        """Yields the answer to the last turn, piece by piece, until its end or until the event is set."""
+
+    def complete(self, text: str, settings: Settings, stopped: threading.Event) -> Generator[str, None, Ending]:
+        """Yields the continuation of a plain text."""
+
+    def num_tokens(self, conversation: Conversation) -> tuple[int | None, int | None]:
+        """Tokens of the conversation as it is, and of the window; None if not known."""
+
+
+class Retrieval(Protocol):
+    """Finds passages."""
+
+    def context(self, query: str, k: int) -> Iterable[tuple[str, str]]:
+        """The ids and texts of the k best passages, best first."""
 
 
 class LocalBackend:

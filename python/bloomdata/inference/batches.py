@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from bloomdata.inference.model import explained
 from bloomdata.inference.streaming import IncrementalDecoder, StopFilter
+from bloomdata.inference.weights import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,9 +17,9 @@ from bloomdata.inference.session import ChatSession
 from bloomdata.inference.url_backend import UrlBackend
 
 if TYPE_CHECKING:
+    from bloomdata.inference.backends import Retrieval
     from bloomdata.inference.model import Model
     from bloomdata.inference.moderation import Moderation
-    from bloomdata.inference.session import Retrieval
 
 _log = logging.getLogger("bloomdata.inference")
 # Where a model has no chat template, and none is named.

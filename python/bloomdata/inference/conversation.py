@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from bloomdata.errors import ConfigError
+from bloomdata.inference.messages import Passage, date_preamble, messages_of, stops_of
 from bloomdata.inference.windows import fit_turns
 from bloomdata.options.checks import check_choice
 from bloomdata.tokenizers.chat_template import ChatTemplate
@@ -17,18 +18,6 @@ if TYPE_CHECKING:
 
     Clock = Callable[[], datetime]
     Message = dict[str, str]
-
-
-class Passage(NamedTuple):
-    """A retrieved text, and its id for citations."""
-
-    id: str
-    text: str
-
-
-def date_preamble(now: datetime) -> str:
-    """Date and time as OpenChatKit's bot writes them before a conversation: 24 hours, and AM or PM as well."""
-    return f"Current Date: {now:%Y-%m-%d}\nCurrent Time: {now:%H:%M:%S %p %Z}\n"
 
 
 class Conversation:
@@ -114,18 +103,7 @@ class Conversation:
         Raises:
             ConfigError: The record has no messages, or one of another role. The conversation is as it was, then.
         """
-        messages = record.get("messages") if isinstance(record, dict) else None
-        if not isinstance(messages, list):
-            raise ConfigError("messages: expected a record with a list of messages, found none")
-        turns: list[Message] = []
-        for number, message in enumerate(messages):
-            role, content = (message.get(key) if isinstance(message, dict) else None for key in ("role", "content"))
-            if not isinstance(content, str) or role not in ("system" if number == 0 else None, "user", "assistant"):
-                raise ConfigError(
-                    f"messages: message {number}: expected a text of user or assistant, or of system as the first, got "
-                    f"{message!r}"
-                )
-            turns.append({"role": str(role), "content": content})
+        turns = messages_of(record)
         self.reset()
         if turns and turns[0]["role"] == "system":
             self._preamble, self.system = None, turns.pop(0)["content"]
@@ -226,21 +204,5 @@ class Conversation:
         return True
 
     def stops(self) -> tuple[str, ...]:
-        """Strings that end an answer.
-
-        What the template ends answers with, such as `<|im_end|>`; if it ends them with nothing, what begins the next
-        turn, such as `<human>:`.
-        """
-        if self.template is None:
-            return ()
-        marks = ["QQ1", "AA1", "QQ2", "AA2"]
-        roles = ["user", "assistant"] * 2
-        turns = [{"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)]
-        try:
-            text, trained = self.template.render_trained(turns)
-        except ConfigError:
-            return ()
-        end = text.index("AA1") + len("AA1")
-        closing = next((text[end:last].strip() for start, last in trained if start < end <= last), "")
-        opening = text[end : text.index("QQ2")].strip()
-        return tuple(string for string in (closing or opening,) if string)
+        """Strings that end an answer; see `stops_of`."""
+        return () if self.template is None else stops_of(self.template)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError
 from bloomdata.inference.generation import generate
-from bloomdata.inference.model import explained, load
+from bloomdata.inference.model import load
 from bloomdata.inference.moderation import Moderation, Verdict
+from bloomdata.inference.weights import explained
 from bloomdata.tokenizers.few_shot import LABELS, MODERATION_HEADER
 from bloomdata.train.building import require_torch
 

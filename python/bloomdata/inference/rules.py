@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bloomdata.inference.conversation import Conversation
     from bloomdata.inference.model import Model
     from bloomdata.inference.presets import Settings
+    from bloomdata.inference.streaming import TextTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +44,14 @@ class Rules:
         complete = completed(settings, model)
         stops = dict.fromkeys((*complete.stop, *(() if conversation is None else conversation.stops())))
         # Special tokens do not stand in the text of an answer.
-        encoded = [model.tokenizer.encode(stop, add_special_tokens=False) for stop in stops]
-        alone = {int(ids[0]) for ids in encoded if len(ids) == 1}
-        special = {one for one in alone if not model.tokenizer.decode([one], skip_special_tokens=True)}
+        special = {one for stop in stops if (one := special_id(model.tokenizer, stop)) is not None}
         return cls(settings=complete, stops=tuple(stops), end_ids=tuple(sorted({*model.end_ids, *special})))
+
+
+def special_id(tokenizer: TextTokenizer, text: str) -> int | None:
+    """The id of a text that is one special token; None for other texts."""
+    ids = [int(token) for token in tokenizer.encode(text, add_special_tokens=False)]
+    return ids[0] if len(ids) == 1 and not tokenizer.decode(ids, skip_special_tokens=True) else None
 
 
 def completed(settings: Settings, model: Model) -> Settings:

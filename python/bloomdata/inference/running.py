@@ -8,8 +8,8 @@ from contextlib import closing
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from bloomdata.inference.model import explained
 from bloomdata.inference.streaming import Ending, IncrementalDecoder, StopFilter
+from bloomdata.inference.weights import explained
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

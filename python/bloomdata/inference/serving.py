@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from bloomdata.errors import ConfigError
+from bloomdata.inference.messages import stops_of
+from bloomdata.inference.rules import special_id
 from bloomdata.options.template_options import has_chat_template
+from bloomdata.tokenizers.chat_template import ChatTemplate
+from bloomdata.tokenizers.tokenizer import Tokenizer
 
 _PACKAGES = ("transformers", "fastapi", "uvicorn", "openai")
 
@@ -26,28 +30,38 @@ class Server:
         command: The command, as words.
         url: Base of its routes.
         model: What clients call the model.
+        stops: Strings that end answers of its template and are no tokens: the server does not know them.
         warnings: What the folder lacks.
     """
 
     command: tuple[str, ...]
     url: str
     model: str
+    stops: tuple[str, ...]
     warnings: tuple[str, ...]
 
     def __str__(self) -> str:
-        asked = json.dumps({"model": self.model, "messages": [{"role": "user", "content": "Hi"}]})
+        request = {"model": self.model, "messages": [{"role": "user", "content": "Hi"}]}
+        asked = json.dumps({**request, **({"stop": self.stops} if self.stops else {})})
+        stops = "".join(f" --stop {shlex.quote(stop)}" for stop in self.stops)
         return "\n".join(
             [
                 f"serving {self.model} at {self.url}; Ctrl-C ends it",
                 f"  curl {self.url}/chat/completions -H 'Content-Type: application/json' -d {shlex.quote(asked)}",
-                f"  bloomdata-cli chat --url {self.url}",
+                f"  bloomdata-cli chat --url {self.url}{stops}",
                 *(f"  warning: {warning}" for warning in self.warnings),
             ]
         )
 
     def to_json(self) -> dict[str, Any]:
         """The server as plain values for JSON."""
-        return {"command": self.command, "url": self.url, "model": self.model, "warnings": self.warnings}
+        return {
+            "command": self.command,
+            "url": self.url,
+            "model": self.model,
+            "stops": self.stops,
+            "warnings": self.warnings,
+        }
 
     def run(self) -> NoReturn:
         """Becomes the server: signals to this process reach it, and nothing stays behind."""
@@ -84,7 +98,7 @@ def serve(
     if not (folder / "config.json").is_file():
         raise ConfigError(f"model: expected a folder with config.json, found none in {folder}")
     name = str(folder.resolve())
-    warnings = []
+    stops, warnings = _stops(folder), []
     if not has_chat_template(folder):
         warnings.append("it has no chat template (chat_template.jinja): chats are refused, plain completions work")
     if not _has_end(folder):
@@ -93,7 +107,7 @@ def serve(
     url = f"http://{host}:{port}/v1"
     words = ("serve", name, *address, "--dtype", dtype)
     if engine == "vllm":
-        return Server(command=("vllm", *words), url=url, model=name, warnings=tuple(warnings))
+        return Server(command=("vllm", *words), url=url, model=name, stops=stops, warnings=tuple(warnings))
     missing = [
         package
         for package in ("transformers", "fastapi", "uvicorn", "openai")
@@ -103,7 +117,19 @@ def serve(
         raise ConfigError(f"serve needs {', '.join(missing)}: pip install 'transformers[serving]'")
     _check_port(host, port)
     program = (sys.executable, "-m", "transformers.cli.transformers")
-    return Server(command=(*program, *words), url=url, model=name, warnings=tuple(warnings))
+    return Server(command=(*program, *words), url=url, model=name, stops=stops, warnings=tuple(warnings))
+
+
+def _stops(folder: Path) -> tuple[str, ...]:
+    """Strings that end answers and are no tokens."""
+    if not has_chat_template(folder) or not (folder / "tokenizer.json").is_file():
+        return ()
+    tokenizer = Tokenizer(folder)
+    try:
+        template = ChatTemplate(folder, tokenizer=tokenizer)
+    except ConfigError:  # the server may know what we do not
+        return ()
+    return tuple(stop for stop in stops_of(template) if special_id(tokenizer, stop) is None)
 
 
 def _has_end(folder: Path) -> bool:

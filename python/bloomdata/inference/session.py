@@ -5,46 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from bloomdata.errors import ConfigError
-from bloomdata.inference.conversation import Passage
+from bloomdata.inference.messages import Passage
 from bloomdata.inference.streaming import Ending, read_all, stripped
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterator
 
+    from bloomdata.inference.backends import Backend, Retrieval
     from bloomdata.inference.conversation import Conversation
     from bloomdata.inference.moderation import Moderation
     from bloomdata.inference.presets import Settings
-
-
-class Backend(Protocol):
-    """Where answers come from. Several sessions may share one; it answers one request after the other.
-
-    Attributes:
-        name: Of the model.
-    """
-
-    name: str
-
-    def stream(
-        self, conversation: Conversation, settings: Settings, stopped: threading.Event
-    ) -> Generator[str, None, Ending]:
-        """Yields the answer to the last turn, piece by piece, until its end or until the event is set."""
-
-    def complete(self, text: str, settings: Settings, stopped: threading.Event) -> Generator[str, None, Ending]:
-        """Yields the continuation of a plain text."""
-
-    def num_tokens(self, conversation: Conversation) -> tuple[int | None, int | None]:
-        """Tokens of the conversation as it is, and of the window; None if not known."""
-
-
-class Retrieval(Protocol):
-    """Finds passages."""
-
-    def context(self, query: str, k: int) -> Iterable[tuple[str, str]]:
-        """The ids and texts of the k best passages, best first."""
 
 
 @dataclass(frozen=True, kw_only=True)

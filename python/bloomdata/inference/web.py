@@ -50,8 +50,8 @@ def web(
     never as HTML. The page loads nothing from elsewhere. One answer is written at a time; the next one waits.
 
     Args:
-        model: As `open_chat` takes it.
-        single_turn: Whether each message is answered without those before.
+        model: A folder of transformers, a GGUF file, or the name of a model on the Hub. With `url`, its name there.
+        single_turn: Whether to answer each message without those before.
         examples: Prompts to click on.
         host: Address to listen on; `0.0.0.0` for all, which lets everybody in.
         port: Port to listen on.
