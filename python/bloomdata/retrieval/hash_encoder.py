@@ -45,10 +45,10 @@ def _hashed(text: str) -> NDArray[np.float64]:
     codes = np.frombuffer(spaced.encode("utf-32-le", "surrogatepass"), "<u4").astype(np.uint64)
     grams = []
     for length in _NGRAMS:
-        windows = np.lib.stride_tricks.sliding_window_view(codes, length) if codes.size >= length else codes[:0, None]
-        found = np.full(len(windows), length, np.uint64)
-        for column in windows.T:
-            found = (found ^ column) * _MULTIPLIER
+        count = max(0, codes.size - length + 1)
+        found = np.full(count, length, np.uint64)
+        for start in range(length):
+            found = (found ^ codes[start : start + count]) * _MULTIPLIER
             found ^= found >> np.uint64(29)
         grams.append(found)
     hashes = np.concatenate(grams)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 # In scripts that put no blanks between words, a character counts as a word.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 # With the blanks around it, so that the passages of a document are its text. What is longer than any word is cut.
-_WORD = re.compile(rf"\s*(?:[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,64}})\s*")
+_WORD = rf"(?:\s*+(?:[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,64}}+)\s*+)"
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
 # A query reads one or two frames; fewer passages in each would compress worse.
 FRAME_PASSAGES = 64
 
@@ -52,9 +54,12 @@ class Passage:
 
 def cut(text: str, words: int) -> list[str]:
     """Cuts a text into passages of so many words; 0 for one passage. A text without words has none."""
-    starts = [found.start() for found in _WORD.finditer(text)]
-    starts = starts[::words] if words else starts[:1]
-    return [text[start:end] for start, end in pairwise([*starts, len(text)])]
+    return _passage_of(words).findall(text)
+
+
+@functools.cache
+def _passage_of(words: int) -> re.Pattern[str]:
+    return re.compile(f"{_WORD}{{1,{words}}}" if words else f"{_WORD}+")
 
 
 def read_passages(inputs: list[str], *, text_field: str, words: int, books: dict[str, int]) -> Iterator[Passage]:
@@ -82,7 +87,7 @@ def read_passages(inputs: list[str], *, text_field: str, words: int, books: dict
 
 def to_frame(passages: list[Passage]) -> bytes:
     """Passages as a zstd frame of JSON lines."""
-    lines = (json.dumps({"id": passage.id, **vars(passage)}, ensure_ascii=False) + "\n" for passage in passages)
+    lines = (_to_json({"id": passage.id, **vars(passage)}) + "\n" for passage in passages)
     return zstandard.ZstdCompressor().compress("".join(lines).encode())
 
 

@@ -42,8 +42,10 @@ class Scan:
     def search(self, vector: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
         """As `Search`."""
         scores = np.empty(len(self._vectors), np.float32)
-        for start in range(0, len(scores), _BLOCK_ROWS):
-            block = self._vectors[start : start + _BLOCK_ROWS]
+        # One product, whose threads start once; numbers of another type become float32 in blocks that fit the cache.
+        step = len(scores) or 1 if self._vectors.dtype == np.float32 else _BLOCK_ROWS
+        for start in range(0, len(scores), step):
+            block = self._vectors[start : start + step]
             np.dot(block.astype(np.float32, copy=False), vector, out=scores[start : start + len(block)])
         k = min(k, len(scores))
         if not k:
