@@ -31,23 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WORDS = ("the", "a", "dog", "cat", "house", "big", "small", "red", "runs", "sees", "likes", "with", "and", "but")
-    "the",
-    "a",
-    "dog",
-    "cat",
-    "house",
-    "big",
-    "small",
-    "red",
-    "runs",
-    "sees",
-    "likes",
-    "with",
-    "and",
-    "but",
-    "never",
-    "always",
-]
 
 
 def write_model(folder: Path, hidden_size: int) -> None:
