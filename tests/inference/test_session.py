@@ -251,7 +251,8 @@ def test_a_server_is_asked_with_the_turns_and_the_settings_that_were_given(url):
     turns = [{"role": "system", "content": "S"}, {"role": "user", "content": "Hé| you"}]
     given = {"temperature": 0.5, "max_tokens": 7, "stop": ["x"], "seed": 3}
     assert body == {"model": "a-model", "stream": True, "messages": turns, **given}
-    assert list(session.complete("Once")) == ["Once"]
+    assert "".join(session.complete("Once")) == "Once"
+    assert "".join(session.complete("On|ce x and y")) == "Once "
 
 
 def test_what_a_server_refuses_is_an_error_in_its_words(url):

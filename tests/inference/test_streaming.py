@@ -102,6 +102,11 @@ def test_pieces_are_whole_characters_and_all_of_the_text(tokenizer, prompt, text
     assert sum(piece.count("�") for piece in pieces) == text.count("�")
 
 
+def test_ids_that_only_the_model_has_are_no_text():
+    decoder = IncrementalDecoder(bloomdata.Tokenizer("bytes"), [10**6])
+    assert [decoder.feed(token) for token in (97, 10**6, 98)] == ["a", "", "b"]
+
+
 @given(st.lists(st.integers(0, 255), max_size=12))
 def test_bytes_that_are_no_text_come_out_as_the_decoder_writes_them(ids):
     tokenizer = bloomdata.Tokenizer("bytes")

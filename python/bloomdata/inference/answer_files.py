@@ -11,6 +11,7 @@ from bloomdata.errors import BloomdataError
 from bloomdata.inference.answer_journal import AnswerJournal
 from bloomdata.inference.jobs import job_of
 from bloomdata.inference.prompt_files import identity_of, read_prompts
+from bloomdata.inference.streaming import text_of
 from bloomdata.options.paths import output_path
 
 if TYPE_CHECKING:
@@ -155,14 +156,13 @@ def _lines(entry: Entry, answers: list[Generated] | str, job: Job, field: str) -
     """The lines of a prompt, in the form of the preset."""
     if isinstance(answers, str):
         return [{**entry.record, "error": answers}]
-    decode = job.model.tokenizer.decode
     if job.form == "megatron":
         return [
             {**entry.record, "text": one.text, "length": len(one.ids), "finished": one.reason != "length"}
             for one in answers
         ]
     if job.form == "mindformers":
-        texts = [decode([*one.prompt_ids, *one.ids]) if one.ids else one.text for one in answers]
+        texts = [_whole(job, one) if one.ids else one.text for one in answers]
         return [{**entry.record, "text_generation_text": texts}]
     columns: dict[str, list[Any]] = {
         field: [one.text for one in answers],
@@ -171,6 +171,11 @@ def _lines(entry: Entry, answers: list[Generated] | str, job: Job, field: str) -
     }
     is_one = job.num_samples == 1
     return [{**entry.record, **{name: column[0] if is_one else column for name, column in columns.items()}}]
+
+
+def _whole(job: Job, answer: Generated) -> str:
+    """Prompt and answer, with the token that ended it."""
+    return text_of(job.model.tokenizer, [*answer.prompt_ids, *answer.ids], skip_special_tokens=False)
 
 
 def _counts(answers: list[Generated] | str) -> dict[str, int]:

@@ -96,8 +96,7 @@ def _answers(model: Model, batch: list[Request], rules: Rules, *, keeps_logprobs
     sampler = Sampler(rules.settings, keys, padding, keeps_logprobs=keeps_logprobs)
     more: dict[str, Any] = {"logits_processor": [sampler]} if sampler.is_needed else {}
     if rules.stops:
-        decode = lambda row: model.tokenizer.decode(row, skip_special_tokens=True)  # noqa: E731
-        more["stopping_criteria"] = [StopAt(rules.stops, decode, width)]
+        more["stopping_criteria"] = [StopAt(rules.stops, model.tokenizer, width)]
     with torch.inference_mode():
         found = model.network.generate(
             ids, attention_mask=mask, generation_config=generation_config(rules, model), **more

@@ -17,12 +17,15 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from bloomdata.inference.streaming import text_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bloomdata.inference.model import Model
     from bloomdata.inference.presets import Settings
     from bloomdata.inference.rules import Rules
+    from bloomdata.inference.streaming import TextTokenizer
 
 
 class Sampler(LogitsProcessor):  # type: ignore[misc]
@@ -87,13 +90,13 @@ class StopAt(StoppingCriteria):  # type: ignore[misc]
 
     Args:
         strings: Stop strings.
-        decode: Text of ids.
+        tokenizer: Decodes.
         prompt_length: Ids before the answers, padding included.
     """
 
-    def __init__(self, strings: Sequence[str], decode: Callable[[list[int]], str], prompt_length: int) -> None:
+    def __init__(self, strings: Sequence[str], tokenizer: TextTokenizer, prompt_length: int) -> None:
         self._strings = strings
-        self._decode = decode
+        self._tokenizer = tokenizer
         self._prompt_length = prompt_length
         # A token has a byte at least, and the first one may be a part of a character.
         self._tail = max(len(string.encode()) for string in strings) + 4
@@ -101,7 +104,7 @@ class StopAt(StoppingCriteria):  # type: ignore[misc]
     def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         """For each row whether it ends."""
         start = max(self._prompt_length, input_ids.shape[1] - self._tail)
-        texts = [self._decode(row) for row in input_ids[:, start:].tolist()]
+        texts = [text_of(self._tokenizer, row) for row in input_ids[:, start:].tolist()]
         found = [any(string in text for string in self._strings) for text in texts]
         return torch.tensor(found, device=input_ids.device)
 

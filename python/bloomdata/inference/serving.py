@@ -114,7 +114,7 @@ def serve(
         if importlib.util.find_spec(package) is None
     ]
     if missing:
-        raise ConfigError(f"serve needs {', '.join(missing)}: pip install 'transformers[serving]'")
+        raise ConfigError(f"serve needs {', '.join(missing)}: pip install 'bloomdata[chat]'")
     _check_port(host, port)
     program = (sys.executable, "-m", "transformers.cli.transformers")
     return Server(command=(*program, *words), url=url, model=name, stops=stops, warnings=tuple(warnings))

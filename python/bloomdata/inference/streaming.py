@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 from bloomdata.errors import ConfigError
+from bloomdata.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -37,6 +38,13 @@ class TextTokenizer(Protocol):
         """The text of ids."""
 
 
+def text_of(tokenizer: TextTokenizer, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+    """The text of ids. Those that only the model has, whose vocabulary may be padded, have none."""
+    if isinstance(tokenizer, Tokenizer):
+        ids = [token for token in ids if token < tokenizer.vocab_size]
+    return tokenizer.decode(ids, skip_special_tokens=skip_special_tokens) if ids else ""
+
+
 class IncrementalDecoder:
     """Turns ids into text as they come. Never gives out a part of a character.
 
@@ -60,7 +68,7 @@ class IncrementalDecoder:
         self._before = self._decode(self._shown)
 
     def _decode(self, ids: list[int]) -> str:
-        return self._tokenizer.decode(ids, skip_special_tokens=self._skips) if ids else ""
+        return text_of(self._tokenizer, ids, skip_special_tokens=self._skips)
 
     def feed(self, *ids: int) -> str:
         """The text that is complete with these ids."""

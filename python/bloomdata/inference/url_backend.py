@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError
-from bloomdata.inference.streaming import Ending
+from bloomdata.inference.streaming import Ending, StopFilter
 
 if TYPE_CHECKING:
     import threading
@@ -67,7 +67,8 @@ class UrlBackend:
             chosen["max_tokens"] = settings.max_new_tokens
         if settings.stop:
             chosen["stop"] = list(settings.stop)
-        count, is_cut = 0, False
+        # Some servers show the stop string.
+        stop, count, is_cut = StopFilter(settings.stop), 0, False
         with closing(self._events(route, {"model": self.name, "stream": True, **asked, **chosen})) as events:
             for event in events:
                 if stopped.is_set():
@@ -76,9 +77,12 @@ class UrlBackend:
                     piece = choice.get("text") or (choice.get("delta") or {}).get("content")
                     if piece:
                         count += 1
-                        yield piece
+                        yield stop.feed(piece)
                     is_cut = choice.get("finish_reason") == "length"
-        return Ending("length" if is_cut else "end", None, count)
+                if stop.stopped:
+                    break
+        yield stop.finish()
+        return Ending("length" if is_cut and not stop.stopped else "end", None, count)
 
     def _events(self, route: str, body: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
         """The events of a stream (server-sent events, one line of JSON each)."""
