@@ -14,6 +14,7 @@ from bloomdata import retrieval
 from bloomdata.errors import ConfigError, CorruptDataError, MismatchError
 from bloomdata.retrieval import building
 from bloomdata.retrieval import folder as folders
+from bloomdata.retrieval.growing import GrowingFolder
 from bloomdata.retrieval.hash_encoder import HashEncoder
 
 
@@ -176,5 +177,5 @@ def test_an_unfinished_file_that_was_cut_is_refused(docs, tmp_path, monkeypatch)
 
 def test_two_runs_cannot_build_the_same_index(docs, tmp_path):
     (tmp_path / "index").mkdir()
-    with folders.GrowingFolder(tmp_path / "index", {}), pytest.raises(BlockingIOError, match="another run builds"):
-        folders.GrowingFolder(tmp_path / "index", {}).__enter__()
+    with GrowingFolder(tmp_path / "index", {}), pytest.raises(BlockingIOError, match="another run builds"):
+        GrowingFolder(tmp_path / "index", {}).__enter__()

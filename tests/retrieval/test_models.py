@@ -61,6 +61,9 @@ def test_an_index_refuses_another_encoder(small, tmp_path):
     shutil.copytree(small, other)
     (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
     retrieval.build(tmp_path / "docs.jsonl", tmp_path / "index", encoder=str(small), device="cpu")
+    retrieval.build(tmp_path / "docs.jsonl", tmp_path / "again", encoder=str(other), device="cpu")
+    for name in ("vectors.npy", "passages.jsonl.zst"):
+        assert (tmp_path / "index" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     opened = retrieval.open(tmp_path / "index", encoder=str(other), device="cpu")
     assert opened.query(TEXTS[1], k=1).hits[0].document == 1
     config = json.loads((other / "config.json").read_text())

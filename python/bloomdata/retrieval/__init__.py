@@ -1,7 +1,7 @@
 """Retrieval: documents as an index of short passages with their vectors, and the passages nearest to a question.
 
-- `building`: `build`, from files to a finished folder, in blocks that a killed run keeps. `folder`: its files while
-  they grow. `passages`: documents cut into passages, and the file that holds them.
+- `building`: `build`, from files to a finished folder, in blocks that a killed run keeps. `folder`: its files, and
+  whose it is; `growing`: while they grow. `passages`: documents cut into passages, and the file that holds them.
 - `encoders`: opens what makes vectors of texts. `hash_encoder`: by hashing, which needs no model. `model_encoders`: by
   models; only here is torch used.
 - `opening`: `open` and `query`. `search`: the nearest vectors, by a scan or by FAISS. `neighbours`: how far a hit

@@ -16,6 +16,7 @@ from bloomdata.options.inputs import file_inputs
 from bloomdata.options.paths import output_path
 from bloomdata.retrieval import folder as folders
 from bloomdata.retrieval.encoders import open_encoder
+from bloomdata.retrieval.growing import GrowingFolder
 from bloomdata.retrieval.passages import FRAME_PASSAGES, read_passages
 from bloomdata.retrieval.report import IndexReport
 from bloomdata.retrieval.search import kind_of, write_index
@@ -110,7 +111,7 @@ def build(
     manifest = folders.finished_manifest(folder, config)
     if manifest is not None:
         return IndexReport.of(folder, manifest, was_finished=True)
-    with folders.GrowingFolder(folder, config) as growing:
+    with GrowingFolder(folder, config) as growing:
         was_resumed = growing.was_resumed
         books = {"documents_in": 0, "documents_kept": 0, "text_bytes": 0}
         passages = read_passages(files, text_field=text_field, words=passage_words, books=books)

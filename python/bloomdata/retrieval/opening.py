@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bloomdata.errors import ConfigError, CorruptDataError, MismatchError
+from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.manifest import read_manifest
 from bloomdata.options.checks import check_counts
 from bloomdata.retrieval import folder as folders
@@ -96,11 +96,7 @@ class PassageIndex:
         manifest = read_manifest(folder)
         if manifest["verb"] != folders.VERB:
             raise ConfigError(f"{folder}: expected an index of `{folders.VERB}`, found one of `{manifest['verb']}`")
-        for output in manifest["outputs"]:
-            path = folder / output["path"]
-            size = path.stat().st_size if path.exists() else None
-            if size != output["size"]:
-                raise CorruptDataError(f"{path}: expected {output['size']} bytes, found {size}; build the index again")
+        folders.check_outputs(folder, manifest)
         self._facts: dict[str, Any] = manifest["config"]["encoder"]
         details = manifest["details"]
         self._encoder_name, self._device = encoder or details["encoder_path"], device

@@ -104,8 +104,7 @@ class PassageFile:
 
     def __init__(self, path: Path, offsets: Any) -> None:
         self._path, self._offsets = path, offsets
-        size = path.stat().st_size
-        if int(offsets[-1]) != size:
+        if int(offsets[-1]) != (size := path.stat().st_size):
             raise CorruptDataError(f"{path}: expected {int(offsets[-1])} bytes, found {size}; build the index again")
         self._content = np.memmap(path, np.uint8, "r")
 
