@@ -168,6 +168,26 @@ def test_a_prompt_that_does_not_fit_the_window_is_an_error_with_both_counts(mode
         generate(model, "x", max_new_tokens=256)
 
 
+def test_a_batch_that_does_not_fit_the_memory_is_halved_and_one_row_is_an_error_with_advice(
+    model, monkeypatch, tmp_path
+):
+    whole, most = model.network.generate, [2]
+
+    def limited(ids, **options):
+        if ids.shape[0] > most[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        return whole(ids, **options)
+
+    monkeypatch.setattr(model.network, "generate", limited)
+    asked = [question(number % 4) for number in range(7)]
+    assert [one.text for one in generate(model, asked)] == [answer(number % 4) for number in range(7)]
+    most[0] = 0
+    with pytest.raises(ConfigError, match=r'use dtype="int8".*CUDA out of memory'):
+        generate(model, asked)
+    (tmp_path / "lines.txt").write_text("x\ny\n", "utf-8")
+    assert generate_file(model, tmp_path / "lines.txt", tmp_path / "out.jsonl").counts["errors"] == 2
+
+
 def test_a_refused_prompt_is_not_answered(model):
     moderation = bloomdata.inference.Moderation(judge=lambda text: "3" in text, refusal="No.")
     found = generate(model, [question(3), question(1)], moderation=moderation)
