@@ -168,9 +168,7 @@ def test_a_prompt_that_does_not_fit_the_window_is_an_error_with_both_counts(mode
         generate(model, "x", max_new_tokens=256)
 
 
-def test_a_batch_that_does_not_fit_the_memory_is_halved_and_one_row_is_an_error_with_advice(
-    model, monkeypatch, tmp_path
-):
+def test_a_batch_that_does_not_fit_the_memory_is_halved_and_one_row_is_an_error(model, monkeypatch, tmp_path):
     whole, most = model.network.generate, [2]
 
     def limited(ids, **options):
