@@ -206,6 +206,8 @@ LINES = [
     b'{"messages": [{"role": "user", "content": "Letter 3?"}]}',
     b'{"prompt": "' + b"x " * 300 + b'"}',
     b'{"prompt": "x", "generated": "y"}',
+    b'{"prompt": "half a pair: \\ud800"}',
+    b'{"messages": [5]}',
 ]
 
 
@@ -222,13 +224,24 @@ def lines_of(path):
 def test_a_file_is_answered_in_its_order_with_errors_counted(model, prompts, tmp_path):
     output = tmp_path / "answers.jsonl"
     report = generate_file(model, prompts, output, max_new_tokens=20)
-    assert report.counts["records"] == 8
+    assert report.counts["records"] == 10
     assert report.counts["answered"] == 3
-    assert report.counts["errors"] == 5
+    assert report.counts["errors"] == 7
     found = lines_of(output)
     assert found[0] == {"prompt": "Letter 1?", "id": 7, "generated": "It is b.", "finish_reason": "end"}
     assert found[5]["generated"] == "It is d."
-    assert [bool(line.get("error")) for line in found] == [False, True, True, True, False, False, True, True]
+    assert [bool(line.get("error")) for line in found] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
     assert "line 4: offset 48: " in found[2]["error"]
     assert 'a field "generated" already' in found[7]["error"]
     again = generate_file(model, prompts, output, max_new_tokens=20, batch_tokens=1)
@@ -257,7 +270,7 @@ def test_a_killed_run_resumes_with_what_is_left(model, prompts, tmp_path):
         generate_file(model, prompts, killed, **{**options, "temperature": 2.0})
     seen = []
     generate_file(model, prompts, killed, on_progress=lambda *counts: seen.append(counts[2]), **options)
-    assert seen == [7, 8]
+    assert seen == [7, 8, 9, 10]
     assert killed.read_bytes() == whole.read_bytes()
     assert not journal.exists()
 
@@ -292,7 +305,7 @@ def test_the_command_answers_one_prompt_several_and_a_file(answering, prompts, t
         main(["generate", str(answering), "--input", str(prompts), "-o", output, "--json", "--max-new-tokens", "9"])
         == 0
     )
-    assert json.loads(capsys.readouterr().out)["records"] == 8
+    assert json.loads(capsys.readouterr().out)["records"] == 10
     judge = ["--moderation", "builtins:bool", "--refusal", "No."]
     assert main(["generate", str(answering), "--prompt", "Letter 1?", *judge]) == 0
     assert capsys.readouterr().out == "No.\n"
