@@ -57,7 +57,7 @@ test-peers: build .venv/ready .venv-train/ready ## Compare with Megatron-core an
 	$(PYTHON) -m pytest -q -m peers
 	$(UV) pip install -q -p .venv-train accelerate ninja setuptools
 	$(UV) pip install -q -p .venv-train --no-build-isolation deepspeed
-	PYTHONPATH=python .venv-train/bin/python -m pytest -q -m train tests/train
+	PYTHONPATH=python .venv-train/bin/python -m pytest -q -m train tests/train tests/inference
 
 # Clippy comes before the build: it sets PyO3 up otherwise, and the core would be linked again, for minutes.
 lint: .venv/ready ## Check style, types and lints

@@ -136,6 +136,11 @@ def test_errors_are_shown_and_the_chat_goes_on():
     assert chat("/template llama2").startswith("error: template: ")
 
 
+def test_text_that_is_not_utf8_is_an_error(chat):
+    assert "surrogates not allowed" in chat("Hi \udcff")
+    assert chat.session.conversation.messages == []
+
+
 def test_control_characters_do_not_reach_the_terminal(chat):
     chat("Hi \x1b[2J")
     assert "\x1b" not in chat("/raw_prompt")

@@ -168,6 +168,24 @@ def test_a_prompt_that_does_not_fit_the_window_is_an_error_with_both_counts(mode
         generate(model, "x", max_new_tokens=256)
 
 
+def test_a_batch_that_does_not_fit_the_memory_is_halved_and_one_row_is_an_error(model, monkeypatch, tmp_path):
+    whole, most = model.network.generate, [2]
+
+    def limited(ids, **options):
+        if ids.shape[0] > most[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        return whole(ids, **options)
+
+    monkeypatch.setattr(model.network, "generate", limited)
+    asked = [question(number % 4) for number in range(7)]
+    assert [one.text for one in generate(model, asked)] == [answer(number % 4) for number in range(7)]
+    most[0] = 0
+    with pytest.raises(ConfigError, match=r'use dtype="int8".*CUDA out of memory'):
+        generate(model, asked)
+    (tmp_path / "lines.txt").write_text("x\ny\n", "utf-8")
+    assert generate_file(model, tmp_path / "lines.txt", tmp_path / "out.jsonl").counts["errors"] == 2
+
+
 def test_a_refused_prompt_is_not_answered(model):
     moderation = bloomdata.inference.Moderation(judge=lambda text: "3" in text, refusal="No.")
     found = generate(model, [question(3), question(1)], moderation=moderation)
@@ -188,6 +206,8 @@ LINES = [
     b'{"messages": [{"role": "user", "content": "Letter 3?"}]}',
     b'{"prompt": "' + b"x " * 300 + b'"}',
     b'{"prompt": "x", "generated": "y"}',
+    b'{"prompt": "half a pair: \\ud800"}',
+    b'{"messages": [5]}',
 ]
 
 
@@ -204,13 +224,24 @@ def lines_of(path):
 def test_a_file_is_answered_in_its_order_with_errors_counted(model, prompts, tmp_path):
     output = tmp_path / "answers.jsonl"
     report = generate_file(model, prompts, output, max_new_tokens=20)
-    assert report.counts["records"] == 8
+    assert report.counts["records"] == 10
     assert report.counts["answered"] == 3
-    assert report.counts["errors"] == 5
+    assert report.counts["errors"] == 7
     found = lines_of(output)
     assert found[0] == {"prompt": "Letter 1?", "id": 7, "generated": "It is b.", "finish_reason": "end"}
     assert found[5]["generated"] == "It is d."
-    assert [bool(line.get("error")) for line in found] == [False, True, True, True, False, False, True, True]
+    assert [bool(line.get("error")) for line in found] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
     assert "line 4: offset 48: " in found[2]["error"]
     assert 'a field "generated" already' in found[7]["error"]
     again = generate_file(model, prompts, output, max_new_tokens=20, batch_tokens=1)
@@ -239,7 +270,7 @@ def test_a_killed_run_resumes_with_what_is_left(model, prompts, tmp_path):
         generate_file(model, prompts, killed, **{**options, "temperature": 2.0})
     seen = []
     generate_file(model, prompts, killed, on_progress=lambda *counts: seen.append(counts[2]), **options)
-    assert seen == [7, 8]
+    assert seen == [7, 8, 9, 10]
     assert killed.read_bytes() == whole.read_bytes()
     assert not journal.exists()
 
@@ -274,7 +305,7 @@ def test_the_command_answers_one_prompt_several_and_a_file(answering, prompts, t
         main(["generate", str(answering), "--input", str(prompts), "-o", output, "--json", "--max-new-tokens", "9"])
         == 0
     )
-    assert json.loads(capsys.readouterr().out)["records"] == 8
+    assert json.loads(capsys.readouterr().out)["records"] == 10
     judge = ["--moderation", "builtins:bool", "--refusal", "No."]
     assert main(["generate", str(answering), "--prompt", "Letter 1?", *judge]) == 0
     assert capsys.readouterr().out == "No.\n"

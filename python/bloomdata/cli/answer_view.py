@@ -43,7 +43,9 @@ def _markdown() -> Iterator[Callable[[str], None]]:
 
         def show(piece: str) -> None:
             pieces.append(plain(piece))
-            lines = Text("".join(pieces)).wrap(console, console.width)[1 - console.height :]
+            # No more than fits: all of a long answer would be wrapped again for each piece.
+            tail = "".join(pieces)[-console.width * console.height :]
+            lines = Text(tail).wrap(console, console.width)[1 - console.height :]
             live.update(Text("\n").join(lines), refresh=True)
 
         try:

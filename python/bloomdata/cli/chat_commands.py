@@ -62,7 +62,7 @@ class Commands:
                 self._say(plain(f"There is no command /{name}.{meant}"))
                 return
             names[name](rest.strip())
-        except (BloomdataError, OSError) as error:
+        except (BloomdataError, OSError, UnicodeError) as error:
             self._say(plain(f"error: {error}"))
 
     def _names(self) -> dict[str, Callable[[str], None]]:

@@ -128,14 +128,16 @@ def _answered(job: Job, entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[
     requests: list[Request] = []
     for entry in entries:
         try:
-            if entry.prompt is None:
-                yield entry, entry.error or ""
-            elif refusal := job.refusal(entry.index, entry.prompt):
-                yield entry, refusal
-            else:
-                requests += job.requests(entry.index, entry.prompt)
+            made = [] if entry.prompt is None else job.requests(entry.index, entry.prompt)
         except BloomdataError as error:
             yield entry, str(error)
+            continue
+        if entry.prompt is None:
+            yield entry, entry.error or ""
+        elif refusal := job.refusal(entry.index, entry.prompt):
+            yield entry, refusal
+        else:
+            requests += made
     of_index = {entry.index: entry for entry in entries}
     waiting: dict[int, list[Generated]] = {}
     for batch in job.batches(requests):

@@ -76,7 +76,7 @@ def open_chat(
         raise ConfigError("model: expected a folder of a model, or url, got neither")
     loading = {name: options.pop(name) for name in LOADING if name in options}
     loaded = load(model, **loading)
-    if template is None and preset_of(preset).template is None and loaded.template(None) is None:
+    if template is None and preset_of(preset).template is None and not loaded.has_template:
         template = DEFAULT_TEMPLATE
         _log.warning("%s has no chat template; this chat has %s: template names another", loaded.name, template)
     job = job_of(loaded, preset=preset, template=template, system=system, **options)

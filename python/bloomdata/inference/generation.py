@@ -105,9 +105,10 @@ def generate(
     found: list[Generated] = []
     requests = []
     for index, prompt in enumerate(asked):
+        made = job.requests(index, prompt)
         refusal = job.refusal(index, prompt)
         found += refusal
-        requests += [] if refusal else job.requests(index, prompt)
+        requests += [] if refusal else made
     for batch in job.batches(requests):
         found += job.answers(batch)
     return sorted(found, key=lambda answer: answer.key)

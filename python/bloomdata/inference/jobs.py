@@ -114,8 +114,7 @@ def job_of(
     settings = chosen.settings.but(**options)
     loaded = load(model, **loading)
     name = template or chosen.template
-    now = datetime.now().astimezone()
-    found = None if name == "none" else loaded.template(name, date=f"{now:%Y-%m-%dT%H:%M:%S}")
+    found = None if name == "none" else loaded.template(name)
     if found is None and system is not None:
         raise ConfigError("system: expected a template that has a place for it, got none")
     prompting = Prompting(

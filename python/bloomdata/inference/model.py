@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata.errors import ConfigError, MismatchError
@@ -49,20 +50,28 @@ class Model:
     sampling: dict[str, float]
     folder: Path
 
-    def template(self, name: str | os.PathLike[str] | None, *, date: str | None = None) -> ChatTemplate | None:
+    def template(self, name: str | os.PathLike[str] | None) -> ChatTemplate | None:
         """A chat template with the special tokens of the model: by its name, or for None the model's own, if any.
+
+        One that writes the date writes that of today.
 
         Raises:
             ConfigError: There is no template of this name, or it is invalid.
         """
-        own = getattr(self.tokenizer, "chat_template", None)
-        if name is None and own is None and not has_chat_template(self.folder):
+        if name is None and not self.has_template:
             return None
+        date = f"{datetime.now().astimezone():%Y-%m-%dT%H:%M:%S}"
         if isinstance(self.tokenizer, Tokenizer):
             return ChatTemplate(self.folder if name is None else name, tokenizer=self.tokenizer, date=date)
         tokens = {key: getattr(self.tokenizer, key) for key in ("bos_token", "eos_token")}
         variables = {key: token for key, token in tokens.items() if token is not None}
+        own = getattr(self.tokenizer, "chat_template", None)
         return ChatTemplate(name or own or self.folder, variables=variables, date=date)
+
+    @property
+    def has_template(self) -> bool:
+        """Whether it has a chat template of its own."""
+        return getattr(self.tokenizer, "chat_template", None) is not None or has_chat_template(self.folder)
 
 
 def load(

@@ -83,8 +83,8 @@ def _record(text: str) -> dict[str, Any]:
 def _prompt(record: dict[str, Any], prompt_field: str, answer_field: str) -> Prompt:
     if answer_field in record:
         raise ValueError(f'the record has a field "{answer_field}" already: answer_field gives answers another name')
+    json.dumps(record, ensure_ascii=False).encode()  # half of a surrogate pair is a ValueError, too
     if isinstance(prompt := record.get(prompt_field), str):
-        prompt.encode()  # half of a surrogate pair is a ValueError, too
         return prompt
     if isinstance(messages := record.get("messages"), list):
         return messages
