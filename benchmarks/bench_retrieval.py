@@ -1,5 +1,5 @@
 """Claims: of 100,000 passages with 384 numbers each, a query takes 15 ms or less on 2 cores, opening 50 ms or less, a
-query 50 MB or less beside the mapped files; `retrieval build` goes at 0.9 times the rate of a model, 0.8 of hashing.
+query 50 MB or less beside the mapped files; `retrieval build` goes at 0.9 times the rate of a model that encodes.
 
 The encoder of the queries is a table of random vectors, so that only the search is measured. Its hits must be those of
 a plain matrix product before anything is timed. `--encoder` names the encoder of the build: a folder of
@@ -136,11 +136,10 @@ def main() -> None:
         write_documents(run.scratch / "long.jsonl", run.options.documents, 200)
         whole, alone = measure_build(run.scratch / "long.jsonl", run.scratch / "built", run.options.encoder)
         print(f"\nbuild: {whole:,.0f} passages/s, encoder alone: {alone:,.0f} passages/s")
-        # Hashing is so fast that reading and writing count beside it; a model is not.
-        at_least = 0.8 if run.options.encoder == "hash" else 0.9
-        claim(
-            f"build with {Path(run.options.encoder).name} beside its encoder", whole / alone, "times", at_least=at_least
-        )
+        # Hashing takes less than reading and writing beside it: the claim is about models.
+        if run.options.encoder != "hash":
+            name = Path(run.options.encoder).name
+            claim(f"build with {name} beside its encoder", whole / alone, "times", at_least=0.9)
 
 
 if __name__ == "__main__":
