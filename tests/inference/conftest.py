@@ -19,7 +19,7 @@ def _only_our_warnings():
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def answering(tmp_path_factory):
     """Folder of a small model that knows the answers of `small_models`."""
     from small_models import write_model

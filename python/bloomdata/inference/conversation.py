@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from bloomdata.errors import ConfigError
-from bloomdata.inference.messages import Passage, date_preamble, messages_of, stops_of
+from bloomdata.inference.messages import Passage, date_preamble, messages_of, stops_of, takes_two_turns
 from bloomdata.inference.windows import fit_turns
 from bloomdata.options.checks import check_choice
 from bloomdata.tokenizers.chat_template import ChatTemplate
@@ -182,7 +182,7 @@ class Conversation:
         if context and messages and messages[-1]["role"] == "user":
             found = "\n\n".join(passage.text for passage in context)
             asked = turns.pop()["content"]
-            contents = [found, asked] if self._takes_two_turns() else [f"{found}\n\n{asked}"]
+            contents = [found, asked] if takes_two_turns(self.template) else [f"{found}\n\n{asked}"]
             turns += [{"role": "user", "content": content} for content in contents]
         return turns
 
@@ -192,16 +192,6 @@ class Conversation:
         if self.template is None:
             raise ConfigError("template: expected one, found none: a server renders its conversations itself")
         return self.template.render(self._turns(messages, context), add_generation_prompt=add_generation_prompt)
-
-    def _takes_two_turns(self) -> bool:
-        """Whether a turn of its own can hold the context, as OpenChatKit writes it."""
-        if self.template is None:
-            return False
-        try:
-            self.template.render([{"role": "user", "content": "a"}] * 2, add_generation_prompt=True)
-        except ConfigError:
-            return False
-        return True
 
     def stops(self) -> tuple[str, ...]:
         """Strings that end an answer; see `stops_of`."""

@@ -48,6 +48,17 @@ def messages_of(record: object) -> list[dict[str, str]]:
     return turns
 
 
+def takes_two_turns(template: ChatTemplate | None) -> bool:
+    """Whether two turns of the user may follow each other: then a context can be one, as OpenChatKit writes it."""
+    if template is None:
+        return False
+    try:
+        template.render([{"role": "user", "content": "a"}] * 2, add_generation_prompt=True)
+    except ConfigError:
+        return False
+    return True
+
+
 def stops_of(template: ChatTemplate) -> tuple[str, ...]:
     """Strings that end an answer: what the template ends answers with, such as `<|im_end|>`.
 
