@@ -42,9 +42,9 @@ test: build .venv/ready ## Run the tests of Rust and Python
 	@$(UV) pip install -q -p .venv-train --group train
 	@touch $@
 
-test-train: build .venv-train/ready ## Run the tests of training and conversion (installs torch: some GB)
+test-train: build .venv-train/ready ## Run the tests that need torch (installs it: some GB)
 	OMP_NUM_THREADS=1 PYTHONPATH=python .venv-train/bin/python -m pytest -q -n 2 --dist loadfile -m "train and not slow" \
-		tests/train
+		tests/train tests/inference tests/retrieval tests/evaluation
 
 learn: build .venv-train/ready ## Prove that the loop learns: from raw text to a model that answers, in three minutes
 	OMP_NUM_THREADS=1 PYTHONPATH=python .venv-train/bin/python benchmarks/learn.py
@@ -57,7 +57,7 @@ test-peers: build .venv/ready .venv-train/ready ## Compare with Megatron-core an
 	$(PYTHON) -m pytest -q -m peers
 	$(UV) pip install -q -p .venv-train accelerate ninja setuptools
 	$(UV) pip install -q -p .venv-train --no-build-isolation deepspeed
-	PYTHONPATH=python .venv-train/bin/python -m pytest -q -m train tests/train
+	PYTHONPATH=python .venv-train/bin/python -m pytest -q -m train tests/train tests/inference
 
 # Clippy comes before the build: it sets PyO3 up otherwise, and the core would be linked again, for minutes.
 lint: .venv/ready ## Check style, types and lints

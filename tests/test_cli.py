@@ -18,7 +18,8 @@ from bloomdata.cli.parser import parse, parser_of
 from bloomdata.cli.verbs import VERBS, load
 
 # Options of the program itself.
-OWN = {argparse.SUPPRESS, "help", "quiet", "json", "html", "by", "option", "set", "dry_run"}
+OWN = {argparse.SUPPRESS, "help", "quiet", "json", "html", "by", "option", "set", "dry_run", "prompt", "refusal"}
+OWN |= {"moderation_labels", "moderation_threshold", "moderation_samples", "log_moderation", "log_moderated_text"}
 PUBLIC = {name: verb for name, verb in VERBS.items() if verb.function is not None}
 
 
@@ -29,7 +30,7 @@ def options_of(name):
 @pytest.mark.parametrize("name", PUBLIC)
 def test_options_defaults_and_help_are_those_of_the_python_function(name):
     parameters = dict(inspect.signature(load(PUBLIC[name].function)).parameters)
-    for left_out in ("on_progress", "on_step", "on_line", "variables", "options"):
+    for left_out in ("on_progress", "on_step", "on_line", "variables", "options", "loading"):
         parameters.pop(left_out, None)
     options = options_of(name)
     # Options of a description stand for one parameter, and are not there unless they are given.
@@ -40,7 +41,7 @@ def test_options_defaults_and_help_are_those_of_the_python_function(name):
         own = {option: options.pop(option) for option in list(options) if option.startswith(f"{described}.")}
         assert own.keys() == {f"{described}.", *(f"{described}.{field}" for field in fields)}
         assert all(action.default is argparse.SUPPRESS and action.help for action in own.values())
-    if name == "plan":  # hands options on to `pack`
+    if PUBLIC[name].hands_on:  # of another function
         options = {option: action for option, action in options.items() if option in parameters}
     assert {option: action.default for option, action in options.items()} == {
         option: None if parameter.default is parameter.empty else parameter.default

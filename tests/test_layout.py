@@ -26,7 +26,7 @@ CORE_LEVELS = [
 ]
 PACKAGE_LEVELS = [
     {"errors", "_core"},
-    {"manifest", "prepare_sources"},
+    {"manifest", "prepare_sources", "texts"},
     {"options"},
     {"reports"},
     {"tokenizers", "fetching"},
@@ -35,6 +35,9 @@ PACKAGE_LEVELS = [
     {"verbs"},
     {"gdp"},
     {"train", "convert"},
+    {"retrieval"},
+    {"inference"},
+    {"evaluation"},
     {"cli"},
 ]
 

@@ -7,11 +7,11 @@ byte of a finished folder, `run` runs a recipe of several steps.
 
 Imports are lazy: `import bloomdata` loads neither NumPy nor h5py.
 
-Only the names here are public, and the modules `errors`, `torch_views`, `gdp`, `train` and `convert`. Packages import
-only from those above them in this list (a test holds it):
+Only the names here are public, and the modules `errors`, `torch_views`, `gdp`, `train`, `convert`, `retrieval`,
+`inference` and `evaluation`. Packages import only from those above them in this list (a test holds it):
 
 - `errors`, `_core`: the errors; the extension module, in Rust.
-- `manifest`: what a finished folder says. `prepare_sources`: the sources that `prepare` knows.
+- `manifest`: what a finished folder says. `prepare_sources`: the sources that `prepare` knows. `texts`: reads lines.
 - `options`: what users give, checked and described for the core.
 - `reports`: what runs return.
 - `tokenizers`: tokenizers and chat templates. `fetching`: files from elsewhere.
@@ -20,6 +20,8 @@ only from those above them in this list (a test holds it):
 - `verbs`: the public functions, one file each.
 - `gdp`: generative_data_prep's commands.
 - `train`: training on packed data. `convert`: checkpoints in other layouts. Both import torch when they are used.
+- `retrieval`: an index of passages. It imports torch when an encoder needs it.
+- `inference`: answers of a model; it imports torch when a model is loaded. `evaluation`: how good they are.
 - `cli`: the program `bloomdata-cli`.
 """
 
@@ -232,7 +234,7 @@ _HOME = {
 
 
 # Packages that need more than the library itself: `bloomdata.train.run(...)`.
-_PACKAGES = {"train", "convert"}
+_PACKAGES = {"train", "convert", "retrieval", "inference", "evaluation"}
 
 
 def __getattr__(name: str) -> Any:

@@ -65,6 +65,7 @@ def test_an_exported_model_answers_in_transformers(exported):
     result, _ = exported
     model = transformers.AutoModelForCausalLM.from_pretrained(result.export)
     tokenizer = transformers.AutoTokenizer.from_pretrained(result.export)
+    assert model.generation_config.use_cache
     for number in range(4):
         asked = [{"role": "user", "content": f"Letter {number}?"}]
         ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)

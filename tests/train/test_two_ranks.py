@@ -13,6 +13,7 @@ import pytest
 import torch
 from recipes import losses_of, recipe_of
 
+from bloomdata.evaluation import evaluate
 from bloomdata.train import run
 from bloomdata.train.checkpoints import list_checkpoints
 
@@ -53,6 +54,14 @@ def found(markov, tmp_path_factory):
 def test_every_engine_has_the_losses_of_one_process(found, engine, family):
     _, one, losses = found
     assert np.allclose(losses[f"{engine}-{family}"], losses_of(one[family]), rtol=0, atol=1e-6)
+
+
+def test_an_exported_model_has_the_evaluation_of_its_training(found, markov):
+    folder, one, losses = found
+    (expected,) = [line["evaluation"]["held-out"] for line in one["llama"].log if "evaluation" in line]
+    alone = evaluate(folder / "one" / "export", data=[markov.evaluation]).data[markov.evaluation]
+    assert alone == pytest.approx(expected, rel=1e-6)
+    assert losses["evaluate"] == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

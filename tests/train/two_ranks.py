@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from recipes import losses_of, recipe_of
 
+from bloomdata.evaluation import evaluate
 from bloomdata.train import run
 
 ENGINES = ("torch", "fsdp2", "accelerate", "deepspeed")
@@ -74,6 +75,7 @@ def main(folder: Path, rows: str, evaluation: str, engines: list[str]) -> None:
     TorchEngine.save = failing  # type: ignore[method-assign]
     train("one-rank-fails", recipe("llama"))
     TorchEngine.save = save  # type: ignore[method-assign]
+    found["evaluate"] = evaluate(folder / "one" / "export", data=[evaluation], batch_size=3).data[evaluation]
     if rank == 0:
         (folder / "found.json").write_text(json.dumps(found), "utf-8")
     dist.barrier()

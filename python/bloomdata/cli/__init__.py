@@ -4,9 +4,10 @@
 - `verbs`: all verbs. `derive`: their options, from the Python functions; `own_options`: those that no function has;
   `values`: how values are written; `nearest`: mistyped options.
 - `commands`: what verbs do. `progress`: a bar on terminals, plain lines elsewhere. `terminal`: standard streams.
-- `inspect`: documents and rows as text. `tokenize`: texts as ids, ids as texts; `texts` reads them, line by line.
-- `run`: recipes. `train`: recipes for training. `convert`: checkpoints, one command each. `gdp`: the flags of
-  generative_data_prep.
+- `inspect`: documents and rows as text. `tokenize`: texts as ids, ids as texts.
+- `run`: recipes. `train`: recipes for training. `convert`: checkpoints, one command each. `retrieval`: `build` and
+  `query`. `gdp`: the flags of generative_data_prep.
+- `generate`, `chat`, `chat_commands`, `answer_view`, `moderation`, `serve`: answers of a model.
 """
 
 from __future__ import annotations
@@ -25,7 +26,21 @@ if TYPE_CHECKING:
 
 # Verbs whose work is kept when they are interrupted.
 _RESUMABLE = {
-    *("fetch", "shard", "prepare", "dedup", "signatures", "decontaminate", "pack", "merge", "gdp", "run", "train"),
+    *(
+        "fetch",
+        "shard",
+        "prepare",
+        "dedup",
+        "signatures",
+        "decontaminate",
+        "pack",
+        "merge",
+        "gdp",
+        "run",
+        "train",
+        "generate",
+        "retrieval",
+    ),
 }
 # After Ctrl-C: for a run to stop by itself.
 _GRACE_SECONDS = 0.8

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,12 @@ def run_verb(options: argparse.Namespace) -> int:
     if html is not None:
         result.save_html(html)
     return show(result, options)
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    """Evaluates; rank 0 shows the scores of all."""
+    result = call(options)
+    return show(result, options) if os.environ.get("RANK", "0") == "0" else 0
 
 
 def run_count(options: argparse.Namespace) -> int:

@@ -33,6 +33,9 @@ GROUPS = {
     "validate allow_nan ensure_ascii",
     "duplicates": "exact exact_normalize min_characters keep against signatures report_only",
     "contamination": "evaluations action ngram threshold common preset",
+    "answers": "temperature top_p top_k repetition_penalty max_new_tokens seed stop num_samples logprobs truncate_turn",
+    "prompts": "preset template system prompt_field answer_field",
+    "loading": "dtype max_memory_fraction gpu_memory cpu_memory adapter gguf_file batch_tokens",
     "run": "on_bad_record max_bad allow_empty memory_limit checkpoint_seconds num_threads overwrite",
 }
 # Values that are written in a form of their own.
@@ -48,8 +51,12 @@ _WRITTEN: dict[str, dict[str, Any]] = {
     "template_date": {"metavar": "DATE"},
     "memory_limit": {"metavar": "BYTES"},
     "evaluations": {"nargs": "+", "metavar": "FILE"},
+    "gpu_memory": {"nargs": "+", "metavar": "ID:GIB"},
 }
 _LISTS = {"inputs", "sources"}
+_SHORT = {"output": "-o", "gpu_memory": "-g", "cpu_memory": "-r"}
+# Parameters that are options although Python takes them by their place, and how those are written.
+_NAMED = {"output": "--output", "prompts": "--input", "k": "-k"}
 # Parameters that are descriptions with options of their own: the class, and what stands before its options.
 DESCRIPTIONS = {
     "near": ("bloomdata.options.near:MinHash", ""),
@@ -97,7 +104,7 @@ def add_verb(
     function: Callable[..., Any],
     *,
     without: Iterable[str] = (),
-    hands_on: tuple[Callable[..., Any], Iterable[str]] | None = None,
+    hands_on: Iterable[tuple[Callable[..., Any], Iterable[str]]] = (),
 ) -> None:
     """Adds all options of a verb, its usage and its examples.
 
@@ -105,15 +112,16 @@ def add_verb(
         parser: Where to.
         function: The verb.
         without: Parameters that have no option.
-        hands_on: For a verb that takes `**options`: whose they are, and which. Those that are not given are None.
+        hands_on: For a verb that takes `**options`: whose they are, and which. Those that are not given are None; what
+            is the default there is in the help.
     """
     docs = read_docs(function)
     parameters = dict(inspect.signature(function).parameters)
     left_out = {"on_progress", "on_step", "on_line", *without}
-    handed_on: Mapping[str, str] = {}
-    if hands_on is not None:
-        other, names = hands_on
-        handed_on, theirs = read_docs(other).arguments, inspect.signature(other).parameters
+    handed_on: dict[str, str] = {}
+    for other, names in hands_on:
+        theirs, texts = inspect.signature(other).parameters, read_docs(other).arguments
+        handed_on |= {name: texts[name] for name in names}
         parameters |= {name: theirs[name].replace(default=None) for name in names}
     described = [name for name in DESCRIPTIONS if name in parameters]
     taken = {
@@ -123,14 +131,17 @@ def add_verb(
     }
     required = []
     for name, parameter in taken.items():
-        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name != "output":
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name not in _NAMED:
             nargs = "+" if name in _LISTS else None
             parser.add_argument(name, nargs=nargs, metavar=name.upper(), help=plain_words(docs.arguments.get(name, "")))
             required.append(name.upper() + ("..." if nargs else ""))
-    groups = {name: group for group, names in GROUPS.items() for name in names.split()}
+    # An option that is in several groups stands in that of which the verb has most.
+    sizes = {group: len(taken.keys() & set(names.split())) for group, names in GROUPS.items()}
+    by_size = sorted(GROUPS, key=lambda group: sizes[group])
+    groups = {name: group for group in by_size for name in GROUPS[group].split()}
     parts: dict[str, Any] = {}
     order = [None, *GROUPS]
-    options = [name for name in taken if name == "output" or taken[name].kind is inspect.Parameter.KEYWORD_ONLY]
+    options = [name for name in taken if name in _NAMED or taken[name].kind is inspect.Parameter.KEYWORD_ONLY]
     for name in sorted(options, key=lambda name: order.index(groups.get(name))):
         group = groups.get(name)
         if group is not None and group not in parts:
@@ -176,7 +187,7 @@ def descriptions_of(options: dict[str, Any]) -> dict[str, Any]:
 
 def add_option(group: Any, name: str, parameter: inspect.Parameter, text: str) -> argparse.Action:
     """Adds the option of one parameter."""
-    names = [f"--{name.replace('_', '-')}", *(["-o"] if name == "output" else [])]
+    names = [_NAMED.get(name, f"--{name.replace('_', '-')}"), *([_SHORT[name]] if name in _SHORT else [])]
     settings: dict[str, Any] = {"dest": name, "help": plain_words(text)}
     if parameter.default is parameter.empty:
         settings["required"] = True

@@ -15,13 +15,6 @@ from bloomdata.cli.verbs import VERBS, load
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Options that `plan` hands on to `pack`.
-_OF_PACK = (
-    "record text_field records prompt_keyword completion_keyword space_separator prompt_prefix prompt_postfix template "
-    "template_variables template_date train_on messages_keyword role_keyword content_keyword tool_arguments source "
-    "packing_boundary eos_token add_special_tokens special_tokens special_tokens_in_text append_eos on_bad_record"
-)
-
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Shows defaults, but not those that say nothing; leaves the lines of examples as they are."""
@@ -78,7 +71,7 @@ def parser_of(name: str) -> Parser:
     )
     if verb.function is not None:
         function = load(verb.function)
-        hands_on = (load("verbs.pack:pack"), _OF_PACK.split()) if name == "plan" else None
+        hands_on = [(load(place), names.split()) for place, names in verb.hands_on]
         # Variables of a recipe are given one by one.
         add_verb(parser, function, without={"variables"}, hands_on=hands_on)
     if verb.adds is not None:

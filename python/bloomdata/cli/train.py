@@ -65,7 +65,7 @@ def main(options: argparse.Namespace) -> int:
         return 0
     names = ("folder", "stage", "engine", "allow_contamination", "overfit_one_batch", "cooldown_from")
     given = {name: getattr(options, name) for name in names}
-    _hide_bars()
+    hide_bars()
     is_first = os.environ.get("RANK", "0") == "0"
     shows = is_first and not (options.quiet or options.json)
     for result in running.stages(options.recipe, variables=variables, **given, on_line=_Lines() if shows else None):
@@ -79,14 +79,15 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def _hide_bars() -> None:
-    """Turns off the progress bars of transformers, which would stand among the lines."""
+def hide_bars() -> None:
+    """Turns off the progress bars of transformers, which would stand among the lines, and its advice to programmers."""
     from bloomdata.train.building import require_torch
 
     require_torch()
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 class _Lines:

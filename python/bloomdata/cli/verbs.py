@@ -17,13 +17,18 @@ class Verb:
         adds: `module:function` of `bloomdata.cli` that adds options of the program's own.
         runs: `module:function` of `bloomdata.cli` that does the work; by default the function is called and its
             report shown.
+        hands_on: For a function that takes `**options`: `module:function` of the package whose they are, and which.
     """
 
     summary: str
     function: str | None = None
     adds: str | None = None
     runs: str = "commands:run_verb"
+    hands_on: tuple[tuple[str, str], ...] = ()
 
+
+_SETTINGS = "preset template system temperature top_p top_k repetition_penalty max_new_tokens seed stop truncate_turn"
+_LOADING = ("inference.model:load", "dtype max_memory_fraction gpu_memory cpu_memory adapter gguf_file")
 
 VERBS = {
     "fetch": Verb(
@@ -68,6 +73,15 @@ VERBS = {
         "verbs.plan:plan",
         None,
         "commands:run_plan",
+        (
+            (
+                "verbs.pack:pack",
+                "record text_field records prompt_keyword completion_keyword space_separator prompt_prefix "
+                "prompt_postfix template template_variables template_date train_on messages_keyword role_keyword "
+                "content_keyword tool_arguments source packing_boundary eos_token add_special_tokens special_tokens "
+                "special_tokens_in_text append_eos on_bad_record",
+            ),
+        ),
     ),
     "merge": Verb("join finished Megatron pairs", "verbs.merge:merge"),
     "gdp": Verb("do the work of generative_data_prep, with its flags and file names", None, "gdp:add_gdp", "gdp:main"),
@@ -77,11 +91,57 @@ VERBS = {
     "train": Verb(
         "train a model on packed data by a recipe, or resume it", "train.running:run", "train:add_train", "train:main"
     ),
+    "generate": Verb(
+        "answer prompts: one, or those of a file, resumable",
+        "inference.answer_files:generate_file",
+        "generate:add_generate",
+        "generate:main",
+        (("inference.generation:generate", f"{_SETTINGS} num_samples logprobs batch_tokens"), _LOADING),
+    ),
+    "chat": Verb(
+        "chat with a model, or with a server",
+        "inference.chatting:open_chat",
+        "chat:add_chat",
+        "chat:main",
+        (("inference.generation:generate", _SETTINGS.removeprefix("preset template system ")), _LOADING),
+    ),
+    "web": Verb(
+        "chat with a model in the browser",
+        "inference.web:web",
+        "web:add_web",
+        "web:main",
+        (
+            (
+                "inference.chatting:open_chat",
+                "url preset template system retrieval num_passages context_tokens moderation",
+            ),
+            ("inference.generation:generate", _SETTINGS.removeprefix("preset template system ")),
+            _LOADING,
+        ),
+    ),
+    "serve": Verb(
+        "serve a model with OpenAI's routes, by transformers",
+        "inference.serving:serve",
+        None,
+        "serve:main",
+    ),
     "convert": Verb(
         "convert checkpoints: tensor-parallel shards, AscendSpeed, OpenChatKit, MindFormers, DCP, LoRA, split archives",
         None,
         "convert:add_convert",
         "convert:main",
+    ),
+    "retrieval": Verb(
+        "make an index of the passages of documents, and find the nearest to a text",
+        None,
+        "retrieval:add_retrieval",
+        "retrieval:main",
+    ),
+    "evaluate": Verb(
+        "measure a model: loss and bits per byte of packed data, tasks of lm-evaluation-harness",
+        "evaluation.running:evaluate",
+        None,
+        "commands:run_evaluate",
     ),
     "verify": Verb(
         "check every hash, size and count of a finished folder", "verbs.verify:verify", None, "commands:run_verify"

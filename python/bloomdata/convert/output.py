@@ -212,7 +212,7 @@ class Output:
         if self._lock is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(self.folder)
+        self._lock = lock_folder(self.folder, "another conversion writes to this folder")
         manifest, unfinished = self.folder / MANIFEST, self.folder / UNFINISHED
         names: list[str] = []
         if manifest.exists():
@@ -302,14 +302,18 @@ def _inputs(sources: list[Path]) -> list[dict[str, Any]]:
     return files
 
 
-def _locked(folder: Path) -> int:
-    """Locks the folder against other runs until the number is closed; a killed run leaves no lock."""
+def lock_folder(folder: Path, refusal: str) -> int:
+    """Locks the folder against other runs until the number is closed; a killed run leaves no lock.
+
+    Raises:
+        BlockingIOError: Another run has locked it; the error says `refusal`.
+    """
     number = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(number)
-        raise BlockingIOError(11, "another conversion writes to this folder", str(folder)) from None
+        raise BlockingIOError(11, refusal, str(folder)) from None
     return number
 
 

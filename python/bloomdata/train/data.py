@@ -69,7 +69,7 @@ def open_data(stage: Stage) -> StageData:
     """
     options = stage.data
     sources = {name: open_source(name, options) for name in options.sources}
-    books = [_books(name) for name in options.sources]
+    books = [read_books(name) for name in options.sources]
     tokenizers = {facts["fingerprint"]: facts for facts, _ in books if facts}
     if len(tokenizers) > 1:
         raise ConfigError(f"data.sources: expected one tokenizer, found {len(tokenizers)}: {sorted(tokenizers)}")
@@ -132,7 +132,7 @@ def _joined(sources: dict[str, Any], options: DataOptions, samples: int) -> Samp
     )
 
 
-def _books(path: str) -> tuple[dict[str, Any], str | None]:
+def read_books(path: str) -> tuple[dict[str, Any], str | None]:
     """Tokenizer and chat template of a packed folder, from its manifest."""
     if not (Path(path) / "manifest.json").exists():
         return {}, None

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bloomdata.tokenizers.tokenizer import Tokenizer
-    from bloomdata.train.engines.engine import Engine
+    from bloomdata.train.engines.engine import Engine, Forward
     from bloomdata.train.options import LogOptions
 
 
 def evaluate(
-    engine: Engine,
+    engine: Forward,
     dataset: Any,
     *,
     rows: int,

@@ -86,6 +86,8 @@ def _write_generation(folder: Path, data: StageData) -> None:
         "pad_token_id": data.tokenizer_facts.get("pad_token_id"),
     }
     settings = {name: value for name, value in settings.items() if value is not None}
+    # Training goes without; whoever generates would be many times slower for it.
+    settings["use_cache"] = True
     path = folder / "generation_config.json"
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}
     path.write_text(json.dumps({**before, **settings}, indent=2, sort_keys=True), "utf-8")

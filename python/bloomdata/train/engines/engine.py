@@ -14,20 +14,25 @@ if TYPE_CHECKING:
 _TIMEOUT = datetime.timedelta(minutes=10)
 
 
-class Engine(Protocol):
-    """What the loop needs of an engine."""
+class Forward(Protocol):
+    """A model that computes on one rank of several: what an evaluation needs of an engine."""
 
     rank: int
     world_size: int
     device: Any
     model: Any
+
+    def computing(self, *, is_last: bool) -> AbstractContextManager[Any]:
+        """Surrounds a microbatch: its precision, and whether gradients are summed over the ranks after it."""
+
+
+class Engine(Forward, Protocol):
+    """What the loop needs of an engine."""
+
     optimizers: list[Any]
 
     def prepare(self, model: Any) -> None:
         """Takes the model over and builds its optimizers."""
-
-    def computing(self, *, is_last: bool) -> AbstractContextManager[Any]:
-        """Surrounds a microbatch: its precision, and whether gradients are summed over the ranks after it."""
 
     def backward(self, loss: Any) -> None:
         """Adds the gradient of a loss."""
