@@ -65,7 +65,9 @@ def _run(arguments: list[str] | None) -> int:
 
     options = parse(sys.argv[1:] if arguments is None else arguments)
 
-    interrupted = "interrupted" + "; the same command resumes from here" * (options.verb in _RESUMABLE)
+    # `generate` without an output keeps nothing.
+    is_resumable = options.verb in _RESUMABLE and getattr(options, "output", "") is not None
+    interrupted = "interrupted" + "; the same command resumes from here" * is_resumable
     try:
         with _ends_when_interrupted(interrupted):
             status: int = load(VERBS[options.verb].runs, "bloomdata.cli")(options)
