@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from bloomdata.errors import BloomdataError, ConfigError, MismatchError
-from bloomdata.texts import STDIN, read_lines, read_texts, refuse, shown
+from bloomdata.options.inputs import STDIN
+from bloomdata.texts import read_lines, read_texts, refuse, shown
 from bloomdata.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
