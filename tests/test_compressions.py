@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bloomdata
-from bloomdata.cli.texts import read_texts
+from bloomdata.texts import read_texts
 
 TEXTS = [f"Zeile {number} äöü 文字 {number * 7919 % 1009}" for number in range(400)]
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bloomdata
-from bloomdata.cli.texts import read_texts
+from bloomdata.texts import read_texts
 
 GOOD = b'{"text": "before"}\n'
 CHATML = "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}"

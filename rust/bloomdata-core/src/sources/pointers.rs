@@ -19,7 +19,7 @@ const POINTERS: [(&[u8], &str, &str); 3] = [
 /// # Errors
 /// A pointer; the system's reason.
 pub(super) fn refuse_pointer(input: &Input) -> Result<()> {
-    if input.size >= MAX_BYTES || input.format == Format::Arrow {
+    if input.size >= MAX_BYTES || input.format == Format::Arrow || input.read_once {
         return Ok(());
     }
     let mut start = Vec::new();
