@@ -45,7 +45,7 @@ def pack(files, output, vocabulary=BYTES, **options):
     for path, (_, content) in zip(inputs, files, strict=True):
         path.write_bytes(content)
     options = {"record": "prompt_completion", "num_threads": 2, "tokenizer": vocabulary.tokenizer} | options
-    options = {"allow_empty": True} | options
+    options = {"allow_empty": True, "allow_duplicate_inputs": True} | options
     return bloomdata.pack(inputs, output, format="hdf5", **options)
 
 

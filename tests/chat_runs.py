@@ -94,7 +94,14 @@ def expected_of(chats, vocabulary: Vocabulary, template: str, *, train_on: str =
 
 def pack(inputs, output, vocabulary: Vocabulary = BYTES, **options):
     special = {} if vocabulary.tokenizer == "bytes" else {"eos_token": "</s>", "pad_token": "</s>"}
-    run = {"record": "messages", "num_threads": 2, "allow_empty": True, "tokenizer": vocabulary.tokenizer, **special}
+    run = {
+        "record": "messages",
+        "num_threads": 2,
+        "allow_empty": True,
+        "allow_duplicate_inputs": True,
+        "tokenizer": vocabulary.tokenizer,
+        **special,
+    }
     return bloomdata.pack(inputs, output, **(run | options))
 
 

@@ -16,7 +16,11 @@ CONTENT = b"".join(json.dumps({"text": text}).encode() + b"\n" for text in TEXTS
 
 
 def pack(inputs, output, **options):
-    return bloomdata.pack(inputs, output, **({"tokenizer": "bytes", "num_threads": 2, "allow_empty": True} | options))
+    return bloomdata.pack(
+        inputs,
+        output,
+        **({"tokenizer": "bytes", "num_threads": 2, "allow_empty": True, "allow_duplicate_inputs": True} | options),
+    )
 
 
 def pair_in(folder, name="data_text_document"):

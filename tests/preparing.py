@@ -119,7 +119,12 @@ def expected_of(source: str, corpus: list[tuple[str, bytes, str]], **options):
 def check(source: str, corpus: list[tuple[str, bytes, str]], folder: Path, *, num_threads: int = 2, **options):
     """A run writes the lines and books of the oracle, and its folder is whole. Returns its report."""
     inputs = write_files(folder / "in", corpus)
-    run = {"on_bad_record": "quarantine", "num_threads": num_threads, "allow_empty": True}
+    run = {
+        "on_bad_record": "quarantine",
+        "num_threads": num_threads,
+        "allow_empty": True,
+        "allow_duplicate_inputs": True,
+    }
     report = bloomdata.prepare(source, inputs, folder / f"out-{num_threads}", **run, **options)
     contents, books, kept = expected_of(source, corpus, **options)
     assert contents_of(report.folder) == contents

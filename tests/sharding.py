@@ -16,7 +16,9 @@ DECOMPRESS = {
 
 
 def shard(inputs, output, **options):
-    return bloomdata.shard(inputs, output, **({"num_threads": 2, "allow_empty": True} | options))
+    return bloomdata.shard(
+        inputs, output, **({"num_threads": 2, "allow_empty": True, "allow_duplicate_inputs": True} | options)
+    )
 
 
 def contents_of(folder):

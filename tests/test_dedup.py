@@ -251,7 +251,7 @@ def test_lines_of_text_and_tables_are_read_too(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("one\ntwo\none\n")
     pq.write_table(pa.table({"text": ["two", "three"], "n": [1, 2]}), tmp_path / "in" / "b.parquet")
-    report = dedup(tmp_path / "in", tmp_path / "out")
+    report = dedup([tmp_path / "in" / "a.txt", tmp_path / "in" / "b.parquet"], tmp_path / "out")
     assert kept_lines(tmp_path / "out") == [b'{"text":"one"}\n', b'{"text":"two"}\n', b'{"text":"three","n":2}\n']
     assert report.ledger["documents_dropped"] == {"exact duplicate": 2}
 

@@ -45,13 +45,16 @@ def run(source, tmp_path):
 
 
 @pytest.fixture
-def unfinished(source, run):
-    """A folder that a bad record has stopped; the record is good again."""
-    good = source.read_bytes()
-    source.write_bytes(good[: -len(BAD)] + BAD)
-    with pytest.raises(CorruptDataError):
+def unfinished(run, monkeypatch):
+    """A folder of a run that was stopped before its end."""
+
+    def stop(*_):
+        raise OSError("stopped")
+
+    monkeypatch.setattr(sys.modules["bloomdata.gdp.pipeline"], "write_facts", stop)
+    with pytest.raises(OSError, match="stopped"):
         run()
-    source.write_bytes(good)
+    monkeypatch.undo()
 
 
 def contents(folder):

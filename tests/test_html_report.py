@@ -84,7 +84,7 @@ def reports(tmp_path_factory):
         "pack": bloomdata.pack(raw, folder / "pack", **options, **rows),
         "megatron": bloomdata.pack(raw, folder / "megatron", format="megatron", **options),
         "merge": bloomdata.merge([folder / "megatron"], folder / "merge"),
-        "empty": bloomdata.shard(folder / "empty.jsonl", folder / "empty"),
+        "empty": bloomdata.shard(folder / "empty.jsonl", folder / "empty", allow_empty=True),
         "dedup": bloomdata.dedup(similar, folder / "dedup", near=MinHash(0.6), report_only=True),
         "passages": bloomdata.dedup(similar, folder / "passages", exact=None, substring=Substring(words=8)),
     }

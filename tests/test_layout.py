@@ -26,9 +26,9 @@ CORE_LEVELS = [
 ]
 PACKAGE_LEVELS = [
     {"errors", "_core"},
-    {"manifest", "prepare_sources", "texts"},
+    {"manifest", "prepare_sources"},
     {"options"},
-    {"reports"},
+    {"reports", "texts"},
     {"tokenizers", "fetching"},
     {"datasets"},
     {"loader", "torch_views"},

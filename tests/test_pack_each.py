@@ -159,7 +159,9 @@ def test_articles_of_one_conversation_are_packed_as_any_others(packing, tmp_path
     )
     assert report.metrics == other.metrics
     assert report.metrics["articles"] == 21
-    assert (report.ledger["documents_kept"], other.ledger["documents_kept"]) == (6, 21)
+    # `greedy` leaves out the longest articles: a conversation stays as long as one of its articles does.
+    assert report.ledger["documents_kept"] == 6
+    assert other.ledger["documents_kept"] == (11 if packing == "greedy" else 21)
     names = sorted(path.name for path in (tmp_path / "each").glob("*.hdf5"))
     assert names == sorted(path.name for path in (tmp_path / "apart").glob("*.hdf5"))
     for name in names:

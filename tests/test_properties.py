@@ -22,7 +22,9 @@ from reference.shard import Books
 from reference.shard import shard as reference_shard
 
 # A soup may hold nothing that is kept.
-shard, pack = (partial(verb, allow_empty=True) for verb in (bloomdata.shard, bloomdata.pack))
+shard, pack = (
+    partial(verb, allow_empty=True, allow_duplicate_inputs=True) for verb in (bloomdata.shard, bloomdata.pack)
+)
 
 settings.register_profile("files", parent=settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("files")

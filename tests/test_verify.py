@@ -232,13 +232,10 @@ def test_counts_of_tokens_that_were_changed_together_are_found(folder):
 
 
 def hash_of(content, tmp_path):
-    """BLAKE3, as `shard` notes it for its inputs (test_records.py compares that with published vectors)."""
-    number = len([*tmp_path.glob("hashed-*")])
-    suffix = {b"\x28\xb5": ".zst", b"\x1f\x8b": ".gz"}.get(content[:2], "")
-    path = tmp_path / f"hashed-{number}.jsonl{suffix}"
+    """BLAKE3, as manifests have it (test_records.py compares that with published vectors)."""
+    path = tmp_path / "hashed"
     path.write_bytes(content)
-    manifest = bloomdata.shard(str(path), tmp_path / f"hashes-{number}", validate=False).manifest
-    return manifest["inputs"][0]["hash"]
+    return bloomdata._core.hash_file(path)[1]
 
 
 def forge(folder, name, content, tmp_path, **details):

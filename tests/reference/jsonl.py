@@ -82,11 +82,15 @@ def refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-def parse_object(raw: bytes) -> dict:
+class NotJson(str):
+    """NaN and its like, which Python writes: no matter where they are not read."""
+
+
+def parse_object(raw: bytes, constant=refuse) -> dict:
     """The JSON object (RFC 8259) that a record is; of equal keys the last one counts."""
     text = decode(raw)
     try:
-        value = json.loads(text, parse_constant=refuse, parse_int=float)
+        value = json.loads(text, parse_constant=constant, parse_int=float)
     except ValueError:
         raise BadRecordError("malformed JSON") from None
     if not isinstance(value, dict):
@@ -98,11 +102,13 @@ def text_of(name: str, raw: bytes, field: str) -> str:
     """The text of a record under a dotted path; a line of a `.txt` file is its text."""
     if ".txt" in name:
         return decode(raw.removesuffix(b"\r"))
-    value = parse_object(raw)
+    value = parse_object(raw, NotJson)
     for key in field.split("."):
         if not isinstance(value, dict) or key not in value:
             raise BadRecordError("missing field")
         value = value[key]
+    if isinstance(value, NotJson):
+        raise BadRecordError("malformed JSON")
     if value is None:
         raise BadRecordError("null field")
     return string(value)

@@ -35,8 +35,8 @@ def dedup(
     near: MinHash | Mapping[str, Any] | None = None,
     substring: Substring | Mapping[str, Any] | None = None,
     keep: Literal["first", "components"] = "first",
-    against: str | os.PathLike[str] | Sequence[str] | None = None,
-    signatures: str | os.PathLike[str] | Sequence[str] | None = None,
+    against: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    signatures: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     report_only: bool = False,
     memory_limit: int | str = "2GB",
     text_field: str = "text",
@@ -166,7 +166,7 @@ def dedup(
     return DedupReport.from_run(output, result, time.monotonic() - start)
 
 
-def _paths(given: str | os.PathLike[str] | Sequence[str] | None) -> list[str | os.PathLike[str]]:
+def _paths(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> list[str | os.PathLike[str]]:
     return [given] if isinstance(given, (str, os.PathLike)) else list(given or [])
 
 

@@ -54,7 +54,7 @@ pub enum Fate {
 }
 
 /// Why a blank line is left out; alone of all records it is no row.
-const BLANK: &str = "blank line";
+pub(super) const BLANK: &str = "blank line";
 
 /// The fate of a record, or of several in a row that are dropped, and where the next one starts.
 #[derive(Debug, Clone)]

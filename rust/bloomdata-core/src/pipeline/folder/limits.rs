@@ -1,5 +1,6 @@
 //! Limits of a run that never change what it writes: how many records may be bad, and whether nothing may be kept.
 
+use super::books::BLANK;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Reasons};
 use crate::token::double;
@@ -47,10 +48,11 @@ impl Limits {
     /// Checks the books of a run that has read everything.
     ///
     /// # Errors
-    /// Too many bad records, or no document that was kept.
+    /// Too many bad records; or records of which none was kept. Inputs without records give outputs without.
     pub fn check(&self, ledger: &Ledger) -> Result<()> {
         self.check_bad(ledger)?;
-        if ledger.documents_kept > 0 || self.allow_empty {
+        let blank = ledger.documents_dropped.get(BLANK).copied().unwrap_or_default();
+        if ledger.documents_kept > 0 || ledger.documents_in == blank || self.allow_empty {
             return Ok(());
         }
         let counts = [("quarantined", &ledger.documents_quarantined), ("dropped", &ledger.documents_dropped)];
@@ -126,5 +128,8 @@ mod tests {
         let expected = "of 3 records, none was kept; quarantined: malformed JSON 2; dropped: blank line 1";
         assert!(error.contains(expected), "{error}");
         assert!(Limits::default().check(&books).is_ok());
+        let mut blank = Ledger { documents_in: 1, ..Ledger::default() };
+        blank.drop_documents(BLANK, 1);
+        assert!(limits.check(&blank).is_ok());
     }
 }
