@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -47,7 +46,8 @@ def test_ctrl_c_ends_a_run_that_compresses_hard(level, corpus, tmp_path):
     folder = tmp_path / "raw"
     folder.mkdir()
     for number in range(40):
-        os.link(corpus / "part-1.jsonl", folder / f"{number}.jsonl")
+        content = (corpus / "part-1.jsonl").read_bytes()
+        (folder / f"{number}.jsonl").write_bytes(content + b'\n{"text": "%d"}\n' % number)
     output = tmp_path / "output"
     with running(["shard", "--level", str(level), *QUARANTINE], folder, output) as process:
         assert wait_for(output / "journal.jsonl", process)
@@ -79,8 +79,8 @@ def test_an_error_in_an_early_file_ends_the_run_while_later_files_are_still_bein
     # Each file is longer than what is read ahead of it.
     folder = tmp_path / "raw"
     folder.mkdir()
-    good = b'{"text": "' + b"x" * 1000 + b'"}\n'
     for number in range(5):
+        good = b'{"text": "%d' % number + b"x" * 1000 + b'"}\n'
         (folder / f"{number}.jsonl").write_bytes((b"broken\n" if number == bad_file else b"") + good * 12_000)
     for command in (["shard"], ["pack", "--tokenizer", "bytes", "--format", "megatron"]):
         status, errors = run(command, folder, tmp_path / command[0], timeout=20)

@@ -146,7 +146,7 @@ def row_of(row):
 
 
 def pack(inputs, output, **options):
-    run = {"record": "preference", "tokenizer": "bytes", "num_threads": 2}
+    run = {"record": "preference", "tokenizer": "bytes", "num_threads": 2, "allow_empty": True}
     return bloomdata.pack(inputs, output, **(run | options))
 
 

@@ -106,7 +106,7 @@ def test_lines_of_text_are_no_records_of_a_source(tmp_path):
     path = write(tmp_path / "a.txt", b"hello\n\nthere\n")
     with pytest.raises(CorruptDataError, match=r"a\.txt: line 1: offset 0: a line of text"):
         bloomdata.prepare("pile", path, tmp_path / "raised")
-    report = bloomdata.prepare("pile", path, tmp_path / "out", on_bad_record="quarantine")
+    report = bloomdata.prepare("pile", path, tmp_path / "out", on_bad_record="quarantine", allow_empty=True)
     assert report.ledger["documents_quarantined"] == {"not of the source's form": 2}
     assert report.ledger["documents_dropped"] == {"blank line": 1}
 

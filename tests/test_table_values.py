@@ -24,7 +24,7 @@ TEMPLATE = (
 
 
 def shard(inputs, output, **options):
-    report = bloomdata.shard(inputs, output, **options)
+    report = bloomdata.shard(inputs, output, allow_empty=True, **options)
     lines = b"".join(contents_of(output).values()).splitlines()
     return [json.loads(line) for line in lines], report
 

@@ -20,7 +20,7 @@ def write(folder, texts):
     """A Megatron folder, opened, and its documents."""
     source = folder / "a.jsonl"
     source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
-    bloomdata.pack(str(source), folder / "packed", tokenizer="bytes", format="megatron")
+    bloomdata.pack(str(source), folder / "packed", tokenizer="bytes", format="megatron", allow_empty=True)
     dataset = bloomdata.open(folder / "packed")
     return dataset, [document.tolist() for document in dataset]
 

@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 /// Counts by reason, in a stable order.
 pub type Reasons = BTreeMap<String, u64>;
 
+/// Why a blank line is dropped; alone of all records it is no row.
+pub const BLANK: &str = "blank line";
+
 /// Where every document and token went.
 ///
 /// `documents_in` is counted where records are cut out of the input, the other document counts where each record's

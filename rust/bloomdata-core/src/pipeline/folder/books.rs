@@ -11,7 +11,7 @@ use super::manifest::{IndexedInputs, OutputEntry, input_entry};
 use crate::document::{BYTE_ORDER_MARK, BadRecord, Position, RecordPlace};
 use crate::error::{Error, Result};
 use crate::io::atomic::{AtomicFile, remove_if_present, temporary_path};
-use crate::ledger::Ledger;
+use crate::ledger::{BLANK, Ledger};
 use crate::sources::folders::changed;
 use crate::sources::{Format, Input};
 
@@ -52,9 +52,6 @@ pub enum Fate {
         raw: Vec<u8>,
     },
 }
-
-/// Why a blank line is left out; alone of all records it is no row.
-pub(super) const BLANK: &str = "blank line";
 
 /// The fate of a record, or of several in a row that are dropped, and where the next one starts.
 #[derive(Debug, Clone)]

@@ -1,8 +1,7 @@
 //! Limits of a run that never change what it writes: how many records may be bad, and whether nothing may be kept.
 
-use super::books::BLANK;
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, Reasons};
+use crate::ledger::{BLANK, Ledger, Reasons};
 use crate::token::double;
 
 /// Records after which a share of bad ones says something about all of them.
