@@ -204,7 +204,6 @@ impl<'a, F: Fn(usize) -> &'a str> Encoder for Values<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
 
     use arrow_array::builder::{Float64Builder, MapBuilder, StringBuilder};
     use arrow_array::{Float32Array, StringArray, StructArray};
@@ -250,10 +249,11 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_types, reason = "Arrow takes its metadata so")]
     fn json_is_written_as_what_it_is_and_cannot_reach_into_its_neighbours() {
         let texts = ["{\n\"a\": [1, \"\\n\"]}", "\"s\"", "1,\"c\":2", "", "\r\nnull\r\n"];
         let found: ArrayRef = Arc::new(StringArray::from(texts.to_vec()));
-        let metadata = HashMap::from([(EXTENSION.to_owned(), "arrow.json".to_owned())]);
+        let metadata = std::collections::HashMap::from([(EXTENSION.to_owned(), "arrow.json".to_owned())]);
         let field = Arc::new(Field::new("j", DataType::Utf8, true).with_metadata(metadata));
         let expected = [
             "{\"j\":{ \"a\": [1, \"\\n\"]}}",

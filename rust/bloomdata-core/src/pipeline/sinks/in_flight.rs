@@ -108,7 +108,9 @@ impl InFlight {
         self.is_open = false;
         self.settle(self.decided, books);
         // Else long documents after a short one would pile up until its row ends.
-        if let Some(last) = self.documents.pop_back_if(|last| last.num_refused == last.num_articles) {
+        if self.documents.back().is_some_and(|last| last.num_refused == last.num_articles)
+            && let Some(last) = self.documents.pop_back()
+        {
             last.settle(books);
         }
     }
