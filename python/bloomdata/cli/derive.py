@@ -203,7 +203,7 @@ def add_option(group: Any, name: str, parameter: inspect.Parameter, text: str) -
     elif annotation.startswith(("int", "float")):
         kind = int if annotation.startswith("int") else float
         settings |= {"type": kind, "metavar": "SECONDS" if name.endswith("_seconds") else "N"}
-    elif "Sequence[str]" in annotation:
+    elif "Sequence[str" in annotation:
         settings |= {"nargs": "+", "metavar": name.removesuffix("s").upper()}
     else:
         settings["metavar"] = name.upper()

@@ -143,9 +143,12 @@ pub(super) fn is_skippable(first: &[u8]) -> bool {
     matches!(first, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
 }
 
+/// Whether eight characters begin the text that are ASCII in UTF-16. Fewer may be damage of a line.
 fn is_every_other_zero(first: &[u8]) -> bool {
-    let zeros: Vec<bool> = first.iter().take(4).map(|&byte| byte == 0).collect();
-    zeros == [false, true, false, true] || zeros == [true, false, true, false]
+    let zeros = first.iter().take(16).map(|&byte| byte == 0);
+    let alternates =
+        |offset: usize| zeros.clone().enumerate().all(|(at, is_zero)| is_zero == (at % 2 == offset));
+    first.len() >= 16 && (alternates(0) || alternates(1))
 }
 
 /// Refuses content, decompressed if its name says so, that cannot be text in UTF-8.
@@ -200,6 +203,8 @@ mod tests {
         for text in ["BZh is no magic", "PAR", "%PD"] {
             assert!(check_content(path, text.as_bytes()).is_ok());
         }
-        assert!(check_content(path, b"{\0\"\0a\0").is_err() && check_content(path, b"\0{\0\"").is_err());
+        let (little, big) = (b"{\0\"\0t\0e\0x\0t\0\"\0:\0", b"\0{\0\"\0t\0e\0x\0t\0\"\0:");
+        assert!(check_content(path, little).is_err() && check_content(path, big).is_err());
+        assert!(check_content(path, &big[..15]).is_ok());
     }
 }
