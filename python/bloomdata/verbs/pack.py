@@ -221,7 +221,8 @@ def pack(
             `quarantine.jsonl` and count them by reason (`quarantine`).
         max_bad: Bad records at which a run that quarantines them stops: a number, or a share of all records such as
             `"0.1%"` or 0.001. A share is compared from the 100,000th record on, and at the end.
-        allow_empty: Whether a run may keep no record. By default that is an error, and the folder stays unfinished.
+        allow_empty: Whether a run may keep none of its records. By default that is an error, and the folder stays
+            unfinished. Inputs without records give an empty output.
         allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
             or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default. Never changes the output.
