@@ -25,7 +25,7 @@ CORE_LEVELS = [
     {"pipeline", "datasets"},
 ]
 PACKAGE_LEVELS = [
-    {"errors", "_core"},
+    {"errors", "lazy", "_core"},
     {"manifest", "prepare_sources"},
     {"options"},
     {"reports", "texts"},

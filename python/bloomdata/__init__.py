@@ -12,6 +12,7 @@ Only the names here are public, and the modules `errors`, `torch_views`, `gdp`, 
 
 - `errors`, `_core`: the errors; the extension module, in Rust.
 - `manifest`: what a finished folder says. `prepare_sources`: the sources that `prepare` knows. `texts`: reads lines.
+- `lazy`: names of a package that import their module when they are first used.
 - `options`: what users give, checked and described for the core.
 - `reports`: what runs return.
 - `tokenizers`: tokenizers and chat templates. `fetching`: files from elsewhere.

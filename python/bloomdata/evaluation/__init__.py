@@ -6,17 +6,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from bloomdata.lazy import lazily
 
 if TYPE_CHECKING:
     from bloomdata.evaluation.running import evaluate as evaluate
 
-__all__ = ["evaluate"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from bloomdata.evaluation import running
-
-    return getattr(running, name)
+_PLACES = {"evaluate": "running"}
+__all__ = list(_PLACES)
+__getattr__ = lazily(__name__, _PLACES)
