@@ -2,13 +2,11 @@
 
 use bloomdata_core::pipeline::decontaminate::options::DecontaminateConfig;
 use bloomdata_core::pipeline::decontaminate::run::decontaminate as core_decontaminate;
-use bloomdata_core::sources::duplicates::refuse_duplicates;
-use bloomdata_core::sources::expand::expand;
 use pyo3::prelude::*;
 
 use crate::enter::enter;
 use crate::errors::config_error;
-use crate::verbs::{PythonInputs, RunTuple, report, run_options, with_tables};
+use crate::verbs::{PythonInputs, RunTuple, list_for_rereading, report, run_options};
 
 /// Finds documents that hold rows of evaluations. Returns as `shard`.
 #[pyfunction]
@@ -24,12 +22,7 @@ pub(crate) fn decontaminate(
     let config: DecontaminateConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let (paths, allows_duplicates) = &inputs;
-        let list = expand(paths, Some(&options.output))?;
-        if !allows_duplicates {
-            refuse_duplicates(&list, progress)?;
-        }
-        let (inputs, tables) = with_tables(list, Vec::new(), Vec::new(), progress)?;
+        let (inputs, tables) = list_for_rereading((&inputs.0, inputs.1), &options.output, progress)?;
         let read = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         core_decontaminate(&config, &options, memory_limit, (&inputs, &evaluations), &read, progress)
     })?;

@@ -18,7 +18,7 @@ use pyo3::types::PyBytes;
 
 use crate::enter::enter;
 use crate::errors::config_error;
-use crate::verbs::{RunTuple, report, run_options, with_tables};
+use crate::verbs::{RunTuple, list_for_rereading, report, run_options};
 
 /// Removes duplicates; `memory` is its limit, and the folders of signatures that were made before. Returns as `shard`.
 #[pyfunction]
@@ -33,8 +33,8 @@ pub(crate) fn dedup(
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let (inputs, tables) =
-            with_tables(expand(&inputs, Some(&options.output))?, Vec::new(), Vec::new(), progress)?;
+        // Copies are what it looks for.
+        let (inputs, tables) = list_for_rereading((&inputs, true), &options.output, progress)?;
         let against = against_of(&config.against)?;
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
         let (memory_limit, signatures) = &memory;
@@ -56,8 +56,8 @@ pub(crate) fn signatures(
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let (inputs, tables) =
-            with_tables(expand(&inputs, Some(&options.output))?, Vec::new(), Vec::new(), progress)?;
+        // Copies are what it looks for.
+        let (inputs, tables) = list_for_rereading((&inputs, true), &options.output, progress)?;
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
         core_signatures(&config, &options, &inputs, &read, progress)
     })?;

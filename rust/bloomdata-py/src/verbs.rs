@@ -292,20 +292,29 @@ pub(crate) fn list_inputs(
     } else {
         expand_once(inputs, output)?
     };
+    list.set_records(records)?;
+    with_tables(list, *allow_duplicates, (streams, columns), progress)
+}
+
+/// Lists files for a verb that reads them more than once.
+pub(crate) fn list_for_rereading(
+    (inputs, allow_duplicates): (&[String], bool),
+    output: &Path,
+    progress: &Progress,
+) -> Result<(InputList, TableReader)> {
+    with_tables(core_expand(inputs, Some(output))?, allow_duplicates, (Vec::new(), Vec::new()), progress)
+}
+
+/// Adds tables in memory, of which these columns are read, to the files that will be read.
+fn with_tables(
+    mut list: InputList,
+    allow_duplicates: bool,
+    (streams, columns): (Vec<Table>, Vec<String>),
+    progress: &Progress,
+) -> Result<(InputList, TableReader)> {
     if !allow_duplicates {
         refuse_duplicates(&list, progress)?;
     }
-    list.set_records(records)?;
-    with_tables(list, streams, columns, progress)
-}
-
-/// Adds tables in memory to what will be read.
-pub(crate) fn with_tables(
-    mut list: InputList,
-    streams: Vec<Table>,
-    columns: Vec<String>,
-    progress: &Progress,
-) -> Result<(InputList, TableReader)> {
     progress.total_bytes.store(list.inputs.iter().map(|input| input.size).sum(), Relaxed);
     let tables = TableReader::new(&mut list.inputs, streams, columns, progress)?;
     Ok((list, tables))

@@ -24,7 +24,7 @@ const FIRST_BYTES: u64 = 1 << 16;
 pub fn refuse_duplicates(list: &InputList, progress: &Progress) -> Result<()> {
     let mut names: BTreeMap<(PathBuf, bool), &Path> = BTreeMap::new();
     let mut sizes: BTreeMap<u64, Vec<&Input>> = BTreeMap::new();
-    for input in list.inputs.iter().filter(|input| input.format != Format::Arrow && !input.read_once) {
+    for input in list.inputs.iter().filter(|input| input.is_file()) {
         if let Some(first) = names.insert(bare_name(input), &input.path) {
             return Err(twice(first, &input.path, "have one name in two formats"));
         }

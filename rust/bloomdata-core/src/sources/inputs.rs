@@ -62,6 +62,11 @@ pub struct Input {
 }
 
 impl Input {
+    /// Whether it is a file, which can be opened any number of times.
+    pub(super) fn is_file(&self) -> bool {
+        self.format != Format::Arrow && !self.read_once
+    }
+
     /// The standard input: lines of JSON, compressed or not.
     pub(super) fn stdin() -> Self {
         Self {

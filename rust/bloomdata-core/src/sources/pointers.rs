@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::inputs::{Format, Input};
+use super::inputs::Input;
 use crate::error::{Error, Result};
 
 /// Pointers are shorter than this (Git LFS specification, version 1).
@@ -19,7 +19,7 @@ const POINTERS: [(&[u8], &str, &str); 3] = [
 /// # Errors
 /// A pointer; the system's reason.
 pub(super) fn refuse_pointer(input: &Input) -> Result<()> {
-    if input.size >= MAX_BYTES || input.format == Format::Arrow || input.read_once {
+    if input.size >= MAX_BYTES || !input.is_file() {
         return Ok(());
     }
     let mut start = Vec::new();

@@ -9,6 +9,7 @@ use crate::conversation::Document;
 use crate::document::{BadRecord, Block, is_blank};
 use crate::error::{Error, Result};
 use crate::json_fields::{FieldPath, invalid_utf8};
+use crate::ledger::BLANK;
 use crate::packing::types::{COMPLETION, PROMPT};
 use crate::pipeline::feed::Item;
 use crate::pipeline::folder::books::{Fate, Outcome};
@@ -78,7 +79,7 @@ impl ChatReader {
         articles.ids.reserve(block.len());
         block.for_each(|record| {
             let fate = if is_blank(record.bytes) {
-                Fate::Dropped("blank line")
+                Fate::Dropped(BLANK)
             } else {
                 match simdutf8::basic::from_utf8(record.bytes) {
                     Err(_) => encoder.bad(invalid_utf8(record.bytes), record),

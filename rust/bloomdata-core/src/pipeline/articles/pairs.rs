@@ -8,6 +8,7 @@ use super::packed::{Articles, Packed};
 use crate::document::{Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::json_fields::invalid_utf8;
+use crate::ledger::BLANK;
 use crate::packing::types::{COMPLETION, PROMPT};
 use crate::pipeline::feed::Item;
 use crate::pipeline::folder::books::{Fate, Outcome};
@@ -55,7 +56,7 @@ impl PairPacker {
             let fate = if self.formats[block.file] == Format::Text {
                 self.line(encoder, record, articles)?
             } else if is_blank(record.bytes) {
-                Fate::Dropped("blank line")
+                Fate::Dropped(BLANK)
             } else {
                 match self.reader.read(record.bytes) {
                     Ok(pairs) => self.fate(encoder, &pairs, record, articles)?,
@@ -99,7 +100,7 @@ impl PairPacker {
         }
     }
 
-    /// The pairs of one record become articles (SYSTEMS 2.3). `special` is how many special tokens their texts hold.
+    /// The pairs of one record become articles. `special` is how many special tokens their texts hold.
     fn record(
         &self,
         encoder: &Encoder<'_>,

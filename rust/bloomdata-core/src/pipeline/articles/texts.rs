@@ -10,6 +10,7 @@ use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::TokenStream;
 use crate::json_fields::{FieldPath, extract, invalid_utf8};
+use crate::ledger::BLANK;
 use crate::packing::types::{COMPLETION, SEPARATOR};
 use crate::pipeline::dedup::verdict_file::{Verdict as Decided, Verdicts};
 use crate::pipeline::feed::Item;
@@ -51,7 +52,7 @@ impl TextReader<'_> {
         record: Record<'record>,
     ) -> std::result::Result<Texts<'record>, BadRecord> {
         if is_blank(record.bytes) {
-            return Ok(Texts::Dropped("blank line"));
+            return Ok(Texts::Dropped(BLANK));
         }
         if let Some(source) = &self.source {
             let record = simdutf8::basic::from_utf8(record.bytes).map_err(|_| invalid_utf8(record.bytes))?;

@@ -8,6 +8,7 @@ use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::Result;
 use crate::json_fields::{invalid_utf8, validate};
 use crate::json_nan::is_nan;
+use crate::ledger::BLANK;
 use crate::pipeline::folder::books::Fate;
 use crate::pipeline::folder::counts::ChatCounts;
 use crate::sources::Format;
@@ -67,7 +68,7 @@ impl<'run> Copier<'run> {
                 lines.ends.push(lines.bytes.len());
                 Fate::Kept { text_bytes: size, articles: 1, chats: ChatCounts::default() }
             }
-            Ok(None) => Fate::Dropped("blank line"),
+            Ok(None) => Fate::Dropped(BLANK),
             Err(reason) => Fate::Bad(reason, record.offset, record.bytes.to_vec()),
         }
     }

@@ -7,6 +7,7 @@ use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::json_fields::{invalid_utf8, placed};
 use crate::json_text::json_string;
+use crate::ledger::BLANK;
 use crate::pipeline::folder::books::Fate;
 use crate::pipeline::folder::counts::ChatCounts;
 use crate::sources::Format;
@@ -222,7 +223,7 @@ impl Preparer {
     /// Appends the lines of a record; what becomes of it.
     fn record(&self, format: Format, record: Record<'_>, keeps_raw: bool, lines: &mut Lines) -> Fate {
         if is_blank(record.bytes) {
-            return Fate::Dropped("blank line");
+            return Fate::Dropped(BLANK);
         }
         let raw = |kept: bool| if kept { record.bytes.to_vec() } else { Vec::new() };
         let (bytes, ends) = (lines.bytes.len(), lines.ends.len());
