@@ -1,4 +1,4 @@
-"""Instructions as AscendSpeed packs them: token ids, attention mask and labels in parallel Megatron pairs (AS-16)."""
+"""Instructions as AscendSpeed packs them: token ids, attention mask and labels in parallel Megatron pairs."""
 
 from __future__ import annotations
 

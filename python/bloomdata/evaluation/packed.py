@@ -64,7 +64,7 @@ def losses_of(
                 tokenizer=find_tokenizer(facts),
                 allow_contamination=allow_contamination,
             )
-            assert one is not None  # nobody asks it to stop
+            assert one is not None  # only a request to stop gives None, and there is none here
             found[path] = one
         network.eval()
     finally:

@@ -71,7 +71,7 @@ class LocalBackend:
         """A chat template with the special tokens of the model.
 
         Raises:
-            ConfigError: There is none of this name, or it is invalid.
+            ConfigError: No template has this name, or it is invalid.
         """
         found = self.prompting.model.template(name)
         assert found is not None

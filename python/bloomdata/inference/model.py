@@ -126,7 +126,7 @@ def _described(name: str, network: Any, tokenizer: TextTokenizer, folder: Path) 
     ends = generation.eos_token_id
     found = {int(end) for end in (ends if isinstance(ends, list) else [ends]) if end is not None}
     try:
-        own = tokenizer.eos_token_id  # type: ignore[attr-defined]
+        own = tokenizer.eos_token_id  # type: ignore[attr-defined]  # stands on both kinds of tokenizers
     except ConfigError:
         own = None
     found |= {int(own)} if own is not None else set()

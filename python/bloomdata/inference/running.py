@@ -37,10 +37,10 @@ class PrefixCache:
             return None
         surplus = cache.get_seq_length() - shared
         try:
-            # Some layers keep a sliding window only, and cannot go back.
             if surplus and not getattr(cache, "is_croppable", True):
                 return None
             cache.crop(-surplus)
+        # Layers with a sliding window cannot go back, and say so in any of these ways: the prompt is read afresh.
         except (RuntimeError, ValueError, NotImplementedError):
             return None
         return cache

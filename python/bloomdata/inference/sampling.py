@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bloomdata.inference.streaming import TextTokenizer
 
 
-class Sampler(LogitsProcessor):  # type: ignore[misc]
+class Sampler(LogitsProcessor):  # type: ignore[misc]  # transformers has no types here
     """Chooses each token with numbers of its row's own: the same text for a seed, in any batch.
 
     The processors are those of transformers, in the order repetition penalty, temperature, top-k, top-p. A token is
@@ -85,7 +85,7 @@ class Sampler(LogitsProcessor):  # type: ignore[misc]
         return torch.full_like(scores, -torch.inf).scatter(-1, chosen, 0.0)
 
 
-class StopAt(StoppingCriteria):  # type: ignore[misc]
+class StopAt(StoppingCriteria):  # type: ignore[misc]  # transformers has no types here
     """Ends rows whose answer holds a stop string.
 
     Args:
@@ -109,7 +109,7 @@ class StopAt(StoppingCriteria):  # type: ignore[misc]
         return torch.tensor(found, device=input_ids.device)
 
 
-class StopWhen(StoppingCriteria):  # type: ignore[misc]
+class StopWhen(StoppingCriteria):  # type: ignore[misc]  # transformers has no types here
     """Ends all rows when a function says so."""
 
     def __init__(self, is_over: Callable[[], bool]) -> None:

@@ -33,7 +33,7 @@ class UrlBackend:
         api_key: Sent as a bearer token.
 
     Raises:
-        ConfigError: The URL is none of HTTP, or the server lists no model.
+        ConfigError: The URL is not http or https, or the server lists no model.
         OSError: The server cannot be reached, or answers with an error.
     """
 

@@ -50,7 +50,7 @@ def fit_turns(
     def ids_of(start: int, count: int) -> list[int]:
         return encode(messages[start:], context[:count])
 
-    first = bisect_left(kept, True, key=lambda choice: len(ids_of(*choice)) <= max_tokens)  # noqa: FBT003
+    first = bisect_left(kept, True, key=lambda choice: len(ids_of(*choice)) <= max_tokens)  # noqa: FBT003 - what is searched for
     if first < len(kept):
         return Fitted(ids_of(*kept[first]), kept[first][1])
     cut = _cut_left(messages[starts[-1] :], encode, max_tokens) if cuts_last and messages else None
@@ -70,6 +70,6 @@ def _cut_left(turn: Sequence[dict[str, str]], encode: Encode, max_tokens: int) -
     def ids_from(start: int) -> list[int]:
         return encode([{**asked, "content": text[start:]}, *more], ())
 
-    first = bisect_left(range(len(text)), True, key=lambda start: len(ids_from(start)) <= max_tokens)  # noqa: FBT003
+    first = bisect_left(range(len(text)), True, key=lambda start: len(ids_from(start)) <= max_tokens)  # noqa: FBT003 - what is searched for
     ids = ids_from(first)
     return ids if len(ids) <= max_tokens else None

@@ -1,4 +1,4 @@
-"""Rows of an embedding that is cut over ranks of tensor parallelism (AS-18)."""
+"""Rows of an embedding that is cut over ranks of tensor parallelism, as Megatron pads it."""
 
 from __future__ import annotations
 

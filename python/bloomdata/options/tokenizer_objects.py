@@ -29,7 +29,7 @@ def tokenizer_path(tokenizer: Any, option: str = "tokenizer") -> str:
     """The file or folder of a tokenizer: a path, `"bytes"`, a name in the local cache of the hub, or an object.
 
     Raises:
-        ConfigError: It is none of these, or a tokenizer of `transformers` without a `tokenizer.json`.
+        ConfigError: It is something else, or a tokenizer of `transformers` without a `tokenizer.json`.
         FileNotFoundError: A name of the Hugging Face hub that is not in the local cache.
     """
     if isinstance(tokenizer, (str, os.PathLike)):
