@@ -29,6 +29,7 @@ PACKAGE_LEVELS = [
     {"manifest", "prepare_sources"},
     {"options"},
     {"reports", "texts"},
+    {"parts"},
     {"tokenizers", "fetching"},
     {"datasets"},
     {"loader", "torch_views"},

@@ -14,7 +14,7 @@ Only the names here are public, and the modules `errors`, `torch_views`, `gdp`, 
 - `manifest`: what a finished folder says. `prepare_sources`: the sources that `prepare` knows. `texts`: reads lines.
 - `lazy`: names of a package that import their module when they are first used.
 - `options`: what users give, checked and described for the core.
-- `reports`: what runs return.
+- `reports`: what runs return. `parts`: runs in parts, on any number of machines.
 - `tokenizers`: tokenizers and chat templates. `fetching`: files from elsewhere.
 - `datasets`: packed files as documents, rows, samples and blends.
 - `loader`: batches, at any step. `torch_views`: data sets for torch and transformers.
@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from bloomdata.verbs.dedup import dedup
     from bloomdata.verbs.extend_vocabulary import ExtendReport, extend_vocabulary
     from bloomdata.verbs.fetch import fetch
+    from bloomdata.verbs.finish import finish, on_ray
     from bloomdata.verbs.merge import merge
     from bloomdata.verbs.pack import pack
     from bloomdata.verbs.pack_moderation import ModerationReport, pack_moderation
@@ -147,7 +148,9 @@ __all__ = [
     "extend_vocabulary",
     "fetch",
     "few_shot",
+    "finish",
     "merge",
+    "on_ray",
     "open",
     "pack",
     "pack_moderation",
@@ -177,6 +180,8 @@ _HOME = {
     "FETCH_SETS": "fetching.sets",
     "FetchReport": "fetching.report",
     "fetch": "verbs.fetch",
+    "finish": "verbs.finish",
+    "on_ray": "verbs.finish",
     "run": "verbs.run_recipe",
     "PrepareReport": "reports.report",
     "SOURCES": "prepare_sources",

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from bloomdata.options.running import Running
+from bloomdata.parts.sharing import Share
 
 __all__ = [
     "BUILD_PROFILE",
@@ -20,10 +21,12 @@ __all__ = [
     "compressions",
     "decontaminate",
     "dedup",
+    "discard_parts",
     "encode_ends",
     "ends_with_newline",
     "exact_key",
     "find_lines",
+    "finish",
     "finish_folder",
     "hash_file",
     "is_text_source",
@@ -147,9 +150,13 @@ def find_lines(
     inputs: list[str], lines: list[tuple[int, bytes]], seed: int | None
 ) -> list[tuple[Path, int, int] | None]: ...
 def ends_with_newline(path: str) -> bool: ...
+def finish(
+    options: Running, joined: bool, on_progress: Callable[[int, int, int, int], object] | None
+) -> tuple[str, bool, bool]: ...
+def discard_parts(folder: str | PathLike[str]) -> None: ...
 def finish_folder(folder: str | PathLike[str], manifest: str) -> str: ...
 def lengths(
-    inputs: tuple[list[str], bool],
+    inputs: tuple[list[str], bool, Share | None],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     num_threads: int,
@@ -157,7 +164,7 @@ def lengths(
 ) -> tuple[bytes, str]: ...
 def plan(lengths: bytes, sequence_length: int, packings: list[str], seed: int, window_tokens: int) -> str: ...
 def train_tokenizer(
-    inputs: tuple[list[str], bool],
+    inputs: tuple[list[str], bool, Share | None],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     num_threads: int,
@@ -170,7 +177,7 @@ def read_records(source: str, records: list[str]) -> str: ...
 def is_text_source(source: str) -> bool: ...
 def read_manifest(folder: str | PathLike[str]) -> str | None: ...
 def shard(
-    inputs: tuple[list[str], bool],
+    inputs: tuple[list[str], bool, Share | None],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     options: Running,
@@ -201,7 +208,7 @@ def signatures(
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def pack(
-    inputs: tuple[list[str], bool],
+    inputs: tuple[list[str], bool, Share | None],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     options: Running,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.cli.derive import descriptions_of
+from bloomdata.cli.parts import executor_of, finish_parts
 from bloomdata.cli.progress import progress
 from bloomdata.cli.terminal import plain
 from bloomdata.cli.verbs import VERBS, load
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import argparse
 
 # Options of the program itself, which the Python functions do not have.
-_OWN = {"verb", "quiet", "json", "html", "by", "option", "set", "dry_run"}
+_OWN = {"verb", "quiet", "json", "html", "by", "option", "set", "dry_run", "local", "ray", "finish", "joined"}
 
 
 def _say(text: str) -> None:
@@ -57,7 +58,12 @@ def run_verb(options: argparse.Namespace) -> int:
         from bloomdata.reports.report import check_outside
 
         check_outside(output_path(html, "html"), options.output)
-    result = call(options, **(getattr(options, "option", None) or {}))
+    more = getattr(options, "option", None) or {}
+    if getattr(options, "finish", False):
+        result = finish_parts(options)
+    else:
+        with executor_of(options) as executor:
+            result = call(options, **more, **({} if executor is None else {"executor": executor}))
     if html is not None:
         result.save_html(html)
     return show(result, options)

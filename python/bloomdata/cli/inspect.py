@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from bloomdata.datasets.indexed_dataset import ShardedIndexedDataset
+
 PROMPT, COMPLETION, PADDING, SEPARATOR = range(4)
 TYPE_NAMES = {PROMPT: "PROMPT", COMPLETION: "COMPLETION", PADDING: "PADDING", SEPARATOR: "SEPARATOR"}
 # Cyan, green, grey, and bold magenta: readable on dark and on light terminals.
@@ -82,9 +84,9 @@ def _tokenizer(path: Path, manifest: dict[str, Any], named: str | None) -> Token
     return Tokenizer(folder / facts["path"], eos_token=facts["eos_token"], pad_token=facts["pad_token"])
 
 
-def _types(dataset: IndexedDataset | PackedDataset) -> IndexedDataset | None:
+def _types(dataset: IndexedDataset | ShardedIndexedDataset | PackedDataset) -> IndexedDataset | None:
     """The types of a Megatron pair's tokens: the pair `<name>_token_types` beside `<name>_document`."""
-    if isinstance(dataset, PackedDataset) or not dataset.path_prefix.endswith("_document"):
+    if not isinstance(dataset, IndexedDataset) or not dataset.path_prefix.endswith("_document"):
         return None
     prefix = dataset.path_prefix.removesuffix("_document") + "_token_types"
     if not Path(f"{prefix}.idx").exists():

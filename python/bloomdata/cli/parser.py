@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import inspect
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bloomdata.cli.derive import add_verb
 from bloomdata.cli.nearest import nearest
 from bloomdata.cli.own_options import add_running
+from bloomdata.cli.parts import add_parts
 from bloomdata.cli.verbs import VERBS, load
 
 if TYPE_CHECKING:
@@ -72,8 +74,10 @@ def parser_of(name: str) -> Parser:
     if verb.function is not None:
         function = load(verb.function)
         hands_on = [(load(place), names.split()) for place, names in verb.hands_on]
-        # Variables of a recipe are given one by one.
-        add_verb(parser, function, without={"variables"}, hands_on=hands_on)
+        # Variables of a recipe are given one by one; what runs parts has options of its own.
+        add_verb(parser, function, without={"variables", "executor"}, hands_on=hands_on)
+        if "executor" in inspect.signature(function).parameters:
+            add_parts(parser)
     if verb.adds is not None:
         load(verb.adds, "bloomdata.cli")(parser)
     if verb.function is not None:

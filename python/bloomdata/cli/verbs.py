@@ -83,6 +83,19 @@ VERBS = {
             ),
         ),
     ),
+    "finish": Verb("make one folder of the finished parts of a run", "verbs.finish:finish"),
+    "parts": Verb(
+        "show how far the parts of a run are; exit status 1 unless all are finished",
+        None,
+        "parts:add_table",
+        "parts:run_table",
+    ),
+    "slurm": Verb(
+        "print a script that runs a command in parts as an array job of Slurm",
+        None,
+        "slurm:add_slurm",
+        "slurm:run_slurm",
+    ),
     "merge": Verb("join finished Megatron pairs", "verbs.merge:merge"),
     "gdp": Verb("do the work of generative_data_prep, with its flags and file names", None, "gdp:add_gdp", "gdp:main"),
     "run": Verb(

@@ -372,9 +372,9 @@ def _prefixes(
         from bloomdata.datasets.opening import open as open_dataset
 
         dataset = open_dataset(path)
-        if not isinstance(dataset, IndexedDataset):
+        if not isinstance(dataset, (IndexedDataset, ShardedIndexedDataset)):
             raise ConfigError(f"{os.fspath(path)}: expected documents, found rows, which are samples already")
-        return [dataset.path_prefix], "mmap"
+        return _prefixes(dataset)
     return [_plain(path)], "mmap"
 
 

@@ -271,6 +271,11 @@ class ShardedIndexedDataset(Documents):
     def __len__(self) -> int:
         return int(self._ends[-1])
 
+    @property
+    def sequence_lengths(self) -> NDArray[np.int32]:
+        """Lengths of all sequences in tokens, pair by pair; reads every index."""
+        return np.concatenate([self._pair(number).sequence_lengths for number in range(len(self.path_prefixes))])
+
     def get(self, index: int, offset: int = 0, length: int | None = None) -> Tokens:
         """As for `Documents.get`, from the pair that holds the document."""
         document = checked_index(index, len(self), "document")

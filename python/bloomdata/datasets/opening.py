@@ -6,10 +6,11 @@ can be pickled (they reopen their files) and used in threads, forked and spawned
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from bloomdata.datasets.indexed_dataset import IndexedDataset
+from bloomdata.datasets.indexed_dataset import IndexedDataset, ShardedIndexedDataset
 from bloomdata.datasets.packed import PackedDataset as PackedDataset
 from bloomdata.datasets.preferences import PreferenceDataset as PreferenceDataset
 from bloomdata.errors import ConfigError, UnsupportedFormatError
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
+Opened: TypeAlias = "IndexedDataset | ShardedIndexedDataset | PackedDataset | PreferenceDataset"
 
 
-def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | PackedDataset | PreferenceDataset:  # noqa: A001
+def open(path: PathLike, *, field: str | None = None) -> Opened:  # noqa: A001
     """Opens packed data.
 
     Args:
@@ -32,7 +34,8 @@ def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | Packed
             pass their path, `<name>_token_types`.
 
     Returns:
-        An `IndexedDataset` of documents, a `PackedDataset` of rows, or a `PreferenceDataset` of judged answers.
+        An `IndexedDataset` of documents (a `ShardedIndexedDataset` for a run in parts), a `PackedDataset` of rows, or a
+        `PreferenceDataset` of judged answers.
 
     Raises:
         ConfigError: The folder is not finished, holds shards, or holds several fields and `field` is not given.
@@ -50,18 +53,25 @@ def open(path: PathLike, *, field: str | None = None) -> IndexedDataset | Packed
         return _open_file(path)
     manifest = read_manifest(path)
     outputs = manifest["outputs"]
-    indices = [output["path"].removesuffix(".idx") for output in outputs if output["path"].endswith(".idx")]
+    prefix = manifest["config"].get("prefix")
+    indices: dict[str, list[Path]] = {}
+    for output in outputs:
+        if output["path"].endswith(".idx"):
+            place = output["path"].removesuffix(".idx")
+            # Each part of a run has a pair of its own, with the number of the part.
+            name = re.sub(rf"^part-(\d+)-of-\d+/{re.escape(str(prefix))}-\1_", f"{prefix}_", place)
+            indices.setdefault(name, []).append(path / place)
     if field is None:
-        indices = [name for name in indices if not name.endswith("_token_types")]
+        indices = {name: pairs for name, pairs in indices.items() if not name.endswith("_token_types")}
     if indices:
-        prefix = manifest["config"].get("prefix")
-        chosen = indices
+        chosen = list(indices)
         if field is not None:
             exact = f"{prefix}_{field}_document"
             chosen = [name for name in indices if name == exact or (not prefix and name.endswith(f"_{field}_document"))]
         if len(chosen) != 1:
-            raise ConfigError(f"{path}: field: expected one of {indices}, got {field!r}")
-        return IndexedDataset(path / chosen[0])
+            raise ConfigError(f"{path}: field: expected one of {list(indices)}, got {field!r}")
+        pairs = indices[chosen[0]]
+        return IndexedDataset(pairs[0]) if len(pairs) == 1 else ShardedIndexedDataset(pairs)
     rows = [output for output in outputs if "rows" in output]
     if not rows:
         raise ConfigError(f"{path}: expected tokens, found the output of {manifest['verb']!r}")

@@ -369,7 +369,9 @@ def _shard(
     sources: list[str], output: Path, config: dict[str, Any], threads: int, on_progress: OnProgress
 ) -> dict[str, Any]:
     run = running(os.fspath(output), threads, overwrite=False)
-    manifest: dict[str, Any] = json.loads(_core.shard((sources, True), [], json.dumps(config), run, on_progress)[0])
+    manifest: dict[str, Any] = json.loads(
+        _core.shard((sources, True, None), [], json.dumps(config), run, on_progress)[0]
+    )
     return manifest
 
 

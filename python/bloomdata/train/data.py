@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.datasets.blend import BlendedDataset
-from bloomdata.datasets.indexed_dataset import IndexedDataset
+from bloomdata.datasets.indexed_dataset import IndexedDataset, ShardedIndexedDataset
 from bloomdata.datasets.label_rules import LabelRules
 from bloomdata.datasets.opening import PreferenceDataset
 from bloomdata.datasets.opening import open as open_packed
@@ -110,6 +110,8 @@ def open_source(path: str, options: DataOptions) -> Any:
         if options.sequence_length is None:
             raise ConfigError(f"data.sequence_length: expected a number, since {path} has documents, found none")
         return TokenRows(opened, options.sequence_length, separator=options.separator, rules=LabelRules(**rules))
+    if isinstance(opened, ShardedIndexedDataset):
+        raise ConfigError(f"data: {path}: expected one pair, found one for each part; `finish --joined` joins them")
     if isinstance(opened, PreferenceDataset):
         raise ConfigError(f"data: {path}: expected texts or conversations to learn from, found judged answers")
     if options.sequence_length not in {None, opened.sequence_length}:

@@ -15,6 +15,8 @@ from bloomdata.options.inputs import split_inputs
 from bloomdata.options.pack_config import judgement_of, pack_config, record_of
 from bloomdata.options.paths import output_path
 from bloomdata.options.running import limits_of, running
+from bloomdata.parts.running import in_parts
+from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import PackReport
 
 if TYPE_CHECKING:
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bloomdata.options.inputs import Inputs, OnProgress
+    from bloomdata.parts.gathering import Executor
 
 
 @check_arguments
+@in_parts
 def pack(
     inputs: Inputs,
     output: str | os.PathLike[str],
@@ -75,6 +79,9 @@ def pack(
     on_bad_record: Literal["raise", "quarantine"] = "raise",
     max_bad: str | float | None = None,
     allow_empty: bool = False,
+    parts: int = 1,
+    part: int | str | None = None,
+    executor: Executor | None = None,
     allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     checkpoint_seconds: float = 10.0,
@@ -223,6 +230,9 @@ def pack(
             `"0.1%"` or 0.001. A share is compared from the 100,000th record on, and at the end.
         allow_empty: Whether a run may keep none of its records. By default that is an error, and the folder stays
             unfinished. Inputs without records give an empty output.
+        parts: Number of parts, as for `shard`.
+        part: The only part to run, as for `shard`.
+        executor: Runs the parts, as for `shard`.
         allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
             or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default. Never changes the output.
@@ -259,6 +269,8 @@ def pack(
     options = {name: value for name, value in locals().items() if name not in _RUNNING}
     if not 0 <= checkpoint_seconds < math.inf:
         raise ConfigError(f"checkpoint_seconds: expected seconds >= 0, got {checkpoint_seconds!r}")
+    sample = packing if packing == "single::sample" else None
+    share = share_of(parts, part, exact=exact, packing=sample)
     given = split_inputs(inputs)
     options["record"] = record_of(record, given.columns, text_field, messages_keyword)
     config = config_of(**options)
@@ -277,14 +289,14 @@ def pack(
     hdf5 = Hdf5Files(sequence_length or 1, compression, with_categories=config["categories"] is not None)
     start = time.monotonic()
     result = _core.pack(
-        (given.paths, allow_duplicate_inputs), given.streams, json.dumps(config), how, hdf5, on_progress
+        (given.paths, allow_duplicate_inputs, share), given.streams, json.dumps(config), how, hdf5, on_progress
     )
-    return PackReport.from_run(output, result, time.monotonic() - start)
+    return PackReport.from_run(written(output, share), result, time.monotonic() - start)
 
 
 # What decides how a run goes, and not what it writes.
 _RUNNING = {
-    *("inputs", "output", "max_bad", "allow_empty", "allow_duplicate_inputs"),
+    *("inputs", "output", "max_bad", "allow_empty", "allow_duplicate_inputs", "parts", "part", "executor"),
     *("num_threads", "checkpoint_seconds", "overwrite", "on_progress"),
 }
 

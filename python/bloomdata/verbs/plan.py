@@ -148,7 +148,7 @@ def plan(
             options.get("messages_keyword", "messages"),
         )
         config = config_of(tokenizer=tokenizer, sequence_length=sequence_length, **options)
-        files = (given.paths, allow_duplicate_inputs)
+        files = (given.paths, allow_duplicate_inputs, None)
         lengths, _ = _core.lengths(files, given.streams, json.dumps(config), thread_count(num_threads), on_progress)
     elif options:
         raise ConfigError(f"{sorted(options)[0]}: expected no option of pack for tokenized inputs, got one")
@@ -171,11 +171,11 @@ def _known_lengths(inputs: Inputs) -> bytes | None:
         is_folder = (path / "manifest.json").exists()
         if not (is_folder or Path(f"{path}.idx").exists() or path.suffix in {".idx", ".bin"}):
             return None
-        from bloomdata.datasets.indexed_dataset import IndexedDataset
+        from bloomdata.datasets.indexed_dataset import IndexedDataset, ShardedIndexedDataset
         from bloomdata.datasets.opening import open as open_dataset
 
         dataset = open_dataset(path)
-        if not isinstance(dataset, IndexedDataset):
+        if not isinstance(dataset, (IndexedDataset, ShardedIndexedDataset)):
             raise ConfigError(f"inputs: expected documents, got {path}, which holds rows")
         return dataset.sequence_lengths.astype("<u4").tobytes()
     if isinstance(inputs, np.ndarray) or (

@@ -18,6 +18,8 @@ from bloomdata.options.paths import output_path
 from bloomdata.options.running import limits_of, running
 from bloomdata.options.shards import shard_config
 from bloomdata.options.template_options import template_options
+from bloomdata.parts.running import in_parts
+from bloomdata.parts.sharing import share_of, written
 from bloomdata.prepare_sources import SOURCES
 from bloomdata.reports.report import PrepareReport
 from bloomdata.verbs.shard import split_config
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bloomdata.options.inputs import Inputs, OnProgress
+    from bloomdata.parts.gathering import Executor
 
 STYLES = ("auto", "messages", "prompt_completion", "completion", "text")
 # A single output file is one shard without a limit.
@@ -33,6 +36,7 @@ _NO_END = 1 << 62
 
 
 @check_arguments
+@in_parts
 def prepare(
     source: str | Any,
     inputs: Inputs,
@@ -58,6 +62,9 @@ def prepare(
     on_bad_record: Literal["raise", "quarantine"] = "raise",
     max_bad: str | float | None = None,
     allow_empty: bool = False,
+    parts: int = 1,
+    part: int | str | None = None,
+    executor: Executor | None = None,  # noqa: ARG001 - what `in_parts` reads
     allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     overwrite: bool = False,
@@ -115,6 +122,9 @@ def prepare(
             `"0.1%"` or 0.001. A share is compared from the 100,000th record on, and at the end.
         allow_empty: Whether a run may keep none of its records. By default that is an error, and the folder stays
             unfinished. Inputs without records give an empty output.
+        parts: Number of parts, as for `shard`.
+        part: The only part to run, as for `shard`.
+        executor: Runs the parts, as for `shard`.
         allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
             or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default. Never changes the output.
@@ -166,6 +176,8 @@ def prepare(
         raise ConfigError(
             f"{sorted(unknown)[0]}: expected an option of {source} ({known or 'it has none'}), got an unknown name"
         )
+    sample = sampling == "reservoir" and max_rows_per_input is not None
+    share = share_of(parts, part, shuffle=shuffle, splits=splits, repeat=repeat, sampling=sampling if sample else None)
     given = split_inputs(inputs)
     paths = given.paths
     absent: list[str] = []
@@ -205,6 +217,8 @@ def prepare(
         "repeat": dict(repeat or {}),
         "missing_inputs": absent,
     }
+    if single is not None and share is not None:
+        raise ConfigError("output: expected a folder in a run of parts, got a single file")
     if single is not None and splits is not None:
         raise ConfigError("splits: expected None or a folder as output, got a single file")
     folder = os.fspath(output) if single is None else f"{os.fspath(output)}.books"
@@ -214,9 +228,9 @@ def prepare(
     running_options = running(folder, num_threads, overwrite=overwrite, limits=limits)
     start = time.monotonic()
     result = _core.shard(
-        (paths, allow_duplicate_inputs), given.streams, json.dumps(config), running_options, on_progress
+        (paths, allow_duplicate_inputs, share), given.streams, json.dumps(config), running_options, on_progress
     )
-    report = PrepareReport.from_run(folder, result, time.monotonic() - start)
+    report = PrepareReport.from_run(written(folder, share), result, time.monotonic() - start)
     if single is not None:
         one_file.show(report.manifest, Path(folder), Path(output))
     return report

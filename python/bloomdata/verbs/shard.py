@@ -15,6 +15,8 @@ from bloomdata.options.inputs import split_inputs
 from bloomdata.options.paths import output_path
 from bloomdata.options.running import limits_of, running
 from bloomdata.options.shards import shard_config
+from bloomdata.parts.running import in_parts
+from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import ShardReport
 
 if TYPE_CHECKING:
@@ -22,11 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bloomdata.options.inputs import Inputs, OnProgress
+    from bloomdata.parts.gathering import Executor
 
 SPLITS = ("train", "dev", "test")
 
 
 @check_arguments
+@in_parts
 def shard(
     inputs: Inputs,
     output: str | os.PathLike[str],
@@ -48,6 +52,9 @@ def shard(
     shuffle: bool = False,
     seed: int = 0,
     splits: Mapping[str, float] | None = None,
+    parts: int = 1,
+    part: int | str | None = None,
+    executor: Executor | None = None,  # noqa: ARG001 - what `in_parts` reads
     allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     overwrite: bool = False,
@@ -94,6 +101,13 @@ def shard(
             `"0.1%"` or 0.001. A share is compared from the 100,000th record on, and at the end.
         allow_empty: Whether a run may keep none of its records. By default that is an error, and the folder stays
             unfinished. Inputs without records give an empty output.
+        parts: Number of parts that the inputs are shared out among, by their sizes. It decides where files end, not
+            which documents there are. Without `part`, all parts run, one after the other or by `executor`, and make one
+            folder; docs/parts.md says what depends on their number.
+        part: The only part to run, from 0 on; `slurm` for the number of a task of an array job. It is written to a
+            folder of its own in `output`; `finish` makes one folder of all.
+        executor: Runs the parts: anything with `submit`, such as a `concurrent.futures` executor, a client of Dask, or
+            `submitit`.
         allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
             or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default. Never changes the output.
@@ -145,12 +159,14 @@ def shard(
         seed=seed,
         splits=split_config(splits),
     )
+    share = share_of(parts, part, shuffle=shuffle, splits=splits)
     given = split_inputs(inputs)
     limits = limits_of(allow_empty=allow_empty, max_bad=max_bad, on_bad_record=on_bad_record)
     options = running(output_path(output), num_threads, overwrite=overwrite, limits=limits)
     start = time.monotonic()
-    result = _core.shard((given.paths, allow_duplicate_inputs), given.streams, json.dumps(config), options, on_progress)
-    return ShardReport.from_run(output, result, time.monotonic() - start)
+    files = (given.paths, allow_duplicate_inputs, share)
+    result = _core.shard(files, given.streams, json.dumps(config), options, on_progress)
+    return ShardReport.from_run(written(output, share), result, time.monotonic() - start)
 
 
 def split_config(splits: Mapping[str, float] | None) -> dict[str, list[float]] | None:

@@ -171,7 +171,7 @@ def train_tokenizer(
     if origin is not None and not overwrite and (known := origin.finished(Path(output_path(output)))):
         return TrainReport(**known)
     folder = prepare_folder(output, overwrite=overwrite)
-    files = (paths, allow_duplicate_inputs)
+    files = (paths, allow_duplicate_inputs, None)
     made = json.loads(_core.train_tokenizer(files, given.streams, config, thread_count(num_threads), on_progress))
     for counts in made["inputs"]:
         del counts["argument"]

@@ -28,12 +28,12 @@ pub enum Error {
         reason: String,
     },
     /// One record of an input cannot become a document.
-    #[error("{}: line {line}: offset {offset}: {reason} (on_bad_record=\"quarantine\" sets such records aside)", path.display())]
+    #[error("{}: {}offset {offset}: {reason} (on_bad_record=\"quarantine\" sets such records aside)", path.display(), line_place(*line))]
     BadRecord {
         /// The input file.
         path: PathBuf,
-        /// Line (or element, or row) counted from 1.
-        line: u64,
+        /// Line (or element, or row) counted from 1; none in a share of a file that does not begin at its start.
+        line: Option<u64>,
         /// Byte offset of the record in the decompressed file.
         offset: u64,
         /// Why.
@@ -88,6 +88,10 @@ pub enum Error {
     /// A promise of this crate was broken.
     #[error("internal error: {0} (please report this)")]
     Internal(String),
+}
+
+fn line_place(line: Option<u64>) -> String {
+    line.map_or_else(String::new, |line| format!("line {line}: "))
 }
 
 impl Error {

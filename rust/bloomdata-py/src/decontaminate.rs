@@ -6,13 +6,13 @@ use pyo3::prelude::*;
 
 use crate::enter::enter;
 use crate::errors::config_error;
-use crate::verbs::{PythonInputs, RunTuple, list_for_rereading, report, run_options};
+use crate::verbs::{RunTuple, list_for_rereading, report, run_options};
 
 /// Finds documents that hold rows of evaluations. Returns as `shard`.
 #[pyfunction]
 pub(crate) fn decontaminate(
     py: Python<'_>,
-    inputs: PythonInputs,
+    inputs: (Vec<String>, bool),
     evaluations: Vec<String>,
     config: &str,
     options: RunTuple,

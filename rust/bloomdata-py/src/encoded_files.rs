@@ -55,7 +55,7 @@ impl EncodedFiles {
         let (progress, spare) = (Arc::<Progress>::default(), Arc::new(Spare::new(4 * num_threads + 8)));
         let columns = vec![options.text_field.column().to_owned()];
         let (list, tables) =
-            list_inputs(&(inputs.to_vec(), true), None, Vec::new(), columns, None, &progress)
+            list_inputs(&(inputs.to_vec(), true, None), false, None, Vec::new(), columns, None, &progress)
                 .map_err(to_python)?;
         let paths = list.inputs.iter().map(|input| input.path.display().to_string()).collect();
         // One batch waits here, and a few more in front of it.

@@ -64,8 +64,8 @@ mod _core {
     use crate::tokenizer::Tokenizer;
     #[pymodule_export]
     use crate::verbs::{
-        compressions, ends_with_newline, find_lines, finish_folder, hash_file, lengths, list_files, merge,
-        pack, plan, read_lines, read_manifest, shard, train_tokenizer, verify,
+        compressions, discard_parts, ends_with_newline, find_lines, finish, finish_folder, hash_file,
+        lengths, list_files, merge, pack, plan, read_lines, read_manifest, shard, train_tokenizer, verify,
     };
 
     /// `release` or `debug`: benchmarks refuse a debug build.

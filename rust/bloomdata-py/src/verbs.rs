@@ -7,24 +7,28 @@ use bloomdata_core::hash::hash_file as core_hash_file;
 use bloomdata_core::io::compression::Compression;
 use bloomdata_core::packing::Packing;
 use bloomdata_core::packing::plan::{histogram, plan as core_plan};
+use bloomdata_core::pipeline::finish::{discard_parts as core_discard_parts, finish as core_finish};
 use bloomdata_core::pipeline::folder::limits::{Limits, MaxBad};
 use bloomdata_core::pipeline::folder::manifest::{Manifest, finish_folder as core_finish_folder};
+use bloomdata_core::pipeline::folder::plan::{part_folder, part_prefix};
 use bloomdata_core::pipeline::folder::run::{RunOptions, RunResult};
 use bloomdata_core::pipeline::lengths::lengths as core_lengths;
 use bloomdata_core::pipeline::merge::merge as core_merge;
 use bloomdata_core::pipeline::pack::pack as core_pack;
 use bloomdata_core::pipeline::pack_options::PackConfig;
 use bloomdata_core::pipeline::sharding::engine::shard as core_shard;
-use bloomdata_core::pipeline::sharding::options::ShardConfig;
+use bloomdata_core::pipeline::sharding::options::{PrepareConfig, ShardConfig};
 use bloomdata_core::pipeline::sharding::places::{
     Sought, ends_with_newline as core_ends_with_newline, find_lines as core_find_lines,
 };
 use bloomdata_core::pipeline::train::{TrainConfig, train_tokenizer as core_train};
 use bloomdata_core::pipeline::verify::verify as core_verify;
 use bloomdata_core::progress::Progress;
+use bloomdata_core::sources::Input;
 use bloomdata_core::sources::duplicates::refuse_duplicates;
 use bloomdata_core::sources::expand::{expand as core_expand, expand_once};
 use bloomdata_core::sources::inputs::InputList;
+use bloomdata_core::sources::parts::Sharing;
 use bloomdata_core::sources::stream::read_lines as core_read_lines;
 use bloomdata_core::sources::tables::{Table, TableReader};
 use bloomdata_core::{Error, Result};
@@ -52,13 +56,15 @@ pub(crate) fn shard(
     options: RunTuple,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
-    let config: ShardConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
+    let mut config: ShardConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let (streams, raised) = take_tables(&streams, true)?;
-    let options = run_options(options);
+    let mut options = run_options(options);
+    let root = enter_part(&inputs, &mut options, &mut config.prefix);
     let result = enter(py, on_progress.as_ref(), |progress| {
         let (inputs, tables) = list_inputs(
             &inputs,
-            Some(&options.output),
+            config.prepare.as_ref().is_some_and(PrepareConfig::reads_whole_files),
+            Some(&root),
             streams,
             Vec::new(),
             config.records.as_deref(),
@@ -83,15 +89,17 @@ pub(crate) fn pack(
     hdf5: Py<PyAny>,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
-    let config: PackConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
+    let mut config: PackConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let (streams, raised) = take_tables(&streams, true)?;
-    let options = run_options(options);
+    let mut options = run_options(options);
+    let root = enter_part(&inputs, &mut options, &mut config.prefix);
     let hdf5 = PythonHdf5::new(hdf5, if config.records.pairs.categories.is_some() { 3 } else { 2 });
     let result = enter(py, on_progress.as_ref(), |progress| {
         let columns = config.records.columns()?;
         let (inputs, tables) = list_inputs(
             &inputs,
-            Some(&options.output),
+            false,
+            Some(&root),
             streams,
             columns,
             config.records_key.as_deref(),
@@ -121,6 +129,7 @@ pub(crate) fn lengths<'py>(
     let lengths = enter(py, on_progress.as_ref(), |progress| {
         let (inputs, tables) = list_inputs(
             &inputs,
+            false,
             None,
             streams,
             config.records.columns()?,
@@ -150,7 +159,7 @@ pub(crate) fn train_tokenizer(
     let (streams, raised) = take_tables(&streams, false)?;
     let vocabulary = enter(py, on_progress.as_ref(), |progress| {
         let (inputs, tables) =
-            list_inputs(&inputs, None, streams, config.texts.records.columns()?, None, progress)?;
+            list_inputs(&inputs, false, None, streams, config.texts.records.columns()?, None, progress)?;
         let tables = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         core_train(&config, num_threads.max(1), &inputs, &tables, progress)
     });
@@ -251,6 +260,27 @@ pub(crate) fn merge(
     report(&result)
 }
 
+/// Finishes a folder that holds the parts of a run. Returns as `shard`.
+#[pyfunction]
+pub(crate) fn finish(
+    py: Python<'_>,
+    options: RunTuple,
+    joined: bool,
+    on_progress: Option<Bound<'_, PyAny>>,
+) -> PyResult<(String, bool, bool)> {
+    let options = run_options(options);
+    let result = enter(py, on_progress.as_ref(), |progress| {
+        core_finish(&options.output, joined, options.limits, progress)
+    })?;
+    report(&result)
+}
+
+/// Removes what parts have left in a folder, and their plan.
+#[pyfunction]
+pub(crate) fn discard_parts(py: Python<'_>, folder: PathBuf) -> PyResult<()> {
+    enter(py, None, |_| core_discard_parts(&folder))
+}
+
 /// Checks a finished folder; returns what was found as JSON.
 #[pyfunction]
 pub(crate) fn verify(
@@ -275,12 +305,26 @@ pub(crate) fn run_options(
     RunOptions { output, num_threads: num_threads.max(1), overwrite, checkpoint_seconds, limits }
 }
 
-/// Files, folders and patterns, and whether one content may be there under two names.
-pub(crate) type PythonInputs = (Vec<String>, bool);
+/// Files, folders and patterns, whether one content may be there under two names, and the part that is read.
+pub(crate) type PythonInputs = (Vec<String>, bool, Option<PythonPart>);
 
-/// Lists everything that will be read.
+/// Number of the part, number of parts, least content of a unit in bytes.
+pub(crate) type PythonPart = (u64, u64, u64);
+
+/// The output of a part is a folder in that of the run, and its files have its number. The output of the run.
+fn enter_part((.., part): &PythonInputs, options: &mut RunOptions, prefix: &mut String) -> PathBuf {
+    let root = options.output.clone();
+    if let Some((number, parts, ..)) = part {
+        options.output = part_folder(&root, *number, *parts);
+        *prefix = part_prefix(prefix, *number);
+    }
+    root
+}
+
+/// Lists everything that will be read. Parts cut files, unless `whole_files`.
 pub(crate) fn list_inputs(
-    (inputs, allow_duplicates): &PythonInputs,
+    (inputs, allow_duplicates, part): &PythonInputs,
+    whole_files: bool,
     output: Option<&Path>,
     streams: Vec<Table>,
     columns: Vec<String>,
@@ -293,7 +337,16 @@ pub(crate) fn list_inputs(
         expand_once(inputs, output)?
     };
     list.set_records(records)?;
-    with_tables(list, *allow_duplicates, (streams, columns), progress)
+    if !allow_duplicates {
+        refuse_duplicates(&list, progress)?;
+    }
+    if let Some((number, parts, unit_bytes)) = *part {
+        if !streams.is_empty() {
+            return Err(Error::config("parts", "a table in memory has no parts; `shard` it first"));
+        }
+        list.restrict(number, Sharing { parts, unit_bytes, whole_files })?;
+    }
+    with_tables(list, (streams, columns), progress)
 }
 
 /// Lists files for a verb that reads them more than once.
@@ -302,20 +355,20 @@ pub(crate) fn list_for_rereading(
     output: &Path,
     progress: &Progress,
 ) -> Result<(InputList, TableReader)> {
-    with_tables(core_expand(inputs, Some(output))?, allow_duplicates, (Vec::new(), Vec::new()), progress)
+    let list = core_expand(inputs, Some(output))?;
+    if !allow_duplicates {
+        refuse_duplicates(&list, progress)?;
+    }
+    with_tables(list, (Vec::new(), Vec::new()), progress)
 }
 
 /// Adds tables in memory, of which these columns are read, to the files that will be read.
 fn with_tables(
     mut list: InputList,
-    allow_duplicates: bool,
     (streams, columns): (Vec<Table>, Vec<String>),
     progress: &Progress,
 ) -> Result<(InputList, TableReader)> {
-    if !allow_duplicates {
-        refuse_duplicates(&list, progress)?;
-    }
-    progress.total_bytes.store(list.inputs.iter().map(|input| input.size).sum(), Relaxed);
+    progress.total_bytes.store(list.inputs.iter().map(Input::stored_bytes).sum(), Relaxed);
     let tables = TableReader::new(&mut list.inputs, streams, columns, progress)?;
     Ok((list, tables))
 }

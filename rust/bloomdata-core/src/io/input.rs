@@ -1,7 +1,7 @@
 //! A file read from front to back, counted and hashed as stored.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,8 @@ pub struct InputReader<'run> {
     hasher: ContentHasher,
     position: u64,
     expected_size: u64,
+    /// Bytes that may still be asked of the file.
+    left: u64,
     progress: &'run Progress,
 }
 
@@ -52,6 +54,17 @@ impl<'run> InputReader<'run> {
         Ok(Self::new(path, file, expected_size, progress))
     }
 
+    /// Opens the part of `path` from `start` to `end`, in bytes as stored; positions are those of the file.
+    ///
+    /// # Errors
+    /// The system's reason, with the path.
+    pub fn open_between(path: &Path, start: u64, end: u64, progress: &'run Progress) -> Result<Self> {
+        let mut file = File::open(path).map_err(Error::io(path))?;
+        file.seek(SeekFrom::Start(start)).map_err(Error::io(path))?;
+        let left = end.saturating_sub(start);
+        Ok(Self { position: start, left, ..Self::new(path, file, end, progress) })
+    }
+
     /// The standard input, from where it stands.
     ///
     /// # Errors
@@ -71,6 +84,7 @@ impl<'run> InputReader<'run> {
             hasher: ContentHasher::default(),
             position: 0,
             expected_size,
+            left: u64::MAX,
             progress,
         }
     }
@@ -97,11 +111,14 @@ impl<'run> InputReader<'run> {
     }
 
     /// Appends bytes of the file that are neither counted nor hashed yet; none only at its end.
-    fn read_more(&self, buffer: &mut Vec<u8>, limit: usize) -> Result<usize> {
+    fn read_more(&mut self, buffer: &mut Vec<u8>, limit: usize) -> Result<usize> {
         if !self.is_stream {
             // Not by our own `read`: std would fill the room with zeros first.
             buffer.reserve(limit);
-            return (&self.file).take(limit as u64).read_to_end(buffer).map_err(Error::io(&self.path));
+            let limit = self.left.min(limit as u64);
+            let count = (&self.file).take(limit).read_to_end(buffer).map_err(Error::io(&self.path))?;
+            self.left -= count as u64;
+            return Ok(count);
         }
         let from = buffer.len();
         buffer.resize(from + limit.min(STREAM_BYTES), 0);
@@ -217,7 +234,10 @@ impl Read for InputReader<'_> {
             if self.is_stream && self.wait().is_err() {
                 return Err(std::io::Error::other("interrupted"));
             }
-            self.read_some(&mut buffer[..limit])?
+            let limit = crate::token::index(self.left.min(limit as u64));
+            let count = self.read_some(&mut buffer[..limit])?;
+            self.left -= count as u64;
+            count
         } else {
             let count = self.ahead.len().min(limit);
             buffer[..count].copy_from_slice(&self.ahead[..count]);

@@ -3,6 +3,8 @@
 //! A file of many frames can be decoded by many threads and survives local damage; any zstd program reads it.
 //! Origin: RFC 8878, and `contrib/seekable_format` of the zstd repository for the table at the end.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use zstd_safe::{CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
@@ -293,6 +295,36 @@ pub fn seek_table(frames: &[(u64, u64)]) -> Result<Vec<u8>> {
     out.push(0); // descriptor: no checksums here, every frame has its own
     out.extend(SEEKABLE_MAGIC.to_le_bytes());
     Ok(out)
+}
+
+/// Sizes of all frames of a file, compressed and decompressed, by the seek table at its end; `None` where it has none.
+///
+/// # Errors
+/// The system's reason.
+pub fn read_seek_table(path: &Path, size: u64) -> Result<Option<Vec<(u64, u64)>>> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    let read = |offset: u64, length: u64| {
+        let mut bytes = vec![0; crate::token::index(length)];
+        file.read_exact_at(&mut bytes, offset).map_err(Error::io(path)).map(|()| bytes)
+    };
+    let word = |bytes: &[u8]| bytes.iter().take(4).rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
+    let Some(start) = size.checked_sub(9) else { return Ok(None) };
+    let footer = read(start, 9)?;
+    if word(&footer[5..]) != u64::from(SEEKABLE_MAGIC) {
+        return Ok(None);
+    }
+    // The highest bit of the descriptor: each frame has a checksum, too.
+    let (count, entry) = (word(&footer), if footer[4] & 0x80 == 0 { 8 } else { 12 });
+    let table = count * entry + 17;
+    let Some(frames_end) = size.checked_sub(table) else { return Ok(None) };
+    let bytes = read(frames_end, table)?;
+    let frames: Vec<(u64, u64)> = bytes[8..crate::token::index(table - 9)]
+        .chunks_exact(crate::token::index(entry))
+        .map(|entry| (word(entry), word(&entry[4..])))
+        .collect();
+    let is_table = word(&bytes) == u64::from(SKIPPABLE_SEEK_TABLE) && word(&bytes[4..]) == table - 8;
+    let fits = frames.iter().map(|frame| frame.0).sum::<u64>() == frames_end;
+    Ok((is_table && fits).then_some(frames))
 }
 
 #[cfg(test)]

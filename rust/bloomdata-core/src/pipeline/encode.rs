@@ -129,7 +129,7 @@ fn gather(
         if let Some((number, offset, reason)) = bad {
             let path = inputs[file].path.clone();
             let reason = reason.told(RecordPlace { offset, is_line: inputs[file].format.is_lines() });
-            return Err(Error::BadRecord { path, line: line + number, offset, reason });
+            return Err(Error::BadRecord { path, line: Some(line + number), offset, reason });
         }
         line += records;
         counts[file].add(&found);

@@ -31,7 +31,7 @@ pub enum Item<Work> {
 ///
 /// # Errors
 /// The receiver of the results is gone.
-pub fn feed<Work>(source: Source, sender: &Sender<Block, Item<Work>>) -> Result<()> {
+pub fn feed<Work>(source: Source<'_>, sender: &Sender<Block, Item<Work>>) -> Result<()> {
     for event in source {
         match event {
             Ok(Event::Block(block)) => sender.send(block)?,

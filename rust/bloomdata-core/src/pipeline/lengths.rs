@@ -136,7 +136,12 @@ fn gather(
             if let (Fate::Bad(reason, offset, _), OnBadRecord::Raise) = (&outcome.fate, on_bad_record) {
                 let Input { path, format, .. } = &inputs.inputs[file];
                 let reason = reason.told(RecordPlace { offset: *offset, is_line: format.is_lines() });
-                return Err(Error::BadRecord { path: path.clone(), line, offset: *offset, reason });
+                return Err(Error::BadRecord {
+                    path: path.clone(),
+                    line: Some(line),
+                    offset: *offset,
+                    reason,
+                });
             }
         }
         counts.tokens +=

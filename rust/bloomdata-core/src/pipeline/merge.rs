@@ -40,12 +40,12 @@ struct Pair {
 pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Progress) -> Result<RunResult> {
     let (groups, manifests, bare) = collect(sources, name)?;
     let mut list = InputList::default();
-    for pair in groups.values().flatten() {
+    for pair in groups.0.values().flatten() {
         for suffix in [".bin", ".idx"] {
             list.inputs.push(describe(&with_suffix(&pair.prefix, suffix))?);
         }
     }
-    let names: Vec<&String> = groups.keys().collect();
+    let names: Vec<&String> = groups.0.keys().collect();
     let config = json!({ "names": names });
     let request = Request {
         verb: "merge",
@@ -75,14 +75,11 @@ pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Pr
         ledger.add(&manifest.ledger);
     }
     ledger.add(&bare);
-    for (name, pairs) in &groups {
-        let entries = merge_group((folder, name), pairs, &mut inputs, progress)?;
-        outputs.extend(entries);
-    }
+    outputs.extend(groups.merge_into(folder, &mut inputs, progress)?);
     let mut details = Map::new();
     if let Some(Some(first)) = manifests.first() {
         details.clone_from(&first.details);
-        sum_counts(&mut details, &manifests);
+        sum_counts(&mut details, &manifests.iter().map(Option::as_ref).collect::<Vec<_>>());
         if let Some(source) = sources.first() {
             outputs.extend(copy_tokenizer(Path::new(source), folder, &details)?);
         }
@@ -93,10 +90,18 @@ pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Pr
 }
 
 /// Counts of articles are those of all inputs; without them where one does not say.
-fn sum_counts(details: &mut Map<String, Value>, manifests: &[Option<Manifest>]) {
+pub fn sum_counts(details: &mut Map<String, Value>, manifests: &[Option<&Manifest>]) {
     let of = |key: &str| -> Option<Vec<&Value>> {
-        manifests.iter().map(|manifest| manifest.as_ref()?.details.get(key)).collect()
+        manifests.iter().map(|manifest| (*manifest)?.details.get(key)).collect()
     };
+    if let Some(all) = of("metrics") {
+        let mut sum: Map<String, Value> = Map::new();
+        for (name, count) in all.into_iter().filter_map(Value::as_object).flatten() {
+            let before = sum.get(name).and_then(Value::as_u64).unwrap_or_default();
+            sum.insert(name.clone(), (before + count.as_u64().unwrap_or_default()).into());
+        }
+        details.insert("metrics".to_owned(), sum.into());
+    }
     let articles = of("articles").map(|counts| counts.into_iter().filter_map(Value::as_u64).sum::<u64>());
     let histogram = of("length_histogram").map(|histograms| {
         let mut sum: Vec<u64> = Vec::new();
@@ -114,12 +119,47 @@ fn sum_counts(details: &mut Map<String, Value>, manifests: &[Option<Manifest>]) 
     details.extend(histogram.map(|histogram| ("length_histogram".to_owned(), histogram.into())));
 }
 
-type Groups = BTreeMap<String, Vec<Pair>>;
+/// Pairs by the name of the pair that they become.
+#[derive(Debug, Default)]
+pub struct PairGroups(BTreeMap<String, Vec<Pair>>);
+
+impl PairGroups {
+    /// Adds the pair at `prefix` to the group `name`.
+    ///
+    /// # Errors
+    /// A damaged index.
+    pub fn push(&mut self, name: &str, prefix: &Path) -> Result<()> {
+        self.0.entry(name.to_owned()).or_default().push(open_pair(prefix)?);
+        Ok(())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Writes one pair for each group into `folder`. What was read is added to `inputs`.
+    ///
+    /// # Errors
+    /// What is wrong with a pair; the system's reason.
+    pub fn merge_into(
+        &self,
+        folder: &Path,
+        inputs: &mut Vec<InputEntry>,
+        progress: &Progress,
+    ) -> Result<Vec<OutputEntry>> {
+        let mut outputs = Vec::new();
+        for (name, pairs) in &self.0 {
+            outputs.extend(merge_group((folder, name), pairs, inputs, progress)?);
+        }
+        Ok(outputs)
+    }
+}
 
 /// Opens all pairs; the last of the three are the books of those that have no manifest.
-fn collect(sources: &[String], name: &str) -> Result<(Groups, Vec<Option<Manifest>>, Ledger)> {
+fn collect(sources: &[String], name: &str) -> Result<(PairGroups, Vec<Option<Manifest>>, Ledger)> {
     let mut bare = Ledger::default();
-    let mut groups = Groups::new();
+    let mut groups = PairGroups::default();
     let mut manifests: Vec<Option<Manifest>> = Vec::new();
     for source in sources {
         let path = Path::new(source);
@@ -128,7 +168,7 @@ fn collect(sources: &[String], name: &str) -> Result<(Groups, Vec<Option<Manifes
             Some(manifest) => {
                 let indices = manifest.outputs.iter().filter_map(|output| output.path.strip_suffix(".idx"));
                 for stem in indices {
-                    groups.entry(stem.to_owned()).or_default().push(open_pair(&path.join(stem))?);
+                    groups.push(stem, &path.join(stem))?;
                 }
             }
             None if path.is_dir() => {
@@ -142,7 +182,7 @@ fn collect(sources: &[String], name: &str) -> Result<(Groups, Vec<Option<Manifes
                     source.strip_suffix(".idx").or_else(|| source.strip_suffix(".bin")).unwrap_or(source);
                 let pair = open_pair(Path::new(stem))?;
                 bare.add(&pair.books()?);
-                groups.entry(name.to_owned()).or_default().push(pair);
+                groups.0.entry(name.to_owned()).or_default().push(pair);
             }
         }
         // A bare pair says nothing of its tokenizer; the folders around it still do.
@@ -151,7 +191,7 @@ fn collect(sources: &[String], name: &str) -> Result<(Groups, Vec<Option<Manifes
         }
         manifests.push(manifest);
     }
-    for (name, pairs) in &groups {
+    for (name, pairs) in &groups.0 {
         if pairs.len() != sources.len() {
             let reason = format!(
                 "{name} is in {} of {} inputs; all must hold the same fields",
@@ -204,6 +244,7 @@ fn describe(path: &Path) -> Result<Input> {
         promised_hash: None,
         read_once: false,
         records: None,
+        range: None,
     })
 }
 
@@ -235,6 +276,7 @@ fn merge_group(
             size,
             hash,
             content_bytes: size,
+            range: None,
             counts: InputCounts::default(),
         };
         inputs.push(entry(with_suffix(&pair.prefix, ".bin"), hash.0, hash.1));

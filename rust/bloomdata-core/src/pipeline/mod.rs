@@ -6,13 +6,14 @@
 //! - [`scratch`]: what verbs of several phases share.
 //! - [`articles`]: records become articles of tokens. [`pack`] (with [`pack_options`] and [`sinks`]): the verb.
 //! - [`encode`]: token ids of all texts, batch by batch. [`lengths`]: tokens of each article. [`train`]: a vocabulary.
-//! - [`merge`], [`verify`]: the verbs.
+//! - [`merge`], [`verify`], [`finish`] (parts of a run become one folder): the verbs.
 
 pub mod articles;
 pub mod decontaminate;
 pub mod dedup;
 pub mod encode;
 pub mod feed;
+pub mod finish;
 pub mod folder;
 pub mod lengths;
 pub mod merge;

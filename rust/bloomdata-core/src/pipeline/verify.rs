@@ -137,9 +137,16 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
     let has_pairs = manifest.outputs.iter().any(|output| output.details.contains_key("token_types"));
     let articles = manifest.details.get("articles").and_then(Value::as_u64).filter(|_| has_pairs);
     let articles = articles.unwrap_or(ledger.documents_kept);
-    for output in &manifest.outputs {
-        if let Some(documents) = output.details.get("documents").and_then(Value::as_u64) {
-            compare(&format!("documents ({})", output.path), documents, articles);
+    let documents = |output: &OutputEntry| output.details.get("documents").and_then(Value::as_u64);
+    if let Some(parts) = manifest.details.get("parts").and_then(Value::as_u64) {
+        // The pairs of a field are in as many files as there are parts.
+        let fields = manifest.outputs.iter().filter_map(documents).count() as u64 / parts.max(1);
+        compare("documents", manifest.outputs.iter().filter_map(documents).sum(), articles * fields);
+    } else {
+        for output in &manifest.outputs {
+            if let Some(documents) = documents(output) {
+                compare(&format!("documents ({})", output.path), documents, articles);
+            }
         }
     }
     if manifest.verb != "merge" {

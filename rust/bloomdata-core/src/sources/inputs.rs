@@ -7,6 +7,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
+use super::parts::{SharedInput, Sharing};
+use super::ranges::FileRange;
 use crate::error::{Error, Result};
 use crate::io::compression::Compression;
 use crate::io::input::STDIN;
@@ -59,6 +61,9 @@ pub struct Input {
     /// Key of the list of records in a JSON file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<String>,
+    /// The share of the file that is read, where that is not all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<FileRange>,
 }
 
 impl Input {
@@ -78,7 +83,31 @@ impl Input {
             promised_hash: None,
             read_once: true,
             records: None,
+            range: None,
         }
+    }
+
+    /// Refuses a file whose size is not what it was when the run was planned.
+    ///
+    /// # Errors
+    /// Another size; the system's reason.
+    pub(super) fn check_unchanged(&self) -> Result<()> {
+        let size = std::fs::metadata(&self.path).map_err(Error::io(&self.path))?.len();
+        if size == self.size {
+            return Ok(());
+        }
+        let what = format!("{}: size in bytes (changed since the run was planned)", self.path.display());
+        Err(Error::mismatch(what, self.size, size))
+    }
+
+    /// Bytes as stored that are read of it.
+    pub fn stored_bytes(&self) -> u64 {
+        self.range.map_or(self.size, |range| range.stored[1] - range.stored[0])
+    }
+
+    /// Offset of its content at which it is read from.
+    pub fn first_offset(&self) -> u64 {
+        self.range.map_or(0, |range| range.content[0])
     }
 }
 
@@ -135,6 +164,17 @@ pub struct Ignored {
     pub reason: Reason,
 }
 
+/// One part of all inputs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its number, from 0 on.
+    pub number: u64,
+    /// How inputs are shared out.
+    pub sharing: Sharing,
+    /// All inputs.
+    pub shared: Vec<SharedInput>,
+}
+
 /// Inputs in order, and the files of folders that are none of ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InputList {
@@ -144,6 +184,8 @@ pub struct InputList {
     pub patterns: Vec<usize>,
     /// What a folder or a pattern holds and is not read. Named in reports.
     pub ignored: Vec<Ignored>,
+    /// The part of all that the inputs are, where they were shared out.
+    pub part: Option<Box<Part>>,
 }
 
 impl InputList {
@@ -158,6 +200,25 @@ impl InputList {
             let reason = format!("{key:?} is a key of .json files, and none is among the inputs");
             return Err(Error::config("records", reason));
         }
+        Ok(())
+    }
+
+    /// Keeps what one part reads.
+    ///
+    /// # Errors
+    /// As [`super::parts::share_out`].
+    pub fn restrict(&mut self, number: u64, sharing: Sharing) -> Result<()> {
+        if number >= sharing.parts {
+            let reason = format!("expected 0 to {}, got {number}", sharing.parts.saturating_sub(1));
+            return Err(Error::config("part", reason));
+        }
+        let shared = super::parts::share_out(self, sharing)?;
+        let shares = shared
+            .iter()
+            .enumerate()
+            .filter_map(|(at, input)| Some((input.share(number)?, self.argument(at))));
+        (self.inputs, self.patterns) = shares.unzip();
+        self.part = Some(Box::new(Part { number, sharing, shared }));
         Ok(())
     }
 
@@ -223,7 +284,10 @@ pub(super) fn unsupported(path: &Path) -> Error {
 }
 
 /// What a file's name and the system say of it; `None` for names of unknown format.
-pub(super) fn describe(path: &Path) -> Result<Option<Input>> {
+///
+/// # Errors
+/// A name that is not UTF-8, something that is no file, or the system's reason.
+pub fn describe(path: &Path) -> Result<Option<Input>> {
     if path.to_str().is_none() {
         // Manifests and journals are JSON: they could not name it.
         let reason = format!("the name of {} is not UTF-8; rename the file", path.display());
@@ -260,6 +324,7 @@ pub(super) fn describe(path: &Path) -> Result<Option<Input>> {
         promised_hash: None,
         read_once: false,
         records: None,
+        range: None,
     }))
 }
 

@@ -10,6 +10,7 @@
 //! - `pointers`: files of Git LFS that stand for data. [`duplicates`]: one content under two names.
 //! - `folder_queue`: folders that are still to be listed, each once, whatever links lead to it.
 //! - [`read`]: one input becomes pieces of decompressed bytes; zstd frames are decoded by the pool.
+//! - [`parts`]: inputs are shared out among parts; [`ranges`]: a share of a file of lines.
 //! - [`json_values`]: a JSON array (or a sequence of values) becomes one record per element.
 //! - `records_key`: records under a key of a JSON file, as in `{"data": [...]}`.
 //! - [`tables`]: rows of the caller become one JSON record each; `parquet_files` and `arrow_files` likewise, by
@@ -29,7 +30,9 @@ pub mod json_values;
 mod metadata_names;
 #[cfg(feature = "parquet")]
 mod parquet_files;
+pub mod parts;
 mod pointers;
+pub mod ranges;
 pub mod read;
 mod records_key;
 mod saved_datasets;

@@ -2,6 +2,7 @@
 
 use super::inputs::{Format, Input};
 use super::json_values::ValueSplitter;
+use super::ranges::{FileRange, read_tail};
 use super::records_key::{RecordsFinder, refuse_wrapping};
 use crate::document::Bound;
 use crate::error::{Error, Result};
@@ -46,6 +47,9 @@ pub type PieceSender = Sender<FrameJob, Piece>;
 /// # Errors
 /// Everything that can be wrong with a file; a queue whose receiver is gone.
 pub fn read_input(input: &Input, start: u64, out: &PieceSender, progress: &Progress) -> Result<()> {
+    if let Some(range) = input.range {
+        return read_range(input, range, start, out, progress);
+    }
     let mut reader = if input.read_once {
         InputReader::stdin(progress)?
     } else {
@@ -72,6 +76,44 @@ pub fn read_input(input: &Input, start: u64, out: &PieceSender, progress: &Progr
     out.send_ready(Ok(Piece::End { hash, content_bytes }))
 }
 
+/// Reads a share of a file of lines, and the rest of the line that its end lies in. The hash is that of the share.
+fn read_range(
+    input: &Input,
+    range: FileRange,
+    start: u64,
+    out: &PieceSender,
+    progress: &Progress,
+) -> Result<()> {
+    let ([from, to], [base, end]) = (range.stored, range.content);
+    input.check_unchanged()?;
+    let mut reader = InputReader::open_between(&input.path, from, to, progress)?;
+    if from == 0 {
+        input.compression.check_magic(&input.path, reader.peek(MAGIC_BYTES)?)?;
+    }
+    let read =
+        read_bytes(input.compression, start.saturating_sub(base), &mut reader, true, |event| match event {
+            FrameEvent::Frames(mut job) => {
+                job.content_offset += base;
+                out.send(job)
+            }
+            FrameEvent::Content(offset, bytes) => {
+                if base + offset == 0 {
+                    check_content(&input.path, &bytes[..bytes.len().min(MAGIC_BYTES)])?;
+                }
+                send_from(start, base + offset, bytes, out)
+            }
+        })?;
+    if base + read != end {
+        let what = format!("{}: bytes of content from {base} on", input.path.display());
+        return Err(Error::mismatch(what, end - base, read));
+    }
+    let hash = reader.finish(to)?;
+    if !range.is_last(input) {
+        send_from(start, end, read_tail(input, range, progress)?, out)?;
+    }
+    out.send_ready(Ok(Piece::End { hash, content_bytes: read }))
+}
+
 /// Sends bytes, without those before `start`.
 fn send_from(start: u64, offset: u64, mut bytes: Vec<u8>, out: &PieceSender) -> Result<()> {
     let offset = if offset < start {
@@ -84,7 +126,7 @@ fn send_from(start: u64, offset: u64, mut bytes: Vec<u8>, out: &PieceSender) -> 
 }
 
 /// Decompresses a file; the number of bytes that it holds.
-fn read_bytes(
+pub(super) fn read_bytes(
     compression: Compression,
     start: u64,
     reader: &mut InputReader<'_>,

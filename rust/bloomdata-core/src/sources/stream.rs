@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender as Channel, bounded};
 
 use super::expand::expand;
 use super::inputs::Input;
+use super::ranges::LineSkipper;
 use super::read::{Piece, PieceSender, read_input};
 use crate::document::{BYTE_ORDER_MARK, Block, Position};
 use crate::error::{Error, Result};
@@ -46,21 +47,23 @@ pub enum Event {
 
 /// All inputs as one stream of events.
 #[derive(Debug)]
-pub struct Source {
+pub struct Source<'run> {
     opened: Receiver<(usize, Results<Piece>)>,
     closed: Arc<AtomicBool>,
     current: Option<(usize, Results<Piece>)>,
     pending: VecDeque<Event>,
     start: Position,
+    inputs: &'run [Input],
+    skipper: LineSkipper,
     /// Bytes of a line that the next piece continues, and its offset.
     carry: Vec<u8>,
     offset: u64,
 }
 
-impl Source {
+impl<'run> Source<'run> {
     /// Starts reading `inputs` in the background of `scope`. `custom` reads the inputs that it knows itself (tables)
     /// and returns whether it did.
-    pub fn start<'scope, 'env>(
+    pub fn start<'scope, 'env: 'run>(
         scope: &'scope Scope<'scope, 'env>,
         inputs: &'env [Input],
         options: SourceOptions,
@@ -96,7 +99,7 @@ impl Source {
             let (next, custom) = (Arc::clone(&next), Arc::clone(&custom));
             scope.spawn(move || {
                 while let Some((file, pieces)) = open_next(&next, inputs.len(), queue_capacity) {
-                    let start = if file == options.start.file { options.start.offset } else { 0 };
+                    let start = start_of(&inputs[file], file, options.start);
                     let done = custom(file, &inputs[file], start, &pieces, progress);
                     let result = match done {
                         Ok(true) => Ok(()),
@@ -117,6 +120,8 @@ impl Source {
             current: None,
             pending: VecDeque::new(),
             start: options.start,
+            inputs,
+            skipper: LineSkipper::default(),
             carry: Vec::new(),
             offset: 0,
         }
@@ -129,7 +134,9 @@ impl Source {
             }
             if self.current.is_none() {
                 let Ok(next) = self.opened.recv() else { return Ok(None) };
-                self.offset = if next.0 == self.start.file { self.start.offset } else { 0 };
+                let input = &self.inputs[next.0];
+                self.offset = start_of(input, next.0, self.start);
+                self.skipper = LineSkipper::new(input, self.offset);
                 self.current = Some(next);
             }
             let Some((file, pieces)) = &mut self.current else { continue };
@@ -173,7 +180,7 @@ impl Source {
     }
 }
 
-impl Source {
+impl Source<'_> {
     /// Cuts `bytes` after its last newline; the rest is kept for the next piece.
     fn take_bytes(&mut self, file: usize, mut offset: u64, mut bytes: Vec<u8>) -> Result<()> {
         if self.offset == 0 && (1..BYTE_ORDER_MARK.len()).contains(&self.carry.len()) {
@@ -199,6 +206,9 @@ impl Source {
                 self.offset = from as u64;
             }
         }
+        let skipped = self.skipper.skip(&bytes[from..]);
+        from += skipped;
+        self.offset += skipped as u64;
         let mut head = Vec::new();
         let mut block_offset = offset + from as u64;
         if !self.carry.is_empty() {
@@ -222,12 +232,18 @@ impl Source {
     }
 }
 
-impl Iterator for Source {
+impl Iterator for Source<'_> {
     type Item = Result<Event>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.advance().transpose()
     }
+}
+
+/// Where the content of an input is read from: from where an earlier attempt stopped, else from its start.
+fn start_of(input: &Input, file: usize, start: Position) -> u64 {
+    let first = input.first_offset();
+    if file == start.file { start.offset.max(first) } else { first }
 }
 
 /// Records of one file, from number `first` on, at most `count`; for people to look at.
@@ -258,7 +274,7 @@ pub fn read_lines(path: &Path, first: u64, count: usize, progress: &Progress) ->
     })
 }
 
-impl Drop for Source {
+impl Drop for Source<'_> {
     /// Releases readers that wait for room in queues without a receiver. A bounded channel keeps what is in it
     /// when its receiver is dropped, so it must be emptied; what comes later is noticed by the one who sends it.
     fn drop(&mut self) {

@@ -143,6 +143,7 @@ impl TableReader {
                 promised_hash,
                 read_once,
                 records: None,
+                range: None,
             });
             streams.push(Mutex::new(Some(rows)));
         }

@@ -272,7 +272,10 @@ impl<'run> Books<'run> {
     }
 
     fn set_aside(&mut self, file: usize, reason: &BadRecord, offset: u64, raw: &[u8]) -> Result<()> {
-        let (path, line) = (&self.inputs[file].path, self.state.position.line);
+        let path = &self.inputs[file].path;
+        // In a share of a file, only its start is known in lines.
+        let is_counted = self.inputs[file].first_offset() == 0;
+        let line = is_counted.then_some(self.state.position.line);
         let told = reason.told(RecordPlace { offset, is_line: self.inputs[file].format.is_lines() });
         if self.on_bad_record == OnBadRecord::Raise {
             return Err(Error::BadRecord { path: path.clone(), line, offset, reason: told });
@@ -302,13 +305,17 @@ impl<'run> Books<'run> {
     pub fn end_input(&mut self, file: usize, hash: String, content_bytes: u64) -> Result<()> {
         let input = &self.inputs[file];
         let seen = self.state.position.offset;
-        if seen > content_bytes {
+        if seen > content_bytes && input.range.is_none() {
             let what =
                 format!("{}: bytes of content (changed since an earlier attempt)", input.path.display());
             return Err(Error::mismatch(what, format!("at least {seen}"), content_bytes));
         }
-        let complete = match input.format {
-            Format::Json => seen <= content_bytes,
+        let complete = match (input.format, input.range) {
+            // Its last line may end behind it.
+            (_, Some(range)) => {
+                seen == 0 || seen > range.content[1] || (range.is_last(input) && seen == range.content[1])
+            }
+            (Format::Json, _) => seen <= content_bytes,
             _ => seen == content_bytes || (seen == 0 && content_bytes == BYTE_ORDER_MARK.len() as u64),
         };
         if !complete {

@@ -27,8 +27,11 @@ pub struct InputEntry {
     pub path: PathBuf,
     /// What its records were.
     pub format: Format,
-    /// Bytes as stored.
+    /// Bytes as stored, of the range if there is one.
     pub size: u64,
+    /// Start and end of the share that was read, as stored, where that is not the whole file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[u64; 2]>,
     /// BLAKE3 as stored (of the rows as JSON lines for Arrow streams).
     pub hash: String,
     /// Decompressed bytes; rows for tables.
@@ -187,6 +190,23 @@ pub fn finish_folder(folder: &Path, manifest: &str, progress: &Progress) -> Resu
     Ok(manifest)
 }
 
+/// Compares the size of an output with what its manifest says.
+///
+/// # Errors
+/// Another size, or the system's reason.
+pub fn check_size(folder: &Path, output: &OutputEntry) -> Result<()> {
+    let path = folder.join(&output.path);
+    let found = std::fs::metadata(&path).map_err(Error::io(&path))?.len();
+    if found == output.size {
+        return Ok(());
+    }
+    Err(Error::mismatch(
+        format!("{}: size in bytes (changed since it was written)", path.display()),
+        output.size,
+        found,
+    ))
+}
+
 /// What to say of a rerun that asks for something else.
 pub fn differs(what: &str) -> String {
     format!("the output folder belongs to another run (overwrite=True starts anew): {what}")
@@ -197,7 +217,8 @@ pub fn input_entry(input: &Input, hash: String, content_bytes: u64, counts: Inpu
     InputEntry {
         path: input.path.clone(),
         format: input.format,
-        size: input.size,
+        size: input.stored_bytes(),
+        range: input.range.map(|range| range.stored),
         hash,
         content_bytes,
         counts,

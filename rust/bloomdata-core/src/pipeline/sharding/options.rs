@@ -155,6 +155,11 @@ pub struct PrepareConfig {
 }
 
 impl PrepareConfig {
+    /// Whether the fate of a record depends on others of its file.
+    pub fn reads_whole_files(&self) -> bool {
+        self.source.trees().is_some() || self.max_rows_per_input.is_some()
+    }
+
     /// How often the lines of each input are written.
     ///
     /// # Errors

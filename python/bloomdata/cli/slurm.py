@@ -1,0 +1,85 @@
+"""`slurm`: a script that runs a command in parts as an array job."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+
+# Options of sbatch that are handed on as they are.
+_SBATCH = {
+    "cpus-per-task": "processors of a task, and its threads",
+    "time": "longest time of a task",
+    "mem": "memory of a task",
+    "partition": "partition",
+    "account": "account",
+    "output-log": "file for what a task prints; %%a is its number",
+}
+
+
+def add_slurm(parser: argparse.ArgumentParser) -> None:
+    """All options of `slurm`."""
+    _add_options(parser)
+    parser.add_argument("--max-running", type=int, metavar="N", help="tasks that run at a time")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="VERB ...", help="a command with --parts")
+    parser.usage = "bloomdata-cli slurm VERB ... --parts N [options]"
+    parser.epilog = """The script starts an array job, and a job that finishes the run once all tasks have ended well.
+
+examples:
+  bloomdata-cli slurm pack raw/ --output packed/ --tokenizer tok/ --parts 64 --cpus-per-task 16 > job.sh
+  sh job.sh
+"""
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    for name, text in _SBATCH.items():
+        parser.add_argument(f"--{name}", help=text, default=argparse.SUPPRESS)
+
+
+def run_slurm(options: argparse.Namespace) -> int:
+    """Prints the script."""
+    from bloomdata.cli.parser import parser_of
+
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    _add_options(own)
+    own.add_argument("--max-running", type=int, default=argparse.SUPPRESS)
+    given, command = own.parse_known_args(options.command, namespace=argparse.Namespace(**vars(options)))
+    slurm_parser = parser_of("slurm")
+    if not command or command[0] not in ("shard", "prepare", "pack"):
+        slurm_parser.error(f"VERB: expected shard, prepare or pack, got {command[0] if command else 'none'}")
+    verb = parser_of(command[0]).parse_args(command[1:])
+    if verb.parts == 1:
+        slurm_parser.error("--parts: expected their number, 2 or more")
+    if verb.part is not None or verb.local is not None or verb.ray is not None or verb.finish:
+        slurm_parser.error("expected none of --part, --local, --ray and --finish, which the script adds where needed")
+    sys.stdout.write(script(command, verb.output, verb.parts, vars(given)))
+    return 0
+
+
+def script(command: list[str], output: str, parts: int, given: dict[str, object]) -> str:
+    """The script for a command in parts.
+
+    Args:
+        command: The words of the command, without the program.
+        output: Its output.
+        parts: Number of parts.
+        given: Options of sbatch by their names.
+    """
+    running = f"%{given['max_running']}" if given.get("max_running") else ""
+    sbatch = [f"--job-name=bloomdata-{command[0]}", f"--array=0-{parts - 1}{running}"]
+    for name in _SBATCH:
+        value = given.get(name.replace("-", "_"))
+        if value is not None:
+            sbatch.append(f"--{name.removesuffix('-log')}={value}")
+    threads = ["--num-threads", str(given["cpus_per_task"])] if "cpus_per_task" in given else []
+    task = shlex.join(["bloomdata-cli", *command, "--part", "slurm", *threads])
+    finish = shlex.join(["bloomdata-cli", "finish", output])
+    return f"""#!/bin/sh
+# Runs the parts as tasks of an array job; once all have ended well, a last job makes one folder of them.
+# Run this again if tasks failed: those that are finished end at once.
+set -eu
+array=$(sbatch --parsable {shlex.join(sbatch)} \\
+    --wrap={shlex.quote(task)})
+sbatch --job-name=bloomdata-finish --dependency=afterok:"${{array%%;*}}" \\
+    --wrap={shlex.quote(finish)}
+"""

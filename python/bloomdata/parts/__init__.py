@@ -1,0 +1,11 @@
+"""Runs in parts: what is computed is declared, who computes it is not.
+
+`parts=64` shares the inputs out among 64 parts, each a pure function of inputs, options and its number. Any process on
+any machine that sees the inputs and the output folder runs any part, in any order, also twice; `finish` makes one
+folder of them. Nothing here schedules machines.
+
+- `sharing`: which part a call runs, and what cannot be shared out.
+- `running`: one part, or all of them by an executor.
+- `signs`: small files beside the parts that say how far each is. `table`: what they say.
+- `processes`, `ray_tasks`: executors. `slurm_script`: an array job.
+"""

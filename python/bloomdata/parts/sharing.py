@@ -1,0 +1,80 @@
+"""Which part of a run a call is, and what cannot be shared out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bloomdata.errors import ConfigError
+from bloomdata.options.checks import check_counts
+from bloomdata.parts.signs import part_name
+
+if TYPE_CHECKING:
+    # Number of the part, number of parts, least content of a unit in bytes: as the core takes them.
+    Share = tuple[int, int, int]
+
+# The least content, in bytes, that a file is cut into: below, opening files costs more than parts gain. It decides
+# where parts begin, so it never changes.
+UNIT_BYTES = 16 << 20
+# The number of a task in an array of Slurm.
+_SLURM_TASK = "SLURM_ARRAY_TASK_ID"
+MAX_PARTS = 100_000
+
+
+def share_of(parts: int, part: int | str | None, **numbered: Any) -> Share | None:
+    """The share of a call as the core takes it; None for a run of one part.
+
+    Args:
+        parts: Number of parts.
+        part: The part, if there are several.
+        numbered: Options that number records over all inputs, which a part cannot know, by their names.
+
+    Raises:
+        ConfigError: One of those is given.
+    """
+    check_parts(parts, part)
+    if parts == 1 or part is None:
+        return None
+    for name, value in numbered.items():
+        if value:
+            raise ConfigError(
+                f"{name}: expected none in a run of {parts} parts, since it looks at all inputs together, got {value!r}"
+            )
+    return part_number(parts, part), parts, UNIT_BYTES
+
+
+def written(output: str | os.PathLike[str], share: Share | None) -> Path:
+    """The folder that a call writes: that of its part, if it has one."""
+    return Path(output) if share is None else Path(output) / part_name(share[0], share[1])
+
+
+def check_parts(parts: int, part: int | str | None) -> None:
+    """Refuses numbers that cannot be.
+
+    Raises:
+        ConfigError: Such a number, or a part of a run that has but one.
+    """
+    check_counts(parts=parts)
+    if not 1 <= parts <= MAX_PARTS:
+        raise ConfigError(f"parts: expected 1 to {MAX_PARTS:,}, got {parts}")
+    if part is not None and parts == 1:
+        raise ConfigError(f"part: expected only with parts, their number, got {part!r}")
+
+
+def part_number(parts: int, part: int | str) -> int:
+    """The number of a part; `slurm` stands for that of the task of an array job.
+
+    Raises:
+        ConfigError: No number, or no task of Slurm.
+    """
+    number: Any = part
+    if part == "slurm":
+        number = os.environ.get(_SLURM_TASK)
+        if number is None:
+            raise ConfigError(f"part: expected {_SLURM_TASK} in the environment of a task of Slurm, found none")
+    if isinstance(number, str) and number.isdigit():
+        number = int(number)
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < parts:
+        raise ConfigError(f"part: expected 0 to {parts - 1}, or 'slurm', got {part!r}")
+    return number

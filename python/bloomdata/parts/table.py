@@ -1,0 +1,78 @@
+"""How far the parts of a run are."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from bloomdata.errors import ConfigError
+from bloomdata.parts.signs import part_name, read_signs
+
+if TYPE_CHECKING:
+    import os
+
+
+class Row(NamedTuple):
+    """A part: its state, and what is known of it."""
+
+    part: int
+    state: Literal["done", "running", "failed", "missing"]
+    detail: str
+
+
+def planned_parts(root: str | os.PathLike[str]) -> int | None:
+    """How many parts the plan in a folder has; None for a folder without a plan.
+
+    Raises:
+        ConfigError: The file is no plan.
+    """
+    path = Path(root) / "plan.json"
+    if not path.exists():
+        return None
+    try:
+        return int(json.loads(path.read_text())["parts"])
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(f"{path}: expected a plan of bloomdata") from None
+
+
+def read_table(root: str | os.PathLike[str]) -> list[Row]:
+    """All parts of a run, in order.
+
+    Raises:
+        ConfigError: The folder holds no parts.
+    """
+    parts = planned_parts(root)
+    if parts is None:
+        raise ConfigError(f"{root}: expected a folder with the parts of a run and their plan.json")
+    signs = read_signs(Path(root))
+    rows = []
+    for number in range(parts):
+        name = part_name(number, parts)
+        beat, error = signs["heartbeat"].get(name), signs["error"].get(name)
+        if (Path(root) / name / "manifest.json").exists():
+            rows.append(Row(number, "done", ""))
+        elif error is not None and (beat is None or error.get("process") == beat.get("process")):
+            rows.append(Row(number, "failed", f"{error['kind']}: {error['error']}"))
+        elif beat is not None:
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(beat["started"]))
+            share = f", {beat['read'] / beat['total']:.0%} read" if beat["total"] else ""
+            rows.append(Row(number, "running", f"since {since}, process {beat['process']} of {beat['host']}{share}"))
+        else:
+            rows.append(Row(number, "missing", ""))
+    return rows
+
+
+def table_lines(table: list[Row]) -> list[str]:
+    """The table as text: parts that are done or missing only by their number."""
+    counts = Counter(row.state for row in table)
+    told = ", ".join(f"{counts[state]} {state}" for state in ("done", "running", "failed", "missing") if counts[state])
+    lines = [f"{len(table)} parts: {told}"]
+    lines += [f"{row.part:>6} {row.state}  {row.detail}" for row in table if row.detail]
+    missing = [str(row.part) for row in table if row.state == "missing"]
+    if missing:
+        more = f" and {len(missing) - 20} more" if len(missing) > 20 else ""
+        lines.append(f"missing: {', '.join(missing[:20])}{more}")
+    return lines

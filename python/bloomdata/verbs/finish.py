@@ -1,0 +1,87 @@
+"""The verb `finish`, and `on_ray`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from bloomdata.options.arguments import check_arguments
+from bloomdata.options.checks import thread_count
+from bloomdata.parts.running import finish_parts
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from bloomdata.options.inputs import OnProgress
+    from bloomdata.reports.report import Report
+
+
+@check_arguments
+def finish(
+    output: str | os.PathLike[str],
+    *,
+    joined: bool = False,
+    allow_empty: bool = False,
+    on_progress: OnProgress = None,
+) -> Report:
+    """Makes one folder of the finished parts of a run: checks them, adds up their books, and lists their files.
+
+    No data are read or moved, unless Megatron pairs are joined. `open`, `verify`, `GPTDataset` and the loader take the
+    folder as that of any other run.
+
+    Args:
+        output: Folder that holds the parts.
+        joined: Whether to write one Megatron pair of those of all parts, as `merge` does. Then their own pairs are not
+            needed any more.
+        allow_empty: Whether the parts may have kept none of their records.
+        on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
+
+    Returns:
+        The report of the run, with the sums of all parts.
+
+    Raises:
+        ConfigError: Parts are missing (the error names them), or none of their records was kept.
+        MismatchError: A part belongs to another plan or version, or an input changed since the parts were planned.
+        CorruptDataError: A manifest is damaged.
+
+    Command line:
+        bloomdata-cli finish packed/
+        bloomdata-cli finish megatron/ --joined
+
+    Example:
+        >>> for part in range(2):
+        ...     _ = bloomdata.pack("raw/*.jsonl", "parts", tokenizer="bytes", sequence_length=8, parts=2, part=part)
+        >>> bloomdata.finish("parts").ledger["documents_kept"]
+        2
+    """
+    limits = (allow_empty, None, None)
+    report: Report = finish_parts(output, joined=joined, limits=limits, start=time.monotonic(), on_progress=on_progress)
+    return report
+
+
+def on_ray(
+    function: Callable[..., Any], *args: Any, address: str = "auto", num_threads: int | None = None, **options: Any
+) -> Any:
+    """Runs a verb in parts on a Ray cluster, then finishes the run.
+
+    The driver holds no data: killed and called again, it goes on with the parts that are missing. A part whose machine
+    died is tried three times; one whose data are bad is not. All machines must see the inputs and the output folder.
+
+    Args:
+        function: `bloomdata.pack`, `bloomdata.prepare` or `bloomdata.shard`.
+        args: Its arguments.
+        address: Address of the cluster; `auto` for the one that this machine belongs to, `local` for a new one here.
+        num_threads: Threads of a part, and the processors that Ray keeps for it; all of this machine by default.
+        options: Options of the function, with `parts`.
+
+    Returns:
+        The report of the run.
+
+    Raises:
+        ConfigError: Ray is not installed, or there is no cluster; what the function refuses.
+    """
+    from bloomdata.parts.ray_tasks import RayTasks
+
+    threads = thread_count(num_threads)
+    return function(*args, **options, num_threads=threads, executor=RayTasks(address, num_cpus=threads))

@@ -1,0 +1,272 @@
+//! `plan.json`: what all parts of a run agree on before any of them reads: options, inputs, and who reads what.
+//!
+//! The first part to start writes it, once; each other one makes its own and compares. So a part that was given other
+//! options, or sees other inputs, stops before it writes anything.
+
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{BufReader, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::manifest::{FORMAT_VERSION, MANIFEST_NAME, Manifest, differs};
+use super::run::VERSION;
+use crate::error::{Error, Result};
+use crate::hash::ContentHasher;
+use crate::io::atomic::remove_if_present;
+use crate::sources::inputs::Part;
+use crate::sources::parts::{SharedInput, Sharing};
+
+/// Its name, in the folder that holds the parts.
+pub const PLAN_NAME: &str = "plan.json";
+/// Key of its hash in the details of manifests.
+pub const PLAN_KEY: &str = "plan";
+
+/// The plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// See [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// Version of the library; parts of two versions are not joined.
+    pub bloomdata_version: String,
+    /// `shard`, `prepare`, `pack`.
+    pub verb: String,
+    /// Every option that decides output bytes, the same for all parts.
+    pub config: Value,
+    /// How inputs are shared out.
+    #[serde(flatten)]
+    pub sharing: Sharing,
+    /// All inputs, and the parts that they are in.
+    pub inputs: Vec<SharedInput>,
+}
+
+impl Plan {
+    /// Writes the plan beside `folder`, the folder of a part, or compares it with the one that is there. Its hash.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] names the first thing that differs; a folder that holds something else; the system's reason.
+    pub fn agree(folder: &Path, verb: &str, config: &Value, part: &Part) -> Result<String> {
+        let root = folder.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(root).map_err(Error::io(root))?;
+        let plan = Self {
+            format_version: FORMAT_VERSION,
+            bloomdata_version: VERSION.to_owned(),
+            verb: verb.to_owned(),
+            config: common_config(config, part.number),
+            sharing: part.sharing,
+            inputs: part.shared.clone(),
+        };
+        if let Some(found) = Self::read(root)? {
+            let compared = found.compare(&plan);
+            if compared.is_ok() || has_parts(root)? {
+                return compared.and_then(|()| found.hash());
+            }
+            // No part has done anything by the plan that is there: it stands in nobody's way.
+            remove_if_present(&root.join(PLAN_NAME))?;
+        } else if std::fs::read_dir(root).map_err(Error::io(root))?.next().is_some() && !has_parts(root)? {
+            let reason = format!(
+                "expected a new or empty folder, or one with the parts of a run, got {}",
+                root.display()
+            );
+            return Err(Error::config("output", reason));
+        }
+        if !plan.create(root)? {
+            // Another part was faster.
+            let found = Self::read(root)?.ok_or_else(|| Error::Internal("a plan that is gone".into()))?;
+            found.compare(&plan)?;
+        }
+        plan.hash()
+    }
+
+    /// Reads the plan in the folder that holds the parts; `None` where there is none.
+    ///
+    /// # Errors
+    /// A file that is no plan; the system's reason.
+    pub fn read(root: &Path) -> Result<Option<Self>> {
+        let path = root.join(PLAN_NAME);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io(&path)(error)),
+        };
+        let plan = serde_json::from_reader(BufReader::new(file));
+        plan.map(Some).map_err(|error| Error::corrupt(&path, 0, format!("not a plan of bloomdata: {error}")))
+    }
+
+    /// Writes it unless there is one; whether it did.
+    fn create(&self, root: &Path) -> Result<bool> {
+        let path = root.join(PLAN_NAME);
+        // Other machines may be at it, too.
+        let chance = RandomState::new().build_hasher().finish();
+        let temporary = root.join(format!("{PLAN_NAME}.{chance:016x}"));
+        let file = File::create(&temporary).map_err(Error::io(&temporary))?;
+        let mut writer = BufWriter::new(file);
+        serde_json::to_writer(&mut writer, self).map_err(|error| Error::io(&temporary)(error.into()))?;
+        let written = writer.write_all(b"\n").and_then(|()| writer.into_inner()?.sync_all());
+        // A link is made only if the name is free, also on NFS, where two machines would race for it.
+        let linked = written.and_then(|()| std::fs::hard_link(&temporary, &path));
+        remove_if_present(&temporary)?;
+        match linked {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(Error::io(&path)(error)),
+        }
+    }
+
+    /// Hash of what decides output bytes: without times, so that a copy of the inputs has the same.
+    ///
+    /// # Errors
+    /// Never, for what we hold.
+    pub fn hash(&self) -> Result<String> {
+        let mut hasher = HashWriter(ContentHasher::default());
+        let head = (self.format_version, &self.bloomdata_version, &self.verb, &self.config, self.sharing);
+        hasher.put(&head)?;
+        for SharedInput { input, content_bytes, first_part, cuts } in &self.inputs {
+            let stored = (&input.path, input.format, input.compression, input.size, &input.records);
+            hasher.put(&(stored, content_bytes, first_part, cuts))?;
+        }
+        Ok(hasher.0.hex())
+    }
+
+    /// # Errors
+    /// The first thing that differs.
+    fn compare(&self, now: &Self) -> Result<()> {
+        if self.bloomdata_version != now.bloomdata_version {
+            let what = differs("version of bloomdata");
+            return Err(Error::mismatch(what, &self.bloomdata_version, &now.bloomdata_version));
+        }
+        if self.sharing.parts != now.sharing.parts {
+            return Err(Error::mismatch(differs("parts"), self.sharing.parts, now.sharing.parts));
+        }
+        Manifest::check_same_run(&now.verb, (&self.verb, &self.config), &now.config)?;
+        if self.sharing != now.sharing {
+            let text = |sharing: Sharing| format!("{sharing:?}");
+            return Err(Error::mismatch(differs("sharing"), text(self.sharing), text(now.sharing)));
+        }
+        for (then, now) in self.inputs.iter().zip(&now.inputs) {
+            same_input(then, now)?;
+        }
+        if self.inputs.len() != now.inputs.len() {
+            let at = self.inputs.len().min(now.inputs.len());
+            let more = self.inputs.get(at).or(now.inputs.get(at)).map(|shared| shared.input.path.display());
+            let what = more.map_or_else(String::new, |path| format!(" (from {path} on)"));
+            let what = differs(&format!("number of inputs{what}"));
+            return Err(Error::mismatch(what, self.inputs.len(), now.inputs.len()));
+        }
+        Ok(())
+    }
+
+    /// Whether all inputs are what they were when the run was planned, by their sizes and times.
+    ///
+    /// # Errors
+    /// The first one that is not, or is gone.
+    pub fn check_inputs(&self) -> Result<()> {
+        for SharedInput { input, .. } in &self.inputs {
+            let now = crate::sources::inputs::describe(&input.path)?;
+            let changed =
+                || Error::config("inputs", format!("{} is no input any more", input.path.display()));
+            let now = now.ok_or_else(changed)?;
+            if now.size != input.size {
+                return Err(changed_since("size in bytes", input.size, now.size, &input.path));
+            }
+            if now.modified_ns != input.modified_ns {
+                return Err(changed_since("last change", input.modified_ns, now.modified_ns, &input.path));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Hashes what is written as JSON.
+struct HashWriter(ContentHasher);
+
+impl HashWriter {
+    fn put(&mut self, value: &impl Serialize) -> Result<()> {
+        serde_json::to_writer(self, value).map_err(|error| Error::Internal(error.to_string()))
+    }
+}
+
+impl Write for HashWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn changed_since(what: &str, then: u64, now: u64, path: &Path) -> Error {
+    Error::mismatch(format!("{}: {what} (changed since the parts were planned)", path.display()), then, now)
+}
+
+fn same_input(then: &SharedInput, now: &SharedInput) -> Result<()> {
+    let path = now.input.path.display();
+    if then.input.path != now.input.path {
+        return Err(Error::mismatch(differs("input"), then.input.path.display(), path));
+    }
+    if then.input.size != now.input.size {
+        let what = differs(&format!("size of input {path}"));
+        return Err(Error::mismatch(what, then.input.size, now.input.size));
+    }
+    if then.input.modified_ns != now.input.modified_ns {
+        let what = differs(&format!("last change of input {path} (in ns since 1970)"));
+        return Err(Error::mismatch(what, then.input.modified_ns, now.input.modified_ns));
+    }
+    if then != now {
+        let what = differs(&format!("input {path}"));
+        return Err(Error::mismatch(what, format!("{then:?}"), format!("{now:?}")));
+    }
+    Ok(())
+}
+
+/// The folder of a part, in the folder that holds all of them.
+pub fn part_folder(root: &Path, number: u64, parts: u64) -> PathBuf {
+    root.join(part_name(number, parts))
+}
+
+/// Its name.
+pub fn part_name(number: u64, parts: u64) -> String {
+    format!("part-{number:05}-of-{parts:05}")
+}
+
+/// The prefix of the names of a part's files.
+pub fn part_prefix(prefix: &str, number: u64) -> String {
+    format!("{prefix}-{number:05}")
+}
+
+/// Options without what is a part's own.
+pub fn common_config(config: &Value, number: u64) -> Value {
+    let mut config = config.clone();
+    if let Some(options) = config.as_object_mut() {
+        options.remove("part");
+        options.remove("parts");
+        let suffix = part_prefix("", number);
+        let prefix = options
+            .get("prefix")
+            .and_then(Value::as_str)
+            .map(|prefix| Value::from(prefix.strip_suffix(&*suffix).unwrap_or(prefix)));
+        options.extend(prefix.map(|prefix| ("prefix".to_owned(), prefix)));
+    }
+    config
+}
+
+/// Whether a folder holds folders of parts, or their books.
+fn has_parts(root: &Path) -> Result<bool> {
+    if root.join(MANIFEST_NAME).exists() {
+        return Ok(root.join(PLAN_NAME).exists());
+    }
+    let entries = std::fs::read_dir(root).map_err(Error::io(root))?;
+    let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names.any(|name| is_part(&name).is_some()))
+}
+
+/// The numbers in the name of a part's folder: its own, and how many there are.
+pub fn is_part(name: &str) -> Option<(u64, u64)> {
+    let (number, parts) = name.strip_prefix("part-")?.split_once("-of-")?;
+    let (number, parts) = (number.parse().ok()?, parts.parse().ok()?);
+    (part_name(number, parts) == name).then_some((number, parts))
+}

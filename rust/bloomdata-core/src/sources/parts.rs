@@ -1,0 +1,153 @@
+//! Inputs are shared out among parts: a pure function of names, sizes and seek tables.
+//!
+//! Every file is a row of units: a plain file of lines and a zstd file with a seek table is cut into units of at least
+//! [`UNIT_BYTES`], any other file is one. A unit belongs to the part that its middle lies in, with all content laid end to
+//! end and cut into equal parts. So the parts hold all content once, in order.
+
+use serde::{Deserialize, Serialize};
+
+use super::inputs::{Format, Input, InputList};
+use super::ranges::FileRange;
+use crate::error::{Error, Result};
+use crate::io::compression::Compression;
+use crate::io::zstd_frames::read_seek_table;
+
+/// The least content of a unit in bytes: below, opening files costs more than parts gain.
+pub const UNIT_BYTES: u64 = 16 << 20;
+
+/// How inputs are shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sharing {
+    /// Number of parts.
+    pub parts: u64,
+    /// The least content of a unit in bytes.
+    pub unit_bytes: u64,
+    /// Whether no file is cut, since a file is read as a whole.
+    pub whole_files: bool,
+}
+
+/// A place where a file is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// The part that starts here.
+    pub part: u64,
+    /// Offset in the file as stored.
+    pub stored: u64,
+    /// Offset in what it holds.
+    pub content: u64,
+}
+
+/// An input and the parts that it is in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedInput {
+    /// As the user named it, and whole.
+    #[serde(flatten)]
+    pub input: Input,
+    /// Bytes that it holds; an estimate where only reading would tell.
+    pub content_bytes: u64,
+    /// The part that its start is in.
+    pub first_part: u64,
+    /// Where other parts start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<Cut>,
+}
+
+/// Shares out all inputs.
+///
+/// # Errors
+/// Inputs that cannot be read again, or no part; the system's reason.
+pub fn share_out(list: &InputList, sharing: Sharing) -> Result<Vec<SharedInput>> {
+    if sharing.parts == 0 {
+        return Err(Error::config("parts", "expected 1 or more, got 0"));
+    }
+    if let Some(input) = list.inputs.iter().find(|input| !input.is_file()) {
+        let reason = format!(
+            "parts read files, which any machine can open, got {}; `shard` it first",
+            input.path.display()
+        );
+        return Err(Error::config("inputs", reason));
+    }
+    let units = list.inputs.iter().map(|input| units(input, sharing)).collect::<Result<Vec<_>>>()?;
+    let total: u64 = units.iter().filter_map(|ends| ends.last()).map(|end| end.1).sum();
+    let part_of = |start: u64, end: u64| {
+        let middle = u128::from(start) + u128::from(end);
+        let part = middle * u128::from(sharing.parts) / (2 * u128::from(total.max(1)));
+        u64::try_from(part).unwrap_or(u64::MAX).min(sharing.parts - 1)
+    };
+    let mut before = 0;
+    let mut shared = Vec::with_capacity(units.len());
+    for (input, ends) in list.inputs.iter().zip(units) {
+        let content_bytes = ends.last().map_or(0, |end| end.1);
+        let (mut stored, mut content) = (0, 0);
+        let mut first_part = None;
+        let mut cuts: Vec<Cut> = Vec::new();
+        for (stored_end, content_end) in ends {
+            let part = part_of(before + content, before + content_end);
+            let last = cuts.last().map(|cut| cut.part).or(first_part);
+            match last {
+                None => first_part = Some(part),
+                Some(last) if last != part => cuts.push(Cut { part, stored, content }),
+                Some(_) => {}
+            }
+            (stored, content) = (stored_end, content_end);
+        }
+        before += content_bytes;
+        let first_part = first_part.unwrap_or_default();
+        shared.push(SharedInput { input: input.clone(), content_bytes, first_part, cuts });
+    }
+    Ok(shared)
+}
+
+impl SharedInput {
+    /// What part number `part` reads of it.
+    pub fn share(&self, part: u64) -> Option<Input> {
+        if self.cuts.is_empty() {
+            return (self.first_part == part).then(|| self.input.clone());
+        }
+        let start = Cut { part: self.first_part, stored: 0, content: 0 };
+        let end = Cut { part: u64::MAX, stored: self.input.size, content: self.content_bytes };
+        let places: Vec<Cut> = [start].into_iter().chain(self.cuts.iter().copied()).chain([end]).collect();
+        let (from, to) = places.iter().zip(&places[1..]).find(|(from, _)| from.part == part)?;
+        let range = FileRange { stored: [from.stored, to.stored], content: [from.content, to.content] };
+        // A manifest promises the hash of whole files.
+        Some(Input { range: Some(range), promised_hash: None, ..self.input.clone() })
+    }
+}
+
+/// Where the units of a file end, as stored and in what it holds.
+fn units(input: &Input, sharing: Sharing) -> Result<Vec<(u64, u64)>> {
+    let size = input.size;
+    let is_lines = input.format.is_lines() && !sharing.whole_files;
+    if is_lines && input.compression == Compression::None {
+        let count = (size / sharing.unit_bytes.max(1)).max(1);
+        let end = |unit: u64| size / count * unit + size % count * unit / count;
+        return Ok((1..=count).map(|unit| (end(unit), end(unit))).collect());
+    }
+    if is_lines
+        && input.compression == Compression::Zstd
+        && size >= sharing.unit_bytes
+        && let Some(frames) = read_seek_table(&input.path, size)?
+    {
+        let mut ends = Vec::new();
+        let (mut stored, mut content, mut start) = (0, 0, 0);
+        for (compressed, held) in frames {
+            stored += compressed;
+            content += held;
+            if content - start >= sharing.unit_bytes {
+                ends.push((stored, content));
+                start = content;
+            }
+        }
+        // The last unit takes the seek table at the end, and what is too little for a unit of its own.
+        ends.pop();
+        ends.push((size, content));
+        return Ok(ends);
+    }
+    let ratio = match (input.format, input.compression) {
+        (Format::Parquet, _) | (_, Compression::Gzip | Compression::Zstd) => 3,
+        (_, Compression::None) => 1,
+        (_, Compression::Lz4) => 2,
+        (_, Compression::Bzip2 | Compression::Xz) => 4,
+    };
+    Ok(vec![(size, size.saturating_mul(ratio))])
+}

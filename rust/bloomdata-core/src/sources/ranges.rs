@@ -1,0 +1,86 @@
+//! A share of a file: what lies between two offsets, and which of its lines that is.
+//!
+//! A line belongs to the range in which it starts, where "in" is after `start` and up to `end`, so that nobody has to look
+//! at the byte before a range; the first line of a file belongs to its first range. So the ranges of a file hold each of
+//! its lines once, wherever they are cut, and cutting reads nothing.
+
+use serde::{Deserialize, Serialize};
+
+use super::inputs::Input;
+use super::read::read_bytes;
+use crate::error::{Error, Result};
+use crate::io::input::InputReader;
+use crate::io::zstd_frames::FrameEvent;
+use crate::progress::Progress;
+
+/// A share of a file of lines. Both pairs of offsets are of the same places: frames of zstd start there, or any byte of a
+/// file that is not compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRange {
+    /// Start and end in the file as stored.
+    pub stored: [u64; 2],
+    /// Start and end in what it holds.
+    pub content: [u64; 2],
+}
+
+impl FileRange {
+    /// Whether it is the last one of its file.
+    pub fn is_last(&self, input: &Input) -> bool {
+        self.stored[1] >= input.size
+    }
+
+    /// Whether lines are skipped at its start: one that starts before it.
+    pub fn starts_inside(&self) -> bool {
+        self.content[0] > 0
+    }
+}
+
+/// The bytes behind a range up to the end of the line that `end` lies in: its last line goes on there.
+///
+/// # Errors
+/// What can be wrong with a file.
+pub fn read_tail(input: &Input, range: FileRange, progress: &Progress) -> Result<Vec<u8>> {
+    let [_, start] = range.stored;
+    let mut reader = InputReader::open_between(&input.path, start, input.size, progress)?;
+    let (mut tail, mut found) = (Vec::new(), false);
+    let read = read_bytes(input.compression, 0, &mut reader, false, |event| {
+        let FrameEvent::Content(_, bytes) = event else { return Ok(()) };
+        let end = memchr::memchr(b'\n', &bytes).map(|at| at + 1);
+        tail.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
+        found = end.is_some();
+        // No decoder stops otherwise before the end of the file.
+        if found { Err(Error::Interrupted) } else { Ok(()) }
+    });
+    match read {
+        Err(Error::Interrupted) if found => Ok(tail),
+        read => read.map(|_| tail),
+    }
+}
+
+/// Drops the beginning of a range of lines: the end of a line that starts before it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LineSkipper {
+    skips: bool,
+}
+
+impl LineSkipper {
+    /// For an input that is read from `start` on.
+    pub fn new(input: &Input, start: u64) -> Self {
+        let range = input.range.filter(|range| input.format.is_lines() && range.starts_inside());
+        Self { skips: range.is_some_and(|range| start <= range.content[0]) }
+    }
+
+    /// How many of the next bytes are dropped.
+    pub fn skip(&mut self, bytes: &[u8]) -> usize {
+        if !self.skips {
+            return 0;
+        }
+        match memchr::memchr(b'\n', bytes) {
+            Some(at) => {
+                self.skips = false;
+                at + 1
+            }
+            None => bytes.len(),
+        }
+    }
+}
