@@ -29,6 +29,7 @@ PACKAGE_LEVELS = [
     {"manifest", "prepare_sources"},
     {"options"},
     {"reports", "texts"},
+    {"storage"},
     {"parts"},
     {"tokenizers", "fetching"},
     {"datasets"},

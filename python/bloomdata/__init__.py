@@ -14,7 +14,7 @@ Only the names here are public, and the modules `errors`, `torch_views`, `gdp`, 
 - `manifest`: what a finished folder says. `prepare_sources`: the sources that `prepare` knows. `texts`: reads lines.
 - `lazy`: names of a package that import their module when they are first used.
 - `options`: what users give, checked and described for the core.
-- `reports`: what runs return. `parts`: runs in parts, on any number of machines.
+- `reports`: what runs return. `storage`: objects in a store. `parts`: runs in parts, on any number of machines.
 - `tokenizers`: tokenizers and chat templates. `fetching`: files from elsewhere.
 - `datasets`: packed files as documents, rows, samples and blends.
 - `loader`: batches, at any step. `torch_views`: data sets for torch and transformers.

@@ -5,6 +5,7 @@ from typing import Any, Final, final
 
 from bloomdata.options.running import Running
 from bloomdata.parts.sharing import Share
+from bloomdata.storage.staging import Objects
 
 __all__ = [
     "BUILD_PROFILE",
@@ -156,7 +157,7 @@ def finish(
 def discard_parts(folder: str | PathLike[str]) -> None: ...
 def finish_folder(folder: str | PathLike[str], manifest: str) -> str: ...
 def lengths(
-    inputs: tuple[list[str], bool, Share | None],
+    inputs: tuple[list[str], bool, Share | None, Objects | None],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     num_threads: int,
@@ -164,7 +165,7 @@ def lengths(
 ) -> tuple[bytes, str]: ...
 def plan(lengths: bytes, sequence_length: int, packings: list[str], seed: int, window_tokens: int) -> str: ...
 def train_tokenizer(
-    inputs: tuple[list[str], bool, Share | None],
+    inputs: tuple[list[str], bool, Share | None, Objects | None],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     num_threads: int,
@@ -177,7 +178,7 @@ def read_records(source: str, records: list[str]) -> str: ...
 def is_text_source(source: str) -> bool: ...
 def read_manifest(folder: str | PathLike[str]) -> str | None: ...
 def shard(
-    inputs: tuple[list[str], bool, Share | None],
+    inputs: tuple[list[str], bool, Share | None, Objects | None],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     options: Running,
@@ -208,7 +209,7 @@ def signatures(
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def pack(
-    inputs: tuple[list[str], bool, Share | None],
+    inputs: tuple[list[str], bool, Share | None, Objects | None],
     streams: Sequence[tuple[str, Any, str]],
     config: str,
     options: Running,

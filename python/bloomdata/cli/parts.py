@@ -24,6 +24,8 @@ def add_parts(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="run all parts on a Ray cluster: auto for that of this machine, local for a new one here, or its address",
     )
+    if parser.prog.endswith(" run"):
+        return
     who.add_argument("--finish", action="store_true", help="make one folder of the finished parts; reads no data")
     group.add_argument("--joined", action="store_true", help="with --finish: join the Megatron pairs of all parts, too")
 
@@ -42,7 +44,7 @@ def executor_of(options: argparse.Namespace) -> Iterator[Any]:
         yield None
         return
     name = "local" if ray is None else "ray"
-    if options.parts == 1 or options.part is not None:
+    if options.parts == 1 or getattr(options, "part", None) is not None:
         raise ConfigError(f"{name}: expected only with --parts, their number, and without --part")
     if ray is not None:
         from bloomdata.parts.ray_tasks import RayTasks
@@ -69,7 +71,7 @@ def finish_parts(options: argparse.Namespace) -> Any:
     planned = planned_parts(options.output)
     if planned not in (None, options.parts):
         raise MismatchError(f"{options.output}: parts: expected {planned}, found {options.parts}")
-    return finish(options.output, joined=options.joined, allow_empty=options.allow_empty)
+    return finish(options.output, joined=options.joined, allow_empty=options.allow_empty, scratch=options.scratch)
 
 
 def add_table(parser: argparse.ArgumentParser) -> None:

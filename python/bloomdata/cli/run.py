@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def run_recipe(options: argparse.Namespace) -> int:
     """Runs the steps; prints each report when its step is done."""
+    from bloomdata.cli.parts import executor_of
     from bloomdata.cli.progress import progress
     from bloomdata.verbs.run_recipe import read_recipe, run
 
@@ -24,7 +25,7 @@ def run_recipe(options: argparse.Namespace) -> int:
         for step in read_recipe(options.recipe, folder=options.folder, variables=variables):
             sys.stdout.write(f"{step}\n")
         return 0
-    with contextlib.ExitStack() as open_bars:
+    with executor_of(options) as executor, contextlib.ExitStack() as open_bars:
 
         def begin(step: Step) -> Any:
             return open_bars.enter_context(progress(step.verb, quiet=options.quiet or options.json))
@@ -38,5 +39,15 @@ def run_recipe(options: argparse.Namespace) -> int:
                 sys.stdout.write(f"{step}\n{result}\n\n")
             sys.stdout.flush()
 
-        run(options.recipe, folder=options.folder, variables=variables, on_step=end, on_progress=begin)
+        run(
+            options.recipe,
+            folder=options.folder,
+            variables=variables,
+            parts=options.parts,
+            executor=executor,
+            scratch=options.scratch,
+            num_threads=options.num_threads,
+            on_step=end,
+            on_progress=begin,
+        )
     return 0

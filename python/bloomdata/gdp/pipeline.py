@@ -370,7 +370,7 @@ def _shard(
 ) -> dict[str, Any]:
     run = running(os.fspath(output), threads, overwrite=False)
     manifest: dict[str, Any] = json.loads(
-        _core.shard((sources, True, None), [], json.dumps(config), run, on_progress)[0]
+        _core.shard((sources, True, None, None), [], json.dumps(config), run, on_progress)[0]
     )
     return manifest
 

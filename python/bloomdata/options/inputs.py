@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.hub_cache import cached_dataset
-from bloomdata.options.paths import utf8_path
+from bloomdata.options.paths import is_address, utf8_path
 from bloomdata.options.tables import table_of, table_of_iterable
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class Given(NamedTuple):
 
     paths: list[str]
     tables: list[Table]
+    # Inputs are objects in a store, at the addresses of `paths`.
+    are_objects: bool = False
 
     @property
     def columns(self) -> list[str] | None:
@@ -46,15 +48,19 @@ class Given(NamedTuple):
         return [(table.label, table.rows, table.kind) for table in self.tables]
 
 
-def split_inputs(inputs: Inputs) -> Given:
+def split_inputs(inputs: Inputs, *, objects: bool = False) -> Given:
     """Separates paths from tables. An iterator is used up: call it once.
+
+    Args:
+        inputs: What the user gives.
+        objects: Whether objects in a store are read, too.
 
     Raises:
         ConfigError: It is neither, or a dictionary of splits.
         FileNotFoundError: A name of the Hugging Face hub that is not in the local cache.
     """
     if isinstance(inputs, (str, os.PathLike)):
-        return Given([_path(inputs)], [])
+        return _given([_path(inputs)], objects=objects)
     if table := table_of(inputs):
         return Given([], [table])
     if not isinstance(inputs, (list, tuple)) or not _are_paths(inputs):
@@ -67,7 +73,18 @@ def split_inputs(inputs: Inputs) -> Given:
                 f"{type(inputs).__name__}"
             )
         inputs = found
-    return Given([_path(path) for path in inputs], [])
+    return _given([_path(path) for path in inputs], objects=objects)
+
+
+def _given(paths: list[str], *, objects: bool) -> Given:
+    """Files, or objects, but not both: they are read in different ways."""
+    found = [path for path in paths if is_address(path)]
+    if found and not objects:
+        raise ConfigError(f"inputs: expected files, got {found[0]}; `shard` reads from a store, `fetch` copies from it")
+    if found and len(found) < len(paths):
+        file = next(path for path in paths if not is_address(path))
+        raise ConfigError(f"inputs: expected files or objects in a store, got both: {file} and {found[0]}")
+    return Given(paths, [], are_objects=bool(found))
 
 
 def _are_paths(values: Iterable[Any]) -> bool:
@@ -78,9 +95,9 @@ def _path(path: str | os.PathLike[str]) -> str:
     return cached_dataset(utf8_path(path, "inputs"))
 
 
-def file_inputs(inputs: Inputs) -> list[str]:
+def file_inputs(inputs: Inputs, *, objects: bool = False) -> list[str]:
     """Paths alone, for verbs that read their inputs more than once."""
-    paths, tables = split_inputs(inputs)
+    paths, tables, _ = split_inputs(inputs, objects=objects)
     if tables:
         raise ConfigError(
             "inputs: expected files, which are read more than once, got a table in memory; `shard` it first"

@@ -7,6 +7,14 @@ import re
 
 from bloomdata.errors import ConfigError
 
+# One slash is enough: `Path("s3://bucket")` collapses the two. Datasets of the hub are those of its local cache.
+_ADDRESS = re.compile(r"(?!hf:)([A-Za-z][A-Za-z0-9+.-]+):/")
+
+
+def is_address(path: object) -> bool:
+    """Whether a path is the address of an object or a folder in a store, such as `s3://bucket/folder`."""
+    return isinstance(path, (str, os.PathLike)) and _ADDRESS.match(os.fspath(path)) is not None
+
 
 def output_path(path: str | os.PathLike[str], option: str = "output") -> str:
     """The local path of an output.

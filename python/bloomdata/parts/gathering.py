@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bloomdata.errors import BloomdataError
-from bloomdata.parts.signs import Progress, read_signs
+from bloomdata.parts.signs import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from bloomdata.options.inputs import OnProgress
+    from bloomdata.parts.places import Place
 
 # Between two looks at futures, and at the signs of all parts.
 _WAIT_SECONDS, _LOOK_SECONDS = 0.02, 0.5
@@ -52,14 +51,16 @@ class Gathering:
     Args:
         executor: Where they run.
         function: What runs a job; it returns bytes read and documents.
-        root: The folder that holds the parts.
+        place: Where the parts lie.
         on_progress: Told how far all parts are.
     """
 
-    def __init__(self, executor: Executor, function: Callable[[Job], Any], root: Path, on_progress: OnProgress) -> None:
+    def __init__(
+        self, executor: Executor, function: Callable[[Job], Any], place: Place, on_progress: OnProgress
+    ) -> None:
         self._executor = executor
         self._function = function
-        self._root = root
+        self._place = place
         self._on_progress = on_progress
         self._done = Progress()
         self._total = 0
@@ -112,9 +113,6 @@ class Gathering:
         if self._on_progress is None or now - self._looked < _LOOK_SECONDS:
             return
         self._looked = now
-        if not self._total and (plan := self._root / "plan.json").exists():
-            self._total = sum(one["size"] for one in json.loads(plan.read_text())["inputs"])
-        together = self._done
-        for sign in read_signs(self._root)["heartbeat"].values():
-            together += Progress(*(sign[key] for key in Progress._fields))
+        self._total = self._total or self._place.total_bytes()
+        together = sum(self._place.beats(), self._done)
         self._on_progress(self._total, together.read, together.documents, together.written)

@@ -5,24 +5,19 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.inputs import file_inputs
-from bloomdata.options.paths import output_path
-from bloomdata.options.running import running
+from bloomdata.options.paths import is_address, utf8_path
 from bloomdata.parts.gathering import Gathering, Job
+from bloomdata.parts.places import place_of
 from bloomdata.parts.sharing import check_parts, part_number
-from bloomdata.parts.signs import Signs, part_name, read_signs
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
-    from bloomdata.options.inputs import OnProgress
+    from bloomdata.parts.places import Place
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -37,36 +32,23 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
         bound = signature.bind(*args, **kwargs)
         parts = bound.arguments.get("parts", 1)
         part, executor = bound.arguments.get("part"), bound.arguments.get("executor")
-        check_parts(parts, part)
-        if parts == 1:
-            if executor is not None:
-                raise ConfigError("executor: expected only with parts, their number")
+        check_parts(parts)
+        if parts == 1 and (part, executor) != (None, None):
+            name, value = ("part", part) if executor is None else ("executor", executor)
+            raise ConfigError(f"{name}: expected only with parts, their number, got {value!r}")
+        if parts == 1 and not is_address(bound.arguments["output"]):
             return function(*args, **kwargs)
         arguments = dict(bound.arguments)
         for name, parameter in signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 arguments |= arguments.pop(name, {})
-        arguments["inputs"] = file_inputs(arguments["inputs"])
-        arguments["output"] = output_path(arguments["output"])
+        arguments["inputs"] = file_inputs(arguments["inputs"], objects=True)
+        place = place_of(utf8_path(arguments["output"], "output"), arguments.get("scratch"))
         if part is not None:
-            return _run_one(function, arguments)
-        return cast("_Result", _run_all(function.__name__, arguments))
+            return cast("_Result", place.run(function, arguments, part_number(parts, part)))
+        return cast("_Result", _run_all(function, place, arguments))
 
     return run
-
-
-def _run_one(function: Callable[..., _Result], arguments: dict[str, Any]) -> _Result:
-    """Runs one part, and leaves signs of it."""
-    number = part_number(arguments["parts"], arguments["part"])
-    signs = Signs(arguments["output"], number, arguments["parts"])
-    on_progress = signs.beat(arguments.get("on_progress"))
-    try:
-        result = function(**arguments | {"part": number, "on_progress": on_progress})
-    except Exception as error:
-        signs.failed(error)
-        raise
-    signs.remove()
-    return result
 
 
 def run_job(job: Job) -> tuple[int, int]:
@@ -76,45 +58,20 @@ def run_job(job: Job) -> tuple[int, int]:
     return sum(read["size"] for read in report.manifest["inputs"]), report.ledger["documents_in"]
 
 
-def _run_all(verb: str, arguments: dict[str, Any]) -> Any:
+def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, Any]) -> Any:
     """Runs all parts that are not finished, then finishes the run."""
-    start = time.monotonic()
-    root, parts = Path(arguments["output"]), arguments["parts"]
+    parts: int = arguments.setdefault("parts", 1)
     executor, on_progress = arguments.pop("executor", None), arguments.pop("on_progress", None)
     arguments.pop("part", None)
     if arguments.pop("overwrite", False):
-        _core.discard_parts(root)
-    jobs = [Job(verb, arguments, number) for number in _unfinished(root, parts)]
+        place.discard()
+    finished = place.finished(parts)
+    jobs = [Job(function.__name__, arguments, number) for number in range(parts) if number not in finished]
     if not jobs or executor is None:
-        # A finished part compares options and inputs with the plan, and so do they all.
-        for job in jobs or [Job(verb, arguments, 0)]:
-            function = getattr(importlib.import_module("bloomdata"), verb)
-            function(**arguments, part=job.number, on_progress=on_progress)
+        # A part that is finished compares options and inputs with the plan, and so do they all.
+        for number in [job.number for job in jobs] or [0]:
+            place.run(function, arguments | {"on_progress": on_progress}, number)
     else:
-        Gathering(executor, run_job, root, on_progress).run(jobs)
+        Gathering(executor, run_job, place, on_progress).run(jobs)
     limits = (bool(arguments.get("allow_empty", False)), None, None)
-    return finish_parts(root, joined=False, limits=limits, start=start)
-
-
-def finish_parts(
-    root: str | os.PathLike[str],
-    *,
-    joined: bool,
-    limits: tuple[bool, int | None, float | None],
-    start: float,
-    on_progress: OnProgress = None,
-) -> Any:
-    """Makes one folder of finished parts. The report of the run."""
-    from bloomdata.reports.report import Report
-
-    result = _core.finish(running(output_path(root), 1, overwrite=False, limits=limits), joined, on_progress)
-    for signs in read_signs(Path(root)).values():
-        for name in signs:
-            _, number, _, parts = name.split("-")
-            Signs(root, int(number), int(parts)).remove()
-    return type(Report.open(root)).from_run(root, result, time.monotonic() - start)
-
-
-def _unfinished(root: Path, parts: int) -> list[int]:
-    """Parts without a manifest, in order."""
-    return [number for number in range(parts) if not (root / part_name(number, parts) / "manifest.json").exists()]
+    return place.finish(joined=False, limits=limits, on_progress=None)

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError
+from bloomdata.options import one_file
 from bloomdata.options.checks import check_counts
 from bloomdata.parts.signs import part_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     # Number of the part, number of parts, least content of a unit in bytes: as the core takes them.
     Share = tuple[int, int, int]
 
@@ -20,6 +23,8 @@ UNIT_BYTES = 16 << 20
 # The number of a task in an array of Slurm.
 _SLURM_TASK = "SLURM_ARRAY_TASK_ID"
 MAX_PARTS = 100_000
+# Options of verbs that look at all inputs together.
+_NUMBERED = ("shuffle", "splits", "exact", "repeat")
 
 
 def share_of(parts: int, part: int | str | None, **numbered: Any) -> Share | None:
@@ -33,8 +38,8 @@ def share_of(parts: int, part: int | str | None, **numbered: Any) -> Share | Non
     Raises:
         ConfigError: One of those is given.
     """
-    check_parts(parts, part)
-    if parts == 1 or part is None:
+    check_parts(parts)
+    if part is None:
         return None
     for name, value in numbered.items():
         if value:
@@ -44,22 +49,29 @@ def share_of(parts: int, part: int | str | None, **numbered: Any) -> Share | Non
     return part_number(parts, part), parts, UNIT_BYTES
 
 
+def can_be_shared(verb: str, options: Mapping[str, Any]) -> bool:
+    """Whether the parts of a run can be computed apart: nothing numbers its records over all inputs."""
+    if verb not in ("shard", "prepare", "pack") or any(options.get(name) for name in _NUMBERED):
+        return False
+    if options.get("packing") == "single::sample" or options.get("sampling") == "reservoir":
+        return False
+    return one_file.suffix_of(options["output"]) is None
+
+
 def written(output: str | os.PathLike[str], share: Share | None) -> Path:
     """The folder that a call writes: that of its part, if it has one."""
     return Path(output) if share is None else Path(output) / part_name(share[0], share[1])
 
 
-def check_parts(parts: int, part: int | str | None) -> None:
-    """Refuses numbers that cannot be.
+def check_parts(parts: int) -> None:
+    """Refuses a number of parts that cannot be.
 
     Raises:
-        ConfigError: Such a number, or a part of a run that has but one.
+        ConfigError: Such a number.
     """
     check_counts(parts=parts)
     if not 1 <= parts <= MAX_PARTS:
         raise ConfigError(f"parts: expected 1 to {MAX_PARTS:,}, got {parts}")
-    if part is not None and parts == 1:
-        raise ConfigError(f"part: expected only with parts, their number, got {part!r}")
 
 
 def part_number(parts: int, part: int | str) -> int:

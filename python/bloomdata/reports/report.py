@@ -34,14 +34,14 @@ class Report:
     """The report of a finished run. `print(report)` shows the ledger.
 
     Attributes:
-        folder: The folder that was written.
+        folder: The folder that was written; its address, for one in a store.
         manifest: Contents of its `manifest.json`.
         seconds: Duration of this call, which is not part of the manifest. None for a folder that was only opened.
         was_finished: Whether the same run had finished before, so that nothing was done.
         was_resumed: Whether an earlier attempt was resumed.
     """
 
-    folder: Path
+    folder: Path | str
     manifest: dict[str, Any]
     seconds: float | None
     was_finished: bool
@@ -313,7 +313,7 @@ class DecontaminateReport(ShardReport):
 
     def matches(self) -> Iterator[dict[str, Any]]:
         """All matches, one after the other, as in `contamination.jsonl` (see `FORMAT.md`)."""
-        with (self.folder / _MATCHES_NAME).open("rb") as file:
+        with (Path(self.folder) / _MATCHES_NAME).open("rb") as file:
             for line in file:
                 yield json.loads(line)
 

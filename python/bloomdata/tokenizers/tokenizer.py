@@ -193,7 +193,7 @@ class Tokenizer:
         from bloomdata.tokenizers.encoded_files import EncodedFiles
 
         check_choice("on_bad_record", on_bad_record, "raise", "quarantine")
-        paths, tables = split_inputs(inputs)
+        paths, tables, _ = split_inputs(inputs)
         if tables:
             raise ConfigError("inputs: expected files, got a table in memory; use encode_batch on its column")
         leaves_bad_out = on_bad_record == "quarantine"

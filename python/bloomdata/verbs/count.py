@@ -128,6 +128,6 @@ def count(
     fields = config["text_field"]
     if not fields or len(set(fields)) != len(fields):
         raise ConfigError(f"text_field: expected one or more distinct fields, got {fields!r}")
-    files = (given.paths, allow_duplicate_inputs, None)
+    files = (given.paths, allow_duplicate_inputs, None, None)
     _, counts = _core.lengths(files, given.streams, json.dumps(config), thread_count(num_threads), on_progress)
     return token_counts(json.loads(counts), given.paths or [table.label for table in given.tables])

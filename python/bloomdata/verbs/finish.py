@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import thread_count
-from bloomdata.parts.running import finish_parts
+from bloomdata.options.paths import utf8_path
+from bloomdata.parts.places import place_of
 
 if TYPE_CHECKING:
     import os
@@ -23,6 +23,7 @@ def finish(
     *,
     joined: bool = False,
     allow_empty: bool = False,
+    scratch: str | os.PathLike[str] | None = None,
     on_progress: OnProgress = None,
 ) -> Report:
     """Makes one folder of the finished parts of a run: checks them, adds up their books, and lists their files.
@@ -35,6 +36,7 @@ def finish(
         joined: Whether to write one Megatron pair of those of all parts, as `merge` does. Then their own pairs are not
             needed any more.
         allow_empty: Whether the parts may have kept none of their records.
+        scratch: Local folder for what comes from a store; by default one in the system's temporary folder.
         on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
 
     Returns:
@@ -55,8 +57,8 @@ def finish(
         >>> bloomdata.finish("parts").ledger["documents_kept"]
         2
     """
-    limits = (allow_empty, None, None)
-    report: Report = finish_parts(output, joined=joined, limits=limits, start=time.monotonic(), on_progress=on_progress)
+    place = place_of(utf8_path(output, "output"), scratch)
+    report: Report = place.finish(joined=joined, limits=(allow_empty, None, None), on_progress=on_progress)
     return report
 
 

@@ -18,6 +18,7 @@ from bloomdata.options.running import limits_of, running
 from bloomdata.parts.running import in_parts
 from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import PackReport
+from bloomdata.storage.staging import staged
 
 if TYPE_CHECKING:
     import os
@@ -82,6 +83,8 @@ def pack(
     parts: int = 1,
     part: int | str | None = None,
     executor: Executor | None = None,
+    scratch: str | os.PathLike[str] | None = None,
+    scratch_limit: int | str = "16GB",
     allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     checkpoint_seconds: float = 10.0,
@@ -233,6 +236,8 @@ def pack(
         parts: Number of parts, as for `shard`.
         part: The only part to run, as for `shard`.
         executor: Runs the parts, as for `shard`.
+        scratch: Local folder for what comes from a store or goes there, as for `shard`.
+        scratch_limit: Bytes of inputs that are brought ahead, as for `shard`.
         allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
             or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default. Never changes the output.
@@ -271,7 +276,7 @@ def pack(
         raise ConfigError(f"checkpoint_seconds: expected seconds >= 0, got {checkpoint_seconds!r}")
     sample = packing if packing == "single::sample" else None
     share = share_of(parts, part, exact=exact, packing=sample)
-    given = split_inputs(inputs)
+    given = split_inputs(inputs, objects=True)
     options["record"] = record_of(record, given.columns, text_field, messages_keyword)
     config = config_of(**options)
     judged = judgement_of(options["record"], (config["chats"] or {}).get("source"))
@@ -288,15 +293,16 @@ def pack(
     )
     hdf5 = Hdf5Files(sequence_length or 1, compression, with_categories=config["categories"] is not None)
     start = time.monotonic()
-    result = _core.pack(
-        (given.paths, allow_duplicate_inputs, share), given.streams, json.dumps(config), how, hdf5, on_progress
-    )
+    with staged(given, scratch, scratch_limit) as objects:
+        files = (given.paths, allow_duplicate_inputs, share, objects)
+        result = _core.pack(files, given.streams, json.dumps(config), how, hdf5, on_progress)
     return PackReport.from_run(written(output, share), result, time.monotonic() - start)
 
 
 # What decides how a run goes, and not what it writes.
 _RUNNING = {
     *("inputs", "output", "max_bad", "allow_empty", "allow_duplicate_inputs", "parts", "part", "executor"),
+    *("scratch", "scratch_limit"),
     *("num_threads", "checkpoint_seconds", "overwrite", "on_progress"),
 }
 

@@ -148,7 +148,7 @@ def plan(
             options.get("messages_keyword", "messages"),
         )
         config = config_of(tokenizer=tokenizer, sequence_length=sequence_length, **options)
-        files = (given.paths, allow_duplicate_inputs, None)
+        files = (given.paths, allow_duplicate_inputs, None, None)
         lengths, _ = _core.lengths(files, given.streams, json.dumps(config), thread_count(num_threads), on_progress)
     elif options:
         raise ConfigError(f"{sorted(options)[0]}: expected no option of pack for tokenized inputs, got one")

@@ -22,6 +22,7 @@ from bloomdata.parts.running import in_parts
 from bloomdata.parts.sharing import share_of, written
 from bloomdata.prepare_sources import SOURCES
 from bloomdata.reports.report import PrepareReport
+from bloomdata.storage.staging import staged
 from bloomdata.verbs.shard import split_config
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def prepare(
     parts: int = 1,
     part: int | str | None = None,
     executor: Executor | None = None,  # noqa: ARG001 - what `in_parts` reads
+    scratch: str | os.PathLike[str] | None = None,
+    scratch_limit: int | str = "16GB",
     allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     overwrite: bool = False,
@@ -125,6 +128,8 @@ def prepare(
         parts: Number of parts, as for `shard`.
         part: The only part to run, as for `shard`.
         executor: Runs the parts, as for `shard`.
+        scratch: Local folder for what comes from a store or goes there, as for `shard`.
+        scratch_limit: Bytes of inputs that are brought ahead, as for `shard`.
         allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
             or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default. Never changes the output.
@@ -178,9 +183,11 @@ def prepare(
         )
     sample = sampling == "reservoir" and max_rows_per_input is not None
     share = share_of(parts, part, shuffle=shuffle, splits=splits, repeat=repeat, sampling=sampling if sample else None)
-    given = split_inputs(inputs)
+    given = split_inputs(inputs, objects=True)
     paths = given.paths
     absent: list[str] = []
+    if missing == "report" and given.are_objects:
+        raise ConfigError("missing: expected 'raise' for objects in a store, got 'report'")
     if missing == "report":
         absent = [path for path in paths if not is_there(path)]
         paths = [path for path in paths if path not in absent]
@@ -227,9 +234,9 @@ def prepare(
     limits = limits_of(allow_empty=allow_empty, max_bad=max_bad, on_bad_record=on_bad_record)
     running_options = running(folder, num_threads, overwrite=overwrite, limits=limits)
     start = time.monotonic()
-    result = _core.shard(
-        (paths, allow_duplicate_inputs, share), given.streams, json.dumps(config), running_options, on_progress
-    )
+    with staged(given, scratch, scratch_limit) as objects:
+        files = (paths, allow_duplicate_inputs, share, objects)
+        result = _core.shard(files, given.streams, json.dumps(config), running_options, on_progress)
     report = PrepareReport.from_run(written(folder, share), result, time.monotonic() - start)
     if single is not None:
         one_file.show(report.manifest, Path(folder), Path(output))

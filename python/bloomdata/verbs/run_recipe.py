@@ -12,11 +12,13 @@ from bloomdata.errors import ConfigError
 from bloomdata.options.arguments import check_arguments
 from bloomdata.options.paths import output_path
 from bloomdata.options.recipe_file import fill, read_toml, variables_of
+from bloomdata.parts.sharing import can_be_shared, check_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bloomdata.options.inputs import OnProgress
+    from bloomdata.parts.gathering import Executor
 
 # Verbs that a recipe may use; each is a function of this package.
 VERBS = (
@@ -35,7 +37,7 @@ VERBS = (
     "verify",
 )
 # Options that do not belong in a recipe.
-_RUNNING = {"on_progress"}
+_RUNNING = {"on_progress", "executor", "part"}
 # Options that are paths, which `_place` resolves.
 _PATHS = {
     "inputs",
@@ -73,6 +75,10 @@ def run(
     *,
     folder: str | os.PathLike[str] | None = None,
     variables: Mapping[str, str] | None = None,
+    parts: int = 1,
+    executor: Executor | None = None,
+    scratch: str | os.PathLike[str] | None = None,
+    num_threads: int | None = None,
     on_step: Callable[[Step, Any], object] | None = None,
     on_progress: Callable[[Step], OnProgress] | None = None,
 ) -> list[Any]:
@@ -89,6 +95,10 @@ def run(
         recipe: Path of the TOML file.
         folder: Folder for outputs; by default the folder of the recipe.
         variables: Values for the variables of the recipe.
+        parts: Number of parts of each step that can be shared out and does not say so itself.
+        executor: Runs the parts, as for `shard`.
+        scratch: Local folder for what comes from a store or goes there, as for `shard`.
+        num_threads: Number of threads of those steps; one per processor by default.
         on_step: Function called after each step with the step and the result of its verb.
         on_progress: Function called before each step, which returns the `on_progress` of its verb.
 
@@ -111,11 +121,17 @@ def run(
     """
     import bloomdata
 
+    check_parts(parts)
     results = []
     for step in read_recipe(recipe, folder=folder, variables=variables):
         verb = getattr(bloomdata, step.verb)
         progress = None if on_progress is None else on_progress(step)
-        result = verb(**step.options, **({"on_progress": progress} if progress is not None else {}))
+        options = dict(step.options) | ({"on_progress": progress} if progress is not None else {})
+        if can_be_shared(step.verb, options):
+            options.setdefault("parts", parts)
+            options.setdefault("num_threads", num_threads)
+            options |= {"scratch": scratch} | ({"executor": executor} if options["parts"] > 1 else {})
+        result = verb(**options)
         if on_step is not None:
             on_step(step, result)
         results.append(result)

@@ -18,6 +18,7 @@ from bloomdata.options.shards import shard_config
 from bloomdata.parts.running import in_parts
 from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import ShardReport
+from bloomdata.storage.staging import staged
 
 if TYPE_CHECKING:
     import os
@@ -55,6 +56,8 @@ def shard(
     parts: int = 1,
     part: int | str | None = None,
     executor: Executor | None = None,  # noqa: ARG001 - what `in_parts` reads
+    scratch: str | os.PathLike[str] | None = None,
+    scratch_limit: int | str = "16GB",
     allow_duplicate_inputs: bool = False,
     num_threads: int | None = None,
     overwrite: bool = False,
@@ -108,6 +111,9 @@ def shard(
             folder of its own in `output`; `finish` makes one folder of all.
         executor: Runs the parts: anything with `submit`, such as a `concurrent.futures` executor, a client of Dask, or
             `submitit`.
+        scratch: Local folder for what comes from a store or goes there; by default one in the system's temporary
+            folder.
+        scratch_limit: Bytes of inputs that are brought ahead at most; a larger share of a file is there alone.
         allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
             or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
         num_threads: Number of threads; one per processor by default. Never changes the output.
@@ -160,12 +166,13 @@ def shard(
         splits=split_config(splits),
     )
     share = share_of(parts, part, shuffle=shuffle, splits=splits)
-    given = split_inputs(inputs)
+    given = split_inputs(inputs, objects=True)
     limits = limits_of(allow_empty=allow_empty, max_bad=max_bad, on_bad_record=on_bad_record)
     options = running(output_path(output), num_threads, overwrite=overwrite, limits=limits)
     start = time.monotonic()
-    files = (given.paths, allow_duplicate_inputs, share)
-    result = _core.shard(files, given.streams, json.dumps(config), options, on_progress)
+    with staged(given, scratch, scratch_limit) as objects:
+        files = (given.paths, allow_duplicate_inputs, share, objects)
+        result = _core.shard(files, given.streams, json.dumps(config), options, on_progress)
     return ShardReport.from_run(written(output, share), result, time.monotonic() - start)
 
 

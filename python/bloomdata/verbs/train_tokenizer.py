@@ -164,14 +164,14 @@ def train_tokenizer(
     if vocab_size < least:
         raise ConfigError(f"vocab_size: expected at least the {least} special tokens and bytes, got {vocab_size}")
     texts = config_of(tokenizer="bytes", format="megatron", text_field=text_field, on_bad_record=on_bad_record)
-    paths, tables = given = split_inputs(inputs)
+    paths, tables, _ = given = split_inputs(inputs)
     config = json.dumps({"texts": texts, "definition": pipeline, "options": options})
     extra = [_MODEL] if sentencepiece else []
     origin = None if tables else Origin.of(config, roles, paths, extra)
     if origin is not None and not overwrite and (known := origin.finished(Path(output_path(output)))):
         return TrainReport(**known)
     folder = prepare_folder(output, overwrite=overwrite)
-    files = (paths, allow_duplicate_inputs, None)
+    files = (paths, allow_duplicate_inputs, None, None)
     made = json.loads(_core.train_tokenizer(files, given.streams, config, thread_count(num_threads), on_progress))
     for counts in made["inputs"]:
         del counts["argument"]

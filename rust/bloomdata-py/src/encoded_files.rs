@@ -19,6 +19,7 @@ use pyo3::types::{PyBytes, PyMemoryView};
 use crate::buffers::little_endian;
 use crate::errors::to_python;
 use crate::ids::Ids;
+use crate::streams::Raised;
 use crate::verbs::list_inputs;
 
 /// How often Ctrl-C is looked for.
@@ -54,9 +55,16 @@ impl EncodedFiles {
         // As many as there may be batches on the way, and a few that are held.
         let (progress, spare) = (Arc::<Progress>::default(), Arc::new(Spare::new(4 * num_threads + 8)));
         let columns = vec![options.text_field.column().to_owned()];
-        let (list, tables) =
-            list_inputs(&(inputs.to_vec(), true, None), false, None, Vec::new(), columns, None, &progress)
-                .map_err(to_python)?;
+        let (list, tables) = list_inputs(
+            &(inputs.to_vec(), true, None, None),
+            false,
+            None,
+            Vec::new(),
+            columns,
+            None,
+            (&Raised::default(), &progress),
+        )
+        .map_err(to_python)?;
         let paths = list.inputs.iter().map(|input| input.path.display().to_string()).collect();
         // One batch waits here, and a few more in front of it.
         let (sender, batches) = sync_channel(1);

@@ -31,6 +31,7 @@ mod hdf5;
 mod ids;
 mod records;
 mod samples;
+mod store;
 mod streams;
 mod templates;
 mod texts;

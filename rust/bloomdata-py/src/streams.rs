@@ -27,7 +27,7 @@ impl Raised {
         result.map_err(|error| self.0.lock().ok().and_then(|mut raised| raised.take()).unwrap_or(error))
     }
 
-    fn keep(&self, error: PyErr) -> Error {
+    pub(crate) fn keep(&self, error: PyErr) -> Error {
         let text = error.to_string();
         if let Ok(mut raised) = self.0.lock() {
             *raised = Some(error);

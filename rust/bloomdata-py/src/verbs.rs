@@ -29,6 +29,7 @@ use bloomdata_core::sources::duplicates::refuse_duplicates;
 use bloomdata_core::sources::expand::{expand as core_expand, expand_once};
 use bloomdata_core::sources::inputs::InputList;
 use bloomdata_core::sources::parts::Sharing;
+use bloomdata_core::sources::remote::{begin, list_objects};
 use bloomdata_core::sources::stream::read_lines as core_read_lines;
 use bloomdata_core::sources::tables::{Table, TableReader};
 use bloomdata_core::{Error, Result};
@@ -38,7 +39,8 @@ use pyo3::types::PyBytes;
 use crate::enter::enter;
 use crate::errors::{config_error, to_python};
 use crate::hdf5::PythonHdf5;
-use crate::streams::{PythonTable, take_tables};
+use crate::store::{PythonObjects, PythonStore, Readers, objects};
+use crate::streams::{PythonTable, Raised, take_tables};
 
 /// Lines of one file of records, from number `first` on, at most `count`.
 #[pyfunction]
@@ -68,11 +70,11 @@ pub(crate) fn shard(
             streams,
             Vec::new(),
             config.records.as_deref(),
-            progress,
+            (&raised, progress),
         )?;
         let read = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         let result = core_shard(&config, &options, &inputs, &read, progress)?;
-        check_streams(&result, &inputs, &tables, progress)?;
+        check_streams(&result, &inputs, &tables.tables, progress)?;
         Ok(result)
     });
     report(&raised.or(result)?)
@@ -103,11 +105,11 @@ pub(crate) fn pack(
             streams,
             columns,
             config.records_key.as_deref(),
-            progress,
+            (&raised, progress),
         )?;
         let read = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         let result = core_pack(&config, &options, &inputs, &read, &hdf5, progress)?;
-        check_streams(&result, &inputs, &tables, progress)?;
+        check_streams(&result, &inputs, &tables.tables, progress)?;
         Ok(result)
     });
     let result = result.map_err(|error| hdf5.take_raised().unwrap_or(error));
@@ -134,7 +136,7 @@ pub(crate) fn lengths<'py>(
             streams,
             config.records.columns()?,
             config.records_key.as_deref(),
-            progress,
+            (&raised, progress),
         )?;
         let tables = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         core_lengths(&config, num_threads.max(1), &inputs, &tables, progress)
@@ -158,8 +160,15 @@ pub(crate) fn train_tokenizer(
     let config: TrainConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let (streams, raised) = take_tables(&streams, false)?;
     let vocabulary = enter(py, on_progress.as_ref(), |progress| {
-        let (inputs, tables) =
-            list_inputs(&inputs, false, None, streams, config.texts.records.columns()?, None, progress)?;
+        let (inputs, tables) = list_inputs(
+            &inputs,
+            false,
+            None,
+            streams,
+            config.texts.records.columns()?,
+            None,
+            (&raised, progress),
+        )?;
         let tables = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);
         core_train(&config, num_threads.max(1), &inputs, &tables, progress)
     });
@@ -305,14 +314,15 @@ pub(crate) fn run_options(
     RunOptions { output, num_threads: num_threads.max(1), overwrite, checkpoint_seconds, limits }
 }
 
-/// Files, folders and patterns, whether one content may be there under two names, and the part that is read.
-pub(crate) type PythonInputs = (Vec<String>, bool, Option<PythonPart>);
+/// Files, folders and patterns, whether one content may be there under two names, the part that is read, and objects of
+/// a store in place of files.
+pub(crate) type PythonInputs = (Vec<String>, bool, Option<PythonPart>, Option<PythonObjects>);
 
 /// Number of the part, number of parts, least content of a unit in bytes.
 pub(crate) type PythonPart = (u64, u64, u64);
 
 /// The output of a part is a folder in that of the run, and its files have its number. The output of the run.
-fn enter_part((.., part): &PythonInputs, options: &mut RunOptions, prefix: &mut String) -> PathBuf {
+fn enter_part((_, _, part, _): &PythonInputs, options: &mut RunOptions, prefix: &mut String) -> PathBuf {
     let root = options.output.clone();
     if let Some((number, parts, ..)) = part {
         options.output = part_folder(&root, *number, *parts);
@@ -323,15 +333,17 @@ fn enter_part((.., part): &PythonInputs, options: &mut RunOptions, prefix: &mut 
 
 /// Lists everything that will be read. Parts cut files, unless `whole_files`.
 pub(crate) fn list_inputs(
-    (inputs, allow_duplicates, part): &PythonInputs,
+    (inputs, allow_duplicates, part, stored): &PythonInputs,
     whole_files: bool,
     output: Option<&Path>,
     streams: Vec<Table>,
     columns: Vec<String>,
     records: Option<&str>,
-    progress: &Progress,
-) -> Result<(InputList, TableReader)> {
-    let mut list = if inputs.is_empty() && !streams.is_empty() {
+    (raised, progress): (&Raised, &Progress),
+) -> Result<(InputList, Readers)> {
+    let mut list = if let Some((given, ..)) = stored {
+        list_objects(objects(given))?
+    } else if inputs.is_empty() && !streams.is_empty() {
         InputList::default()
     } else {
         expand_once(inputs, output)?
@@ -346,7 +358,13 @@ pub(crate) fn list_inputs(
         }
         list.restrict(number, Sharing { parts, unit_bytes, whole_files })?;
     }
-    with_tables(list, (streams, columns), progress)
+    let store = stored.as_ref().map(|(_, folder, object)| {
+        let store = Python::attach(|py| PythonStore { object: object.clone_ref(py), raised: raised.clone() });
+        begin(&store, &mut list.inputs, folder).map(|()| store)
+    });
+    let store = store.transpose()?;
+    let (list, tables) = with_tables(list, (streams, columns), progress)?;
+    Ok((list, Readers { tables, store }))
 }
 
 /// Lists files for a verb that reads them more than once.

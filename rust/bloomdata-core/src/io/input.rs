@@ -50,16 +50,29 @@ impl<'run> InputReader<'run> {
     /// # Errors
     /// The system's reason, with the path.
     pub fn open_sized(path: &Path, expected_size: u64, progress: &'run Progress) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        Ok(Self::new(path, file, expected_size, progress))
+        Self::open_at(path, path, expected_size, progress)
     }
 
-    /// Opens the part of `path` from `start` to `end`, in bytes as stored; positions are those of the file.
+    /// As [`InputReader::open_sized`], of bytes that lie at `place`; errors name `path`.
     ///
     /// # Errors
     /// The system's reason, with the path.
-    pub fn open_between(path: &Path, start: u64, end: u64, progress: &'run Progress) -> Result<Self> {
-        let mut file = File::open(path).map_err(Error::io(path))?;
+    pub fn open_at(path: &Path, place: &Path, expected_size: u64, progress: &'run Progress) -> Result<Self> {
+        let file = File::open(place).map_err(Error::io(path))?;
+        Ok(Self::new(path, file, expected_size, progress))
+    }
+
+    /// As [`InputReader::open_at`], from `start` to `end`, in bytes as stored; positions are those of the file.
+    ///
+    /// # Errors
+    /// The system's reason, with the path.
+    pub fn open_between(
+        path: &Path,
+        place: &Path,
+        [start, end]: [u64; 2],
+        progress: &'run Progress,
+    ) -> Result<Self> {
+        let mut file = File::open(place).map_err(Error::io(path))?;
         file.seek(SeekFrom::Start(start)).map_err(Error::io(path))?;
         let left = end.saturating_sub(start);
         Ok(Self { position: start, left, ..Self::new(path, file, end, progress) })

@@ -297,34 +297,49 @@ pub fn seek_table(frames: &[(u64, u64)]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Sizes of all frames of a file, compressed and decompressed, by the seek table at its end; `None` where it has none.
+/// Bytes at the end of a file of frames that say how long its seek table is.
+const FOOTER_BYTES: usize = 9;
+
+/// Sizes of all frames of a file of `size` bytes, compressed and decompressed, by the seek table at its end; `None` where
+/// it has none. `read` gives so many of its last bytes.
+///
+/// # Errors
+/// What `read` reports.
+pub fn seek_table_of(size: u64, read: impl Fn(usize) -> Result<Vec<u8>>) -> Result<Option<Vec<(u64, u64)>>> {
+    let word = |bytes: &[u8]| bytes.iter().take(4).rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
+    if size < FOOTER_BYTES as u64 {
+        return Ok(None);
+    }
+    let footer = read(FOOTER_BYTES)?;
+    if footer.len() != FOOTER_BYTES || word(&footer[5..]) != u64::from(SEEKABLE_MAGIC) {
+        return Ok(None);
+    }
+    // The highest bit of the descriptor: each frame has a checksum, too.
+    let (count, entry) = (word(&footer), if footer[4] & 0x80 == 0 { 8 } else { 12 });
+    let length = count * entry + 8 + FOOTER_BYTES as u64;
+    let Some(frames_end) = size.checked_sub(length) else { return Ok(None) };
+    let length = crate::token::index(length);
+    let table = read(length)?;
+    if table.len() != length {
+        return Ok(None);
+    }
+    let entries = table[8..length - FOOTER_BYTES].chunks_exact(crate::token::index(entry));
+    let frames: Vec<(u64, u64)> = entries.map(|entry| (word(entry), word(&entry[4..]))).collect();
+    let is_table = word(&table) == u64::from(SKIPPABLE_SEEK_TABLE) && word(&table[4..]) == length as u64 - 8;
+    let fits = frames.iter().map(|frame| frame.0).sum::<u64>() == frames_end;
+    Ok((is_table && fits).then_some(frames))
+}
+
+/// As [`seek_table_of`], of a file.
 ///
 /// # Errors
 /// The system's reason.
 pub fn read_seek_table(path: &Path, size: u64) -> Result<Option<Vec<(u64, u64)>>> {
     let file = File::open(path).map_err(Error::io(path))?;
-    let read = |offset: u64, length: u64| {
-        let mut bytes = vec![0; crate::token::index(length)];
-        file.read_exact_at(&mut bytes, offset).map_err(Error::io(path)).map(|()| bytes)
-    };
-    let word = |bytes: &[u8]| bytes.iter().take(4).rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
-    let Some(start) = size.checked_sub(9) else { return Ok(None) };
-    let footer = read(start, 9)?;
-    if word(&footer[5..]) != u64::from(SEEKABLE_MAGIC) {
-        return Ok(None);
-    }
-    // The highest bit of the descriptor: each frame has a checksum, too.
-    let (count, entry) = (word(&footer), if footer[4] & 0x80 == 0 { 8 } else { 12 });
-    let table = count * entry + 17;
-    let Some(frames_end) = size.checked_sub(table) else { return Ok(None) };
-    let bytes = read(frames_end, table)?;
-    let frames: Vec<(u64, u64)> = bytes[8..crate::token::index(table - 9)]
-        .chunks_exact(crate::token::index(entry))
-        .map(|entry| (word(entry), word(&entry[4..])))
-        .collect();
-    let is_table = word(&bytes) == u64::from(SKIPPABLE_SEEK_TABLE) && word(&bytes[4..]) == table - 8;
-    let fits = frames.iter().map(|frame| frame.0).sum::<u64>() == frames_end;
-    Ok((is_table && fits).then_some(frames))
+    seek_table_of(size, |length| {
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, size - length as u64).map_err(Error::io(path)).map(|()| bytes)
+    })
 }
 
 #[cfg(test)]

@@ -208,7 +208,9 @@ pub fn discard_parts(root: &Path) -> Result<()> {
     for number in 0..plan.sharing.parts {
         let folder = part_folder(root, number, plan.sharing.parts);
         if folder.exists() {
-            discard(&folder, &outputs(&folder)?, &Journal::read(&folder)?)?;
+            let has_journal = folder.join(JOURNAL_NAME).exists();
+            let entries = if has_journal { Journal::read(&folder)? } else { Vec::new() };
+            discard(&folder, &outputs(&folder)?, &entries)?;
             remove_if_present(&folder.join(JOURNAL_NAME))?;
             // One that holds something else stays.
             let _ = std::fs::remove_dir(folder);

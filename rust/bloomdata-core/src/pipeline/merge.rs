@@ -20,7 +20,6 @@ use crate::error::{Error, Result};
 use crate::formats::megatron::{HEADER_BYTES, IndexHeader, IndexWriter, with_suffix};
 use crate::hash::{ContentHasher, hash_file};
 use crate::io::atomic::AtomicFile;
-use crate::io::compression::Compression;
 use crate::ledger::Ledger;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
@@ -235,17 +234,7 @@ fn open_pair(prefix: &Path) -> Result<Pair> {
 
 fn describe(path: &Path) -> Result<Input> {
     let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    Ok(Input {
-        path: path.to_owned(),
-        format: Format::Megatron,
-        compression: Compression::None,
-        size,
-        modified_ns: 0,
-        promised_hash: None,
-        read_once: false,
-        records: None,
-        range: None,
-    })
+    Ok(Input { format: Format::Megatron, size, ..Input::bare(path.to_owned()) })
 }
 
 fn copy_tokenizer(source: &Path, folder: &Path, details: &Map<String, Value>) -> Result<Option<OutputEntry>> {

@@ -37,8 +37,8 @@ pub(super) fn read_arrow(
     out: &PieceSender,
     progress: &Progress,
 ) -> Result<()> {
-    let (_, hasher) = hash_file(&input.path, Some(input.size), progress)?;
-    let mut batches = Batches::open(&input.path, input.size)?;
+    let (_, hasher) = hash_file(input.file(), Some(input.size), progress)?;
+    let mut batches = Batches::open(&input.path, input.file(), input.size)?;
     let schema = batches.read_schema()?;
     check_columns(&input.path, &schema, columns)?;
     let fields = schema.fields().iter().enumerate();
@@ -69,8 +69,8 @@ struct Batches<'run> {
 }
 
 impl<'run> Batches<'run> {
-    fn open(path: &'run Path, size: u64) -> Result<Self> {
-        let mut file = File::open(path).map_err(Error::io(path))?;
+    fn open(path: &'run Path, place: &Path, size: u64) -> Result<Self> {
+        let mut file = File::open(place).map_err(Error::io(path))?;
         let mut magic = Vec::new();
         file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(Error::io(path))?;
         if magic.starts_with(b"FEA1") {

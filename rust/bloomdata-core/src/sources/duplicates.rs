@@ -23,10 +23,18 @@ const FIRST_BYTES: u64 = 1 << 16;
 /// Two such files; the system's reason.
 pub fn refuse_duplicates(list: &InputList, progress: &Progress) -> Result<()> {
     let mut names: BTreeMap<(PathBuf, bool), &Path> = BTreeMap::new();
+    let mut tags: BTreeMap<(u64, &String), &Path> = BTreeMap::new();
     let mut sizes: BTreeMap<u64, Vec<&Input>> = BTreeMap::new();
     for input in list.inputs.iter().filter(|input| input.is_file()) {
         if let Some(first) = names.insert(bare_name(input), &input.path) {
             return Err(twice(first, &input.path, "have one name in two formats"));
+        }
+        if let Some(tag) = &input.tag {
+            // Objects of a store are not read for this.
+            if let Some(first) = tags.insert((input.size, tag), &input.path).filter(|_| input.size > 0) {
+                return Err(twice(first, &input.path, "have the same size and ETag"));
+            }
+            continue;
         }
         sizes.entry(input.size).or_default().push(input);
     }

@@ -23,6 +23,9 @@ const BOOKKEEPING: [&str; 4] = ["manifest.json", "journal.jsonl", "quarantine.js
 /// How a journal of ours begins.
 pub const JOURNAL_START: &[u8] = br#"{"kind":"start","verb":"#;
 
+/// How the plan of a run in parts begins.
+const PLAN_START: &[u8] = br#"{"format_version":1,"bloomdata_version":"#;
+
 /// As much of a manifest as is needed here.
 #[derive(Debug, Deserialize)]
 struct Promises {
@@ -231,7 +234,7 @@ fn walk(folder: &Path, output: Option<&Path>) -> Result<Walked> {
         check_folder(&folder, promises.as_ref())?;
         let saved = saved_dataset(&folder)?;
         for path in listed(&folder)? {
-            if promises.is_some() && path.ends_with("manifest.json") {
+            if promises.is_some() && (path.ends_with("manifest.json") || path.ends_with("plan.json")) {
                 continue;
             }
             let is_ours = is_bookkeeping(&path) || is_books(&path) || is_list(&path, promises.as_ref());
@@ -261,13 +264,18 @@ fn walk(folder: &Path, output: Option<&Path>) -> Result<Walked> {
 /// Refuses folders that are no whole corpus.
 fn check_folder(folder: &Path, promises: Option<&Promises>) -> Result<()> {
     let Some(promises) = promises else {
-        let mut start = Vec::new();
-        if let Ok(file) = std::fs::File::open(folder.join("journal.jsonl"))
-            && file.take(JOURNAL_START.len() as u64).read_to_end(&mut start).is_ok()
-            && JOURNAL_START.starts_with(&start)
-        {
-            let reason = format!("{} is the output of a run that has not finished", folder.display());
-            return Err(Error::config("inputs", reason));
+        for (name, start, what) in [
+            ("journal.jsonl", JOURNAL_START, "a run that has not finished"),
+            ("plan.json", PLAN_START, "a run in parts that was not finished (bloomdata-cli finish)"),
+        ] {
+            let mut found = Vec::new();
+            if let Ok(file) = std::fs::File::open(folder.join(name))
+                && file.take(start.len() as u64).read_to_end(&mut found).is_ok()
+                && start.starts_with(&found)
+            {
+                let reason = format!("{} is the output of {what}", folder.display());
+                return Err(Error::config("inputs", reason));
+            }
         }
         return Ok(());
     };

@@ -7,8 +7,9 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{SharedInput, Sharing};
+use super::parts::{SharedInput, Sharing, share_out};
 use super::ranges::FileRange;
+use super::remote::Place;
 use crate::error::{Error, Result};
 use crate::io::compression::Compression;
 use crate::io::input::STDIN;
@@ -64,6 +65,12 @@ pub struct Input {
     /// The share of the file that is read, where that is not all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<FileRange>,
+    /// For an object in a store: what changes with its content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Where its bytes lie.
+    #[serde(skip)]
+    pub place: Place,
 }
 
 impl Input {
@@ -72,19 +79,31 @@ impl Input {
         self.format != Format::Arrow && !self.read_once
     }
 
-    /// The standard input: lines of JSON, compressed or not.
-    pub(super) fn stdin() -> Self {
+    /// Lines of JSON of which nothing is known.
+    pub fn bare(path: PathBuf) -> Self {
         Self {
-            path: STDIN.into(),
+            path,
             format: Format::Jsonl,
             compression: Compression::None,
             size: 0,
             modified_ns: 0,
             promised_hash: None,
-            read_once: true,
+            read_once: false,
             records: None,
             range: None,
+            tag: None,
+            place: Place::default(),
         }
+    }
+
+    /// The standard input: lines of JSON, compressed or not.
+    pub(super) fn stdin() -> Self {
+        Self { read_once: true, ..Self::bare(STDIN.into()) }
+    }
+
+    /// The file that holds its bytes; errors name its path.
+    pub fn file(&self) -> &Path {
+        self.place.0.as_deref().unwrap_or(&self.path)
     }
 
     /// Refuses a file whose size is not what it was when the run was planned.
@@ -92,7 +111,7 @@ impl Input {
     /// # Errors
     /// Another size; the system's reason.
     pub(super) fn check_unchanged(&self) -> Result<()> {
-        let size = std::fs::metadata(&self.path).map_err(Error::io(&self.path))?.len();
+        let size = std::fs::metadata(self.file()).map_err(Error::io(&self.path))?.len();
         if size == self.size {
             return Ok(());
         }
@@ -184,6 +203,8 @@ pub struct InputList {
     pub patterns: Vec<usize>,
     /// What a folder or a pattern holds and is not read. Named in reports.
     pub ignored: Vec<Ignored>,
+    /// For objects in a store, the last bytes of each.
+    pub ends: Vec<Vec<u8>>,
     /// The part of all that the inputs are, where they were shared out.
     pub part: Option<Box<Part>>,
 }
@@ -212,7 +233,7 @@ impl InputList {
             let reason = format!("expected 0 to {}, got {number}", sharing.parts.saturating_sub(1));
             return Err(Error::config("part", reason));
         }
-        let shared = super::parts::share_out(self, sharing)?;
+        let shared = share_out(self, sharing)?;
         let shares = shared
             .iter()
             .enumerate()
@@ -295,15 +316,7 @@ pub fn describe(path: &Path) -> Result<Option<Input>> {
     }
     let metadata = std::fs::metadata(path).map_err(Error::io(path))?;
     let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    let (compression, stem) = Compression::from_name(&name);
-    let format = match Path::new(stem).extension().and_then(|suffix| suffix.to_str()) {
-        Some("jsonl" | "ndjson") => Format::Jsonl,
-        Some("json") => Format::Json,
-        Some("txt") => Format::Text,
-        Some("parquet") if compression == Compression::None && cfg!(feature = "parquet") => Format::Parquet,
-        Some("arrow" | "feather" | "ipc") if compression == Compression::None => Format::Ipc,
-        _ => return Ok(None),
-    };
+    let Some((format, compression)) = named(&name) else { return Ok(None) };
     if !metadata.is_file() {
         let reason =
             format!("{} is not a regular file (- reads lines of JSON of the standard input)", path.display());
@@ -315,17 +328,22 @@ pub fn describe(path: &Path) -> Result<Option<Input>> {
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
         .and_then(|age| u64::try_from(age.as_nanos()).ok())
         .unwrap_or_default();
-    Ok(Some(Input {
-        path: path.to_owned(),
-        format,
-        compression,
-        size: metadata.len(),
-        modified_ns,
-        promised_hash: None,
-        read_once: false,
-        records: None,
-        range: None,
-    }))
+    let size = metadata.len();
+    Ok(Some(Input { format, compression, size, modified_ns, ..Input::bare(path.to_owned()) }))
+}
+
+/// Format and compression of a file by its name in lower case.
+pub(super) fn named(name: &str) -> Option<(Format, Compression)> {
+    let (compression, stem) = Compression::from_name(name);
+    let format = match Path::new(stem).extension().and_then(|suffix| suffix.to_str()) {
+        Some("jsonl" | "ndjson") => Format::Jsonl,
+        Some("json") => Format::Json,
+        Some("txt") => Format::Text,
+        Some("parquet") if compression == Compression::None && cfg!(feature = "parquet") => Format::Parquet,
+        Some("arrow" | "feather" | "ipc") if compression == Compression::None => Format::Ipc,
+        _ => return None,
+    };
+    Some((format, compression))
 }
 
 /// Digits compare as numbers, everything else as bytes; ties by bytes, so that the order is total.

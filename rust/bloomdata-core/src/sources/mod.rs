@@ -11,6 +11,7 @@
 //! - `folder_queue`: folders that are still to be listed, each once, whatever links lead to it.
 //! - [`read`]: one input becomes pieces of decompressed bytes; zstd frames are decoded by the pool.
 //! - [`parts`]: inputs are shared out among parts; [`ranges`]: a share of a file of lines.
+//! - [`remote`]: inputs in a store that is not this machine's.
 //! - [`json_values`]: a JSON array (or a sequence of values) becomes one record per element.
 //! - `records_key`: records under a key of a JSON file, as in `{"data": [...]}`.
 //! - [`tables`]: rows of the caller become one JSON record each; `parquet_files` and `arrow_files` likewise, by
@@ -35,6 +36,7 @@ mod pointers;
 pub mod ranges;
 pub mod read;
 mod records_key;
+pub mod remote;
 mod saved_datasets;
 pub mod stream;
 pub mod tables;

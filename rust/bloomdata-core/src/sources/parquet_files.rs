@@ -23,8 +23,8 @@ pub(super) fn read_parquet(
 ) -> Result<()> {
     let path = &input.path;
     let damaged = |error: &dyn std::fmt::Display| Error::corrupt(path, 0, format!("Parquet: {error}"));
-    let (_, hasher) = hash_file(path, Some(input.size), progress)?;
-    let file = std::fs::File::open(path).map_err(Error::io(path))?;
+    let (_, hasher) = hash_file(input.file(), Some(input.size), progress)?;
+    let file = std::fs::File::open(input.file()).map_err(Error::io(path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&error))?;
     check_columns(path, builder.schema(), columns)?;
     let builder = if columns.is_empty() {

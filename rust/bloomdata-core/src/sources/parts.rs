@@ -10,7 +10,7 @@ use super::inputs::{Format, Input, InputList};
 use super::ranges::FileRange;
 use crate::error::{Error, Result};
 use crate::io::compression::Compression;
-use crate::io::zstd_frames::read_seek_table;
+use crate::io::zstd_frames::{read_seek_table, seek_table_of};
 
 /// The least content of a unit in bytes: below, opening files costs more than parts gain.
 pub const UNIT_BYTES: u64 = 16 << 20;
@@ -67,7 +67,9 @@ pub fn share_out(list: &InputList, sharing: Sharing) -> Result<Vec<SharedInput>>
         );
         return Err(Error::config("inputs", reason));
     }
-    let units = list.inputs.iter().map(|input| units(input, sharing)).collect::<Result<Vec<_>>>()?;
+    let inputs = list.inputs.iter().enumerate();
+    let units = inputs.map(|(at, input)| units(input, list.ends.get(at), sharing));
+    let units = units.collect::<Result<Vec<_>>>()?;
     let total: u64 = units.iter().filter_map(|ends| ends.last()).map(|end| end.1).sum();
     let part_of = |start: u64, end: u64| {
         let middle = u128::from(start) + u128::from(end);
@@ -114,8 +116,8 @@ impl SharedInput {
     }
 }
 
-/// Where the units of a file end, as stored and in what it holds.
-fn units(input: &Input, sharing: Sharing) -> Result<Vec<(u64, u64)>> {
+/// Where the units of a file end, as stored and in what it holds. `end` are the last bytes of an object in a store.
+fn units(input: &Input, end: Option<&Vec<u8>>, sharing: Sharing) -> Result<Vec<(u64, u64)>> {
     let size = input.size;
     let is_lines = input.format.is_lines() && !sharing.whole_files;
     if is_lines && input.compression == Compression::None {
@@ -126,7 +128,10 @@ fn units(input: &Input, sharing: Sharing) -> Result<Vec<(u64, u64)>> {
     if is_lines
         && input.compression == Compression::Zstd
         && size >= sharing.unit_bytes
-        && let Some(frames) = read_seek_table(&input.path, size)?
+        && let Some(frames) = match end {
+            None => read_seek_table(&input.path, size)?,
+            Some(end) => seek_table_of(size, |length| Ok(end[end.len().saturating_sub(length)..].to_vec()))?,
+        }
     {
         let mut ends = Vec::new();
         let (mut stored, mut content, mut start) = (0, 0, 0);

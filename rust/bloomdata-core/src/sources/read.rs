@@ -2,7 +2,7 @@
 
 use super::inputs::{Format, Input};
 use super::json_values::ValueSplitter;
-use super::ranges::{FileRange, read_tail};
+use super::ranges::{Extend, FileRange, read_tail};
 use super::records_key::{RecordsFinder, refuse_wrapping};
 use crate::document::Bound;
 use crate::error::{Error, Result};
@@ -47,13 +47,24 @@ pub type PieceSender = Sender<FrameJob, Piece>;
 /// # Errors
 /// Everything that can be wrong with a file; a queue whose receiver is gone.
 pub fn read_input(input: &Input, start: u64, out: &PieceSender, progress: &Progress) -> Result<()> {
+    read_input_from(input, start, out, &|_| Ok(()), progress)
+}
+
+/// As [`read_input`], where `extend` brings the bytes behind a range up to an offset, if they are not there yet.
+pub(super) fn read_input_from(
+    input: &Input,
+    start: u64,
+    out: &PieceSender,
+    extend: &Extend<'_>,
+    progress: &Progress,
+) -> Result<()> {
     if let Some(range) = input.range {
-        return read_range(input, range, start, out, progress);
+        return read_range(input, range, start, out, extend, progress);
     }
     let mut reader = if input.read_once {
         InputReader::stdin(progress)?
     } else {
-        InputReader::open_sized(&input.path, input.size, progress)?
+        InputReader::open_at(&input.path, input.file(), input.size, progress)?
     };
     let first = reader.peek(MAGIC_BYTES)?;
     // The standard input has no name that would say how it is stored.
@@ -82,12 +93,13 @@ fn read_range(
     range: FileRange,
     start: u64,
     out: &PieceSender,
+    extend: &Extend<'_>,
     progress: &Progress,
 ) -> Result<()> {
-    let ([from, to], [base, end]) = (range.stored, range.content);
+    let [base, end] = range.content;
     input.check_unchanged()?;
-    let mut reader = InputReader::open_between(&input.path, from, to, progress)?;
-    if from == 0 {
+    let mut reader = InputReader::open_between(&input.path, input.file(), range.stored, progress)?;
+    if range.stored[0] == 0 {
         input.compression.check_magic(&input.path, reader.peek(MAGIC_BYTES)?)?;
     }
     let read =
@@ -107,9 +119,9 @@ fn read_range(
         let what = format!("{}: bytes of content from {base} on", input.path.display());
         return Err(Error::mismatch(what, end - base, read));
     }
-    let hash = reader.finish(to)?;
+    let hash = reader.finish(range.stored[1])?;
     if !range.is_last(input) {
-        send_from(start, end, read_tail(input, range, progress)?, out)?;
+        send_from(start, end, read_tail(input, range, extend, progress)?, out)?;
     }
     out.send_ready(Ok(Piece::End { hash, content_bytes: read }))
 }

@@ -10,7 +10,6 @@ use super::json_rows::{check_columns, each_batch, send_lines, slices};
 use super::read::{Piece, PieceSender};
 use crate::error::{Error, Result};
 use crate::hash::ContentHasher;
-use crate::io::compression::Compression;
 use crate::progress::Progress;
 
 /// Rows that the caller hands over; read once, from their start.
@@ -134,17 +133,7 @@ impl TableReader {
         for Table { label, rows, again, read_once } in tables {
             let path = PathBuf::from(label);
             let promised_hash = again.map(|rows| hash_rows(&path, rows, progress)).transpose()?;
-            inputs.push(Input {
-                path,
-                format: Format::Arrow,
-                compression: Compression::None,
-                size: 0,
-                modified_ns: 0,
-                promised_hash,
-                read_once,
-                records: None,
-                range: None,
-            });
+            inputs.push(Input { format: Format::Arrow, promised_hash, read_once, ..Input::bare(path) });
             streams.push(Mutex::new(Some(rows)));
         }
         Ok(Self { columns, first_stream, streams })

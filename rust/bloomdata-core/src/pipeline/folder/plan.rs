@@ -16,6 +16,7 @@ use super::run::VERSION;
 use crate::error::{Error, Result};
 use crate::hash::ContentHasher;
 use crate::io::atomic::remove_if_present;
+use crate::sources::Input;
 use crate::sources::inputs::Part;
 use crate::sources::parts::{SharedInput, Sharing};
 
@@ -65,7 +66,7 @@ impl Plan {
             }
             // No part has done anything by the plan that is there: it stands in nobody's way.
             remove_if_present(&root.join(PLAN_NAME))?;
-        } else if std::fs::read_dir(root).map_err(Error::io(root))?.next().is_some() && !has_parts(root)? {
+        } else if holds_others(root)? {
             let reason = format!(
                 "expected a new or empty folder, or one with the parts of a run, got {}",
                 root.display()
@@ -124,7 +125,8 @@ impl Plan {
         let head = (self.format_version, &self.bloomdata_version, &self.verb, &self.config, self.sharing);
         hasher.put(&head)?;
         for SharedInput { input, content_bytes, first_part, cuts } in &self.inputs {
-            let stored = (&input.path, input.format, input.compression, input.size, &input.records);
+            let stored =
+                (&input.path, input.format, input.compression, input.size, &input.records, &input.tag);
             hasher.put(&(stored, content_bytes, first_part, cuts))?;
         }
         Ok(hasher.0.hex())
@@ -163,7 +165,8 @@ impl Plan {
     /// # Errors
     /// The first one that is not, or is gone.
     pub fn check_inputs(&self) -> Result<()> {
-        for SharedInput { input, .. } in &self.inputs {
+        // Only who knows the store can look at its objects.
+        for SharedInput { input, .. } in self.inputs.iter().filter(|shared| shared.input.tag.is_none()) {
             let now = crate::sources::inputs::describe(&input.path)?;
             let changed =
                 || Error::config("inputs", format!("{} is no input any more", input.path.display()));
@@ -216,6 +219,11 @@ fn same_input(then: &SharedInput, now: &SharedInput) -> Result<()> {
         let what = differs(&format!("last change of input {path} (in ns since 1970)"));
         return Err(Error::mismatch(what, then.input.modified_ns, now.input.modified_ns));
     }
+    if then.input.tag != now.input.tag {
+        let text = |input: &Input| input.tag.clone().unwrap_or_else(|| "none".to_owned());
+        let what = differs(&format!("ETag or last change of input {path}"));
+        return Err(Error::mismatch(what, text(&then.input), text(&now.input)));
+    }
     if then != now {
         let what = differs(&format!("input {path}"));
         return Err(Error::mismatch(what, format!("{then:?}"), format!("{now:?}")));
@@ -262,6 +270,16 @@ fn has_parts(root: &Path) -> Result<bool> {
     let entries = std::fs::read_dir(root).map_err(Error::io(root))?;
     let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     Ok(names.any(|name| is_part(&name).is_some()))
+}
+
+/// Whether a folder holds anything but parts, their signs of life, and plans that are being written.
+fn holds_others(root: &Path) -> Result<bool> {
+    let mut entries = std::fs::read_dir(root).map_err(Error::io(root))?;
+    Ok(entries.any(|entry| {
+        let name = entry.map(|entry| entry.file_name().to_string_lossy().into_owned()).unwrap_or_default();
+        let stem = name.split('.').next().unwrap_or_default();
+        is_part(stem).is_none() && !name.starts_with(PLAN_NAME)
+    }))
 }
 
 /// The numbers in the name of a part's folder: its own, and how many there are.

@@ -367,8 +367,12 @@ fn check_finished(request: &Request<'_>, manifest: &Manifest, progress: &Progres
             }
             continue;
         }
-        if request.inputs.part.is_some() {
-            // Sizes and times of all inputs were compared with the plan.
+        if request.inputs.part.is_some() || new.tag.is_some() {
+            // Sizes and times of all inputs were compared with the plan. Objects of a store would have to be brought.
+            if old.size != new.stored_bytes() {
+                let what = differs(&format!("size of input {}", new.path.display()));
+                return Err(Error::mismatch(what, old.size, new.stored_bytes()));
+            }
             continue;
         }
         let (size, hash) = if new.read_once {

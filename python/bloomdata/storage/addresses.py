@@ -1,0 +1,44 @@
+"""Addresses in a store, and their file systems."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from bloomdata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    # A file system of fsspec.
+    Store: TypeAlias = Any
+
+
+def open_store(address: str | os.PathLike[str]) -> tuple[Store, str]:
+    """The file system of an address, and the path in it.
+
+    Raises:
+        ConfigError: Its package is not installed, or there is no such kind of address.
+    """
+    text = os.fspath(address)
+    if re.match(r"[^/]+://[^/@]*:[^/@]*@", text):
+        scheme, _, rest = text.partition("://")
+        raise ConfigError(
+            f"{scheme}://***@{rest.rpartition('@')[2]}: expected no password in an address, which plans and manifests "
+            "name; fsspec finds credentials in its configuration and the environment"
+        )
+    try:
+        from fsspec.core import url_to_fs
+    except ModuleNotFoundError:
+        raise ConfigError(f"{text}: expected fsspec to be installed: pip install 'bloomdata[remote]'") from None
+    try:
+        store, path = url_to_fs(text)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{text}: {error}") from None
+    return store, path.rstrip("/")
+
+
+def inside(address: str, name: str) -> str:
+    """The address of what lies in a folder."""
+    return f"{address.rstrip('/')}/{name}"

@@ -1,0 +1,232 @@
+"""Brings what is read to local files, ahead of who reads it, within a limit of bytes on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from bloomdata.errors import MismatchError
+from bloomdata.options.checks import byte_count
+from bloomdata.storage.addresses import open_store
+from bloomdata.storage.listing import list_objects, tag_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Self
+
+    from bloomdata.options.inputs import Given
+    from bloomdata.storage.addresses import Store
+    from bloomdata.storage.listing import Object
+
+    # Objects, a local folder for them, and what brings them there: as the core takes them.
+    Objects = tuple[Sequence[Object], str, "Staging"]
+
+_Result = TypeVar("_Result")
+# Bytes of one request, and requests at a time.
+CHUNK_BYTES, CONNECTIONS = 8 << 20, 8
+# Seconds before each further try of a request that failed.
+WAITS = (0.2, 1.0, 5.0, 15.0)
+# Who waits for a share looks so often whether the run was interrupted.
+_LOOK_SECONDS = 0.1
+
+
+class Share(NamedTuple):
+    """What is brought of an object: bytes `start` to `end`, at their offsets in a local file of the whole size."""
+
+    address: str
+    size: int
+    start: int
+    end: int
+    local: Path
+
+
+def with_retries(request: Callable[[], _Result]) -> _Result:
+    """What a request returns; one that fails is tried again, with a wait that grows.
+
+    Raises:
+        OSError: What the last try reports. What is not there, or not allowed, is not tried again.
+    """
+    for seconds in WAITS:
+        try:
+            return request()
+        except (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotImplementedError):
+            raise
+        except (OSError, TimeoutError):
+            time.sleep(seconds)
+    return request()
+
+
+class Staging:
+    """A store as the core reads it.
+
+    Args:
+        objects: All objects, whose tags must not change.
+        limit: Bytes on disk at most; a larger share is there alone.
+    """
+
+    def __init__(self, objects: Sequence[Object], limit: int) -> None:
+        self._tags = {address: tag for address, _, tag, *_ in objects}
+        self._limit = limit
+        self._shares: list[Share] = []
+        self._brought: dict[int, int] = {}
+        self._held = 0
+        self._error: BaseException | None = None
+        self._closed = False
+        self._change = threading.Condition()
+        self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="staging")
+        self._thread: threading.Thread | None = None
+
+    def begin(self, shares: Sequence[tuple[str, int, int, int, str]]) -> None:
+        """Starts to bring shares, in order."""
+        self._shares = [Share(address, size, start, end, Path(local)) for address, size, start, end, local in shares]
+        self._thread = threading.Thread(target=self._bring_all, name="staging", daemon=True)
+        self._thread.start()
+
+    def is_there(self, file: int) -> bool:
+        """Waits a moment for a share; whether it is there.
+
+        Raises:
+            OSError: The store reports an error, or the disk is full.
+            MismatchError: An object changed since it was listed.
+        """
+        with self._change:
+            self._change.wait_for(lambda: file in self._brought or self._error is not None, timeout=_LOOK_SECONDS)
+            if file not in self._brought and self._error is not None:
+                raise self._error
+            return file in self._brought
+
+    def extend(self, file: int, end: int) -> None:
+        """Brings what follows a share, up to byte `end` of the object."""
+        share, start = self._shares[file], self._brought[file]
+        if end > start:
+            self._bring(share._replace(start=start, end=end))
+            self._brought[file] = end
+
+    def release(self, file: int) -> None:
+        """Removes the local file of a share."""
+        share = self._shares[file]
+        share.local.unlink(missing_ok=True)
+        with self._change:
+            self._held -= share.end - share.start
+            self._change.notify_all()
+
+    def _bring_all(self) -> None:
+        try:
+            for file, share in enumerate(self._shares):
+                size = share.end - share.start
+                with self._change:
+                    while not (self._closed or self._has_room(size)):
+                        self._change.wait()
+                    if self._closed:
+                        return
+                    self._held += size
+                self._bring(share)
+                with self._change:
+                    self._brought[file] = share.end
+                    self._change.notify_all()
+        except BaseException as error:
+            with self._change:
+                self._error = error
+                self._change.notify_all()
+
+    def _has_room(self, size: int) -> bool:
+        return self._held == 0 or self._held + size <= self._limit
+
+    def _bring(self, share: Share) -> None:
+        """Brings bytes of an object, in several requests at a time."""
+        store, path = open_store(share.address)
+        share.local.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(share.local, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.truncate(descriptor, share.size)
+            starts = range(share.start, share.end, CHUNK_BYTES)
+            chunks = [
+                self._pool.submit(
+                    self._bring_chunk, store, path, descriptor, start, min(start + CHUNK_BYTES, share.end)
+                )
+                for start in starts
+            ]
+            wait(chunks)
+        finally:
+            os.close(descriptor)
+        for chunk in chunks:
+            chunk.result()
+        self._check(store, path, share)
+
+    def _bring_chunk(self, store: Store, path: str, descriptor: int, start: int, end: int) -> None:
+        if self._closed:
+            return
+
+        def request() -> bytes:
+            content: bytes = store.cat_file(path, start=start, end=end)
+            if len(content) != end - start:
+                raise OSError(f"{path}: expected {end - start} bytes from {start} on, found {len(content)}")
+            return content
+
+        content, at = memoryview(with_retries(request)), start
+        while content:
+            count = os.pwrite(descriptor, content, at)
+            content, at = content[count:], at + count
+
+    def _check(self, store: Store, path: str, share: Share) -> None:
+        """Compares an object with what it was when it was listed, after its bytes were read."""
+        store.invalidate_cache(store._parent(path))
+        facts = with_retries(lambda: store.info(path))
+        for what, then, now in (
+            ("size in bytes", share.size, int(facts["size"])),
+            ("ETag or last change", self._tags[share.address], tag_of(facts)),
+        ):
+            if then != now:
+                raise MismatchError(
+                    f"{share.address}: {what} (changed since it was listed): expected {then}, found {now}"
+                )
+
+    def close(self) -> None:
+        """Stops, and removes all local files."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for share in self._shares:
+            share.local.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@contextlib.contextmanager
+def staged(given: Given, scratch: str | os.PathLike[str] | None, scratch_limit: int | str) -> Iterator[Objects | None]:
+    """Objects as the core takes them, while they are read; None if inputs are none.
+
+    Args:
+        given: Inputs.
+        scratch: Local folder for what is read.
+        scratch_limit: Bytes in it at most.
+    """
+    if not given.are_objects:
+        yield None
+        return
+    objects = list_objects(given.paths)
+    folder = scratch_folder(scratch) / f"inputs-{os.getpid()}-{threading.get_ident()}"
+    try:
+        with Staging(objects, byte_count("scratch_limit", scratch_limit)) as staging:
+            yield objects, str(folder), staging
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def scratch_folder(scratch: str | os.PathLike[str] | None) -> Path:
+    """The local folder for what comes from a store, or goes there."""
+    return Path(tempfile.gettempdir()) / "bloomdata-scratch" if scratch is None else Path(scratch)
