@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,9 +17,9 @@ from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.options.paths import is_address
 from bloomdata.options.running import running
 from bloomdata.parts.signs import Progress, Signs, part_name, read_signs
-from bloomdata.storage.addresses import inside, open_store
+from bloomdata.storage.addresses import inside, open_store, with_retries
 from bloomdata.storage.listing import list_objects
-from bloomdata.storage.staging import scratch_folder
+from bloomdata.storage.staging import CONNECTIONS, scratch_folder
 from bloomdata.storage.uploading import MANIFEST_NAME, create_object, publish, read_object, stand_in
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class StorePlace:
         store, path = open_store(self._address)
         store.invalidate_cache()
         try:
-            found: dict[str, dict[str, Any]] = store.find(path, detail=True)
+            found: dict[str, dict[str, Any]] = with_retries(lambda: store.find(path, detail=True))
         except FileNotFoundError:
             return {}
         return found
@@ -213,7 +214,7 @@ class StorePlace:
             raise ConfigError(
                 f"joined: expected a local folder, got {self._address}, whose pairs would have to come here"
             )
-        store, root = open_store(self._address)
+        _, root = open_store(self._address)
         listed = self._listed()
         local = self._local / "finish"
         shutil.rmtree(local, ignore_errors=True)
@@ -222,9 +223,11 @@ class StorePlace:
             stack.callback(shutil.rmtree, self._local, ignore_errors=True)
             books = [name for name in listed if name.endswith((f"/{MANIFEST_NAME}", f"/{PLAN_NAME}"))]
             stand_in(local, [(name.removeprefix(f"{root}/"), int(facts["size"])) for name, facts in listed.items()])
-            contents = store.cat(books, recursive=False) if books else {}
-            for name in books:
-                (local / name.removeprefix(f"{root}/")).write_bytes(contents[name])
+            inner = [name.removeprefix(f"{root}/") for name in books]
+            with ThreadPoolExecutor(CONNECTIONS) as pool:
+                contents = list(pool.map(lambda name: read_object(inside(self._address, name)), inner))
+            for name, content in zip(inner, contents, strict=True):
+                (local / name).write_bytes(content or b"")
             self._check_inputs(local / PLAN_NAME)
             report = LocalPlace(str(local)).finish(joined=False, limits=limits, on_progress=on_progress)
             if not report.was_finished:

@@ -1,18 +1,25 @@
-"""Addresses in a store, and their file systems."""
+"""Addresses in a store, their file systems, and requests that are tried again."""
 
 from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bloomdata.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypeAlias
 
     # A file system of fsspec.
     Store: TypeAlias = Any
+
+
+_Result = TypeVar("_Result")
+# Seconds before each further try of a request that failed.
+WAITS = (0.2, 1.0, 5.0, 15.0)
 
 
 def open_store(address: str | os.PathLike[str]) -> tuple[Store, str]:
@@ -42,3 +49,19 @@ def open_store(address: str | os.PathLike[str]) -> tuple[Store, str]:
 def inside(address: str, name: str) -> str:
     """The address of what lies in a folder."""
     return f"{address.rstrip('/')}/{name}"
+
+
+def with_retries(request: Callable[[], _Result]) -> _Result:
+    """What a request returns; one that fails is tried again, with a wait that grows.
+
+    Raises:
+        OSError: What the last try reports. What is not there, or not allowed, is not tried again.
+    """
+    for seconds in WAITS:
+        try:
+            return request()
+        except (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotImplementedError):
+            raise
+        except (OSError, TimeoutError):
+            time.sleep(seconds)
+    return request()

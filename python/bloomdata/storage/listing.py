@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bloomdata.storage.addresses import open_store
+from bloomdata.storage.addresses import open_store, with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,12 +41,14 @@ def list_objects(addresses: Sequence[str], *, with_ends: bool = True) -> list[Ob
 def _objects(argument: int, address: str, *, with_ends: bool) -> Iterator[Object]:
     store, path = open_store(address)
     if any(mark in path for mark in "*?["):
-        found = {name: facts for name, facts in store.glob(path, detail=True).items() if facts["type"] == "file"}
-    elif store.isfile(path):
-        yield _object(store, argument, store.info(path), is_named=True, with_end=with_ends)
+        listed = with_retries(lambda: store.glob(path, detail=True))
+        found = {name: facts for name, facts in listed.items() if facts["type"] == "file"}
+    elif with_retries(lambda: store.isfile(path)):
+        facts = with_retries(lambda: store.info(path))
+        yield _object(store, argument, facts, is_named=True, with_end=with_ends)
         return
     else:
-        found = store.find(path, detail=True)
+        found = with_retries(lambda: store.find(path, detail=True))
     if not found:
         raise FileNotFoundError(2, "no such object, and none that fits", address)
     for _, facts in sorted(found.items()):
@@ -57,15 +59,19 @@ def _object(store: Store, argument: int, facts: dict[str, Any], *, is_named: boo
     path, size = facts["name"], int(facts["size"])
     end = b""
     if with_end and path.lower().endswith(".zst") and size >= _MIN_CUT_BYTES:
-        end = store.cat_file(path, start=size - _FOOTER_BYTES, end=size)
+        end = with_retries(lambda: store.cat_file(path, start=size - _FOOTER_BYTES, end=size))
         if end.endswith(_SEEKABLE):
             # Twelve bytes a frame at most, and the head of the table.
             length = int.from_bytes(end[:4], "little") * 12 + 8 + _FOOTER_BYTES
-            end = store.cat_file(path, start=max(0, size - length), end=size)
+            end = with_retries(lambda: store.cat_file(path, start=max(0, size - length), end=size))
     return store.unstrip_protocol(path), size, tag_of(facts), end, argument, is_named
 
 
 def tag_of(facts: dict[str, Any]) -> str:
     """What changes with the content of an object: its ETag, else the time of its last change, else nothing."""
-    names = ("ETag", "etag", "LastModified", "last_modified", "updated", "mtime", "created")
-    return next((str(facts[name]).strip('"') for name in names if facts.get(name) is not None), "")
+    for name in ("ETag", "etag", "LastModified", "last_modified", "updated", "mtime", "created"):
+        value = facts.get(name)
+        if value is not None:
+            # Some stores give one time in two forms.
+            return str(value.timestamp() if hasattr(value, "timestamp") else value).strip('"')
+    return ""

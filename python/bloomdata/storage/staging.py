@@ -6,18 +6,17 @@ import contextlib
 import os
 import tempfile
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from bloomdata.errors import MismatchError
 from bloomdata.options.checks import byte_count
-from bloomdata.storage.addresses import open_store
+from bloomdata.storage.addresses import open_store, with_retries
 from bloomdata.storage.listing import list_objects, tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Self
 
     from bloomdata.options.inputs import Given
@@ -27,11 +26,8 @@ if TYPE_CHECKING:
     # Objects, a local folder for them, and what brings them there: as the core takes them.
     Objects = tuple[Sequence[Object], str, "Staging"]
 
-_Result = TypeVar("_Result")
 # Bytes of one request, and requests at a time.
 CHUNK_BYTES, CONNECTIONS = 8 << 20, 8
-# Seconds before each further try of a request that failed.
-WAITS = (0.2, 1.0, 5.0, 15.0)
 # Who waits for a share looks so often whether the run was interrupted.
 _LOOK_SECONDS = 0.1
 
@@ -44,22 +40,6 @@ class Share(NamedTuple):
     start: int
     end: int
     local: Path
-
-
-def with_retries(request: Callable[[], _Result]) -> _Result:
-    """What a request returns; one that fails is tried again, with a wait that grows.
-
-    Raises:
-        OSError: What the last try reports. What is not there, or not allowed, is not tried again.
-    """
-    for seconds in WAITS:
-        try:
-            return request()
-        except (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotImplementedError):
-            raise
-        except (OSError, TimeoutError):
-            time.sleep(seconds)
-    return request()
 
 
 class Staging:

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import MismatchError
-from bloomdata.storage.addresses import inside, open_store
-from bloomdata.storage.staging import CONNECTIONS, with_retries
+from bloomdata.storage.addresses import inside, open_store, with_retries
+from bloomdata.storage.staging import CONNECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

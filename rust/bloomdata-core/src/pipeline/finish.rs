@@ -9,12 +9,12 @@ use super::folder::journal::{JOURNAL_NAME, Journal};
 use super::folder::leftovers::discard;
 use super::folder::limits::Limits;
 use super::folder::manifest::{
-    FORMAT_VERSION, MANIFEST_NAME, Manifest, OutputEntry, check_size, fingerprint,
+    FORMAT_VERSION, MANIFEST_NAME, Manifest, OutputEntry, VERSION, check_size, fingerprint,
 };
 use super::folder::plan::{
     PLAN_KEY, PLAN_NAME, Plan, common_config, is_part, part_folder, part_name, part_prefix,
 };
-use super::folder::run::{RunResult, VERSION};
+use super::folder::run::RunResult;
 use super::merge::{PairGroups, sum_counts};
 use crate::error::{Error, Result};
 use crate::io::atomic::remove_if_present;

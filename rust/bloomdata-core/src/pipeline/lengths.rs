@@ -11,7 +11,8 @@ use crate::document::RecordPlace;
 use crate::error::{Error, Result};
 use crate::ordered::Results;
 use crate::progress::Progress;
-use crate::sources::inputs::{Input, InputList};
+use crate::sources::input::Input;
+use crate::sources::inputs::InputList;
 use crate::token::TokenDtype;
 use crate::tokenizers::Tokenizer;
 

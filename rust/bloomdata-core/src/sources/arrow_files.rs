@@ -11,7 +11,7 @@ use arrow_buffer::Buffer;
 use arrow_ipc::reader::StreamDecoder;
 use arrow_schema::{ArrowError, SchemaRef};
 
-use super::inputs::Input;
+use super::input::Input;
 use super::json_rows::{check_columns, send_rows, slices};
 use super::read::{Piece, PieceSender};
 use crate::error::{Error, Result};

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::inputs::{Format, Ignored, Input, InputList, Reason, SUPPORTED};
+use super::input::{Format, Input, SUPPORTED};
+use super::inputs::{Ignored, InputList, Reason};
 use crate::error::{Error, Result};
 
 /// How many files an error names.

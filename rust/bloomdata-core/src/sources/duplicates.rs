@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::inputs::{Format, Input, InputList};
+use super::input::{Format, Input};
+use super::inputs::InputList;
 use super::stream::{Event, Source, SourceOptions};
 use super::tables::TableReader;
 use crate::document::{Position, Record};

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::folders;
-use super::inputs::{Ignored, Input, InputList, describe, unsupported};
+use super::input::{Input, describe, unsupported};
+use super::inputs::{Ignored, InputList};
 use super::pointers::refuse_pointer;
 use crate::error::{Error, Result};
 

@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use super::choosing::{nothing_found, take_records};
 use super::folder_queue::FolderQueue;
-use super::inputs::{Ignored, InputList, Reason, describe, natural_order, unsupported};
+use super::input::{describe, natural_order, unsupported};
+use super::inputs::{Ignored, InputList, Reason};
 use super::metadata_names::is_metadata;
 use super::saved_datasets::{Saved, saved_dataset};
 use crate::error::{Error, Result};

@@ -4,13 +4,13 @@
 //! inputs ─reader threads→ pieces ─decode pool→ pieces in order ─Source→ blocks of whole records
 //! ```
 //!
-//! - [`expand`]: files, folders and patterns become an ordered list of [`inputs::Input`].
+//! - [`expand`]: files, folders and patterns become an ordered list ([`inputs`]) of [`input::Input`].
 //! - [`folders`]: what a folder or a pattern holds, and what its own manifest promises; `choosing`: which of the files
 //!   are data, by `metadata_names`, `saved_datasets` (folders of `datasets`) and what lies beside them.
 //! - `pointers`: files of Git LFS that stand for data. [`duplicates`]: one content under two names.
 //! - `folder_queue`: folders that are still to be listed, each once, whatever links lead to it.
 //! - [`read`]: one input becomes pieces of decompressed bytes; zstd frames are decoded by the pool.
-//! - [`parts`]: inputs are shared out among parts; [`ranges`]: a share of a file of lines.
+//! - [`parts`]: inputs are shared out among parts; `ranges`: a share of a file of lines ([`place`]).
 //! - [`remote`]: inputs in a store that is not this machine's.
 //! - [`json_values`]: a JSON array (or a sequence of values) becomes one record per element.
 //! - `records_key`: records under a key of a JSON file, as in `{"data": [...]}`.
@@ -24,6 +24,7 @@ pub mod duplicates;
 pub mod expand;
 mod folder_queue;
 pub mod folders;
+pub mod input;
 pub mod inputs;
 mod json_cells;
 mod json_rows;
@@ -32,8 +33,9 @@ mod metadata_names;
 #[cfg(feature = "parquet")]
 mod parquet_files;
 pub mod parts;
+pub mod place;
 mod pointers;
-pub mod ranges;
+mod ranges;
 pub mod read;
 mod records_key;
 pub mod remote;
@@ -41,5 +43,5 @@ mod saved_datasets;
 pub mod stream;
 pub mod tables;
 
-pub use inputs::{Format, Input};
+pub use input::{Format, Input};
 pub use stream::{Event, Source, SourceOptions};

@@ -3,7 +3,7 @@
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::inputs::Input;
+use super::input::Input;
 use super::json_rows::{ROWS, caught, check_columns, send_rows};
 use super::read::{Piece, PieceSender};
 use crate::error::{Error, Result};

@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::inputs::{Format, Input, InputList};
-use super::ranges::FileRange;
+use super::input::{Format, Input};
+use super::place::FileRange;
 use crate::error::{Error, Result};
 use crate::io::compression::Compression;
 use crate::io::zstd_frames::{read_seek_table, seek_table_of};
@@ -52,23 +52,34 @@ pub struct SharedInput {
     pub cuts: Vec<Cut>,
 }
 
-/// Shares out all inputs.
+/// One part of all inputs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its number, from 0 on.
+    pub number: u64,
+    /// How inputs are shared out.
+    pub sharing: Sharing,
+    /// All inputs.
+    pub shared: Vec<SharedInput>,
+}
+
+/// Shares out all inputs; `ends` are the last bytes of each object, for those of a store.
 ///
 /// # Errors
 /// Inputs that cannot be read again, or no part; the system's reason.
-pub fn share_out(list: &InputList, sharing: Sharing) -> Result<Vec<SharedInput>> {
+pub fn share_out(all: &[Input], ends: &[Vec<u8>], sharing: Sharing) -> Result<Vec<SharedInput>> {
     if sharing.parts == 0 {
         return Err(Error::config("parts", "expected 1 or more, got 0"));
     }
-    if let Some(input) = list.inputs.iter().find(|input| !input.is_file()) {
+    if let Some(input) = all.iter().find(|input| !input.is_file()) {
         let reason = format!(
             "parts read files, which any machine can open, got {}; `shard` it first",
             input.path.display()
         );
         return Err(Error::config("inputs", reason));
     }
-    let inputs = list.inputs.iter().enumerate();
-    let units = inputs.map(|(at, input)| units(input, list.ends.get(at), sharing));
+    let inputs = all.iter().enumerate();
+    let units = inputs.map(|(at, input)| units(input, ends.get(at), sharing));
     let units = units.collect::<Result<Vec<_>>>()?;
     let total: u64 = units.iter().filter_map(|ends| ends.last()).map(|end| end.1).sum();
     let part_of = |start: u64, end: u64| {
@@ -78,7 +89,7 @@ pub fn share_out(list: &InputList, sharing: Sharing) -> Result<Vec<SharedInput>>
     };
     let mut before = 0;
     let mut shared = Vec::with_capacity(units.len());
-    for (input, ends) in list.inputs.iter().zip(units) {
+    for (input, ends) in all.iter().zip(units) {
         let content_bytes = ends.last().map_or(0, |end| end.1);
         let (mut stored, mut content) = (0, 0);
         let mut first_part = None;

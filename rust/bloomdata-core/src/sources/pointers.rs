@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::inputs::Input;
+use super::input::Input;
 use crate::error::{Error, Result};
 
 /// Pointers are shorter than this (Git LFS specification, version 1).

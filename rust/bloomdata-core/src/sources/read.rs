@@ -1,8 +1,8 @@
 //! One input becomes pieces of decompressed bytes, or of whole records where the file is not lines.
 
-use super::inputs::{Format, Input};
+use super::input::{Format, Input};
 use super::json_values::ValueSplitter;
-use super::ranges::{Extend, FileRange, read_tail};
+use super::place::FileRange;
 use super::records_key::{RecordsFinder, refuse_wrapping};
 use crate::document::Bound;
 use crate::error::{Error, Result};
@@ -120,10 +120,57 @@ fn read_range(
         return Err(Error::mismatch(what, end - base, read));
     }
     let hash = reader.finish(range.stored[1])?;
-    if !range.is_last(input) {
+    if !range.is_last(input.size) {
         send_from(start, end, read_tail(input, range, extend, progress)?, out)?;
     }
     out.send_ready(Ok(Piece::End { hash, content_bytes: read }))
+}
+
+/// Brings the bytes of a file up to an offset.
+pub(super) type Extend<'run> = dyn Fn(u64) -> Result<()> + 'run;
+
+/// Bytes behind a range that are looked at first; as many again, and again, until its last line ends.
+const TAIL_BYTES: u64 = 1 << 20;
+
+/// The bytes behind a range up to the end of the line that `end` lies in: its last line goes on there.
+///
+/// # Errors
+/// What can be wrong with a file.
+fn read_tail(input: &Input, range: FileRange, extend: &Extend<'_>, progress: &Progress) -> Result<Vec<u8>> {
+    let start = range.stored[1];
+    let mut length = TAIL_BYTES;
+    loop {
+        let end = start.saturating_add(length).min(input.size);
+        extend(end)?;
+        match read_line(input, [start, end], progress) {
+            Ok((line, true)) => return Ok(line),
+            Ok((line, false)) if end == input.size => return Ok(line),
+            // Frames are cut where nothing more was looked at.
+            Err(error @ (Error::Corrupt { .. } | Error::Io { .. })) if end == input.size => {
+                return Err(error);
+            }
+            Ok(_) | Err(Error::Corrupt { .. } | Error::Io { .. }) => length = length.saturating_mul(4),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The rest of a line, and whether it ends in these bytes of the file.
+fn read_line(input: &Input, stored: [u64; 2], progress: &Progress) -> Result<(Vec<u8>, bool)> {
+    let mut reader = InputReader::open_between(&input.path, input.file(), stored, progress)?;
+    let (mut line, mut found) = (Vec::new(), false);
+    let read = read_bytes(input.compression, 0, &mut reader, false, |event| {
+        let FrameEvent::Content(_, bytes) = event else { return Ok(()) };
+        let end = memchr::memchr(b'\n', &bytes).map(|at| at + 1);
+        line.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
+        found = end.is_some();
+        // No decoder stops otherwise before the end of its bytes.
+        if found { Err(Error::Interrupted) } else { Ok(()) }
+    });
+    match read {
+        Err(Error::Interrupted) if found => Ok((line, true)),
+        read => read.map(|_| (line, false)),
+    }
 }
 
 /// Sends bytes, without those before `start`.
@@ -138,7 +185,7 @@ fn send_from(start: u64, offset: u64, mut bytes: Vec<u8>, out: &PieceSender) -> 
 }
 
 /// Decompresses a file; the number of bytes that it holds.
-pub(super) fn read_bytes(
+fn read_bytes(
     compression: Compression,
     start: u64,
     reader: &mut InputReader<'_>,

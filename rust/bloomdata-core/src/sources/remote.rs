@@ -5,24 +5,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::inputs::{Input, InputList, Reason, named, natural_order, unsupported};
+use super::input::{Input, named, natural_order, unsupported};
+use super::inputs::{InputList, Reason};
+
 use super::metadata_names::is_metadata;
+use super::place::Place;
 use super::read::{PieceSender, read_input_from};
 use super::tables::TableReader;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-
-/// Where the bytes of an input lie, if not under its own name. That says nothing of what they are: any two are equal.
-#[derive(Debug, Clone, Default)]
-pub struct Place(pub Option<PathBuf>);
-
-impl PartialEq for Place {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Place {}
 
 /// An object in a store, as the caller lists it.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use std::thread::Scope;
 use crossbeam_channel::{Receiver, Sender as Channel, bounded};
 
 use super::expand::expand;
-use super::inputs::Input;
+use super::input::Input;
 use super::ranges::LineSkipper;
 use super::read::{Piece, PieceSender, read_input};
 use crate::document::{BYTE_ORDER_MARK, Block, Position};

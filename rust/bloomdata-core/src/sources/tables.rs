@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use arrow_array::RecordBatchReader;
 
-use super::inputs::{Format, Input};
+use super::input::{Format, Input};
 use super::json_rows::{check_columns, each_batch, send_lines, slices};
 use super::read::{Piece, PieceSender};
 use crate::error::{Error, Result};

@@ -16,7 +16,8 @@ use crate::json_fields::FieldPath;
 use crate::pipeline::articles::texts::{TextReader, Texts};
 use crate::pipeline::feed::{Item, Reading};
 use crate::pipeline::scratch::check_same;
-use crate::sources::inputs::{Input, InputList};
+use crate::sources::input::Input;
+use crate::sources::inputs::InputList;
 use crate::token::{double, index};
 
 /// Words behind a question in which its answer is looked for.

@@ -313,7 +313,9 @@ impl<'run> Books<'run> {
         let complete = match (input.format, input.range) {
             // Its last line may end behind it.
             (_, Some(range)) => {
-                seen == 0 || seen > range.content[1] || (range.is_last(input) && seen == range.content[1])
+                seen == 0
+                    || seen > range.content[1]
+                    || (range.is_last(input.size) && seen == range.content[1])
             }
             (Format::Json, _) => seen <= content_bytes,
             _ => seen == content_bytes || (seen == 0 && content_bytes == BYTE_ORDER_MARK.len() as u64),

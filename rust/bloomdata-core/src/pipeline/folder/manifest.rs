@@ -15,6 +15,8 @@ use crate::ledger::Ledger;
 use crate::progress::Progress;
 use crate::sources::{Format, Input};
 
+/// Version of this library.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Version of the folder layout and of everything that decides output bytes.
 pub const FORMAT_VERSION: u32 = 1;
 /// Name in every finished folder.

@@ -11,13 +11,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::manifest::{FORMAT_VERSION, MANIFEST_NAME, Manifest, differs};
-use super::run::VERSION;
+use super::manifest::{FORMAT_VERSION, MANIFEST_NAME, Manifest, VERSION, differs};
 use crate::error::{Error, Result};
 use crate::hash::ContentHasher;
 use crate::io::atomic::remove_if_present;
 use crate::sources::Input;
-use crate::sources::inputs::Part;
+use crate::sources::parts::Part;
 use crate::sources::parts::{SharedInput, Sharing};
 
 /// Its name, in the folder that holds the parts.
@@ -167,7 +166,7 @@ impl Plan {
     pub fn check_inputs(&self) -> Result<()> {
         // Only who knows the store can look at its objects.
         for SharedInput { input, .. } in self.inputs.iter().filter(|shared| shared.input.tag.is_none()) {
-            let now = crate::sources::inputs::describe(&input.path)?;
+            let now = crate::sources::input::describe(&input.path)?;
             let changed =
                 || Error::config("inputs", format!("{} is no input any more", input.path.display()));
             let now = now.ok_or_else(changed)?;

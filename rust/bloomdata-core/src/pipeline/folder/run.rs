@@ -11,7 +11,8 @@ use super::journal::{Entry, JOURNAL_NAME, Journal, Step};
 use super::leftovers::{discard, sweep};
 use super::limits::Limits;
 use super::manifest::{
-    FORMAT_VERSION, InputEntry, MANIFEST_NAME, Manifest, OutputEntry, check_size, differs, fingerprint,
+    FORMAT_VERSION, InputEntry, MANIFEST_NAME, Manifest, OutputEntry, VERSION, check_size, differs,
+    fingerprint,
 };
 use super::names::OutputNames;
 use super::plan::{PLAN_KEY, Plan};
@@ -23,9 +24,6 @@ use crate::progress::Progress;
 use crate::sources::inputs::InputList;
 use crate::sources::read::PieceSender;
 use crate::sources::{Format, Input};
-
-/// Version of this library.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How to run, which never changes what is written.
 #[derive(Debug, Clone)]

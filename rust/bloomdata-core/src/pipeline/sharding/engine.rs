@@ -27,7 +27,8 @@ use crate::pipeline::folder::manifest::{InputEntry, OutputEntry};
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use crate::pipeline::folder::sealer::{Sealer, cause, join};
 use crate::progress::Progress;
-use crate::sources::inputs::{InputList, natural_order};
+use crate::sources::input::natural_order;
+use crate::sources::inputs::InputList;
 use crate::sources::{Format, Source, SourceOptions};
 
 /// Shards `inputs` into a folder.
