@@ -19,6 +19,8 @@ from bloomdata.cli.verbs import VERBS, load
 
 # Options of the program itself.
 OWN = {argparse.SUPPRESS, "help", "quiet", "json", "html", "by", "option", "set", "dry_run", "prompt", "refusal"}
+# Who runs parts: one `executor` for Python.
+PARTS = {"local", "ray", "finish", "joined"}
 OWN |= {"moderation_labels", "moderation_threshold", "moderation_samples", "log_moderation", "log_moderated_text"}
 PUBLIC = {name: verb for name, verb in VERBS.items() if verb.function is not None}
 
@@ -30,9 +32,10 @@ def options_of(name):
 @pytest.mark.parametrize("name", PUBLIC)
 def test_options_defaults_and_help_are_those_of_the_python_function(name):
     parameters = dict(inspect.signature(load(PUBLIC[name].function)).parameters)
-    for left_out in ("on_progress", "on_step", "on_line", "variables", "options", "loading"):
+    own_of_parts = PARTS if "executor" in parameters else set()
+    for left_out in ("on_progress", "executor", "on_step", "on_line", "variables", "options", "loading"):
         parameters.pop(left_out, None)
-    options = options_of(name)
+    options = {option: action for option, action in options_of(name).items() if option not in own_of_parts}
     # Options of a description stand for one parameter, and are not there unless they are given.
     for described in [parameter for parameter in parameters if parameter in DESCRIPTIONS]:
         assert parameters.pop(described).default is None

@@ -215,3 +215,20 @@ def test_what_cannot_be_is_refused(options, told, tmp_path, monkeypatch):
 def test_a_table_has_no_parts(tmp_path):
     with pytest.raises(bloomdata.ConfigError, match="`shard` it first"):
         bloomdata.shard([{"text": "x"}], tmp_path / "out", parts=2)
+
+
+def test_dedup_reads_signatures_of_parts(tmp_path):
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    rng = np.random.default_rng(0)
+    words = [" ".join(map(str, rng.integers(0, 99, 40))) for _ in range(60)]
+    for number in range(6):
+        texts = [words[index] for index in rng.integers(0, 60, 30)]
+        (inputs / f"{number}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    near = bloomdata.MinHash(0.8)
+    signed = bloomdata.signatures(inputs, tmp_path / "signed", near=near, parts=4)
+    assert bloomdata.verify(tmp_path / "signed").files == len(signed.outputs) == 6
+    whole = bloomdata.dedup(inputs, tmp_path / "whole", near=near)
+    report = bloomdata.dedup(inputs, tmp_path / "clean", near=near, signatures=tmp_path / "signed")
+    assert report.fingerprint == whole.fingerprint
+    assert report.ledger == whole.ledger

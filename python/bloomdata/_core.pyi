@@ -204,6 +204,7 @@ def near_chances(config: str, similarities: list[float]) -> tuple[int, int, list
 def near_signature(text: str, config: str) -> tuple[list[tuple[int, int, int]], bytes]: ...
 def signatures(
     inputs: list[str],
+    part: Share | None,
     config: str,
     options: Running,
     on_progress: Callable[[int, int, int, int], object] | None,

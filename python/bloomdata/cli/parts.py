@@ -71,7 +71,12 @@ def finish_parts(options: argparse.Namespace) -> Any:
     planned = planned_parts(options.output)
     if planned not in (None, options.parts):
         raise MismatchError(f"{options.output}: parts: expected {planned}, found {options.parts}")
-    return finish(options.output, joined=options.joined, allow_empty=options.allow_empty, scratch=options.scratch)
+    return finish(
+        options.output,
+        joined=options.joined,
+        allow_empty=getattr(options, "allow_empty", True),
+        scratch=options.scratch,
+    )
 
 
 def add_table(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +84,7 @@ def add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help="output of a run with --parts")
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each part")
     parser.usage = "bloomdata-cli parts FOLDER [options]"
-    parser.epilog = "examples:\n  bloomdata-cli parts packed/\n"
+    parser.epilog = "examples:\n  bloomdata-cli parts packed/\n  bloomdata-cli parts packed/ --json\n"
 
 
 def run_table(options: argparse.Namespace) -> int:

@@ -28,6 +28,7 @@ def add_slurm(parser: argparse.ArgumentParser) -> None:
 examples:
   bloomdata-cli slurm pack raw/ --output packed/ --tokenizer tok/ --parts 64 --cpus-per-task 16 > job.sh
   sh job.sh
+  bloomdata-cli slurm signatures shards/ --output signed/ --parts 16 --max-running 4 --time 2:00:00
 """
 
 
@@ -39,14 +40,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def run_slurm(options: argparse.Namespace) -> int:
     """Prints the script."""
     from bloomdata.cli.parser import parser_of
+    from bloomdata.parts.sharing import VERBS
 
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_options(own)
     own.add_argument("--max-running", type=int, default=argparse.SUPPRESS)
     given, command = own.parse_known_args(options.command, namespace=argparse.Namespace(**vars(options)))
     slurm_parser = parser_of("slurm")
-    if not command or command[0] not in ("shard", "prepare", "pack"):
-        slurm_parser.error(f"VERB: expected shard, prepare or pack, got {command[0] if command else 'none'}")
+    if not command or command[0] not in VERBS:
+        slurm_parser.error(f"VERB: expected one of {', '.join(VERBS)}, got {command[0] if command else 'none'}")
     verb = parser_of(command[0]).parse_args(command[1:])
     if verb.parts == 1:
         slurm_parser.error("--parts: expected their number, 2 or more")

@@ -73,5 +73,7 @@ def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, An
             place.run(function, arguments | {"on_progress": on_progress}, number)
     else:
         Gathering(executor, run_job, place, on_progress).run(jobs)
-    limits = (bool(arguments.get("allow_empty", False)), None, None)
-    return place.finish(joined=False, limits=limits, on_progress=None)
+    # Verbs without the option write an empty output.
+    has_option = "allow_empty" in inspect.signature(function).parameters
+    allow_empty = bool(arguments.get("allow_empty", not has_option))
+    return place.finish(joined=False, limits=(allow_empty, None, None), on_progress=None)

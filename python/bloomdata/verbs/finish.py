@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @check_arguments
 def finish(
-    output: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
     *,
     joined: bool = False,
     allow_empty: bool = False,
@@ -32,7 +32,7 @@ def finish(
     folder as that of any other run.
 
     Args:
-        output: Folder that holds the parts.
+        folder: Folder that holds the parts.
         joined: Whether to write one Megatron pair of those of all parts, as `merge` does. Then their own pairs are not
             needed any more.
         allow_empty: Whether the parts may have kept none of their records.
@@ -57,7 +57,7 @@ def finish(
         >>> bloomdata.finish("parts").ledger["documents_kept"]
         2
     """
-    place = place_of(utf8_path(output, "output"), scratch)
+    place = place_of(utf8_path(folder, "folder"), scratch)
     report: Report = place.finish(joined=joined, limits=(allow_empty, None, None), on_progress=on_progress)
     return report
 

@@ -14,6 +14,8 @@ from bloomdata.options.inputs import file_inputs
 from bloomdata.options.near import MinHash, described
 from bloomdata.options.paths import output_path
 from bloomdata.options.running import running
+from bloomdata.parts.running import in_parts
+from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import SignaturesReport
 from bloomdata.verbs.dedup import dedup_config
 
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bloomdata.options.inputs import Inputs, OnProgress
+    from bloomdata.parts.gathering import Executor
 
 
 @check_arguments
+@in_parts
 def signatures(
     inputs: Inputs,
     output: str | os.PathLike[str],
@@ -34,6 +38,10 @@ def signatures(
     exact_normalize: Literal["none", "whitespace", "fold"] = "none",
     text_field: str = "text",
     on_bad_record: Literal["raise", "quarantine"] = "raise",
+    parts: int = 1,
+    part: int | str | None = None,
+    executor: Executor | None = None,  # noqa: ARG001 - what `in_parts` reads
+    scratch: str | os.PathLike[str] | None = None,  # noqa: ARG001 - what `in_parts` reads
     num_threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = None,
@@ -53,6 +61,11 @@ def signatures(
         exact_normalize: As for `dedup`.
         text_field: As for `dedup`.
         on_bad_record: As for `dedup`.
+        parts: Number of parts, as for `shard`; files are not cut. `dedup` reads the folder of all parts once it is
+            finished.
+        part: The only part to run, as for `shard`.
+        executor: Runs the parts, as for `shard`.
+        scratch: Local folder for what goes to a store, as for `shard`.
         num_threads: As for `dedup`.
         overwrite: As for `dedup`.
         on_progress: As for `dedup`.
@@ -68,6 +81,7 @@ def signatures(
 
     Command line:
         bloomdata-cli signatures shards/ --output signatures/
+        bloomdata-cli signatures shards/ --output signatures/ --parts 16 --local 4
         bloomdata-cli signatures shards/part-0000*.jsonl.zst --output signatures-0/ --near --num-perm 256
 
     Example:
@@ -94,5 +108,6 @@ def signatures(
     paths = file_inputs(inputs)
     options = running(output_path(output), num_threads, overwrite=overwrite)
     start = time.monotonic()
-    result = _core.signatures(paths, json.dumps(config), options, on_progress)
-    return SignaturesReport.from_run(output, result, time.monotonic() - start)
+    share = share_of(parts, part)
+    result = _core.signatures(paths, share, json.dumps(config), options, on_progress)
+    return SignaturesReport.from_run(written(output, share), result, time.monotonic() - start)

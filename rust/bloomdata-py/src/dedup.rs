@@ -10,15 +10,17 @@ use bloomdata_core::dedup::windows::Windows;
 use bloomdata_core::pipeline::dedup::options::{DedupConfig, NearConfig, SignatureConfig};
 use bloomdata_core::pipeline::dedup::run::{DedupInputs, dedup as core_dedup};
 use bloomdata_core::pipeline::dedup::signatures::signatures as core_signatures;
+use bloomdata_core::pipeline::folder::plan::part_folder;
 use bloomdata_core::sources::expand::expand;
 use bloomdata_core::sources::inputs::InputList;
+use bloomdata_core::sources::parts::Sharing;
 use bloomdata_core::sources::tables::TableReader;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::enter::enter;
 use crate::errors::config_error;
-use crate::verbs::{RunTuple, list_for_rereading, report, run_options};
+use crate::verbs::{PythonPart, RunTuple, list_for_rereading, report, run_options};
 
 /// Removes duplicates; `memory` is its limit, and the folders of signatures that were made before. Returns as `shard`.
 #[pyfunction]
@@ -49,15 +51,24 @@ pub(crate) fn dedup(
 pub(crate) fn signatures(
     py: Python<'_>,
     inputs: Vec<String>,
+    part: Option<PythonPart>,
     config: &str,
     options: RunTuple,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
-    let options = run_options(options);
+    let mut options = run_options(options);
+    let root = options.output.clone();
+    if let Some((number, parts, _)) = part {
+        options.output = part_folder(&root, number, parts);
+    }
     let result = enter(py, on_progress.as_ref(), |progress| {
         // Copies are what it looks for.
-        let (inputs, tables) = list_for_rereading((&inputs, true), &options.output, progress)?;
+        let (mut inputs, tables) = list_for_rereading((&inputs, true), &root, progress)?;
+        if let Some((number, parts, unit_bytes)) = part {
+            // Signatures are of whole files, as `dedup` asks for them.
+            inputs.restrict(number, Sharing { parts, unit_bytes, whole_files: true })?;
+        }
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
         core_signatures(&config, &options, &inputs, &read, progress)
     })?;

@@ -12,7 +12,7 @@ use super::folder::manifest::{
     FORMAT_VERSION, MANIFEST_NAME, Manifest, OutputEntry, VERSION, check_size, fingerprint,
 };
 use super::folder::plan::{
-    PLAN_KEY, PLAN_NAME, Plan, common_config, is_part, part_folder, part_name, part_prefix,
+    PARTS_KEY, PLAN_KEY, PLAN_NAME, Plan, common_config, is_part, part_folder, part_name, part_prefix,
 };
 use super::folder::run::RunResult;
 use super::merge::{PairGroups, sum_counts};
@@ -165,7 +165,7 @@ fn join(
         outputs.splice(..0, pairs.merge_into(root, &mut Vec::new(), progress)?);
         details.insert(JOINED_KEY.to_owned(), true.into());
     } else {
-        details.insert("parts".to_owned(), count.into());
+        details.insert(PARTS_KEY.to_owned(), count.into());
     }
     details.insert(PLAN_KEY.to_owned(), hash.into());
     details.insert("unhashed_outputs".to_owned(), unhashed.into());

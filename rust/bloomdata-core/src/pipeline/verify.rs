@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::folder::journal::JOURNAL_NAME;
 use super::folder::manifest::{MANIFEST_NAME, Manifest, OutputEntry, fingerprint};
+use super::folder::plan::PARTS_KEY;
 use crate::error::{Error, Result};
 use crate::formats::megatron::{HEADER_BYTES, IndexHeader, with_suffix};
 use crate::hash::hash_file;
@@ -138,7 +139,7 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
     let articles = manifest.details.get("articles").and_then(Value::as_u64).filter(|_| has_pairs);
     let articles = articles.unwrap_or(ledger.documents_kept);
     let documents = |output: &OutputEntry| output.details.get("documents").and_then(Value::as_u64);
-    if let Some(parts) = manifest.details.get("parts").and_then(Value::as_u64) {
+    if let Some(parts) = manifest.details.get(PARTS_KEY).and_then(Value::as_u64) {
         // The pairs of a field are in as many files as there are parts.
         let fields = manifest.outputs.iter().filter_map(documents).count() as u64 / parts.max(1);
         compare("documents", manifest.outputs.iter().filter_map(documents).sum(), articles * fields);

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::corpus::Part;
 use super::options::DedupConfig;
 use super::signature_file::SignatureFile;
@@ -13,6 +15,7 @@ use crate::hash::hash_file;
 use crate::ledger::Ledger;
 use crate::pipeline::folder::books::{OnBadRecord, Snapshot};
 use crate::pipeline::folder::manifest::Manifest;
+use crate::pipeline::folder::plan::{PARTS_KEY, part_folder};
 use crate::progress::Progress;
 use crate::sources::Input;
 
@@ -80,13 +83,30 @@ impl Known {
                 let reason = format!("expected a finished output of `signatures`, got {}", folder.display());
                 return Err(Error::config("signatures", reason));
             };
-            for (number, input) in manifest.inputs.into_iter().enumerate() {
-                let path = signature_path(folder, number);
-                known.by_name.insert((name_of(&input.path), input.size), path.clone());
-                known.by_path.insert(input.path, path);
+            match manifest.details.get(PARTS_KEY).and_then(Value::as_u64) {
+                // Each part numbers its own inputs.
+                Some(parts) => {
+                    let folders: Vec<PathBuf> =
+                        (0..parts).map(|number| part_folder(folder, number, parts)).collect();
+                    known.add(Self::read(&folders)?);
+                }
+                None => known.add_folder(folder, manifest),
             }
         }
         Ok(known)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.by_path.extend(other.by_path);
+        self.by_name.extend(other.by_name);
+    }
+
+    fn add_folder(&mut self, folder: &Path, manifest: Manifest) {
+        for (number, input) in manifest.inputs.into_iter().enumerate() {
+            let path = signature_path(folder, number);
+            self.by_name.insert((name_of(&input.path), input.size), path.clone());
+            self.by_path.insert(input.path, path);
+        }
     }
 
     fn find(&self, input: &Input) -> Result<&Path> {

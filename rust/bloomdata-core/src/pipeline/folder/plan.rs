@@ -23,6 +23,8 @@ use crate::sources::parts::{SharedInput, Sharing};
 pub const PLAN_NAME: &str = "plan.json";
 /// Key of its hash in the details of manifests.
 pub const PLAN_KEY: &str = "plan";
+/// Key of the number of parts in the details of the manifest of all of them.
+pub const PARTS_KEY: &str = "parts";
 
 /// The plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
