@@ -144,7 +144,7 @@ def test_a_limit_on_the_size_of_files_is_an_os_error_and_the_run_goes_on_without
 def test_a_disk_that_fails_at_some_call_is_an_os_error_and_the_run_goes_on_later(
     name, how, shim, small_corpus, tmp_path
 ):
-    check_strikes(strike(shim, SMALL_COMMANDS[name], small_corpus, tmp_path, how, every=5), FAILURES[how])
+    check_strikes(strike(shim, SMALL_COMMANDS[name], small_corpus, tmp_path, how, every=11), FAILURES[how])
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import faults
 from gdp_runs import files_under, tree, write_corpus
 from runs import differences
 
-KILLS = 10
+KILLS = 6
 FLAGS = ["--pretrained_tokenizer", "bytes", "--max_seq_length", "256", "--shuffle", "on_RAM", "--silent"]
 FLAGS += ["--num_training_splits", "3", "--num_dev_splits", "1", "--num_test_splits", "1", "--num_workers", "2"]
 FLAGS += ["--keep_split_jsonls", "--ignore_input_format_error"]

@@ -16,18 +16,18 @@ import pytest
 from faults import strike, wrong
 from runs import COMMANDS, SEED, SMALL_COMMANDS, finish, half_written, kill, running, wait_for
 
-# Kills of `test_a_run_killed_at_random_moments...`, per command; they sum up to 57.
+# Kills of `test_a_run_killed_at_random_moments...`, per command.
 KILLS = {
-    "shard": 7,
-    "dedup": 7,
-    "decontaminate": 7,
-    "shuffle": 6,
-    "splits": 6,
-    "megatron": 7,
-    "hdf5": 7,
-    "hdf5-gzip": 6,
-    "best-fit": 6,
-    "pairs": 5,
+    "shard": 4,
+    "dedup": 4,
+    "decontaminate": 4,
+    "shuffle": 3,
+    "splits": 3,
+    "megatron": 4,
+    "hdf5": 4,
+    "hdf5-gzip": 3,
+    "best-fit": 3,
+    "pairs": 3,
 }
 
 
@@ -60,7 +60,7 @@ def test_a_run_killed_when_a_file_appears_goes_on_to_the_same_bytes(name, corpus
     wanted = undisturbed[name][0]
     files = [path for path, content in wanted.items() if content is not None]
     # Some early, some late, and always the manifest.
-    chosen = {*random.Random(f"{SEED} {name}").sample(files, 2), "manifest.json", "quarantine.jsonl"}
+    chosen = {*random.Random(f"{SEED} {name}").sample(files, 1), "manifest.json", "quarantine.jsonl"}
     for number, path in enumerate(sorted(chosen)):
         output = tmp_path / f"output-{number}"
         with running(COMMANDS[name], corpus, output) as process:
@@ -71,10 +71,12 @@ def test_a_run_killed_when_a_file_appears_goes_on_to_the_same_bytes(name, corpus
 
 
 @pytest.mark.parametrize("name", SMALL_COMMANDS)
-def test_a_run_killed_at_every_second_change_of_its_folder_goes_on_to_the_same_bytes(
+def test_a_run_killed_at_many_changes_of_its_folder_goes_on_to_the_same_bytes(
     name, shim, small_corpus, tmp_path
 ):
-    results = strike(shim, SMALL_COMMANDS[name], small_corpus, tmp_path, 1, every=2)
+    # Some have a thousand of them; the next test is about all.
+    every = 7 if "dedup" in name or "exact" in name or name == "decontaminate" else 3
+    results = strike(shim, SMALL_COMMANDS[name], small_corpus, tmp_path, 1, every=every)
     assert all(result["status"] == -signal.SIGKILL for result in results)
     assert wrong(results) == ""
 

@@ -174,9 +174,9 @@ def library():
 @pytest.mark.parametrize(
     ("pre_tokenizer", "num_letters", "vocab_size", "options"),
     [
-        (ByteLevel(add_prefix_space=False), 700_000, 2000, {"initial_alphabet": BYTES}),
-        (BLOOM, 300_000, 1000, {"initial_alphabet": BYTES, "special_tokens": ["<s>", "</s>"], "min_frequency": 40}),
-        (LLAMA, 200_000, 1000, {"special_tokens": ["<unk>", "self", "▁the"], "max_token_length": 6}),
+        (ByteLevel(add_prefix_space=False), 350_000, 1200, {"initial_alphabet": BYTES}),
+        (BLOOM, 150_000, 700, {"initial_alphabet": BYTES, "special_tokens": ["<s>", "</s>"], "min_frequency": 40}),
+        (LLAMA, 120_000, 700, {"special_tokens": ["<unk>", "self", "▁the"], "max_token_length": 6}),
     ],
     ids=["gpt2", "bloom", "llama"],
 )
