@@ -15,8 +15,8 @@ PACKAGE = ROOT / "python" / "bloomdata"
 
 CORE_LEVELS = [
     {"error"},
-    {"token", "progress", "ordered", "fork", "json_escapes", "byte_masks"},
-    {"hash", "ledger", "rng", "document", "conversation"},
+    {"token", "progress", "ordered", "fork", "json_escapes", "byte_masks", "unread_keys"},
+    {"hash", "ledger", "rng", "document", "conversation", "key_log"},
     {"json_faults", "json_nan"},
     {"io", "json_fields", "json_text"},
     {"switches"},

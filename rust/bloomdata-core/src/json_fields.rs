@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::json_escapes::unescaped;
 use crate::json_faults::{fault, fault_or, lone_surrogate};
 use crate::json_nan::Masked;
+use crate::key_log::KeyLog;
 
 /// Where a text field is: `text`, or `data.text` inside an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +58,9 @@ impl FieldPath {
 /// The text of one field, or why there is none.
 pub type FieldText<'record> = std::result::Result<Cow<'record, str>, BadRecord>;
 
+/// Where keys are noted that are not read, if anywhere.
+pub type Notes<'run, 'log> = Option<&'run mut KeyLog<'log>>;
+
 /// The texts of `fields` in a record, in that order.
 ///
 /// # Errors
@@ -64,9 +68,10 @@ pub type FieldText<'record> = std::result::Result<Cow<'record, str>, BadRecord>;
 pub fn extract<'record>(
     record: &'record [u8],
     fields: &[FieldPath],
+    notes: Notes<'_, '_>,
 ) -> std::result::Result<Vec<Cow<'record, str>>, BadRecord> {
     let text = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
-    extract_optional(text, fields)?.into_iter().collect()
+    extract_optional(text, fields, notes)?.into_iter().collect()
 }
 
 /// As [`extract`], from text, with a verdict for each field.
@@ -76,8 +81,9 @@ pub fn extract<'record>(
 pub fn extract_optional<'record>(
     text: &'record str,
     fields: &[FieldPath],
+    notes: Notes<'_, '_>,
 ) -> std::result::Result<Vec<FieldText<'record>>, BadRecord> {
-    let found = extract_raw(text, fields)?;
+    let found = extract_raw(text, fields, notes)?;
     Ok(fields.iter().zip(found).map(|(field, raw)| text_of(field, raw)).collect())
 }
 
@@ -88,8 +94,9 @@ pub fn extract_optional<'record>(
 pub fn extract_raw<'record>(
     text: &'record str,
     fields: &[FieldPath],
+    notes: Notes<'_, '_>,
 ) -> std::result::Result<Vec<Option<&'record str>>, BadRecord> {
-    found_in(text, fields, None)
+    found_in(text, fields, None, notes)
 }
 
 /// Keys that are wanted besides, and where they go.
@@ -99,6 +106,7 @@ fn found_in<'record>(
     text: &'record str,
     fields: &[FieldPath],
     mut besides: Besides<'_, 'record>,
+    mut notes: Notes<'_, '_>,
 ) -> std::result::Result<Vec<Option<&'record str>>, BadRecord> {
     if !is_object(text) {
         serde_json::from_str::<IgnoredAny>(text).map_err(|error| malformed(text, &error))?;
@@ -108,24 +116,30 @@ fn found_in<'record>(
         fields.iter().enumerate().map(|(slot, field)| (slot, field.keys.as_slice())).collect();
     let mut found = vec![None; fields.len()];
     let reborrowed = besides.as_mut().map(|(wanted, given)| (*wanted, &mut **given));
-    match search(text, &paths, &mut found, reborrowed) {
+    if let Some(log) = &mut notes {
+        log.open();
+    }
+    match search(text, &paths, &mut found, reborrowed, notes.as_deref_mut()) {
         Ok(()) => Ok(found),
-        Err(error) => found_beside_nan(text, &paths, besides).unwrap_or_else(|| Err(malformed(text, &error))),
+        Err(error) => {
+            found_beside_nan(text, &paths, besides, notes).unwrap_or_else(|| Err(malformed(text, &error)))
+        }
     }
 }
 
 /// As `found_in`, for a record with words such as NaN: `None` if it has none, or other faults besides. Lists and objects
-/// that hold such words are found as they are; a field that is one is a fault.
+/// that hold such words are found as they are; a field that is one is a fault. `notes` has the object open.
 fn found_beside_nan<'record>(
     text: &'record str,
     paths: &[Path<'_>],
     besides: Besides<'_, 'record>,
+    notes: Notes<'_, '_>,
 ) -> Option<std::result::Result<Vec<Option<&'record str>>, BadRecord>> {
     let masked = Masked::new(text)?;
     let mut found = vec![None; paths.len()];
     let mut given = Vec::new();
-    search(&masked.text, paths, &mut found, besides.as_ref().map(|(wanted, _)| (*wanted, &mut given)))
-        .ok()?;
+    let wanted = besides.as_ref().map(|(wanted, _)| (*wanted, &mut given));
+    search(&masked.text, paths, &mut found, wanted, notes).ok()?;
     let mut read = None;
     let mut of_record = |raw: &str| {
         let range = range_in(&masked.text, raw);
@@ -155,6 +169,18 @@ pub fn kind(raw: &str) -> &'static str {
     }
 }
 
+/// Whether a JSON value holds nothing: null, or an empty list, object or string.
+pub fn is_empty(raw: &str) -> bool {
+    let inner = |raw: &str| raw.get(1..raw.len() - 1).is_some_and(|inner| inner.trim().is_empty());
+    raw == "null" || raw == "\"\"" || (raw.starts_with(['[', '{']) && inner(raw))
+}
+
+/// Whether a JSON value may hold text: a string, a list or an object that is not empty. Numbers, true and false say
+/// nothing that a language model could be trained on.
+pub fn holds_something(raw: &str) -> bool {
+    raw.starts_with(['"', '[', '{']) && !is_empty(raw)
+}
+
 /// The name among `names` that a key is.
 pub fn name_of(key: &[u8], names: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
     names.into_iter().find(|name| name.as_bytes() == key)
@@ -175,9 +201,10 @@ pub fn extract_raw_and<'record>(
     text: &'record str,
     fields: &[FieldPath],
     wanted: Wanted,
+    notes: Notes<'_, '_>,
 ) -> std::result::Result<(Vec<Option<&'record str>>, Vec<Given<'record>>), BadRecord> {
     let mut given = Vec::new();
-    let found = found_in(text, fields, Some((wanted, &mut given)))?;
+    let found = found_in(text, fields, Some((wanted, &mut given)), notes)?;
     given.retain(|(_, raw)| *raw != "null");
     Ok((found, given))
 }
@@ -214,7 +241,7 @@ pub fn locate<'record>(
     field: &FieldPath,
 ) -> std::result::Result<(Range<usize>, Cow<'record, str>), BadRecord> {
     let json = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
-    let raw = extract_raw(json, std::slice::from_ref(field))?.into_iter().next().flatten();
+    let raw = extract_raw(json, std::slice::from_ref(field), None)?.into_iter().next().flatten();
     let text = text_of(field, raw)?;
     let place = raw.map_or(0..0, |raw| range_in(json, raw));
     Ok((place, text))
@@ -227,9 +254,9 @@ pub fn locate<'record>(
 pub fn validate(record: &[u8], allow_nan: bool) -> std::result::Result<(), BadRecord> {
     let text = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
     if allow_nan || !is_object(text) {
-        return extract_raw(text, &[]).map(|_| ());
+        return extract_raw(text, &[], None).map(|_| ());
     }
-    search(text, &[], &mut [], None).map_err(|error| malformed(text, &error))
+    search(text, &[], &mut [], None, None).map_err(|error| malformed(text, &error))
 }
 
 /// Where UTF-8 ends; off the hot path.
@@ -300,21 +327,23 @@ fn search<'record>(
     paths: &[Path<'_>],
     found: &mut [Option<&'record str>],
     besides: Besides<'_, 'record>,
+    notes: Notes<'_, '_>,
 ) -> serde_json::Result<()> {
     let mut parser = serde_json::Deserializer::from_str(object);
-    let has_escaped_key = parser.deserialize_map(Fields { paths, found, besides })?;
+    let has_escaped_key = parser.deserialize_map(Fields { paths, found, besides, notes })?;
     parser.end()?;
     // Keys are read as bytes, which lets raw control characters pass beside escapes.
     if has_escaped_key { serde_json::from_str::<IgnoredAny>(object).map(|_| ()) } else { Ok(()) }
 }
 
-struct Fields<'run, 'record> {
+struct Fields<'run, 'record, 'log> {
     paths: &'run [Path<'run>],
     found: &'run mut [Option<&'record str>],
     besides: Besides<'run, 'record>,
+    notes: Notes<'run, 'log>,
 }
 
-impl<'record> Visitor<'record> for Fields<'_, 'record> {
+impl<'record> Visitor<'record> for Fields<'_, 'record, '_> {
     /// Whether a key had an escape.
     type Value = bool;
 
@@ -325,37 +354,61 @@ impl<'record> Visitor<'record> for Fields<'_, 'record> {
     fn visit_map<A: MapAccess<'record>>(mut self, mut map: A) -> std::result::Result<bool, A::Error> {
         let mut has_escaped_key = false;
         let mut inner: Vec<Path<'_>> = Vec::new();
+        // Keys that lead further, each with its last value.
+        let mut ways: Vec<(Cow<'_, [u8]>, &str)> = Vec::new();
         while let Some(key) = map.next_key_seed(Key)? {
             has_escaped_key |= matches!(key, Cow::Owned(_));
-            let matching = self.paths.iter().filter_map(|(slot, keys)| match keys.split_first() {
-                Some((first, rest)) if first.as_bytes() == &*key => Some((*slot, rest)),
-                _ => None,
-            });
             inner.clear();
-            inner.extend(matching);
-            if inner.is_empty() {
-                if let Some((wanted, given)) = &mut self.besides
-                    && let Some(name) = wanted(&key)
-                {
-                    let raw = map.next_value::<&'record RawValue>()?.get();
-                    given.retain(|(known, _)| *known != name);
-                    given.push((name, raw));
-                } else {
-                    map.next_value::<IgnoredAny>()?;
+            inner.extend(behind(&key, self.paths));
+            if !inner.is_empty() {
+                let raw = map.next_value::<&'record RawValue>()?.get();
+                for (slot, keys) in &inner {
+                    self.found[*slot] = keys.is_empty().then_some(raw);
                 }
-                continue;
+                if inner.iter().any(|(_, keys)| !keys.is_empty()) {
+                    ways.retain(|(known, _)| *known != key);
+                    ways.push((key, raw));
+                }
+            } else if let Some((wanted, given)) = &mut self.besides
+                && let Some(name) = wanted(&key)
+            {
+                let raw = map.next_value::<&'record RawValue>()?.get();
+                given.retain(|(known, _)| *known != name);
+                given.push((name, raw));
+            } else if let Some(log) = &mut self.notes {
+                log.note(&key, holds_something(map.next_value::<&'record RawValue>()?.get()));
+            } else {
+                map.next_value::<IgnoredAny>()?;
             }
-            let raw = map.next_value::<&'record RawValue>()?.get();
-            for (slot, keys) in &inner {
-                self.found[*slot] = keys.is_empty().then_some(raw);
-            }
-            inner.retain(|(_, keys)| !keys.is_empty());
-            if !inner.is_empty() && is_object(raw) {
-                search(raw, &inner, self.found, None).map_err(A::Error::custom)?;
-            }
+        }
+        for (key, raw) in ways.into_iter().filter(|(_, raw)| is_object(raw)) {
+            inner.clear();
+            inner.extend(behind(&key, self.paths).filter(|(_, keys)| !keys.is_empty()));
+            let found = &mut *self.found;
+            let searched = match &mut self.notes {
+                None => search(raw, &inner, found, None, None),
+                Some(log) => log.inside(&key, |log| {
+                    log.open();
+                    search(raw, &inner, found, None, Some(log))
+                }),
+            };
+            searched.map_err(A::Error::custom)?;
         }
         Ok(has_escaped_key)
     }
+}
+
+/// What is behind a key: the paths that begin with it.
+fn behind<'run>(key: &[u8], paths: &'run [Path<'run>]) -> impl Iterator<Item = Path<'run>> {
+    paths.iter().filter_map(move |(slot, keys)| match keys.split_first() {
+        Some((first, rest)) if first.as_bytes() == key => Some((*slot, rest)),
+        _ => None,
+    })
+}
+
+/// A key that stands in quotes; `None` for something else.
+pub fn key_of(raw: &str) -> Option<Cow<'_, [u8]>> {
+    Key.deserialize(&mut serde_json::Deserializer::from_str(raw)).ok()
 }
 
 /// An object's key as bytes, since an escape may spell half a surrogate pair; borrowed where it has no escapes.
@@ -397,7 +450,7 @@ mod tests {
 
     fn one(record: &str, field: &str) -> std::result::Result<String, BadRecord> {
         let fields = [FieldPath::parse(field).unwrap()];
-        extract(record.as_bytes(), &fields).map(|texts| texts[0].clone().into_owned())
+        extract(record.as_bytes(), &fields, None).map(|texts| texts[0].clone().into_owned())
     }
 
     #[test]
@@ -432,7 +485,7 @@ mod tests {
         }
         let bytes = b"{\"text\":\"\xff\"}";
         let fields = [FieldPath::parse("text").unwrap()];
-        assert_eq!(extract(bytes, &fields), Err(BadRecord::InvalidUtf8(9)));
+        assert_eq!(extract(bytes, &fields, None), Err(BadRecord::InvalidUtf8(9)));
     }
 
     #[test]
@@ -469,15 +522,15 @@ mod tests {
         assert!(matches!(one(other, "text"), Err(BadRecord::MalformedJson(_))));
         assert!(validate(record.as_bytes(), true).is_ok() && validate(record.as_bytes(), false).is_err());
         let wanted: Wanted = |key| name_of(key, ["a", "z"]);
-        assert!(extract_raw_and(record, &[], wanted).is_err());
-        let (_, given) = extract_raw_and(r#"{"a":1,"b":NaN,"z":null}"#, &[], wanted).unwrap();
+        assert!(extract_raw_and(record, &[], wanted, None).is_err());
+        let (_, given) = extract_raw_and(r#"{"a":1,"b":NaN,"z":null}"#, &[], wanted, None).unwrap();
         assert_eq!(given, [("a", "1")]);
     }
 
     #[test]
     fn text_without_escapes_is_not_copied() {
         let fields = [FieldPath::parse("text").unwrap()];
-        let found = extract(br#"{"text":"plain"}"#, &fields).unwrap();
+        let found = extract(br#"{"text":"plain"}"#, &fields, None).unwrap();
         assert!(matches!(found[0], Cow::Borrowed("plain")));
     }
 }
