@@ -353,19 +353,18 @@ impl<'record> Visitor<'record> for Fields<'_, 'record, '_> {
 
     fn visit_map<A: MapAccess<'record>>(mut self, mut map: A) -> std::result::Result<bool, A::Error> {
         let mut has_escaped_key = false;
-        let mut inner: Vec<Path<'_>> = Vec::new();
         // Keys that lead further, each with its last value.
         let mut ways: Vec<(Cow<'_, [u8]>, &str)> = Vec::new();
         while let Some(key) = map.next_key_seed(Key)? {
             has_escaped_key |= matches!(key, Cow::Owned(_));
-            inner.clear();
-            inner.extend(behind(&key, self.paths));
-            if !inner.is_empty() {
+            if behind(&key, self.paths).next().is_some() {
                 let raw = map.next_value::<&'record RawValue>()?.get();
-                for (slot, keys) in &inner {
-                    self.found[*slot] = keys.is_empty().then_some(raw);
+                let mut leads_further = false;
+                for (slot, keys) in behind(&key, self.paths) {
+                    self.found[slot] = keys.is_empty().then_some(raw);
+                    leads_further |= !keys.is_empty();
                 }
-                if inner.iter().any(|(_, keys)| !keys.is_empty()) {
+                if leads_further {
                     ways.retain(|(known, _)| *known != key);
                     ways.push((key, raw));
                 }
@@ -382,14 +381,14 @@ impl<'record> Visitor<'record> for Fields<'_, 'record, '_> {
             }
         }
         for (key, raw) in ways.into_iter().filter(|(_, raw)| is_object(raw)) {
-            inner.clear();
-            inner.extend(behind(&key, self.paths).filter(|(_, keys)| !keys.is_empty()));
+            let paths: Vec<Path<'_>> =
+                behind(&key, self.paths).filter(|(_, keys)| !keys.is_empty()).collect();
             let found = &mut *self.found;
             let searched = match &mut self.notes {
-                None => search(raw, &inner, found, None, None),
+                None => search(raw, &paths, found, None, None),
                 Some(log) => log.inside(&key, |log| {
                     log.open();
-                    search(raw, &inner, found, None, Some(log))
+                    search(raw, &paths, found, None, Some(log))
                 }),
             };
             searched.map_err(A::Error::custom)?;

@@ -1,6 +1,7 @@
 //! Takes note of the keys of records that are not read. One log serves all records of a block.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use crate::unread_keys::KeySet;
 
@@ -17,13 +18,15 @@ pub struct KeyLog<'run> {
     is_read: Option<IsRead<'run>>,
     /// The way to the open object.
     way: Vec<u8>,
-    numbers: HashMap<Box<[u8]>, usize>,
+    numbers: HashMap<Rc<[u8]>, usize>,
     keys: Vec<Key>,
     record: u64,
     object: u64,
     /// Keys of the open record, by number, in the order of their first note.
     noted: Vec<usize>,
-    /// Those of the last record with any that counted, and their set.
+    /// The key that was noted last. Records are alike: what followed it before is most likely what follows now.
+    latest: usize,
+    /// Keys of the last record with any that counted, and their set.
     last: (Vec<usize>, KeySet),
     sets: HashMap<Vec<usize>, KeySet>,
     scratch: Vec<u8>,
@@ -31,12 +34,16 @@ pub struct KeyLog<'run> {
 
 /// What is known of a key.
 struct Key {
+    /// Its bytes and the way to it.
+    whole: Rc<[u8]>,
     name: Box<str>,
     /// Whether it is not read.
     is_unread: bool,
     /// The last record and object that have it.
     record: u64,
     object: u64,
+    /// The key that was noted after it.
+    next: usize,
     /// Whether it holds something in the last object, and in one before it of the same record.
     holds: bool,
     held: bool,
@@ -76,14 +83,10 @@ impl<'run> KeyLog<'run> {
         if !holds && self.noted.is_empty() {
             return;
         }
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&self.way);
-        self.scratch.extend_from_slice(key);
-        let number = match self.numbers.get(&*self.scratch) {
-            Some(&number) => number,
-            None if holds => self.learn(),
-            None => return,
-        };
+        let Some(number) = self.expected(key).or_else(|| self.number_of(key, holds)) else { return };
+        if let Some(latest) = self.keys.get_mut(std::mem::replace(&mut self.latest, number)) {
+            latest.next = number;
+        }
         let Self { record, object, .. } = *self;
         let key = &mut self.keys[number];
         if key.object != object {
@@ -97,12 +100,34 @@ impl<'run> KeyLog<'run> {
         key.holds = holds;
     }
 
+    /// The number of a key, if it follows the latest one as it did before, or is the same.
+    fn expected(&self, key: &[u8]) -> Option<usize> {
+        let latest = self.keys.get(self.latest)?;
+        let is_it = |number: &usize| {
+            let whole = &self.keys[*number].whole;
+            let own = whole.len().checked_sub(self.way.len());
+            own == Some(key.len()) && whole.starts_with(&self.way) && whole.ends_with(key)
+        };
+        [latest.next, self.latest].into_iter().find(is_it)
+    }
+
+    /// The number of a key; a key that is not known is learned only if it holds something.
+    fn number_of(&mut self, key: &[u8], holds: bool) -> Option<usize> {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&self.way);
+        self.scratch.extend_from_slice(key);
+        let known = self.numbers.get(&*self.scratch).copied();
+        known.or_else(|| holds.then(|| self.learn()))
+    }
+
     fn learn(&mut self) -> usize {
-        let name: Box<str> = String::from_utf8_lossy(&self.scratch).into();
+        let (whole, number): (Rc<[u8]>, _) = (self.scratch.as_slice().into(), self.keys.len());
+        let name: Box<str> = String::from_utf8_lossy(&whole).into();
         let is_unread = !self.is_read.is_some_and(|is_read| is_read(&name));
-        self.numbers.insert(self.scratch.as_slice().into(), self.keys.len());
-        self.keys.push(Key { name, is_unread, record: 0, object: 0, holds: false, held: false });
-        self.keys.len() - 1
+        self.numbers.insert(Rc::clone(&whole), number);
+        let (record, object, next, holds, held) = (0, 0, number, false, false);
+        self.keys.push(Key { whole, name, is_unread, record, object, next, holds, held });
+        number
     }
 
     /// The keys of the record that were not read.

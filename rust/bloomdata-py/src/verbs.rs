@@ -22,6 +22,7 @@ use bloomdata_core::pipeline::sharding::places::{
 use bloomdata_core::pipeline::train::{TrainConfig, train_tokenizer as core_train};
 use bloomdata_core::pipeline::verify::verify as core_verify;
 use bloomdata_core::progress::Progress;
+use bloomdata_core::sources::columns::Columns;
 use bloomdata_core::sources::duplicates::refuse_duplicates;
 use bloomdata_core::sources::expand::{expand as core_expand, expand_once};
 use bloomdata_core::sources::inputs::InputList;
@@ -60,7 +61,7 @@ pub(crate) fn shard(
             &inputs,
             Some(&options.output),
             streams,
-            Vec::new(),
+            Columns::default(),
             config.records.as_deref(),
             progress,
         )?;
@@ -88,7 +89,7 @@ pub(crate) fn pack(
     let options = run_options(options);
     let hdf5 = PythonHdf5::new(hdf5, if config.records.pairs.categories.is_some() { 3 } else { 2 });
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let columns = config.records.columns()?;
+        let columns = config.records.columns()?.noting_others();
         let (inputs, tables) = list_inputs(
             &inputs,
             Some(&options.output),
@@ -283,7 +284,7 @@ pub(crate) fn list_inputs(
     (inputs, allow_duplicates): &PythonInputs,
     output: Option<&Path>,
     streams: Vec<Table>,
-    columns: Vec<String>,
+    columns: Columns,
     records: Option<&str>,
     progress: &Progress,
 ) -> Result<(InputList, TableReader)> {
@@ -302,14 +303,19 @@ pub(crate) fn list_for_rereading(
     output: &Path,
     progress: &Progress,
 ) -> Result<(InputList, TableReader)> {
-    with_tables(core_expand(inputs, Some(output))?, allow_duplicates, (Vec::new(), Vec::new()), progress)
+    with_tables(
+        core_expand(inputs, Some(output))?,
+        allow_duplicates,
+        (Vec::new(), Columns::default()),
+        progress,
+    )
 }
 
 /// Adds tables in memory, of which these columns are read, to the files that will be read.
 fn with_tables(
     mut list: InputList,
     allow_duplicates: bool,
-    (streams, columns): (Vec<Table>, Vec<String>),
+    (streams, columns): (Vec<Table>, Columns),
     progress: &Progress,
 ) -> Result<(InputList, TableReader)> {
     if !allow_duplicates {
