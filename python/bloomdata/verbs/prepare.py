@@ -121,8 +121,8 @@ def prepare(
             unfinished. Inputs without records give an empty output.
         allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
             or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
-        ignore_keys: Keys that the report leaves out of `unread_keys`, as it names them: `category`, `conversations[].id`.
-            Never changes the output.
+        ignore_keys: Keys that the report leaves out of `unread_keys`, as it names them: `url`, `messages[].id`. Never
+            changes the output.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         overwrite: Whether to discard the output of an earlier run in `output`, or a file of that name.
         on_progress: Function called regularly with (total bytes, bytes read, records, bytes written).

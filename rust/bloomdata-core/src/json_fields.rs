@@ -357,10 +357,11 @@ impl<'record> Visitor<'record> for Fields<'_, 'record, '_> {
         let mut ways: Vec<(Cow<'_, [u8]>, &str)> = Vec::new();
         while let Some(key) = map.next_key_seed(Key)? {
             has_escaped_key |= matches!(key, Cow::Owned(_));
-            if behind(&key, self.paths).next().is_some() {
+            let mut paths = behind(&key, self.paths);
+            if let Some(first) = paths.next() {
                 let raw = map.next_value::<&'record RawValue>()?.get();
                 let mut leads_further = false;
-                for (slot, keys) in behind(&key, self.paths) {
+                for (slot, keys) in std::iter::once(first).chain(paths) {
                     self.found[slot] = keys.is_empty().then_some(raw);
                     leads_further |= !keys.is_empty();
                 }

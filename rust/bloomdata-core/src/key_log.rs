@@ -83,7 +83,7 @@ impl<'run> KeyLog<'run> {
         if !holds && self.noted.is_empty() {
             return;
         }
-        let Some(number) = self.expected(key).or_else(|| self.number_of(key, holds)) else { return };
+        let number = self.expected(key).unwrap_or_else(|| self.number_of(key));
         if let Some(latest) = self.keys.get_mut(std::mem::replace(&mut self.latest, number)) {
             latest.next = number;
         }
@@ -111,16 +111,14 @@ impl<'run> KeyLog<'run> {
         [latest.next, self.latest].into_iter().find(is_it)
     }
 
-    /// The number of a key; a key that is not known is learned only if it holds something.
-    fn number_of(&mut self, key: &[u8], holds: bool) -> Option<usize> {
+    /// The number of a key.
+    fn number_of(&mut self, key: &[u8]) -> usize {
         self.scratch.clear();
         self.scratch.extend_from_slice(&self.way);
         self.scratch.extend_from_slice(key);
-        let known = self.numbers.get(&*self.scratch).copied();
-        known.or_else(|| holds.then(|| self.learn()))
-    }
-
-    fn learn(&mut self) -> usize {
+        if let Some(&number) = self.numbers.get(&*self.scratch) {
+            return number;
+        }
         let (whole, number): (Rc<[u8]>, _) = (self.scratch.as_slice().into(), self.keys.len());
         let name: Box<str> = String::from_utf8_lossy(&whole).into();
         let is_unread = !self.is_read.is_some_and(|is_read| is_read(&name));
