@@ -17,7 +17,7 @@ CORE_LEVELS = [
     {"error"},
     {"token", "progress", "ordered", "fork", "json_escapes", "byte_masks", "unread_keys"},
     {"hash", "ledger", "rng", "document", "conversation", "key_log"},
-    {"json_faults", "json_nan"},
+    {"json_faults", "json_nan", "json_search"},
     {"io", "json_fields", "json_text"},
     {"switches"},
     {"sources", "stages", "templates", "tokenizers", "packing", "formats", "dedup"},

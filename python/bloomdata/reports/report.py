@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 _MAX_INPUTS = 40
 # The list of matches of `decontaminate`, and the maximum number that the web page shows.
 _MATCHES_NAME, _MAX_MATCHES = "contamination.jsonl", 200
-# Keys that the manifest of every run has.
-_COUNTS = ("documents_in", "documents_kept", "bytes_in", "text_bytes")
-_TOKENS = ("tokens_in", "tokens_out", "tokens_padding", "tokens_truncated", "tokens_dropped")
-_REASONS = ("documents_dropped", "documents_quarantined")
-_INPUT = {"path", "format", "size", "hash", "content_bytes"}
-_OUTPUT = {"path", "size", "hash"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +72,10 @@ class Report:
             ConfigError: The folder is not finished.
             CorruptDataError: The manifest is damaged.
         """
-        from bloomdata.manifest import read_manifest
+        from bloomdata.manifest import has_books, read_manifest
 
         manifest = read_manifest(Path(folder))
-        if not _has_books(manifest):
+        if not has_books(manifest):
             raise CorruptDataError(f"{Path(folder) / 'manifest.json'}: expected the manifest of a finished run")
         kinds = {
             "shard": ShardReport,
@@ -225,28 +219,6 @@ def _share(share: dict[str, Any]) -> str:
         return "no pairs in the sample"
     low, high = share["interval"]
     return f"{share['hits']:,} of {share['of']:,} pairs ({low:.1%} to {high:.1%})"
-
-
-def _has_books(manifest: dict[str, Any]) -> bool:
-    """Whether the manifest has everything that a report shows."""
-
-    def entries(name: str, keys: set[str]) -> bool:
-        found = manifest.get(name)
-        return isinstance(found, list) and all(isinstance(entry, dict) and keys <= entry.keys() for entry in found)
-
-    def counts(found: Any, names: Iterable[str]) -> bool:
-        return isinstance(found, dict) and all(isinstance(found.get(name), int) for name in names)
-
-    ledger: Any = manifest.get("ledger")
-    return (
-        counts(ledger, (*_COUNTS, *_TOKENS))
-        and all(counts(reasons := ledger.get(name), reasons or ()) for name in _REASONS)
-        and entries("inputs", _INPUT)
-        and entries("outputs", _OUTPUT)
-        and isinstance(manifest.get("ignored_inputs"), list)
-        and isinstance(manifest.get("details"), dict)
-        and all(isinstance(manifest.get(name), str) for name in ("fingerprint", "bloomdata_version"))
-    )
 
 
 class ShardReport(Report):

@@ -6,10 +6,9 @@
 //! `-Infinity` are no JSON, but Python writes them: in what is not read they do not matter.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::document::{BadRecord, JsonFault};
@@ -17,7 +16,8 @@ use crate::error::{Error, Result};
 use crate::json_escapes::unescaped;
 use crate::json_faults::{fault, fault_or, lone_surrogate};
 use crate::json_nan::Masked;
-use crate::key_log::KeyLog;
+use crate::json_search::{Besides, Path, is_object, search};
+pub use crate::json_search::{Given, Notes, Wanted, holds_something, is_empty, key_of};
 
 /// Where a text field is: `text`, or `data.text` inside an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +58,6 @@ impl FieldPath {
 /// The text of one field, or why there is none.
 pub type FieldText<'record> = std::result::Result<Cow<'record, str>, BadRecord>;
 
-/// Where keys are noted that are not read, if anywhere.
-pub type Notes<'run, 'log> = Option<&'run mut KeyLog<'log>>;
-
 /// The texts of `fields` in a record, in that order.
 ///
 /// # Errors
@@ -98,9 +95,6 @@ pub fn extract_raw<'record>(
 ) -> std::result::Result<Vec<Option<&'record str>>, BadRecord> {
     found_in(text, fields, None, notes)
 }
-
-/// Keys that are wanted besides, and where they go.
-type Besides<'run, 'record> = Option<(Wanted, &'run mut Vec<Given<'record>>)>;
 
 fn found_in<'record>(
     text: &'record str,
@@ -169,28 +163,10 @@ pub fn kind(raw: &str) -> &'static str {
     }
 }
 
-/// Whether a JSON value holds nothing: null, or an empty list, object or string.
-pub fn is_empty(raw: &str) -> bool {
-    let inner = |raw: &str| raw.get(1..raw.len() - 1).is_some_and(|inner| inner.trim().is_empty());
-    raw == "null" || raw == "\"\"" || (raw.starts_with(['[', '{']) && inner(raw))
-}
-
-/// Whether a JSON value may hold text: a string, a list or an object that is not empty. Numbers, true and false say
-/// nothing that a language model could be trained on.
-pub fn holds_something(raw: &str) -> bool {
-    raw.starts_with(['"', '[', '{']) && !is_empty(raw)
-}
-
 /// The name among `names` that a key is.
 pub fn name_of(key: &[u8], names: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
     names.into_iter().find(|name| name.as_bytes() == key)
 }
-
-/// The name of a key that is wanted besides fields; none for others.
-pub type Wanted = fn(&[u8]) -> Option<&'static str>;
-
-/// A key and its JSON.
-pub type Given<'record> = (&'static str, &'record str);
 
 /// As [`extract_raw`], and the keys of the record that are wanted besides, unless they are null. It costs nothing where
 /// there are none. Of equal keys the last one counts.
@@ -284,10 +260,6 @@ pub fn malformed_value(value: &str, error: &serde_json::Error) -> BadRecord {
     BadRecord::MalformedJson(JsonFault { at: None, remedy: None, ..fault_or(value, error) })
 }
 
-fn is_object(text: &str) -> bool {
-    text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{')
-}
-
 /// The string that a raw value is.
 ///
 /// # Errors
@@ -316,132 +288,6 @@ fn no_text(name: &str, raw: &str) -> BadRecord {
     let half = lone_surrogate(raw).unwrap_or("an escape");
     let reason = format!("field {name:?} holds {half}, half of a surrogate pair, which is no character");
     BadRecord::MalformedJson(reason.into())
-}
-
-/// Keys still to go, and the slot of the value that they lead to.
-type Path<'run> = (usize, &'run [String]);
-
-/// Fills the slots with the raw values that the paths lead to in an object; the whole of it is validated.
-fn search<'record>(
-    object: &'record str,
-    paths: &[Path<'_>],
-    found: &mut [Option<&'record str>],
-    besides: Besides<'_, 'record>,
-    notes: Notes<'_, '_>,
-) -> serde_json::Result<()> {
-    let mut parser = serde_json::Deserializer::from_str(object);
-    let has_escaped_key = parser.deserialize_map(Fields { paths, found, besides, notes })?;
-    parser.end()?;
-    // Keys are read as bytes, which lets raw control characters pass beside escapes.
-    if has_escaped_key { serde_json::from_str::<IgnoredAny>(object).map(|_| ()) } else { Ok(()) }
-}
-
-struct Fields<'run, 'record, 'log> {
-    paths: &'run [Path<'run>],
-    found: &'run mut [Option<&'record str>],
-    besides: Besides<'run, 'record>,
-    notes: Notes<'run, 'log>,
-}
-
-impl<'record> Visitor<'record> for Fields<'_, 'record, '_> {
-    /// Whether a key had an escape.
-    type Value = bool;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'record>>(mut self, mut map: A) -> std::result::Result<bool, A::Error> {
-        let mut has_escaped_key = false;
-        // Keys that lead further, each with its last value.
-        let mut ways: Vec<(Cow<'_, [u8]>, &str)> = Vec::new();
-        while let Some(key) = map.next_key_seed(Key)? {
-            has_escaped_key |= matches!(key, Cow::Owned(_));
-            let mut paths = behind(&key, self.paths);
-            if let Some(first) = paths.next() {
-                let raw = map.next_value::<&'record RawValue>()?.get();
-                let mut leads_further = false;
-                for (slot, keys) in std::iter::once(first).chain(paths) {
-                    self.found[slot] = keys.is_empty().then_some(raw);
-                    leads_further |= !keys.is_empty();
-                }
-                if leads_further {
-                    ways.retain(|(known, _)| *known != key);
-                    ways.push((key, raw));
-                }
-            } else if let Some((wanted, given)) = &mut self.besides
-                && let Some(name) = wanted(&key)
-            {
-                let raw = map.next_value::<&'record RawValue>()?.get();
-                given.retain(|(known, _)| *known != name);
-                given.push((name, raw));
-            } else if let Some(log) = &mut self.notes {
-                log.note(&key, holds_something(map.next_value::<&'record RawValue>()?.get()));
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        for (key, raw) in ways.into_iter().filter(|(_, raw)| is_object(raw)) {
-            let paths: Vec<Path<'_>> =
-                behind(&key, self.paths).filter(|(_, keys)| !keys.is_empty()).collect();
-            let found = &mut *self.found;
-            let searched = match &mut self.notes {
-                None => search(raw, &paths, found, None, None),
-                Some(log) => log.inside(&key, |log| {
-                    log.open();
-                    search(raw, &paths, found, None, Some(log))
-                }),
-            };
-            searched.map_err(A::Error::custom)?;
-        }
-        Ok(has_escaped_key)
-    }
-}
-
-/// What is behind a key: the paths that begin with it.
-fn behind<'run>(key: &[u8], paths: &'run [Path<'run>]) -> impl Iterator<Item = Path<'run>> {
-    paths.iter().filter_map(move |(slot, keys)| match keys.split_first() {
-        Some((first, rest)) if first.as_bytes() == key => Some((*slot, rest)),
-        _ => None,
-    })
-}
-
-/// A key that stands in quotes; `None` for something else.
-pub fn key_of(raw: &str) -> Option<Cow<'_, [u8]>> {
-    Key.deserialize(&mut serde_json::Deserializer::from_str(raw)).ok()
-}
-
-/// An object's key as bytes, since an escape may spell half a surrogate pair; borrowed where it has no escapes.
-struct Key;
-
-impl<'record> DeserializeSeed<'record> for Key {
-    type Value = Cow<'record, [u8]>;
-
-    fn deserialize<D: Deserializer<'record>>(self, parser: D) -> std::result::Result<Self::Value, D::Error> {
-        parser.deserialize_bytes(self)
-    }
-}
-
-impl<'record> Visitor<'record> for Key {
-    type Value = Cow<'record, [u8]>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a key")
-    }
-
-    fn visit_borrowed_bytes<E: serde::de::Error>(
-        self,
-        bytes: &'record [u8],
-    ) -> std::result::Result<Self::Value, E> {
-        if bytes.iter().any(|&byte| byte < b' ') {
-            return Err(E::custom("control character in a key"));
-        }
-        Ok(Cow::Borrowed(bytes))
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> std::result::Result<Self::Value, E> {
-        Ok(Cow::Owned(bytes.to_owned()))
-    }
 }
 
 #[cfg(test)]

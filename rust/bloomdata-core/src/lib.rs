@@ -13,8 +13,8 @@
 //!   results keep their order; locks that survive a fork; escapes of JSON strings; counts of keys that were not read.
 //! - [`hash`], [`ledger`], [`rng`], [`document`], [`conversation`], [`key_log`]: content hashes; the books; numbers by key; records
 //!   and blocks of them; messages with roles; keys that are not read.
-//! - [`io`]: compression, counted reading, zstd frames, atomic writing. `json_faults`, `json_nan`, [`json_fields`],
-//!   [`json_text`]: what is wrong with JSON, NaN as Python writes it, fields of records, strings as Python writes them.
+//! - [`io`]: compression, counted reading, zstd frames, atomic writing. `json_faults`, `json_nan`, `json_search`, [`json_fields`],
+//!   [`json_text`]: what is wrong with JSON, NaN as Python writes it, a pass over an object, fields of records, strings as Python writes them.
 //! - [`sources`]: inputs become blocks of records. [`stages`]: records of known sources become documents.
 //! - [`templates`]: conversations become text, and what of it is trained on.
 //! - [`tokenizers`]: bytes, our BPE, and the crate for all others; training of vocabularies.
@@ -36,6 +36,7 @@ pub mod json_escapes;
 mod json_faults;
 pub mod json_fields;
 mod json_nan;
+mod json_search;
 pub mod json_text;
 pub mod key_log;
 pub mod ledger;

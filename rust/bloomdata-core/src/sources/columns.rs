@@ -61,7 +61,7 @@ impl Columns {
 }
 
 /// Whether the value in a row holds something.
-type Holds<'a> = Box<dyn FnMut(usize) -> bool + 'a>;
+pub(super) type Holds<'a> = Box<dyn FnMut(usize) -> bool + 'a>;
 
 /// Whether the values of a column hold something, as the JSON that would be written of them.
 pub(super) fn holds<'a>(field: &'a FieldRef, column: &'a ArrayRef, options: &'a EncoderOptions) -> Holds<'a> {

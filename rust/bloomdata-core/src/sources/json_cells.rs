@@ -19,7 +19,7 @@ use arrow_json::{Encoder, EncoderFactory, EncoderOptions};
 use arrow_schema::{ArrowError, DataType, FieldRef};
 use serde_json::value::RawValue;
 
-use super::columns::{self, Columns, STANDIN, holds};
+use super::columns::{self, Columns, Holds, STANDIN, holds};
 
 static STRUCTS: LazyLock<EncoderOptions> =
     LazyLock::new(|| EncoderOptions::default().with_encoder_factory(Arc::new(Cells)));
@@ -30,7 +30,7 @@ static PLAIN: LazyLock<EncoderOptions> = LazyLock::new(EncoderOptions::default);
 enum Cell<'a> {
     Value(NullableEncoder<'a>),
     /// Whether it holds something.
-    Noted(Box<dyn FnMut(usize) -> bool + 'a>),
+    Noted(Holds<'a>),
 }
 
 impl Cell<'_> {
