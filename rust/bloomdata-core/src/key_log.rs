@@ -1,7 +1,6 @@
 //! Takes note of the keys of records that are not read. One log serves all records of a block.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use crate::unread_keys::KeySet;
 
@@ -16,9 +15,10 @@ pub type IsRead<'run> = &'run (dyn Fn(&str) -> bool + 'run);
 #[derive(Default)]
 pub struct KeyLog<'run> {
     is_read: Option<IsRead<'run>>,
-    /// The way to the open object.
-    way: Vec<u8>,
-    numbers: HashMap<Rc<[u8]>, usize>,
+    /// Ways to objects, and the number of that to the open one; the first is that to records.
+    ways: Vec<Box<[u8]>>,
+    way: usize,
+    numbers: HashMap<Box<[u8]>, usize>,
     keys: Vec<Key>,
     record: u64,
     object: u64,
@@ -34,19 +34,29 @@ pub struct KeyLog<'run> {
 
 /// What is known of a key.
 struct Key {
-    /// Its bytes and the way to it.
-    whole: Rc<[u8]>,
+    /// The way to its object, by number, and its bytes there.
+    way: usize,
+    key: Box<[u8]>,
+    /// Both, as it is counted.
     name: Box<str>,
     /// Whether it is not read.
     is_unread: bool,
     /// The last record and object that have it.
     record: u64,
     object: u64,
-    /// The key that was noted after it.
-    next: usize,
+    /// The two keys that were noted after it last.
+    next: [usize; 2],
     /// Whether it holds something in the last object, and in one before it of the same record.
     holds: bool,
     held: bool,
+}
+
+impl Key {
+    fn followed_by(&mut self, number: usize) {
+        if self.next[0] != number {
+            self.next = [number, self.next[0]];
+        }
+    }
 }
 
 impl<'run> KeyLog<'run> {
@@ -59,7 +69,7 @@ impl<'run> KeyLog<'run> {
     pub fn begin(&mut self) {
         self.record += 1;
         self.noted.clear();
-        self.way.clear();
+        self.way = 0;
     }
 
     /// Opens an object whose keys are noted next.
@@ -69,11 +79,17 @@ impl<'run> KeyLog<'run> {
 
     /// Reads what is inside of a key, or of the objects of a list: `messages[]`.
     pub fn inside<T>(&mut self, place: impl AsRef<[u8]>, read: impl FnOnce(&mut Self) -> T) -> T {
-        let before = self.way.len();
-        self.way.extend_from_slice(place.as_ref());
-        self.way.push(b'.');
+        if self.ways.is_empty() {
+            self.ways.push(Box::default());
+        }
+        let way = [&*self.ways[self.way], place.as_ref(), b"."].concat();
+        let known = self.ways.iter().position(|known| **known == *way);
+        let before = std::mem::replace(&mut self.way, known.unwrap_or(self.ways.len()));
+        if known.is_none() {
+            self.ways.push(way.into());
+        }
         let found = read(self);
-        self.way.truncate(before);
+        self.way = before;
         found
     }
 
@@ -85,7 +101,7 @@ impl<'run> KeyLog<'run> {
         }
         let number = self.expected(key).unwrap_or_else(|| self.number_of(key));
         if let Some(latest) = self.keys.get_mut(std::mem::replace(&mut self.latest, number)) {
-            latest.next = number;
+            latest.followed_by(number);
         }
         let Self { record, object, .. } = *self;
         let key = &mut self.keys[number];
@@ -100,31 +116,31 @@ impl<'run> KeyLog<'run> {
         key.holds = holds;
     }
 
-    /// The number of a key, if it follows the latest one as it did before, or is the same.
+    /// The number of a key, if it followed the latest one before, or is the same.
     fn expected(&self, key: &[u8]) -> Option<usize> {
-        let latest = self.keys.get(self.latest)?;
+        let [first, second] = self.keys.get(self.latest)?.next;
         let is_it = |number: &usize| {
-            let whole = &self.keys[*number].whole;
-            let own = whole.len().checked_sub(self.way.len());
-            own == Some(key.len()) && whole.starts_with(&self.way) && whole.ends_with(key)
+            let known = &self.keys[*number];
+            known.way == self.way && *known.key == *key
         };
-        [latest.next, self.latest].into_iter().find(is_it)
+        [first, second, self.latest].into_iter().find(is_it)
     }
 
     /// The number of a key.
     fn number_of(&mut self, key: &[u8]) -> usize {
         self.scratch.clear();
-        self.scratch.extend_from_slice(&self.way);
+        self.scratch.extend_from_slice(self.ways.get(self.way).map_or(&[], |way| way));
         self.scratch.extend_from_slice(key);
         if let Some(&number) = self.numbers.get(&*self.scratch) {
             return number;
         }
-        let (whole, number): (Rc<[u8]>, _) = (self.scratch.as_slice().into(), self.keys.len());
-        let name: Box<str> = String::from_utf8_lossy(&whole).into();
+        let number = self.keys.len();
+        let name: Box<str> = String::from_utf8_lossy(&self.scratch).into();
         let is_unread = !self.is_read.is_some_and(|is_read| is_read(&name));
-        self.numbers.insert(Rc::clone(&whole), number);
-        let (record, object, next, holds, held) = (0, 0, number, false, false);
-        self.keys.push(Key { whole, name, is_unread, record, object, next, holds, held });
+        self.numbers.insert(self.scratch.as_slice().into(), number);
+        let (way, key, next) = (self.way, key.into(), [number; 2]);
+        let (record, object, holds, held) = (0, 0, false, false);
+        self.keys.push(Key { way, key, name, is_unread, record, object, next, holds, held });
         number
     }
 

@@ -70,23 +70,27 @@ pub fn verdict(
         context.iter().for_each(|(key, raw)| log.note(key.as_bytes(), holds_something(raw)));
     }
     let (mut names, mut messages, mut states) = (Vec::new(), Vec::new(), Vec::new());
-    for (at, message) in elements(KEY, conversations)?.into_iter().enumerate() {
-        let read = |log: &mut KeyLog<'_>| {
-            let ([from, value], given) = raw_and(message, &fields, switches::named, log)?;
-            let (from, value) = (text_of(&fields[0], from)?, text_of(&fields[1], value)?);
-            let role = usual_role(&from);
-            if role.is_none() && kept == Kept::All {
-                return Err(BadRecord::WrongForm(unknown_role("from", &from)));
-            }
-            // What upstream does not know is in no couple.
-            let message = Message::new(role.unwrap_or(Role::Tool), python_strip(&value));
-            Ok((from, message, switch_of(given)?))
-        };
-        let (from, message, switch) = log.inside(INSIDE, read).map_err(|bad| inside(&place(at), bad))?;
-        names.push(from);
-        messages.push(message);
-        states.push(switch);
-    }
+    let list = elements(KEY, conversations)?;
+    log.inside(INSIDE, |log| {
+        list.into_iter().enumerate().try_for_each(|(at, message)| {
+            let read = |log: &mut KeyLog<'_>| {
+                let ([from, value], given) = raw_and(message, &fields, switches::named, log)?;
+                let (from, value) = (text_of(&fields[0], from)?, text_of(&fields[1], value)?);
+                let role = usual_role(&from);
+                if role.is_none() && kept == Kept::All {
+                    return Err(BadRecord::WrongForm(unknown_role("from", &from)));
+                }
+                // What upstream does not know is in no couple.
+                let message = Message::new(role.unwrap_or(Role::Tool), python_strip(&value));
+                Ok((from, message, switch_of(given)?))
+            };
+            let (from, message, switch) = read(log).map_err(|bad| inside(&place(at), bad))?;
+            names.push(from);
+            messages.push(message);
+            states.push(switch);
+            Ok::<(), BadRecord>(())
+        })
+    })?;
     obey_switches(&mut messages, states, &switches)?;
     let documents = match (kept, turns) {
         (Kept::All, _) => {
