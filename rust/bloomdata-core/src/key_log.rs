@@ -1,6 +1,6 @@
 //! Takes note of the keys of records that are not read. One log serves all records of a block.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::unread_keys::KeySet;
 
@@ -18,7 +18,7 @@ pub struct KeyLog<'run> {
     /// Ways to objects, and the number of that to the open one; the first is that to records.
     ways: Vec<Box<[u8]>>,
     way: usize,
-    numbers: HashMap<Box<[u8]>, usize>,
+    numbers: BTreeMap<Box<[u8]>, usize>,
     keys: Vec<Key>,
     record: u64,
     object: u64,
@@ -28,7 +28,7 @@ pub struct KeyLog<'run> {
     latest: usize,
     /// Keys of the last record with any that counted, and their set.
     last: (Vec<usize>, KeySet),
-    sets: HashMap<Vec<usize>, KeySet>,
+    sets: BTreeMap<Vec<usize>, KeySet>,
     scratch: Vec<u8>,
 }
 
@@ -36,7 +36,7 @@ pub struct KeyLog<'run> {
 struct Key {
     /// The way to its object, by number, and its bytes there.
     way: usize,
-    key: Box<[u8]>,
+    bytes: Box<[u8]>,
     /// Both, as it is counted.
     name: Box<str>,
     /// Whether it is not read.
@@ -121,7 +121,7 @@ impl<'run> KeyLog<'run> {
         let [first, second] = self.keys.get(self.latest)?.next;
         let is_it = |number: &usize| {
             let known = &self.keys[*number];
-            known.way == self.way && *known.key == *key
+            known.way == self.way && *known.bytes == *key
         };
         [first, second, self.latest].into_iter().find(is_it)
     }
@@ -138,9 +138,9 @@ impl<'run> KeyLog<'run> {
         let name: Box<str> = String::from_utf8_lossy(&self.scratch).into();
         let is_unread = !self.is_read.is_some_and(|is_read| is_read(&name));
         self.numbers.insert(self.scratch.as_slice().into(), number);
-        let (way, key, next) = (self.way, key.into(), [number; 2]);
+        let (way, bytes, next) = (self.way, key.into(), [number; 2]);
         let (record, object, holds, held) = (0, 0, false, false);
-        self.keys.push(Key { way, key, name, is_unread, record, object, next, holds, held });
+        self.keys.push(Key { way, bytes, name, is_unread, record, object, next, holds, held });
         number
     }
 
@@ -199,7 +199,9 @@ mod tests {
         for keys in [["a", "read", "b"], ["b", "a", "read"], ["c", "c", "c"], ["read"; 3]] {
             log.begin();
             log.open();
-            keys.iter().for_each(|key| log.note(key.as_bytes(), true));
+            for key in keys {
+                log.note(key.as_bytes(), true);
+            }
             sets.push(log.unread());
         }
         assert!(sets[0].is_same(&sets[1]) && !sets[1].is_same(&sets[2]));

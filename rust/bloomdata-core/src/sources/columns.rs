@@ -12,7 +12,7 @@ use arrow_schema::{ArrowError, DataType, FieldRef};
 use crate::json_fields::holds_something;
 
 /// Metadata of a field that names its extension type.
-const EXTENSION: &str = "ARROW:extension:name";
+pub(super) const EXTENSION: &str = "ARROW:extension:name";
 
 /// What stands in a record for the value of a column that is not read.
 pub(super) const STANDIN: &[u8] = b"\"...\"";

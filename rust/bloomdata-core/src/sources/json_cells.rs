@@ -266,7 +266,8 @@ mod tests {
     fn json_is_written_as_what_it_is_and_cannot_reach_into_its_neighbours() {
         let texts = ["{\n\"a\": [1, \"\\n\"]}", "\"s\"", "1,\"c\":2", "", "\r\nnull\r\n"];
         let found: ArrayRef = Arc::new(StringArray::from(texts.to_vec()));
-        let metadata = std::collections::HashMap::from([(EXTENSION.to_owned(), "arrow.json".to_owned())]);
+        let metadata =
+            std::collections::HashMap::from([(columns::EXTENSION.to_owned(), "arrow.json".to_owned())]);
         let field = Arc::new(Field::new("j", DataType::Utf8, true).with_metadata(metadata));
         let expected = [
             "{\"j\":{ \"a\": [1, \"\\n\"]}}",

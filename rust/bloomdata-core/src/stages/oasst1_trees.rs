@@ -41,7 +41,9 @@ impl RecordReader for Oasst1TreesReader {
             Some(other) => return Err(wrong_kind("prompt", other, "an object")),
         };
         let nested = unfold(root, &self.fields)?;
-        nested.iter().for_each(|message| message.note_others(log));
+        for message in &nested {
+            message.note_others(log);
+        }
         let mut links = Vec::with_capacity(nested.len());
         let mut nodes = Vec::with_capacity(nested.len());
         for (at, message) in nested.into_iter().enumerate() {

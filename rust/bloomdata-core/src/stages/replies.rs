@@ -23,7 +23,7 @@ pub struct Nested<'record, const N: usize> {
     others: Vec<(Cow<'record, [u8]>, bool)>,
 }
 
-impl<'record, const N: usize> Nested<'record, N> {
+impl<const N: usize> Nested<'_, N> {
     fn new(parent: Option<usize>) -> Self {
         Self { parent, fields: [None; N], others: Vec::new() }
     }

@@ -67,7 +67,9 @@ pub fn verdict(
     let fields = ["from", "value"].map(FieldPath::of_key);
     let place = |at: usize| format!("{KEY}[{at}]");
     if kept == Kept::Couples {
-        context.iter().for_each(|(key, raw)| log.note(key.as_bytes(), holds_something(raw)));
+        for (key, raw) in &context {
+            log.note(key.as_bytes(), holds_something(raw));
+        }
     }
     let (mut names, mut messages, mut states) = (Vec::new(), Vec::new(), Vec::new());
     let list = elements(KEY, conversations)?;
