@@ -15,9 +15,9 @@ PACKAGE = ROOT / "python" / "bloomdata"
 
 CORE_LEVELS = [
     {"error"},
-    {"token", "progress", "ordered", "fork", "json_escapes", "byte_masks"},
-    {"hash", "ledger", "rng", "document", "conversation"},
-    {"json_faults", "json_nan"},
+    {"token", "progress", "ordered", "fork", "json_escapes", "byte_masks", "unread_keys"},
+    {"hash", "ledger", "rng", "document", "conversation", "key_log"},
+    {"json_faults", "json_nan", "json_search"},
     {"io", "json_fields", "json_text"},
     {"switches"},
     {"sources", "stages", "templates", "tokenizers", "packing", "formats", "dedup"},

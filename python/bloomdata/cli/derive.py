@@ -37,7 +37,7 @@ GROUPS = {
     "prompts": "preset template system prompt_field answer_field",
     "loading": "dtype max_memory_fraction gpu_memory cpu_memory adapter gguf_file batch_tokens",
     "parts": "parts part scratch scratch_limit",
-    "run": "on_bad_record max_bad allow_empty memory_limit checkpoint_seconds num_threads overwrite",
+    "run": "on_bad_record max_bad allow_empty ignore_keys memory_limit checkpoint_seconds num_threads overwrite",
 }
 # Values that are written in a form of their own.
 _WRITTEN: dict[str, dict[str, Any]] = {

@@ -74,8 +74,12 @@ def build_manifest(
     parts = [manifest for group in manifests.values() for manifest in group]
     ledger: dict[str, Any] = {}
     for name, value in parts[0]["ledger"].items():
+        if name == "unread_keys":  # not in every ledger
+            continue
         of = [part["ledger"][name] for part in parts]
         ledger[name] = _sum(of) if isinstance(value, dict) else sum(of)
+    if unread := _sum([part["ledger"].get("unread_keys", {}) for part in parts]):
+        ledger["unread_keys"] = unread
     ledger["bytes_in"] = split["ledger"]["bytes_in"]
     left = split["ledger"]["documents_kept"] - ledger["documents_in"]
     if left:

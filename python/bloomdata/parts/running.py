@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from bloomdata.errors import ConfigError
@@ -76,4 +77,5 @@ def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, An
     # Verbs without the option write an empty output.
     has_option = "allow_empty" in inspect.signature(function).parameters
     allow_empty = bool(arguments.get("allow_empty", not has_option))
-    return place.finish(joined=False, limits=(allow_empty, None, None), on_progress=None)
+    report = place.finish(joined=False, limits=(allow_empty, None, None), on_progress=None)
+    return replace(report, ignore_keys=tuple(arguments.get("ignore_keys", ())))

@@ -13,6 +13,7 @@ from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.options.paths import output_path
 from bloomdata.reports.metrics import metrics_table, unit_of
 from bloomdata.reports.units import format_bytes
+from bloomdata.reports.unread_keys import most_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,12 +22,6 @@ if TYPE_CHECKING:
 _MAX_INPUTS = 40
 # The list of matches of `decontaminate`, and the maximum number that the web page shows.
 _MATCHES_NAME, _MAX_MATCHES = "contamination.jsonl", 200
-# Keys that the manifest of every run has.
-_COUNTS = ("documents_in", "documents_kept", "bytes_in", "text_bytes")
-_TOKENS = ("tokens_in", "tokens_out", "tokens_padding", "tokens_truncated", "tokens_dropped")
-_REASONS = ("documents_dropped", "documents_quarantined")
-_INPUT = {"path", "format", "size", "hash", "content_bytes"}
-_OUTPUT = {"path", "size", "hash"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +34,7 @@ class Report:
         seconds: Duration of this call, which is not part of the manifest. None for a folder that was only opened.
         was_finished: Whether the same run had finished before, so that nothing was done.
         was_resumed: Whether an earlier attempt was resumed.
+        ignore_keys: Keys that `unread_keys` leaves out.
     """
 
     folder: Path | str
@@ -46,9 +42,17 @@ class Report:
     seconds: float | None
     was_finished: bool
     was_resumed: bool
+    ignore_keys: tuple[str, ...] = ()
 
     @classmethod
-    def from_run(cls, folder: str | os.PathLike[str], result: tuple[str, bool, bool], seconds: float) -> Self:
+    def from_run(
+        cls,
+        folder: str | os.PathLike[str],
+        result: tuple[str, bool, bool],
+        seconds: float,
+        *,
+        ignore_keys: Iterable[str] = (),
+    ) -> Self:
         """A report from the result of the core."""
         manifest, was_finished, was_resumed = result
         return cls(
@@ -57,6 +61,7 @@ class Report:
             seconds=seconds,
             was_finished=was_finished,
             was_resumed=was_resumed,
+            ignore_keys=tuple(ignore_keys),
         )
 
     @staticmethod
@@ -67,10 +72,10 @@ class Report:
             ConfigError: The folder is not finished.
             CorruptDataError: The manifest is damaged.
         """
-        from bloomdata.manifest import read_manifest
+        from bloomdata.manifest import has_books, read_manifest
 
         manifest = read_manifest(Path(folder))
-        if not _has_books(manifest):
+        if not has_books(manifest):
             raise CorruptDataError(f"{Path(folder) / 'manifest.json'}: expected the manifest of a finished run")
         kinds = {
             "shard": ShardReport,
@@ -88,6 +93,15 @@ class Report:
         """Counts of every document and token, by what became of it (see `FORMAT.md`)."""
         ledger: dict[str, Any] = self.manifest["ledger"]
         return ledger
+
+    @property
+    def unread_keys(self) -> dict[str, int]:
+        """Keys of kept records that nothing read although they hold a text, a list or an object: key to records.
+
+        Empty if everything was read. The manifest's ledger has them all; those in `ignore_keys` are left out here.
+        """
+        unread: dict[str, int] = self.ledger.get("unread_keys", {})
+        return {key: count for key, count in unread.items() if key not in self.ignore_keys}
 
     @property
     def outputs(self) -> list[dict[str, Any]]:
@@ -122,10 +136,12 @@ class Report:
         """
         from bloomdata.reports.html_page import write_page
         from bloomdata.reports.html_report import html_report
+        from bloomdata.reports.html_unread import unread_section
 
         path = output_path(path, "html")
         check_outside(path, self.folder)
-        write_page(path, html_report(self.manifest, folder=str(self.folder), sections=self._sections()))
+        sections = [("Keys that nothing read", unread_section(self.unread_keys)), *self._sections()]
+        write_page(path, html_report(self.manifest, folder=str(self.folder), sections=sections))
 
     def __str__(self) -> str:
         rows = [("documents in", f"{self.ledger['documents_in']:,}")]
@@ -140,6 +156,8 @@ class Report:
         if table := self._table():
             lines += ["  metrics", *(f"  {line}" for line in _aligned(table))]
         lines += self._by_input()
+        if unread := self.unread_keys:
+            lines.append(f"  keys that nothing read: {most_found(unread)}")
         if ignored := self.manifest["ignored_inputs"]:
             lines.append(f"  not read: {len(ignored)} file(s), e.g. {ignored[0]} ({self._why_ignored()})")
             if "text beside records" in self.manifest.get("ignored_reasons", {}):
@@ -201,28 +219,6 @@ def _share(share: dict[str, Any]) -> str:
         return "no pairs in the sample"
     low, high = share["interval"]
     return f"{share['hits']:,} of {share['of']:,} pairs ({low:.1%} to {high:.1%})"
-
-
-def _has_books(manifest: dict[str, Any]) -> bool:
-    """Whether the manifest has everything that a report shows."""
-
-    def entries(name: str, keys: set[str]) -> bool:
-        found = manifest.get(name)
-        return isinstance(found, list) and all(isinstance(entry, dict) and keys <= entry.keys() for entry in found)
-
-    def counts(found: Any, names: Iterable[str]) -> bool:
-        return isinstance(found, dict) and all(isinstance(found.get(name), int) for name in names)
-
-    ledger: Any = manifest.get("ledger")
-    return (
-        counts(ledger, (*_COUNTS, *_TOKENS))
-        and all(counts(reasons := ledger.get(name), reasons or ()) for name in _REASONS)
-        and entries("inputs", _INPUT)
-        and entries("outputs", _OUTPUT)
-        and isinstance(manifest.get("ignored_inputs"), list)
-        and isinstance(manifest.get("details"), dict)
-        and all(isinstance(manifest.get(name), str) for name in ("fingerprint", "bloomdata_version"))
-    )
 
 
 class ShardReport(Report):

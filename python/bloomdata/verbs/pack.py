@@ -86,6 +86,7 @@ def pack(
     scratch: str | os.PathLike[str] | None = None,
     scratch_limit: int | str = "16GB",
     allow_duplicate_inputs: bool = False,
+    ignore_keys: Sequence[str] = (),
     num_threads: int | None = None,
     checkpoint_seconds: float = 10.0,
     overwrite: bool = False,
@@ -102,7 +103,8 @@ def pack(
 
     Token types: 0 prompt, 1 text or completion, 2 padding, 3 the last token of an attention unit; 1 and 3 are trained
     on. Rows of prompts alone are left out and counted. Blank lines and empty texts are dropped and counted. So are
-    documents of which packing puts no token into a row. A killed run resumes when it is called again with the same
+    documents of which packing puts no token into a row. Keys of records that hold a text, a list or an object and that
+    nothing reads are counted in `unread_keys` of the report. A killed run resumes when it is called again with the same
     arguments.
 
     Packings (a document is a record, or with `packing_boundary="prompt_completion_pair"` a pair):
@@ -240,6 +242,8 @@ def pack(
         scratch_limit: Bytes of inputs that are brought ahead, as for `shard`.
         allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
             or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
+        ignore_keys: Keys that the report leaves out of `unread_keys`, as it names them: `url`, `messages[].id`. Never
+            changes the output.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         checkpoint_seconds: Seconds of work that a killed run loses at most, roughly (HDF5: the file being written).
         overwrite: Whether to discard the output of an earlier run in `output`.
@@ -296,14 +300,14 @@ def pack(
     with staged(given, scratch, scratch_limit) as objects:
         files = (given.paths, allow_duplicate_inputs, share, objects)
         result = _core.pack(files, given.streams, json.dumps(config), how, hdf5, on_progress)
-    return PackReport.from_run(written(output, share), result, time.monotonic() - start)
+    return PackReport.from_run(written(output, share), result, time.monotonic() - start, ignore_keys=ignore_keys)
 
 
 # What decides how a run goes, and not what it writes.
 _RUNNING = {
     *("inputs", "output", "max_bad", "allow_empty", "allow_duplicate_inputs", "parts", "part", "executor"),
     *("scratch", "scratch_limit"),
-    *("num_threads", "checkpoint_seconds", "overwrite", "on_progress"),
+    *("ignore_keys", "num_threads", "checkpoint_seconds", "overwrite", "on_progress"),
 }
 
 

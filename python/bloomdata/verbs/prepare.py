@@ -26,7 +26,7 @@ from bloomdata.storage.staging import staged
 from bloomdata.verbs.shard import split_config
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bloomdata.options.inputs import Inputs, OnProgress
     from bloomdata.parts.gathering import Executor
@@ -69,6 +69,7 @@ def prepare(
     scratch: str | os.PathLike[str] | None = None,
     scratch_limit: int | str = "16GB",
     allow_duplicate_inputs: bool = False,
+    ignore_keys: Sequence[str] = (),
     num_threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = None,
@@ -92,6 +93,9 @@ def prepare(
 
     Answers that a switch of `messages` or `sharegpt` (`weight`, `train`, `loss_mask`, ...) leaves out get `"weight":
     0`, which `pack` obeys; styles without messages refuse them.
+
+    Keys of records that hold a text, a list or an object and that the source does not read are counted in `unread_keys`
+    of the report.
 
     A killed run resumes when it is called again with the same arguments; a finished run does nothing.
 
@@ -132,6 +136,8 @@ def prepare(
         scratch_limit: Bytes of inputs that are brought ahead, as for `shard`.
         allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
             or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
+        ignore_keys: Keys that the report leaves out of `unread_keys`, as it names them: `url`, `messages[].id`. Never
+            changes the output.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         overwrite: Whether to discard the output of an earlier run in `output`, or a file of that name.
         on_progress: Function called regularly with (total bytes, bytes read, records, bytes written).
@@ -237,7 +243,7 @@ def prepare(
     with staged(given, scratch, scratch_limit) as objects:
         files = (paths, allow_duplicate_inputs, share, objects)
         result = _core.shard(files, given.streams, json.dumps(config), running_options, on_progress)
-    report = PrepareReport.from_run(written(folder, share), result, time.monotonic() - start)
+    report = PrepareReport.from_run(written(folder, share), result, time.monotonic() - start, ignore_keys=ignore_keys)
     if single is not None:
         one_file.show(report.manifest, Path(folder), Path(output))
     return report

@@ -6,10 +6,9 @@
 //! `-Infinity` are no JSON, but Python writes them: in what is not read they do not matter.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::document::{BadRecord, JsonFault};
@@ -17,6 +16,8 @@ use crate::error::{Error, Result};
 use crate::json_escapes::unescaped;
 use crate::json_faults::{fault, fault_or, lone_surrogate};
 use crate::json_nan::Masked;
+use crate::json_search::{Besides, Path, is_object, search};
+pub use crate::json_search::{Given, Notes, Wanted, holds_something, is_empty, key_of};
 
 /// Where a text field is: `text`, or `data.text` inside an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,9 +65,10 @@ pub type FieldText<'record> = std::result::Result<Cow<'record, str>, BadRecord>;
 pub fn extract<'record>(
     record: &'record [u8],
     fields: &[FieldPath],
+    notes: Notes<'_, '_>,
 ) -> std::result::Result<Vec<Cow<'record, str>>, BadRecord> {
     let text = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
-    extract_optional(text, fields)?.into_iter().collect()
+    extract_optional(text, fields, notes)?.into_iter().collect()
 }
 
 /// As [`extract`], from text, with a verdict for each field.
@@ -76,8 +78,9 @@ pub fn extract<'record>(
 pub fn extract_optional<'record>(
     text: &'record str,
     fields: &[FieldPath],
+    notes: Notes<'_, '_>,
 ) -> std::result::Result<Vec<FieldText<'record>>, BadRecord> {
-    let found = extract_raw(text, fields)?;
+    let found = extract_raw(text, fields, notes)?;
     Ok(fields.iter().zip(found).map(|(field, raw)| text_of(field, raw)).collect())
 }
 
@@ -88,17 +91,16 @@ pub fn extract_optional<'record>(
 pub fn extract_raw<'record>(
     text: &'record str,
     fields: &[FieldPath],
+    notes: Notes<'_, '_>,
 ) -> std::result::Result<Vec<Option<&'record str>>, BadRecord> {
-    found_in(text, fields, None)
+    found_in(text, fields, None, notes)
 }
-
-/// Keys that are wanted besides, and where they go.
-type Besides<'run, 'record> = Option<(Wanted, &'run mut Vec<Given<'record>>)>;
 
 fn found_in<'record>(
     text: &'record str,
     fields: &[FieldPath],
     mut besides: Besides<'_, 'record>,
+    mut notes: Notes<'_, '_>,
 ) -> std::result::Result<Vec<Option<&'record str>>, BadRecord> {
     if !is_object(text) {
         serde_json::from_str::<IgnoredAny>(text).map_err(|error| malformed(text, &error))?;
@@ -108,24 +110,30 @@ fn found_in<'record>(
         fields.iter().enumerate().map(|(slot, field)| (slot, field.keys.as_slice())).collect();
     let mut found = vec![None; fields.len()];
     let reborrowed = besides.as_mut().map(|(wanted, given)| (*wanted, &mut **given));
-    match search(text, &paths, &mut found, reborrowed) {
+    if let Some(log) = &mut notes {
+        log.open();
+    }
+    match search(text, &paths, &mut found, reborrowed, notes.as_deref_mut()) {
         Ok(()) => Ok(found),
-        Err(error) => found_beside_nan(text, &paths, besides).unwrap_or_else(|| Err(malformed(text, &error))),
+        Err(error) => {
+            found_beside_nan(text, &paths, besides, notes).unwrap_or_else(|| Err(malformed(text, &error)))
+        }
     }
 }
 
 /// As `found_in`, for a record with words such as NaN: `None` if it has none, or other faults besides. Lists and objects
-/// that hold such words are found as they are; a field that is one is a fault.
+/// that hold such words are found as they are; a field that is one is a fault. `notes` has the object open.
 fn found_beside_nan<'record>(
     text: &'record str,
     paths: &[Path<'_>],
     besides: Besides<'_, 'record>,
+    notes: Notes<'_, '_>,
 ) -> Option<std::result::Result<Vec<Option<&'record str>>, BadRecord>> {
     let masked = Masked::new(text)?;
     let mut found = vec![None; paths.len()];
     let mut given = Vec::new();
-    search(&masked.text, paths, &mut found, besides.as_ref().map(|(wanted, _)| (*wanted, &mut given)))
-        .ok()?;
+    let wanted = besides.as_ref().map(|(wanted, _)| (*wanted, &mut given));
+    search(&masked.text, paths, &mut found, wanted, notes).ok()?;
     let mut read = None;
     let mut of_record = |raw: &str| {
         let range = range_in(&masked.text, raw);
@@ -160,12 +168,6 @@ pub fn name_of(key: &[u8], names: impl IntoIterator<Item = &'static str>) -> Opt
     names.into_iter().find(|name| name.as_bytes() == key)
 }
 
-/// The name of a key that is wanted besides fields; none for others.
-pub type Wanted = fn(&[u8]) -> Option<&'static str>;
-
-/// A key and its JSON.
-pub type Given<'record> = (&'static str, &'record str);
-
 /// As [`extract_raw`], and the keys of the record that are wanted besides, unless they are null. It costs nothing where
 /// there are none. Of equal keys the last one counts.
 ///
@@ -175,9 +177,10 @@ pub fn extract_raw_and<'record>(
     text: &'record str,
     fields: &[FieldPath],
     wanted: Wanted,
+    notes: Notes<'_, '_>,
 ) -> std::result::Result<(Vec<Option<&'record str>>, Vec<Given<'record>>), BadRecord> {
     let mut given = Vec::new();
-    let found = found_in(text, fields, Some((wanted, &mut given)))?;
+    let found = found_in(text, fields, Some((wanted, &mut given)), notes)?;
     given.retain(|(_, raw)| *raw != "null");
     Ok((found, given))
 }
@@ -214,7 +217,7 @@ pub fn locate<'record>(
     field: &FieldPath,
 ) -> std::result::Result<(Range<usize>, Cow<'record, str>), BadRecord> {
     let json = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
-    let raw = extract_raw(json, std::slice::from_ref(field))?.into_iter().next().flatten();
+    let raw = extract_raw(json, std::slice::from_ref(field), None)?.into_iter().next().flatten();
     let text = text_of(field, raw)?;
     let place = raw.map_or(0..0, |raw| range_in(json, raw));
     Ok((place, text))
@@ -227,9 +230,9 @@ pub fn locate<'record>(
 pub fn validate(record: &[u8], allow_nan: bool) -> std::result::Result<(), BadRecord> {
     let text = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
     if allow_nan || !is_object(text) {
-        return extract_raw(text, &[]).map(|_| ());
+        return extract_raw(text, &[], None).map(|_| ());
     }
-    search(text, &[], &mut [], None).map_err(|error| malformed(text, &error))
+    search(text, &[], &mut [], None, None).map_err(|error| malformed(text, &error))
 }
 
 /// Where UTF-8 ends; off the hot path.
@@ -255,10 +258,6 @@ pub fn placed(record: &[u8], bad: BadRecord) -> BadRecord {
 /// What is wrong with a value of a record that the parser refused; its place in the record is not known.
 pub fn malformed_value(value: &str, error: &serde_json::Error) -> BadRecord {
     BadRecord::MalformedJson(JsonFault { at: None, remedy: None, ..fault_or(value, error) })
-}
-
-fn is_object(text: &str) -> bool {
-    text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{')
 }
 
 /// The string that a raw value is.
@@ -291,113 +290,13 @@ fn no_text(name: &str, raw: &str) -> BadRecord {
     BadRecord::MalformedJson(reason.into())
 }
 
-/// Keys still to go, and the slot of the value that they lead to.
-type Path<'run> = (usize, &'run [String]);
-
-/// Fills the slots with the raw values that the paths lead to in an object; the whole of it is validated.
-fn search<'record>(
-    object: &'record str,
-    paths: &[Path<'_>],
-    found: &mut [Option<&'record str>],
-    besides: Besides<'_, 'record>,
-) -> serde_json::Result<()> {
-    let mut parser = serde_json::Deserializer::from_str(object);
-    let has_escaped_key = parser.deserialize_map(Fields { paths, found, besides })?;
-    parser.end()?;
-    // Keys are read as bytes, which lets raw control characters pass beside escapes.
-    if has_escaped_key { serde_json::from_str::<IgnoredAny>(object).map(|_| ()) } else { Ok(()) }
-}
-
-struct Fields<'run, 'record> {
-    paths: &'run [Path<'run>],
-    found: &'run mut [Option<&'record str>],
-    besides: Besides<'run, 'record>,
-}
-
-impl<'record> Visitor<'record> for Fields<'_, 'record> {
-    /// Whether a key had an escape.
-    type Value = bool;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'record>>(mut self, mut map: A) -> std::result::Result<bool, A::Error> {
-        let mut has_escaped_key = false;
-        let mut inner: Vec<Path<'_>> = Vec::new();
-        while let Some(key) = map.next_key_seed(Key)? {
-            has_escaped_key |= matches!(key, Cow::Owned(_));
-            let matching = self.paths.iter().filter_map(|(slot, keys)| match keys.split_first() {
-                Some((first, rest)) if first.as_bytes() == &*key => Some((*slot, rest)),
-                _ => None,
-            });
-            inner.clear();
-            inner.extend(matching);
-            if inner.is_empty() {
-                if let Some((wanted, given)) = &mut self.besides
-                    && let Some(name) = wanted(&key)
-                {
-                    let raw = map.next_value::<&'record RawValue>()?.get();
-                    given.retain(|(known, _)| *known != name);
-                    given.push((name, raw));
-                } else {
-                    map.next_value::<IgnoredAny>()?;
-                }
-                continue;
-            }
-            let raw = map.next_value::<&'record RawValue>()?.get();
-            for (slot, keys) in &inner {
-                self.found[*slot] = keys.is_empty().then_some(raw);
-            }
-            inner.retain(|(_, keys)| !keys.is_empty());
-            if !inner.is_empty() && is_object(raw) {
-                search(raw, &inner, self.found, None).map_err(A::Error::custom)?;
-            }
-        }
-        Ok(has_escaped_key)
-    }
-}
-
-/// An object's key as bytes, since an escape may spell half a surrogate pair; borrowed where it has no escapes.
-struct Key;
-
-impl<'record> DeserializeSeed<'record> for Key {
-    type Value = Cow<'record, [u8]>;
-
-    fn deserialize<D: Deserializer<'record>>(self, parser: D) -> std::result::Result<Self::Value, D::Error> {
-        parser.deserialize_bytes(self)
-    }
-}
-
-impl<'record> Visitor<'record> for Key {
-    type Value = Cow<'record, [u8]>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a key")
-    }
-
-    fn visit_borrowed_bytes<E: serde::de::Error>(
-        self,
-        bytes: &'record [u8],
-    ) -> std::result::Result<Self::Value, E> {
-        if bytes.iter().any(|&byte| byte < b' ') {
-            return Err(E::custom("control character in a key"));
-        }
-        Ok(Cow::Borrowed(bytes))
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> std::result::Result<Self::Value, E> {
-        Ok(Cow::Owned(bytes.to_owned()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn one(record: &str, field: &str) -> std::result::Result<String, BadRecord> {
         let fields = [FieldPath::parse(field).unwrap()];
-        extract(record.as_bytes(), &fields).map(|texts| texts[0].clone().into_owned())
+        extract(record.as_bytes(), &fields, None).map(|texts| texts[0].clone().into_owned())
     }
 
     #[test]
@@ -432,7 +331,7 @@ mod tests {
         }
         let bytes = b"{\"text\":\"\xff\"}";
         let fields = [FieldPath::parse("text").unwrap()];
-        assert_eq!(extract(bytes, &fields), Err(BadRecord::InvalidUtf8(9)));
+        assert_eq!(extract(bytes, &fields, None), Err(BadRecord::InvalidUtf8(9)));
     }
 
     #[test]
@@ -469,15 +368,15 @@ mod tests {
         assert!(matches!(one(other, "text"), Err(BadRecord::MalformedJson(_))));
         assert!(validate(record.as_bytes(), true).is_ok() && validate(record.as_bytes(), false).is_err());
         let wanted: Wanted = |key| name_of(key, ["a", "z"]);
-        assert!(extract_raw_and(record, &[], wanted).is_err());
-        let (_, given) = extract_raw_and(r#"{"a":1,"b":NaN,"z":null}"#, &[], wanted).unwrap();
+        assert!(extract_raw_and(record, &[], wanted, None).is_err());
+        let (_, given) = extract_raw_and(r#"{"a":1,"b":NaN,"z":null}"#, &[], wanted, None).unwrap();
         assert_eq!(given, [("a", "1")]);
     }
 
     #[test]
     fn text_without_escapes_is_not_copied() {
         let fields = [FieldPath::parse("text").unwrap()];
-        let found = extract(br#"{"text":"plain"}"#, &fields).unwrap();
+        let found = extract(br#"{"text":"plain"}"#, &fields, None).unwrap();
         assert!(matches!(found[0], Cow::Borrowed("plain")));
     }
 }

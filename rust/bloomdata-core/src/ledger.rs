@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::unread_keys::UnreadKeys;
 
 /// Counts by reason, in a stable order.
 pub type Reasons = BTreeMap<String, u64>;
@@ -40,6 +41,10 @@ pub struct Ledger {
     pub tokens_truncated: u64,
     /// Tokens of documents or sequences that were left out whole.
     pub tokens_dropped: u64,
+    /// Keys of kept records that were not read although they hold something, and in how many records. Not in manifests
+    /// of before, and not where everything was read.
+    #[serde(default, skip_serializing_if = "UnreadKeys::is_empty")]
+    pub unread_keys: UnreadKeys,
 }
 
 impl Ledger {
@@ -79,6 +84,7 @@ impl Ledger {
         self.tokens_padding += other.tokens_padding;
         self.tokens_truncated += other.tokens_truncated;
         self.tokens_dropped += other.tokens_dropped;
+        self.unread_keys.add_all(&other.unread_keys);
         for (reason, count) in &other.documents_dropped {
             *self.documents_dropped.entry(reason.clone()).or_default() += count;
         }
@@ -108,6 +114,7 @@ impl Ledger {
             tokens_padding: self.tokens_padding.saturating_sub(earlier.tokens_padding),
             tokens_truncated: self.tokens_truncated.saturating_sub(earlier.tokens_truncated),
             tokens_dropped: self.tokens_dropped.saturating_sub(earlier.tokens_dropped),
+            unread_keys: self.unread_keys.since(&earlier.unread_keys),
         }
     }
 

@@ -9,12 +9,12 @@
 //! A module imports only from those above it in this list (a test holds it).
 //!
 //! - [`error`]: the one error type.
-//! - `byte_masks`, [`token`], [`progress`], [`ordered`], [`fork`], [`json_escapes`]: types of tokens; counters and Ctrl-C; a pool whose
-//!   results keep their order; locks that survive a fork; escapes of JSON strings.
-//! - [`hash`], [`ledger`], [`rng`], [`document`], [`conversation`]: content hashes; the books; numbers by key; records
-//!   and blocks of them; messages with roles.
-//! - [`io`]: compression, counted reading, zstd frames, atomic writing. `json_faults`, `json_nan`, [`json_fields`],
-//!   [`json_text`]: what is wrong with JSON, NaN as Python writes it, fields of records, strings as Python writes them.
+//! - `byte_masks`, [`token`], [`progress`], [`ordered`], [`fork`], [`json_escapes`], [`unread_keys`]: types of tokens; counters and Ctrl-C; a pool whose
+//!   results keep their order; locks that survive a fork; escapes of JSON strings; counts of keys that were not read.
+//! - [`hash`], [`ledger`], [`rng`], [`document`], [`conversation`], [`key_log`]: content hashes; the books; numbers by key; records
+//!   and blocks of them; messages with roles; keys that are not read.
+//! - [`io`]: compression, counted reading, zstd frames, atomic writing. `json_faults`, `json_nan`, `json_search`, [`json_fields`],
+//!   [`json_text`]: what is wrong with JSON, NaN as Python writes it, a pass over an object, fields of records, strings as Python writes them.
 //! - [`sources`]: inputs become blocks of records. [`stages`]: records of known sources become documents.
 //! - [`templates`]: conversations become text, and what of it is trained on.
 //! - [`tokenizers`]: bytes, our BPE, and the crate for all others; training of vocabularies.
@@ -36,7 +36,9 @@ pub mod json_escapes;
 mod json_faults;
 pub mod json_fields;
 mod json_nan;
+mod json_search;
 pub mod json_text;
+pub mod key_log;
 pub mod ledger;
 pub mod ordered;
 pub mod packing;
@@ -49,5 +51,6 @@ pub mod switches;
 pub mod templates;
 pub mod token;
 pub mod tokenizers;
+pub mod unread_keys;
 
 pub use error::{Error, Result};

@@ -10,6 +10,7 @@ use bloomdata_core::pipeline::encode::{EncodeOptions, Encoded, encode};
 use bloomdata_core::pipeline::feed::Reading;
 use bloomdata_core::pipeline::lengths::Counts;
 use bloomdata_core::progress::Progress;
+use bloomdata_core::sources::columns::Columns;
 use bloomdata_core::tokenizers::Tokenizer;
 use bloomdata_core::tokenizers::spare::Spare;
 use bloomdata_core::{Error, Result};
@@ -54,7 +55,7 @@ impl EncodedFiles {
     ) -> PyResult<Self> {
         // As many as there may be batches on the way, and a few that are held.
         let (progress, spare) = (Arc::<Progress>::default(), Arc::new(Spare::new(4 * num_threads + 8)));
-        let columns = vec![options.text_field.column().to_owned()];
+        let columns = Columns::named(vec![options.text_field.column().to_owned()]);
         let (list, tables) = list_inputs(
             &(inputs.to_vec(), true, None, None),
             false,

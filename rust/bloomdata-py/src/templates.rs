@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bloomdata_core::document::BadRecord;
 use bloomdata_core::json_fields::FieldPath;
+use bloomdata_core::key_log::KeyLog;
 use bloomdata_core::templates::chat::{Chat, ChatKeys};
 use bloomdata_core::templates::chat_template::{ChatTemplate as CoreTemplate, TemplateOptions};
 use bloomdata_core::templates::message::MessageKeys;
@@ -36,8 +37,11 @@ impl ChatTemplate {
 
     /// Text of a record, which is JSON with `messages`.
     fn render(&self, py: Python<'_>, record: &str, add_generation_prompt: bool) -> PyResult<String> {
-        py.detach(|| self.inner.render(&Chat::parse(record, &self.keys)?, add_generation_prompt))
-            .map_err(|bad| refused(&bad))
+        py.detach(|| {
+            self.inner
+                .render(&Chat::parse(record, &self.keys, &mut KeyLog::default())?, add_generation_prompt)
+        })
+        .map_err(|bad| refused(&bad))
     }
 
     /// Text of messages that have a role and a text and nothing else; nothing for others, which go by `render`. What
@@ -58,7 +62,9 @@ impl ChatTemplate {
     /// Text of a record, and what of it is trained on.
     fn render_trained(&self, py: Python<'_>, record: &str) -> PyResult<Trained> {
         let rendered = py
-            .detach(|| self.inner.render_record(&mut Chat::parse(record, &self.keys)?))
+            .detach(|| {
+                self.inner.render_record(&mut Chat::parse(record, &self.keys, &mut KeyLog::default())?)
+            })
             .map_err(|bad| refused(&bad))?;
         let mut characters = Characters::new(&rendered.text);
         let spans = rendered.trained.iter().map(|span| characters.span(span)).collect();

@@ -25,6 +25,7 @@ use bloomdata_core::pipeline::train::{TrainConfig, train_tokenizer as core_train
 use bloomdata_core::pipeline::verify::verify as core_verify;
 use bloomdata_core::progress::Progress;
 use bloomdata_core::sources::Input;
+use bloomdata_core::sources::columns::Columns;
 use bloomdata_core::sources::duplicates::refuse_duplicates;
 use bloomdata_core::sources::expand::{expand as core_expand, expand_once};
 use bloomdata_core::sources::inputs::InputList;
@@ -68,7 +69,7 @@ pub(crate) fn shard(
             config.prepare.as_ref().is_some_and(PrepareConfig::reads_whole_files),
             Some(&root),
             streams,
-            Vec::new(),
+            Columns::default(),
             config.records.as_deref(),
             (&raised, progress),
         )?;
@@ -97,7 +98,7 @@ pub(crate) fn pack(
     let root = enter_part(&inputs, &mut options, &mut config.prefix);
     let hdf5 = PythonHdf5::new(hdf5, if config.records.pairs.categories.is_some() { 3 } else { 2 });
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let columns = config.records.columns()?;
+        let columns = config.records.columns()?.noting_others();
         let (inputs, tables) = list_inputs(
             &inputs,
             false,
@@ -337,7 +338,7 @@ pub(crate) fn list_inputs(
     whole_files: bool,
     output: Option<&Path>,
     streams: Vec<Table>,
-    columns: Vec<String>,
+    columns: Columns,
     records: Option<&str>,
     (raised, progress): (&Raised, &Progress),
 ) -> Result<(InputList, Readers)> {
@@ -377,13 +378,13 @@ pub(crate) fn list_for_rereading(
     if !allow_duplicates {
         refuse_duplicates(&list, progress)?;
     }
-    with_tables(list, (Vec::new(), Vec::new()), progress)
+    with_tables(list, (Vec::new(), Columns::default()), progress)
 }
 
 /// Adds tables in memory, of which these columns are read, to the files that will be read.
 fn with_tables(
     mut list: InputList,
-    (streams, columns): (Vec<Table>, Vec<String>),
+    (streams, columns): (Vec<Table>, Columns),
     progress: &Progress,
 ) -> Result<(InputList, TableReader)> {
     progress.total_bytes.store(list.inputs.iter().map(Input::stored_bytes).sum(), Relaxed);

@@ -11,6 +11,7 @@ use arrow_buffer::Buffer;
 use arrow_ipc::reader::StreamDecoder;
 use arrow_schema::{ArrowError, SchemaRef};
 
+use super::columns::Columns;
 use super::input::Input;
 use super::json_rows::{check_columns, send_rows, slices};
 use super::read::{Piece, PieceSender};
@@ -32,7 +33,7 @@ const END_BYTES: usize = 4 + MAGIC.len();
 /// A damaged or truncated file, or one without the columns.
 pub(super) fn read_arrow(
     input: &Input,
-    columns: &[String],
+    columns: &Columns,
     start: u64,
     out: &PieceSender,
     progress: &Progress,
@@ -42,12 +43,9 @@ pub(super) fn read_arrow(
     let schema = batches.read_schema()?;
     check_columns(&input.path, &schema, columns)?;
     let fields = schema.fields().iter().enumerate();
-    let wanted: Vec<usize> = fields
-        .filter(|(_, field)| columns.is_empty() || columns.contains(field.name()))
-        .map(|(at, _)| at)
-        .collect();
+    let wanted: Vec<usize> = fields.filter(|(_, field)| columns.needs(field)).map(|(at, _)| at).collect();
     let projected = slices(&mut batches).map(|batch| batch?.project(&wanted));
-    let rows = send_rows(&input.path, projected, start, out, progress)?;
+    let rows = send_rows(&input.path, (projected, columns), start, out, progress)?;
     batches.check_complete()?;
     Progress::add(&progress.read_bytes, input.size);
     out.send_ready(Ok(Piece::End { hash: hasher.hex(), content_bytes: rows }))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::columns::Columns;
 use super::input::{Format, Input};
 use super::inputs::InputList;
 use super::stream::{Event, Source, SourceOptions};
@@ -92,7 +93,7 @@ fn is_empty(input: &Input) -> Result<bool> {
         return Ok(false);
     }
     let (inputs, progress) = (vec![input.clone()], Progress::default());
-    let tables = TableReader::new(&mut Vec::new(), Vec::new(), Vec::new(), &progress)?;
+    let tables = TableReader::new(&mut Vec::new(), Vec::new(), Columns::default(), &progress)?;
     let options = SourceOptions { num_threads: 1, start: Position::default() };
     Ok(std::thread::scope(|scope| {
         let read = |a, b: &_, c, d: &_, e: &_| tables.read(a, b, c, d, e);

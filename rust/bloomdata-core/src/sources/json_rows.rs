@@ -7,6 +7,7 @@ use std::path::Path;
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
+use super::columns::Columns;
 use super::json_cells::write_rows;
 use super::read::{Piece, PieceSender};
 use crate::document::Bound;
@@ -61,8 +62,8 @@ fn validated(batch: RecordBatch) -> std::result::Result<RecordBatch, ArrowError>
     Ok(batch)
 }
 
-pub(super) fn check_columns(path: &Path, schema: &SchemaRef, columns: &[String]) -> Result<()> {
-    for column in columns {
+pub(super) fn check_columns(path: &Path, schema: &SchemaRef, columns: &Columns) -> Result<()> {
+    for column in columns.names() {
         let Ok(field) = schema.field_with_name(column) else {
             let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             let hint =
@@ -75,13 +76,12 @@ pub(super) fn check_columns(path: &Path, schema: &SchemaRef, columns: &[String])
     }
     let mut names = BTreeSet::new();
     for field in schema.fields() {
-        let is_read = columns.is_empty() || columns.contains(field.name());
-        if is_read && !names.insert(field.name()) {
+        if columns.reads(field.name()) && !names.insert(field.name()) {
             let found = format!("two columns with the name {:?}", field.name());
             let supported = "columns with names of their own: rename one of them".to_owned();
             return Err(Error::Unsupported { path: path.to_owned(), found, supported });
         }
-        if columns.is_empty() {
+        if columns.is_all() {
             check_binary(path, field.name(), field)?;
         }
     }
@@ -127,12 +127,12 @@ fn check_binary(path: &Path, column: &str, field: &Field) -> Result<()> {
 
 pub(super) fn send_rows(
     path: &Path,
-    batches: impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
+    (batches, columns): (impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>, &Columns),
     start: u64,
     out: &PieceSender,
     progress: &Progress,
 ) -> Result<u64> {
-    each_batch(path, batches, progress, |lines, row| send_lines(lines, row, start, out))
+    each_batch(path, (batches, columns), progress, |lines, row| send_lines(lines, row, start, out))
 }
 
 /// Sends rows from number `start` on; `first` is the number of the first line.
@@ -157,7 +157,7 @@ fn producer_error(message: &str) -> &str {
 /// Calls `visit` with the rows of each batch as lines of JSON, and the number of the first; how many rows there were.
 pub(super) fn each_batch(
     path: &Path,
-    batches: impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
+    (batches, columns): (impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>, &Columns),
     progress: &Progress,
     mut visit: impl FnMut(&[&[u8]], u64) -> Result<()>,
 ) -> Result<u64> {
@@ -168,7 +168,7 @@ pub(super) fn each_batch(
     for batch in batches {
         progress.check()?;
         let batch = batch.map_err(|error| damaged(row, &error))?;
-        let (bytes, ends) = write_rows(&batch).map_err(|error| damaged(row, &error))?;
+        let (bytes, ends) = write_rows(&batch, columns).map_err(|error| damaged(row, &error))?;
         let starts = std::iter::once(0).chain(ends.iter().copied());
         let lines: Vec<&[u8]> = starts.zip(&ends).map(|(start, end)| &bytes[start..*end]).collect();
         visit(&lines, row)?;

@@ -15,11 +15,12 @@
 //! - [`json_values`]: a JSON array (or a sequence of values) becomes one record per element.
 //! - `records_key`: records under a key of a JSON file, as in `{"data": [...]}`.
 //! - [`tables`]: rows of the caller become one JSON record each; `parquet_files` and `arrow_files` likewise, by
-//!   `json_rows`, and their values by `json_cells`.
+//!   `json_rows`, and their values by `json_cells`. [`columns`]: which of them are read.
 //! - [`stream`]: pieces of all inputs become [`Block`](crate::document::Block)s, in order.
 
 mod arrow_files;
 mod choosing;
+pub mod columns;
 pub mod duplicates;
 pub mod expand;
 mod folder_queue;

@@ -3,6 +3,7 @@
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::columns::Columns;
 use super::input::Input;
 use super::json_rows::{ROWS, caught, check_columns, send_rows};
 use super::read::{Piece, PieceSender};
@@ -16,7 +17,7 @@ use crate::progress::Progress;
 /// A damaged file, or one without the columns.
 pub(super) fn read_parquet(
     input: &Input,
-    columns: &[String],
+    columns: &Columns,
     start: u64,
     out: &PieceSender,
     progress: &Progress,
@@ -27,16 +28,16 @@ pub(super) fn read_parquet(
     let file = std::fs::File::open(input.file()).map_err(Error::io(path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&error))?;
     check_columns(path, builder.schema(), columns)?;
-    let builder = if columns.is_empty() {
+    let builder = if columns.is_all() {
         builder
     } else {
         let roots = builder.schema().fields().iter().enumerate();
-        let roots = roots.filter(|(_, field)| columns.contains(field.name())).map(|(at, _)| at);
+        let roots = roots.filter(|(_, field)| columns.needs(field)).map(|(at, _)| at);
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots.collect::<Vec<_>>());
         builder.with_projection(mask)
     };
     let reader = builder.with_batch_size(ROWS).build().map_err(|error| damaged(&error))?;
-    let rows = send_rows(path, caught(reader), start, out, progress)?;
+    let rows = send_rows(path, (caught(reader), columns), start, out, progress)?;
     Progress::add(&progress.read_bytes, input.size);
     out.send_ready(Ok(Piece::End { hash: hasher.hex(), content_bytes: rows }))
 }

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use arrow_array::RecordBatchReader;
 
+use super::columns::Columns;
 use super::input::{Format, Input};
 use super::json_rows::{check_columns, each_batch, send_lines, slices};
 use super::read::{Piece, PieceSender};
@@ -30,7 +31,9 @@ impl RowStream {
         mut visit: impl FnMut(&[&[u8]], u64) -> Result<()>,
     ) -> Result<u64> {
         let groups = match self {
-            Self::Batches(batches) => return each_batch(path, slices(batches), progress, visit),
+            Self::Batches(batches) => {
+                return each_batch(path, (slices(batches), &Columns::default()), progress, visit);
+            }
             Self::Lines(groups) => groups,
         };
         let mut row = 0;
@@ -51,7 +54,7 @@ impl RowStream {
 pub fn read_stream(
     input: &Input,
     stream: RowStream,
-    columns: &[String],
+    columns: &Columns,
     start: u64,
     out: &PieceSender,
     progress: &Progress,
@@ -110,8 +113,8 @@ pub struct Table {
 /// Reads the inputs of a run that are tables.
 #[allow(missing_debug_implementations, reason = "holds streams of the caller")]
 pub struct TableReader {
-    /// Columns that are needed; none named means all.
-    columns: Vec<String>,
+    /// Columns that are read.
+    columns: Columns,
     /// Index of the first stream among the inputs.
     first_stream: usize,
     streams: Vec<Mutex<Option<RowStream>>>,
@@ -125,7 +128,7 @@ impl TableReader {
     pub fn new(
         inputs: &mut Vec<Input>,
         tables: Vec<Table>,
-        columns: Vec<String>,
+        columns: Columns,
         progress: &Progress,
     ) -> Result<Self> {
         let first_stream = inputs.len();

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::conversation::{Conversation, Document};
 use crate::json_fields::{FieldPath, text_of};
+use crate::key_log::KeyLog;
 use crate::stages::context::{add_context, history};
-use crate::stages::fields::{or_none, raw};
+use crate::stages::fields::{note_unused, or_none, raw};
 use crate::stages::{Read, RecordReader, Verdict};
 
 /// The key of the answer.
@@ -55,11 +56,12 @@ impl AlpacaReader {
 }
 
 impl RecordReader for AlpacaReader {
-    fn read(&self, record: &str) -> Read {
-        let [instruction, input, output, system, earlier] = raw(record, &self.fields)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [instruction, input, output, system, earlier] = raw(record, &self.fields, Some(log))?;
         let instruction = text_of(&self.fields[0], instruction)?;
         let output = text_of(&self.fields[2], output)?;
         if self.options.compat == Some(AlpacaCompat::Mindformers) {
+            note_unused(&[("system", system), ("history", earlier)], log);
             // null is an error here: the script would print the word None.
             let input = input.map(|input| text_of(&self.fields[1], Some(input))).transpose()?;
             let prompt = stanford(&instruction, input.as_deref());

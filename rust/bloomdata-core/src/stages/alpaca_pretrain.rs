@@ -4,6 +4,7 @@
 
 use crate::conversation::Document;
 use crate::json_fields::{FieldPath, text_of};
+use crate::key_log::KeyLog;
 use crate::stages::fields::{or_none, raw};
 use crate::stages::{Read, RecordReader, Verdict};
 
@@ -26,8 +27,8 @@ impl AlpacaPretrainReader {
 }
 
 impl RecordReader for AlpacaPretrainReader {
-    fn read(&self, record: &str) -> Read {
-        let [instruction, input, output] = raw(record, &self.fields)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [instruction, input, output] = raw(record, &self.fields, Some(log))?;
         let instruction = text_of(&self.fields[0], instruction)?;
         let input = or_none(text_of(&self.fields[1], input))?.unwrap_or_default();
         let output = text_of(&self.fields[2], output)?;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conversation::python_strip;
 use crate::json_fields::FieldPath;
+use crate::key_log::KeyLog;
 use crate::stages::fields::texts;
 use crate::stages::turns::{Turn, Turns};
 use crate::stages::{Read, RecordReader, belle};
@@ -51,8 +52,8 @@ impl BelleMultiturnReader {
 }
 
 impl RecordReader for BelleMultiturnReader {
-    fn read(&self, record: &str) -> Read {
-        let [history, output] = texts(record, &self.fields)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [history, output] = texts(record, &self.fields, Some(log))?;
         let turns = match self.options.compat {
             MultiturnCompat::OpenLlama => turns_of(&format!("{history}{output}")),
             MultiturnCompat::Megatron => answered(&history, &output),

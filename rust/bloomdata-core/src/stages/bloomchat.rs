@@ -4,6 +4,7 @@
 //! OASST1 first, then Dolly: the order of the script.
 
 use crate::json_fields::FieldPath;
+use crate::key_log::KeyLog;
 use crate::stages::dolly::DollyReader;
 use crate::stages::fields::raw;
 use crate::stages::oasst1::{Oasst1Options, Oasst1Reader};
@@ -26,8 +27,12 @@ impl BloomchatReader {
 }
 
 impl RecordReader for BloomchatReader {
-    fn read(&self, record: &str) -> Read {
-        let [message_id] = raw(record, &self.message_id)?;
-        if message_id.is_some() { self.oasst1.read(record) } else { self.dolly.read(record) }
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [message_id] = raw(record, &self.message_id, None)?;
+        if message_id.is_some() {
+            self.oasst1.read_noting(record, log)
+        } else {
+            self.dolly.read_noting(record, log)
+        }
     }
 }

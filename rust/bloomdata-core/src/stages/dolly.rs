@@ -2,6 +2,7 @@
 
 use crate::conversation::{Conversation, Document};
 use crate::json_fields::FieldPath;
+use crate::key_log::KeyLog;
 use crate::stages::fields::texts;
 use crate::stages::{Read, RecordReader, Verdict};
 
@@ -20,8 +21,8 @@ impl DollyReader {
 }
 
 impl RecordReader for DollyReader {
-    fn read(&self, record: &str) -> Read {
-        let [instruction, context, response] = texts(record, &self.fields)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [instruction, context, response] = texts(record, &self.fields, Some(log))?;
         let prompt =
             if context.is_empty() { instruction.into_owned() } else { format!("{instruction}\n{context}") };
         Ok(Verdict::one(Document::Chat(Conversation::pair(prompt, response))))

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::document::BadRecord;
-use crate::json_fields::{FieldPath, FieldText, extract_optional, extract_raw, kind};
+use crate::json_fields::{FieldPath, FieldText, Notes, extract_optional, extract_raw, holds_something, kind};
+use crate::key_log::KeyLog;
 
 /// Texts of all fields.
 ///
@@ -12,8 +13,9 @@ use crate::json_fields::{FieldPath, FieldText, extract_optional, extract_raw, ki
 pub fn texts<'record, const N: usize>(
     record: &'record str,
     fields: &[FieldPath; N],
+    notes: Notes<'_, '_>,
 ) -> Result<[Cow<'record, str>; N], BadRecord> {
-    let found: Vec<_> = extract_optional(record, fields)?.into_iter().collect::<Result<_, _>>()?;
+    let found: Vec<_> = extract_optional(record, fields, notes)?.into_iter().collect::<Result<_, _>>()?;
     found.try_into().map_err(|_| BadRecord::NotAnObject("something else"))
 }
 
@@ -24,8 +26,9 @@ pub fn texts<'record, const N: usize>(
 pub fn optional_texts<'record, const N: usize>(
     record: &'record str,
     fields: &[FieldPath; N],
+    notes: Notes<'_, '_>,
 ) -> Result<[FieldText<'record>; N], BadRecord> {
-    extract_optional(record, fields)?.try_into().map_err(|_| BadRecord::NotAnObject("something else"))
+    extract_optional(record, fields, notes)?.try_into().map_err(|_| BadRecord::NotAnObject("something else"))
 }
 
 /// The JSON of each field as it stands in the record.
@@ -35,8 +38,9 @@ pub fn optional_texts<'record, const N: usize>(
 pub fn raw<'record, const N: usize>(
     record: &'record str,
     fields: &[FieldPath; N],
+    notes: Notes<'_, '_>,
 ) -> Result<[Option<&'record str>; N], BadRecord> {
-    extract_raw(record, fields)?.try_into().map_err(|_| BadRecord::NotAnObject("something else"))
+    extract_raw(record, fields, notes)?.try_into().map_err(|_| BadRecord::NotAnObject("something else"))
 }
 
 /// A field that need not be there: missing and null are `None`.
@@ -47,6 +51,13 @@ pub fn or_none(text: FieldText<'_>) -> Result<Option<Cow<'_, str>>, BadRecord> {
     match text {
         Err(BadRecord::MissingField(_) | BadRecord::NullField(_)) => Ok(None),
         other => other.map(Some),
+    }
+}
+
+/// Takes note of fields of the open object that were found, but are not used.
+pub fn note_unused(fields: &[(&str, Option<&str>)], log: &mut KeyLog<'_>) {
+    for (key, raw) in fields {
+        log.note(key.as_bytes(), raw.is_some_and(holds_something));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::conversation::{Conversation, Document};
 use crate::json_fields::FieldPath;
+use crate::key_log::KeyLog;
 use crate::stages::fields::texts;
 use crate::stages::{Read, RecordReader, Verdict};
 
@@ -20,8 +21,8 @@ impl GeneralInstructionReader {
 }
 
 impl RecordReader for GeneralInstructionReader {
-    fn read(&self, record: &str) -> Read {
-        let [instruction, input, output] = texts(record, &self.fields)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [instruction, input, output] = texts(record, &self.fields, Some(log))?;
         Ok(Verdict::one(Document::Chat(Conversation::pair(format!("{instruction}\n{input}"), output))))
     }
 }

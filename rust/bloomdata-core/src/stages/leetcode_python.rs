@@ -2,6 +2,7 @@
 
 use crate::conversation::{Conversation, Document, python_strip};
 use crate::json_fields::FieldPath;
+use crate::key_log::KeyLog;
 use crate::stages::fields::texts;
 use crate::stages::{Read, RecordReader, Verdict};
 
@@ -20,8 +21,8 @@ impl LeetcodeReader {
 }
 
 impl RecordReader for LeetcodeReader {
-    fn read(&self, record: &str) -> Read {
-        let [problem, code, explanation] = texts(record, &self.fields)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [problem, code, explanation] = texts(record, &self.fields, Some(log))?;
         // Behind the first fence the field repeats the solution.
         let problem = problem.split("```").next().unwrap_or_default();
         let answer = format!("{code}\n{explanation}");

@@ -9,6 +9,7 @@ use crate::conversation::{
 };
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, text_of};
+use crate::key_log::KeyLog;
 use crate::stages::context::{self, add_context};
 use crate::stages::lists::{elements, inside, parse_list};
 use crate::stages::switched::{obey_switches, raw_and, switch_of};
@@ -64,6 +65,8 @@ impl Default for MessagesOptions {
 pub struct MessagesReader {
     options: MessagesOptions,
     list: [FieldPath; 1],
+    /// The list, as keys of messages are counted.
+    inside: String,
     fields: [FieldPath; 4],
 }
 
@@ -73,13 +76,14 @@ impl MessagesReader {
         let list = [FieldPath::of_key(&options.messages_keyword)];
         let fields = [&options.role_keyword, &options.content_keyword, "tool_calls", "function_call"];
         let fields = fields.map(FieldPath::of_key);
-        Self { options, list, fields }
+        let inside = format!("{}[]", options.messages_keyword);
+        Self { options, list, inside, fields }
     }
 
     /// A message, and what its switches say.
-    fn message(&self, message: &str) -> Result<(Message, Option<bool>), BadRecord> {
+    fn message(&self, message: &str, log: &mut KeyLog<'_>) -> Result<(Message, Option<bool>), BadRecord> {
         let ([role, content, tool_calls, function_call], given) =
-            raw_and(message, &self.fields, switches::named)?;
+            raw_and(message, &self.fields, switches::named, log)?;
         for (field, call) in [("tool_calls", tool_calls), ("function_call", function_call)] {
             if !matches!(call, None | Some("null" | "[]" | "{}")) {
                 let told = format!("field {field:?} holds calls of tools, which would be lost");
@@ -111,20 +115,22 @@ impl MessagesReader {
 }
 
 impl RecordReader for MessagesReader {
-    fn read(&self, record: &str) -> Read {
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
         let record = record.trim_matches([' ', '\t', '\r', '\n']);
         let name = self.list[0].name();
         let (list, given) = if record.starts_with('[') {
             (parse_list(record)?, Vec::new())
         } else {
-            let ([list], given) = raw_and(record, &self.list, context::named)?;
+            let ([list], given) = raw_and(record, &self.list, context::named, log)?;
             (elements(name, list)?, given)
         };
         let (switches, context) = switches::parted(given);
-        let message = |(at, message)| {
-            self.message(message).map_err(|bad: BadRecord| inside(&format!("{name}[{at}]"), bad))
-        };
-        let read = list.into_iter().enumerate().map(message).collect::<Result<Vec<_>, _>>()?;
+        let read = log.inside(&self.inside, |log| {
+            let message = |(at, message)| {
+                self.message(message, log).map_err(|bad: BadRecord| inside(&format!("{name}[{at}]"), bad))
+            };
+            list.into_iter().enumerate().map(message).collect::<Result<Vec<_>, _>>()
+        })?;
         let (mut messages, states): (Vec<Message>, Vec<_>) = read.into_iter().unzip();
         obey_switches(&mut messages, states, &switches)?;
         add_context(&mut messages, &context)?;

@@ -55,6 +55,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conversation::Document;
 use crate::document::BadRecord;
+use crate::key_log::KeyLog;
 
 /// What a reader makes of a record.
 pub type Read = std::result::Result<Verdict, BadRecord>;
@@ -79,11 +80,19 @@ impl Verdict {
 
 /// Reads records of one source.
 pub trait RecordReader: Send + Sync {
-    /// The documents of one record: JSON text as it stands in the input.
+    /// The documents of one record: JSON text as it stands in the input. The keys of it that are not read are noted.
     ///
     /// # Errors
     /// Why the record is not of the source's form.
-    fn read(&self, record: &str) -> Read;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read;
+
+    /// The documents of one record.
+    ///
+    /// # Errors
+    /// As [`Self::read_noting`].
+    fn read(&self, record: &str) -> Read {
+        self.read_noting(record, &mut KeyLog::default())
+    }
 }
 
 /// The source that records come from, with its options. Same names as in Python and on the command line.

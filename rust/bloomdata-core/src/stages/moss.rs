@@ -6,6 +6,7 @@
 use crate::conversation::{Document, python_strip};
 use crate::document::BadRecord;
 use crate::json_fields::FieldPath;
+use crate::key_log::KeyLog;
 use crate::stages::fields::{raw, texts};
 use crate::stages::lists::{inside, members};
 use crate::stages::turns::{Turn, conversation};
@@ -27,12 +28,13 @@ impl MossReader {
 }
 
 impl RecordReader for MossReader {
-    fn read(&self, record: &str) -> Read {
-        let [chat] = raw(record, &self.chat)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [chat] = raw(record, &self.chat, Some(log))?;
         let mut turns: Vec<Turn> = Vec::new();
         for (name, turn) in in_order(members("chat", chat)?)? {
+            let read = |log: &mut KeyLog<'_>| texts(turn, &self.turn, Some(log));
             let [human, moss] =
-                texts(turn, &self.turn).map_err(|bad| inside(&format!("chat.{name}"), bad))?;
+                log.inside("chat[]", read).map_err(|bad| inside(&format!("chat.{name}"), bad))?;
             let human = human.replace("<eoh>", "").replace("<|Human|>: ", "");
             let moss = moss.replace("<|MOSS|>:", "").replace("<eom>", "");
             turns.push((python_strip(&human).to_owned(), python_strip(&moss).to_owned()));

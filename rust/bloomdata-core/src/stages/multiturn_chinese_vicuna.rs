@@ -2,6 +2,7 @@
 
 use crate::document::BadRecord;
 use crate::json_fields::FieldPath;
+use crate::key_log::KeyLog;
 use crate::stages::fields::raw;
 use crate::stages::lists::strings;
 use crate::stages::turns::TurnsOptions;
@@ -22,8 +23,8 @@ impl VicunaReader {
 }
 
 impl RecordReader for VicunaReader {
-    fn read(&self, record: &str) -> Read {
-        let [input, output] = raw(record, &self.fields)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [input, output] = raw(record, &self.fields, Some(log))?;
         let (input, output) = (strings("input", input)?, strings("output", output)?);
         if input.len() != output.len() {
             let told = format!("input has {} texts, but output {}", input.len(), output.len());

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::conversation::Role;
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, text_of};
+use crate::key_log::KeyLog;
 use crate::stages::fields::{integer, or_none, raw, switch};
 use crate::stages::lists::{elements, inside, strings};
 use crate::stages::trees::{EndOn, TreeNode};
@@ -57,8 +58,8 @@ impl Oasst1Reader {
     ///
     /// # Errors
     /// The record is no message.
-    pub fn node(&self, record: &str) -> Result<TreeNode, BadRecord> {
-        let [id, parent, rest @ ..] = raw(record, &self.fields)?;
+    pub fn node(&self, record: &str, log: &mut KeyLog<'_>) -> Result<TreeNode, BadRecord> {
+        let [id, parent, rest @ ..] = raw(record, &self.fields, Some(log))?;
         let id = text_of(&self.fields[0], id)?.into_owned();
         let parent = or_none(text_of(&self.fields[1], parent))?.map(Into::into);
         self.nodes.node(id, parent, rest)
@@ -66,8 +67,8 @@ impl Oasst1Reader {
 }
 
 impl RecordReader for Oasst1Reader {
-    fn read(&self, record: &str) -> Read {
-        self.node(record).map(Verdict::Node)
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        self.node(record, log).map(Verdict::Node)
     }
 }
 
@@ -124,7 +125,7 @@ impl NodeReader {
     fn score(&self, emojis: Option<&str>) -> Result<i64, BadRecord> {
         let Some(emojis) = emojis.filter(|&emojis| emojis != "null") else { return Ok(0) };
         let within = |bad| inside("emojis", bad);
-        let [names, counts, liked, disliked] = raw(emojis, &self.emojis).map_err(within)?;
+        let [names, counts, liked, disliked] = raw(emojis, &self.emojis, None).map_err(within)?;
         let count_of: [i64; 2] = if names.is_some_and(|names| names.starts_with('[')) {
             let names = strings("name", names).map_err(within)?;
             let counts = elements("count", counts).map_err(within)?;
@@ -153,7 +154,10 @@ mod tests {
     fn preference(options: &str, rest: &str) -> Result<i64, String> {
         let reader = Oasst1Reader::new(serde_json::from_str(options).unwrap());
         let record = format!(r#"{{"message_id":"a","parent_id":"b","role":"assistant","text":"",{rest}}}"#);
-        reader.node(&record).map(|node| node.preference).map_err(|bad| bad.to_string())
+        reader
+            .node(&record, &mut KeyLog::default())
+            .map(|node| node.preference)
+            .map_err(|bad| bad.to_string())
     }
 
     #[test]
@@ -184,7 +188,7 @@ mod tests {
     #[test]
     fn other_roles_are_refused_by_name() {
         let reader = Oasst1Reader::new(Oasst1Options::default());
-        let told = reader.node(r#"{"message_id":"a","role":"system","text":""}"#).unwrap_err().to_string();
+        let told = reader.read(r#"{"message_id":"a","role":"system","text":""}"#).unwrap_err().to_string();
         assert_eq!(told, "field \"role\" holds \"system\", not prompter or assistant");
     }
 }

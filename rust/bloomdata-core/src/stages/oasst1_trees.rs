@@ -3,6 +3,7 @@
 use crate::conversation::Document;
 use crate::document::BadRecord;
 use crate::json_fields::FieldPath;
+use crate::key_log::KeyLog;
 use crate::stages::fields::{raw, wrong_kind};
 use crate::stages::lists::inside;
 use crate::stages::oasst1::{KEYS, NodeReader, Oasst1Options};
@@ -32,14 +33,17 @@ impl Oasst1TreesReader {
 }
 
 impl RecordReader for Oasst1TreesReader {
-    fn read(&self, record: &str) -> Read {
-        let [prompt] = raw(record, &self.prompt)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [prompt] = raw(record, &self.prompt, Some(log))?;
         let root = match prompt {
             None => return Err(BadRecord::MissingField("prompt".into())),
             Some(root) if root.starts_with('{') => root,
             Some(other) => return Err(wrong_kind("prompt", other, "an object")),
         };
         let nested = unfold(root, &self.fields)?;
+        for message in &nested {
+            message.note_others(log);
+        }
         let mut links = Vec::with_capacity(nested.len());
         let mut nodes = Vec::with_capacity(nested.len());
         for (at, message) in nested.into_iter().enumerate() {

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::conversation::{Document, python_strip};
 use crate::json_fields::{FieldPath, text_of};
-use crate::stages::fields::raw;
+use crate::key_log::KeyLog;
+use crate::stages::fields::{note_unused, raw};
 use crate::stages::{Read, RecordReader, Verdict, tagged};
 
 /// Options of OIG files. The defaults do what the script does.
@@ -32,6 +33,9 @@ pub enum SourceKey {
     Both,
 }
 
+const META: &str = "meta";
+const METADATA: &str = "metadata";
+
 impl Default for OigOptions {
     fn default() -> Self {
         Self { drop_sources: vec!["prosocial".into()], source_key: SourceKey::Meta, parse: false }
@@ -49,26 +53,36 @@ pub struct OigReader {
 impl OigReader {
     /// A reader with these options.
     pub fn new(options: OigOptions) -> Self {
-        let fields = ["text", "meta", "metadata"].map(FieldPath::of_key);
+        let fields = ["text", META, METADATA].map(FieldPath::of_key);
         Self { options, fields, source: [FieldPath::of_key("source")] }
     }
 
     /// Whether this row of a source that is left out says so in `meta`, whatever else that may be.
-    fn is_left_out(&self, meta: Option<&str>) -> bool {
-        let Some(Ok([source])) = meta.map(|meta| raw(meta, &self.source)) else { return false };
+    fn is_left_out(&self, key: &str, meta: Option<&str>, log: &mut KeyLog<'_>) -> bool {
+        let Some(meta) = meta else { return false };
+        let Ok([source]) = log.inside(key, |log| raw(meta, &self.source, Some(log))) else {
+            note_unused(&[(key, Some(meta))], log);
+            return false;
+        };
         text_of(&self.source[0], source)
             .is_ok_and(|source| self.options.drop_sources.iter().any(|left_out| *left_out == source))
     }
 }
 
 impl RecordReader for OigReader {
-    fn read(&self, record: &str) -> Read {
-        let [text, meta, metadata] = raw(record, &self.fields)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [text, meta, metadata] = raw(record, &self.fields, Some(log))?;
         let text = text_of(&self.fields[0], text)?;
         let is_left_out = match self.options.source_key {
-            SourceKey::Meta => self.is_left_out(meta),
-            SourceKey::Metadata => self.is_left_out(metadata),
-            SourceKey::Both => self.is_left_out(meta) || self.is_left_out(metadata),
+            SourceKey::Meta => {
+                note_unused(&[(METADATA, metadata)], log);
+                self.is_left_out(META, meta, log)
+            }
+            SourceKey::Metadata => {
+                note_unused(&[(META, meta)], log);
+                self.is_left_out(METADATA, metadata, log)
+            }
+            SourceKey::Both => self.is_left_out(META, meta, log) || self.is_left_out(METADATA, metadata, log),
         };
         if is_left_out {
             return Ok(Verdict::Drop("source left out"));

@@ -1,9 +1,12 @@
 //! Any instruction data of Open-Llama: the keys of a record say which, in the order of its second version (OL-06 to OL-11).
 
+use std::ops::Range;
+
 use crate::conversation::{Conversation, Document};
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, text_of};
-use crate::stages::fields::raw;
+use crate::key_log::KeyLog;
+use crate::stages::fields::{note_unused, raw};
 use crate::stages::pairs::Turn;
 use crate::stages::turns::TurnsOptions;
 use crate::stages::{
@@ -39,6 +42,14 @@ impl OpenLlamaReader {
         Self { options, fields: std::array::from_fn(|at| FieldPath::of_key(key(at))) }
     }
 
+    /// Takes note of the fields that are not these. Some pairs share a key.
+    fn note_all_but(&self, used: Range<usize>, found: &[Option<&str>], log: &mut KeyLog<'_>) {
+        let is_used = |field: &FieldPath| self.fields[used.clone()].contains(field);
+        for (field, raw) in self.fields.iter().zip(found).filter(|(field, _)| !is_used(field)) {
+            note_unused(&[(field.name(), *raw)], log);
+        }
+    }
+
     fn read_pair(&self, pair: usize, found: &[Option<&str>]) -> Read {
         let text = |at: usize| text_of(&self.fields[at], found[at]);
         let (prompt, completion) = (text(2 * pair)?, text(2 * pair + 1)?);
@@ -52,16 +63,19 @@ impl OpenLlamaReader {
 }
 
 impl RecordReader for OpenLlamaReader {
-    fn read(&self, record: &str) -> Read {
-        let found = raw(record, &self.fields)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let found = raw(record, &self.fields, Some(log))?;
         let conversations = found[2 * PAIRS.len()];
         let is_there = |pair: &usize| found[2 * pair].is_some() && found[2 * pair + 1].is_some();
         match (0..PAIRS.len()).find(is_there) {
             Some(pair) if pair < BEFORE_CONVERSATIONS || conversations.is_none() => {
+                self.note_all_but(2 * pair..2 * pair + 2, &found, log);
                 self.read_pair(pair, &found)
             }
             _ if conversations.is_some() => {
-                sharegpt::verdict(self.options.turns, sharegpt::Kept::Couples, conversations, Vec::new())
+                self.note_all_but(2 * PAIRS.len()..found.len(), &found, log);
+                let kept = sharegpt::Kept::Couples;
+                sharegpt::verdict(self.options.turns, kept, conversations, Vec::new(), log)
             }
             _ => {
                 let known = "the record has the keys of no instruction data: prompt and completion, instruction and \

@@ -2,6 +2,7 @@
 
 use crate::conversation::{Conversation, Document, python_strip};
 use crate::json_fields::FieldPath;
+use crate::key_log::KeyLog;
 use crate::stages::fields::texts;
 use crate::stages::{Read, RecordReader, Verdict};
 
@@ -23,8 +24,8 @@ impl PairReader {
 }
 
 impl RecordReader for PairReader {
-    fn read(&self, record: &str) -> Read {
-        let [prompt, completion] = texts(record, &self.fields)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [prompt, completion] = texts(record, &self.fields, Some(log))?;
         let (prompt, completion) = (self.turn)(&prompt, &completion);
         Ok(Verdict::one(Document::Chat(Conversation::pair(prompt, completion))))
     }

@@ -10,8 +10,9 @@ use crate::conversation::{
 };
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, text_of};
+use crate::key_log::KeyLog;
 use crate::stages::context::{self, add_context, history};
-use crate::stages::fields::{or_none, wrong_kind};
+use crate::stages::fields::{note_unused, or_none, wrong_kind};
 use crate::stages::lists::{inside, parse_list};
 use crate::stages::switched::{raw_and, switch_of};
 use crate::stages::{Read, RecordReader, Verdict};
@@ -73,15 +74,27 @@ impl PreferenceReader {
     }
 
     /// The messages of a value: a text of `role` or a transcript, one message, or a list of them.
-    fn messages(&self, key: &str, raw: &str, role: Role) -> Result<Vec<Message>, BadRecord> {
+    fn messages(
+        &self,
+        key: &str,
+        raw: &str,
+        role: Role,
+        log: &mut KeyLog<'_>,
+    ) -> Result<Vec<Message>, BadRecord> {
         match raw.as_bytes().first() {
             Some(b'[') => {
-                let message = |(at, raw)| {
-                    self.message(raw).map_err(|bad: BadRecord| inside(&format!("{key}[{at}]"), bad))
-                };
-                parse_list(raw)?.into_iter().enumerate().map(message).collect()
+                let list = parse_list(raw)?.into_iter().enumerate();
+                log.inside(format!("{key}[]"), |log| {
+                    let message = |(at, raw)| {
+                        self.message(raw, log).map_err(|bad: BadRecord| inside(&format!("{key}[{at}]"), bad))
+                    };
+                    list.map(message).collect()
+                })
             }
-            Some(b'{') => Ok(vec![self.message(raw).map_err(|bad| inside(key, bad))?]),
+            Some(b'{') => {
+                let message = log.inside(key, |log| self.message(raw, log));
+                Ok(vec![message.map_err(|bad| inside(key, bad))?])
+            }
             Some(b'"') => {
                 let text = text_of(&FieldPath::of_key(key), Some(raw))?;
                 Ok(transcript(&text).unwrap_or_else(|| vec![Message::new(role, text)]))
@@ -90,9 +103,9 @@ impl PreferenceReader {
         }
     }
 
-    fn message(&self, raw: &str) -> Result<Message, BadRecord> {
+    fn message(&self, raw: &str, log: &mut KeyLog<'_>) -> Result<Message, BadRecord> {
         let ([role, content, from, value, tool_calls, function_call], given) =
-            raw_and(raw, &self.message_fields, switches::named)?;
+            raw_and(raw, &self.message_fields, switches::named, log)?;
         for (field, call) in [("tool_calls", tool_calls), ("function_call", function_call)] {
             if !matches!(call, None | Some("null" | "[]" | "{}")) {
                 let told = format!("field {field:?} holds calls of tools, which would be lost");
@@ -101,8 +114,10 @@ impl PreferenceReader {
         }
         let [role_key, content_key, from_key, value_key, ..] = &self.message_fields;
         let (role, content) = if role.is_some() || from.is_none() {
+            note_unused(&[(from_key.name(), from), (value_key.name(), value)], log);
             (text_of(role_key, role)?, text_of(content_key, content)?)
         } else {
+            note_unused(&[(content_key.name(), content)], log);
             (text_of(from_key, from)?, text_of(value_key, value)?)
         };
         let known = usual_role(&role).ok_or_else(|| BadRecord::WrongForm(unknown_role("role", &role)))?;
@@ -114,8 +129,15 @@ impl PreferenceReader {
     }
 
     /// What the record asks beside its answers, and under which key.
-    fn asked(&self, found: &[Option<&str>; 12]) -> Result<Option<(&'static str, Vec<Message>)>, BadRecord> {
+    fn asked(
+        &self,
+        found: &[Option<&str>; 12],
+        log: &mut KeyLog<'_>,
+    ) -> Result<Option<(&'static str, Vec<Message>)>, BadRecord> {
         let [prompt, conversations, messages, instruction, question, input, earlier, ..] = *found;
+        if instruction.or(question).is_none() {
+            note_unused(&[(KEYS[5], input), (KEYS[6], earlier)], log);
+        }
         let mut asked: Option<(&'static str, Vec<Message>)> = None;
         for (key, raw) in [("prompt", prompt), ("conversations", conversations), ("messages", messages)] {
             let Some(raw) = raw else { continue };
@@ -123,7 +145,7 @@ impl PreferenceReader {
                 // Sets such as UltraFeedback repeat prompt and chosen answer under `messages`.
                 Some(_) if key == "messages" => {}
                 Some((other, _)) => return Err(two_prompts(other, key)),
-                None => asked = Some((key, self.messages(key, raw, Role::User)?)),
+                None => asked = Some((key, self.messages(key, raw, Role::User, log)?)),
             }
         }
         for (key, raw) in [("instruction", instruction), ("question", question)] {
@@ -149,13 +171,14 @@ impl PreferenceReader {
         Ok(asked)
     }
 
-    fn compared(&self, found: &[Option<&str>; 12]) -> Result<Preference, BadRecord> {
-        let answer = |at: usize| {
+    fn compared(&self, found: &[Option<&str>; 12], log: &mut KeyLog<'_>) -> Result<Preference, BadRecord> {
+        (9..12).for_each(|at| note_unused(&[(KEYS[at], found[at])], log));
+        let mut answer = |at: usize| {
             let raw = found[at].ok_or_else(|| BadRecord::MissingField(KEYS[at].to_owned()))?;
-            self.messages(KEYS[at], raw, Role::Assistant)
+            self.messages(KEYS[at], raw, Role::Assistant, log)
         };
         let (mut chosen, mut rejected) = (answer(7)?, answer(8)?);
-        let asked = self.asked(found)?;
+        let asked = self.asked(found, log)?;
         let mut prompt = asked.as_ref().map(|(_, messages)| messages.clone()).unwrap_or_default();
         let has_prompt =
             |answer: &[Message]| answer.first().is_some_and(|first| first.role != Role::Assistant);
@@ -183,7 +206,8 @@ impl PreferenceReader {
         Ok(Preference { prompt, judged: Judged::Compared { chosen, rejected } })
     }
 
-    fn labelled(&self, found: &[Option<&str>; 12]) -> Result<Preference, BadRecord> {
+    fn labelled(&self, found: &[Option<&str>; 12], log: &mut KeyLog<'_>) -> Result<Preference, BadRecord> {
+        (7..9).for_each(|at| note_unused(&[(KEYS[at], found[at])], log));
         let [.., completion, label, kto_tag] = *found;
         let label = match (label, kto_tag) {
             (None, None) => return Err(BadRecord::MissingField("label".into())),
@@ -196,9 +220,9 @@ impl PreferenceReader {
                 _ => return Err(wrong(&format!("label: expected true or false, found {raw}"))),
             },
         };
-        let mut prompt = self.asked(found)?.map(|(_, messages)| messages).unwrap_or_default();
+        let mut prompt = self.asked(found, log)?.map(|(_, messages)| messages).unwrap_or_default();
         let completion = if let Some(raw) = completion {
-            self.messages("completion", raw, Role::Assistant)?
+            self.messages("completion", raw, Role::Assistant, log)?
         } else {
             // Messages that end with the answer.
             let answers = prompt.iter().rev().take_while(|last| last.role == Role::Assistant).count();
@@ -209,19 +233,19 @@ impl PreferenceReader {
 }
 
 impl RecordReader for PreferenceReader {
-    fn read(&self, record: &str) -> Read {
-        let (found, given) = raw_and(record, &self.fields, context::named)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let (found, given) = raw_and(record, &self.fields, context::named, log)?;
         let found = found.map(|raw| raw.filter(|raw| *raw != "null"));
         let (switches, context) = switches::parted(given);
         if switch_of(switches)? == Some(false) {
             return Ok(Verdict::Drop("switched off"));
         }
         let mut preference = match self.options.judgement {
-            Judgement::Compared => self.compared(&found)?,
-            Judgement::Labelled => self.labelled(&found)?,
+            Judgement::Compared => self.compared(&found, log)?,
+            Judgement::Labelled => self.labelled(&found, log)?,
         };
         if let (Some(raw), true) = (found[2], found[0].or(found[1]).is_some()) {
-            let said = self.messages(KEYS[2], raw, Role::User)?;
+            let said = self.messages(KEYS[2], raw, Role::User, log)?;
             let whole =
                 preference.judged.answers().first().map(|answer| [&preference.prompt[..], answer].concat());
             if said != preference.prompt && Some(said) != whole {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::conversation::Document;
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, text_of};
+use crate::key_log::KeyLog;
 use crate::stages::fields::{or_none, raw};
 use crate::stages::lists::{inside, parse_list};
 use crate::stages::turns::{Turn, conversation};
@@ -39,21 +40,21 @@ impl PromptCompletionReader {
         Self { fields: keywords.map(|keyword| FieldPath::of_key(keyword)) }
     }
 
-    fn turn(&self, object: &str) -> Result<Turn, BadRecord> {
-        let [prompt, completion] = raw(object, &self.fields)?;
+    fn turn(&self, object: &str, log: &mut KeyLog<'_>) -> Result<Turn, BadRecord> {
+        let [prompt, completion] = raw(object, &self.fields, Some(log))?;
         let prompt = or_none(text_of(&self.fields[0], prompt))?.unwrap_or_default();
         Ok((prompt.into_owned(), text_of(&self.fields[1], completion)?.into_owned()))
     }
 }
 
 impl RecordReader for PromptCompletionReader {
-    fn read(&self, record: &str) -> Read {
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
         let record = record.trim_matches([' ', '\t', '\r', '\n']);
         let turns = if record.starts_with('[') {
-            let turn = |(at, object)| self.turn(object).map_err(|bad| inside(&format!("[{at}]"), bad));
+            let turn = |(at, object)| self.turn(object, log).map_err(|bad| inside(&format!("[{at}]"), bad));
             parse_list(record)?.into_iter().enumerate().map(turn).collect::<Result<Vec<_>, _>>()?
         } else {
-            vec![self.turn(record)?]
+            vec![self.turn(record, log)?]
         };
         if turns.is_empty() {
             return Ok(Verdict::Drop("no valid turn"));

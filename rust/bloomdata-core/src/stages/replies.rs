@@ -2,8 +2,11 @@
 //!
 //! The text was validated before; the scan relies on that only to find the ends of values.
 
+use std::borrow::Cow;
+
 use crate::document::BadRecord;
-use crate::json_fields::FieldPath;
+use crate::json_fields::{FieldPath, holds_something, key_of};
+use crate::key_log::KeyLog;
 use crate::stages::fields::wrong_kind;
 
 /// The key of a message's replies.
@@ -16,6 +19,23 @@ pub struct Nested<'record, const N: usize> {
     pub parent: Option<usize>,
     /// The fields as they stand there.
     pub fields: [Option<&'record str>; N],
+    /// Its other keys, and whether each holds something.
+    others: Vec<(Cow<'record, [u8]>, bool)>,
+}
+
+impl<const N: usize> Nested<'_, N> {
+    fn new(parent: Option<usize>) -> Self {
+        Self { parent, fields: [None; N], others: Vec::new() }
+    }
+
+    /// Takes note of its other keys.
+    pub fn note_others(&self, log: &mut KeyLog<'_>) {
+        let way = if self.parent.is_none() { "prompt" } else { "prompt.replies[]" };
+        log.inside(way, |log| {
+            log.open();
+            self.others.iter().for_each(|(key, holds)| log.note(key, *holds));
+        });
+    }
 }
 
 /// The messages of a tree, parents first and replies in order. `root` is a valid JSON object without white space around.
@@ -27,7 +47,7 @@ pub fn unfold<'record, const N: usize>(
     fields: &[FieldPath; N],
 ) -> Result<Vec<Nested<'record, N>>, BadRecord> {
     let mut scan = Scan { text: root, at: 1 };
-    let mut nodes = vec![Nested { parent: None, fields: [None; N] }];
+    let mut nodes = vec![Nested::new(None)];
     // Messages whose objects are open; of each, whether its list of replies is open, too.
     let mut open: Vec<(usize, bool)> = vec![(0, false)];
     while let Some((node, in_replies)) = open.last_mut() {
@@ -45,13 +65,13 @@ pub fn unfold<'record, const N: usize>(
             (b'{', true) => {
                 scan.at += 1;
                 open.push((nodes.len(), false));
-                nodes.push(Nested { parent: Some(node), fields: [None; N] });
+                nodes.push(Nested::new(Some(node)));
             }
             (_, true) => return Err(wrong_kind(REPLIES, scan.value()?, "objects")),
             (_, false) => {
                 let key = scan.key()?;
-                let slot = fields.iter().position(|field| key.as_deref() == Some(field.name()));
-                if key.as_deref() == Some(REPLIES) {
+                let slot = fields.iter().position(|field| *key == *field.name().as_bytes());
+                if *key == *REPLIES.as_bytes() {
                     // Of equal keys the last counts: what an earlier list held is forgotten.
                     nodes.truncate(node + 1);
                     if scan.peek()? == b'[' {
@@ -65,8 +85,9 @@ pub fn unfold<'record, const N: usize>(
                     }
                 } else {
                     let value = scan.value()?;
-                    if let Some(slot) = slot {
-                        nodes[node].fields[slot] = Some(value);
+                    match slot {
+                        Some(slot) => nodes[node].fields[slot] = Some(value),
+                        None => nodes[node].others.push((key, holds_something(value))),
                     }
                 }
             }
@@ -92,13 +113,13 @@ impl<'record> Scan<'record> {
         }
     }
 
-    /// A key, and the scan stands on its value; no key that is sought has half a surrogate pair.
-    fn key(&mut self) -> Result<Option<String>, BadRecord> {
+    /// A key, and the scan stands on its value.
+    fn key(&mut self) -> Result<Cow<'record, [u8]>, BadRecord> {
         let key = self.value()?;
         if self.peek()? == b':' {
             self.at += 1;
         }
-        Ok(serde_json::from_str(key).ok())
+        key_of(key).ok_or_else(cut_short)
     }
 
     /// A whole value.

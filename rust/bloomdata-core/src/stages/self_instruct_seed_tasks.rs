@@ -2,6 +2,7 @@
 
 use crate::conversation::{Conversation, Document};
 use crate::json_fields::{FieldPath, text_of};
+use crate::key_log::KeyLog;
 use crate::stages::alpaca::with_input;
 use crate::stages::fields::{raw, texts};
 use crate::stages::lists::{elements, inside};
@@ -24,18 +25,19 @@ impl SeedTasksReader {
 }
 
 impl RecordReader for SeedTasksReader {
-    fn read(&self, record: &str) -> Read {
-        let [instruction, instances] = raw(record, &self.fields)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [instruction, instances] = raw(record, &self.fields, Some(log))?;
         let instruction = text_of(&self.fields[0], instruction)?;
-        let document = |(at, instance)| {
+        let mut document = |(at, instance)| {
+            let read = |log: &mut KeyLog<'_>| texts(instance, &self.instance, Some(log));
             let [input, output] =
-                texts(instance, &self.instance).map_err(|bad| inside(&format!("instances[{at}]"), bad))?;
+                log.inside("instances[]", read).map_err(|bad| inside(&format!("instances[{at}]"), bad))?;
             Ok(Document::Chat(Conversation::pair(with_input(&instruction, &input), output)))
         };
         let documents: Vec<Document> = elements("instances", instances)?
             .into_iter()
             .enumerate()
-            .map(document)
+            .map(&mut document)
             .collect::<Result<_, _>>()?;
         Ok(if documents.is_empty() { Verdict::Drop("no instance") } else { Verdict::Keep(documents) })
     }

@@ -6,7 +6,8 @@ use crate::conversation::{
     Conversation, Document, Message, Role, join, python_strip, unknown_role, usual_role,
 };
 use crate::document::BadRecord;
-use crate::json_fields::{FieldPath, Given, text_of};
+use crate::json_fields::{FieldPath, Given, holds_something, text_of};
+use crate::key_log::KeyLog;
 use crate::stages::context::{self, add_context};
 use crate::stages::lists::{elements, inside};
 use crate::stages::switched::{obey_switches, raw_and, switch_of};
@@ -16,6 +17,8 @@ use crate::switches;
 
 /// The field that holds the messages.
 pub const KEY: &str = "conversations";
+/// The same, as keys of messages are counted.
+const INSIDE: &str = "conversations[]";
 
 /// Reads records of `ShareGPT`.
 #[derive(Debug)]
@@ -32,10 +35,10 @@ impl SharegptReader {
 }
 
 impl RecordReader for SharegptReader {
-    fn read(&self, record: &str) -> Read {
-        let ([conversations], given) = raw_and(record, &self.fields, context::named)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let ([conversations], given) = raw_and(record, &self.fields, context::named, log)?;
         let kept = if self.options.turns == Turns::Joined { Kept::All } else { Kept::Couples };
-        verdict(self.options.turns, kept, conversations, given)
+        verdict(self.options.turns, kept, conversations, given, log)
     }
 }
 
@@ -49,32 +52,47 @@ pub enum Kept {
 }
 
 /// What becomes of the list of messages: one conversation of all of them (see [`joined`]), or the couples of upstream (see [`couples`])
-/// as one or as one each. `given` is what the record says beside it.
+/// as one or as one each. `given` is what the record says beside it. Keys that are not read are noted.
 ///
 /// # Errors
 /// No list of objects with the texts `from` and `value`; a role or a switch that is not known.
-pub fn verdict(turns: Turns, kept: Kept, conversations: Option<&str>, given: Vec<Given<'_>>) -> Read {
+pub fn verdict(
+    turns: Turns,
+    kept: Kept,
+    conversations: Option<&str>,
+    given: Vec<Given<'_>>,
+    log: &mut KeyLog<'_>,
+) -> Read {
     let (switches, context) = switches::parted(given);
     let fields = ["from", "value"].map(FieldPath::of_key);
     let place = |at: usize| format!("{KEY}[{at}]");
-    let (mut names, mut messages, mut states) = (Vec::new(), Vec::new(), Vec::new());
-    for (at, message) in elements(KEY, conversations)?.into_iter().enumerate() {
-        let read = || {
-            let ([from, value], given) = raw_and(message, &fields, switches::named)?;
-            let (from, value) = (text_of(&fields[0], from)?, text_of(&fields[1], value)?);
-            let role = usual_role(&from);
-            if role.is_none() && kept == Kept::All {
-                return Err(BadRecord::WrongForm(unknown_role("from", &from)));
-            }
-            // What upstream does not know is in no couple.
-            let message = Message::new(role.unwrap_or(Role::Tool), python_strip(&value));
-            Ok((from, message, switch_of(given)?))
-        };
-        let (from, message, switch) = read().map_err(|bad| inside(&place(at), bad))?;
-        names.push(from);
-        messages.push(message);
-        states.push(switch);
+    if kept == Kept::Couples {
+        for (key, raw) in &context {
+            log.note(key.as_bytes(), holds_something(raw));
+        }
     }
+    let (mut names, mut messages, mut states) = (Vec::new(), Vec::new(), Vec::new());
+    let list = elements(KEY, conversations)?;
+    log.inside(INSIDE, |log| {
+        list.into_iter().enumerate().try_for_each(|(at, message)| {
+            let read = |log: &mut KeyLog<'_>| {
+                let ([from, value], given) = raw_and(message, &fields, switches::named, log)?;
+                let (from, value) = (text_of(&fields[0], from)?, text_of(&fields[1], value)?);
+                let role = usual_role(&from);
+                if role.is_none() && kept == Kept::All {
+                    return Err(BadRecord::WrongForm(unknown_role("from", &from)));
+                }
+                // What upstream does not know is in no couple.
+                let message = Message::new(role.unwrap_or(Role::Tool), python_strip(&value));
+                Ok((from, message, switch_of(given)?))
+            };
+            let (from, message, switch) = read(log).map_err(|bad| inside(&place(at), bad))?;
+            names.push(from);
+            messages.push(message);
+            states.push(switch);
+            Ok::<(), BadRecord>(())
+        })
+    })?;
     obey_switches(&mut messages, states, &switches)?;
     let documents = match (kept, turns) {
         (Kept::All, _) => {
@@ -123,7 +141,13 @@ mod tests {
         let told =
             |message: &Message| format!("{}={}", message.role.name(), message.content.replace('\n', "+"));
         let kept = if turns == Turns::Joined { Kept::All } else { Kept::Couples };
-        match verdict(turns, kept, Some(&format!("[{}]", messages.join(","))), Vec::new()) {
+        match verdict(
+            turns,
+            kept,
+            Some(&format!("[{}]", messages.join(","))),
+            Vec::new(),
+            &mut KeyLog::default(),
+        ) {
             Ok(Verdict::Keep(documents)) => {
                 let chat = |document: &Document| match document {
                     Document::Chat(chat) => chat.messages.iter().map(told).collect::<Vec<_>>().join(" "),
@@ -166,15 +190,18 @@ mod tests {
 
     #[test]
     fn a_message_without_text_is_named_by_its_place() {
-        let told =
-            |raw: &str| verdict(Turns::Joined, Kept::All, Some(raw), Vec::new()).unwrap_err().to_string();
+        let told = |raw: &str| {
+            verdict(Turns::Joined, Kept::All, Some(raw), Vec::new(), &mut KeyLog::default())
+                .unwrap_err()
+                .to_string()
+        };
         assert_eq!(
             told(r#"[{"from":"human","value":1}]"#),
             "field \"conversations[0].value\" is not a string"
         );
         assert_eq!(told("[1]"), "conversations[0] is not a JSON object");
         assert!(matches!(
-            verdict(Turns::Joined, Kept::All, None, Vec::new()),
+            verdict(Turns::Joined, Kept::All, None, Vec::new(), &mut KeyLog::default()),
             Err(BadRecord::MissingField(_))
         ));
     }

@@ -2,6 +2,7 @@
 
 use crate::conversation::Document;
 use crate::json_fields::FieldPath;
+use crate::key_log::KeyLog;
 use crate::stages::fields::texts;
 use crate::stages::{Read, RecordReader, Verdict};
 
@@ -20,8 +21,8 @@ impl StackOverflowReader {
 }
 
 impl RecordReader for StackOverflowReader {
-    fn read(&self, record: &str) -> Read {
-        let [title, question, answer] = texts(record, &self.fields)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [title, question, answer] = texts(record, &self.fields, Some(log))?;
         let text = format!("In python, {title}\n### Question:\n{question}\n### Response:\n{answer}\n");
         Ok(Verdict::one(Document::Text(text)))
     }

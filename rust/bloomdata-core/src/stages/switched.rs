@@ -3,9 +3,10 @@
 use crate::conversation::{Message, Role};
 use crate::document::BadRecord;
 use crate::json_fields::{FieldPath, Given, Wanted, extract_raw_and};
+use crate::key_log::KeyLog;
 use crate::switches::{join, mask, parse};
 
-/// The JSON of each field, and what is wanted besides.
+/// The JSON of each field, and what is wanted besides; other keys are noted.
 ///
 /// # Errors
 /// The record is no object.
@@ -13,8 +14,9 @@ pub fn raw_and<'record, const N: usize>(
     record: &'record str,
     fields: &[FieldPath; N],
     wanted: Wanted,
+    log: &mut KeyLog<'_>,
 ) -> Result<([Option<&'record str>; N], Vec<Given<'record>>), BadRecord> {
-    let (found, given) = extract_raw_and(record, fields, wanted)?;
+    let (found, given) = extract_raw_and(record, fields, wanted, Some(log))?;
     Ok((found.try_into().map_err(|_| BadRecord::NotAnObject("something else"))?, given))
 }
 

@@ -2,6 +2,7 @@
 
 use crate::conversation::Document;
 use crate::json_fields::FieldPath;
+use crate::key_log::KeyLog;
 use crate::stages::fields::texts;
 use crate::stages::{Read, RecordReader, Verdict};
 
@@ -20,8 +21,8 @@ impl WudaoReader {
 }
 
 impl RecordReader for WudaoReader {
-    fn read(&self, record: &str) -> Read {
-        let [title, content] = texts(record, &self.fields)?;
+    fn read_noting(&self, record: &str, log: &mut KeyLog<'_>) -> Read {
+        let [title, content] = texts(record, &self.fields, Some(log))?;
         Ok(Verdict::one(Document::Text(format!("{title}\n{content}"))))
     }
 }

@@ -8,14 +8,15 @@ use serde_json::value::RawValue;
 
 use super::chat_facts::Facts;
 pub use super::chat_keys::ChatKeys;
-use super::chat_keys::named;
+use super::chat_keys::{DOCUMENTS, named};
 use super::jinja::{JinjaInput, value_of};
 use super::message::{self, Message, MessageKeys, keys_of};
 use super::tool_arguments::{ToolArguments, parsed};
 use crate::conversation::Conversation;
 use crate::document::{BadRecord, JsonFault};
 use crate::json_faults::fault;
-use crate::json_fields::{elements_of, extract_raw_and, malformed_value};
+use crate::json_fields::{elements_of, extract_raw_and, holds_something, is_empty, malformed_value};
+use crate::key_log::KeyLog;
 
 /// Unicode noncharacters that serve as markers while templates are probed.
 const RESERVED: [char; 4] = ['\u{fdd1}', '\u{fdd2}', '\u{fdd3}', '\u{fdd4}'];
@@ -50,15 +51,23 @@ enum Source<'record> {
 }
 
 impl<'record> Chat<'record> {
-    /// The messages of a record: an object with a list of them, and optionally `tools` and `documents`.
+    /// The messages of a record: an object with a list of them, and optionally `tools` and `documents`. Notes the keys
+    /// that only a template might read: those of messages, and `documents`.
     ///
     /// # Errors
     /// Why the record is not a conversation.
-    pub fn parse(record: &'record str, keys: &'record ChatKeys) -> Result<Self, BadRecord> {
-        let (found, given) = extract_raw_and(record, &keys.record, named)?;
+    pub fn parse(
+        record: &'record str,
+        keys: &'record ChatKeys,
+        log: &mut KeyLog<'_>,
+    ) -> Result<Self, BadRecord> {
+        let (found, given) = extract_raw_and(record, &keys.record, named, Some(log))?;
         let [messages, tools, documents] = <[_; 3]>::try_from(found)
             .map_err(|_| BadRecord::NotAnObject("something else"))?
             .map(|raw: Option<&str>| raw.filter(|raw| *raw != "null"));
+        if documents.is_some_and(holds_something) {
+            log.note(DOCUMENTS.as_bytes(), true);
+        }
         let messages = messages.ok_or_else(|| BadRecord::MissingField(keys.record[0].name().to_owned()))?;
         let mut chat = Self {
             facts: Facts::new(given, &keys.ignored),
@@ -70,9 +79,12 @@ impl<'record> Chat<'record> {
             Ok(all) if !all.is_empty() => {
                 chat.roles.reserve_exact(all.len());
                 chat.contents.reserve_exact(all.len());
-                all.into_iter().enumerate().try_for_each(|(number, message)| chat.push(number, message))?;
+                log.inside(&keys.list, |log| {
+                    let mut all = all.into_iter().enumerate();
+                    all.try_for_each(|(number, message)| chat.push(number, message, log))
+                })?;
             }
-            _ => chat.read_one_by_one(messages, keys)?,
+            _ => log.inside(&keys.list, |log| chat.read_one_by_one(messages, keys, log))?,
         }
         if keys.tool_arguments == ToolArguments::Parsed {
             chat.parse_arguments()?;
@@ -96,7 +108,12 @@ impl<'record> Chat<'record> {
         Ok(first)
     }
 
-    fn read_one_by_one(&mut self, messages: &'record str, keys: &ChatKeys) -> Result<(), BadRecord> {
+    fn read_one_by_one(
+        &mut self,
+        messages: &'record str,
+        keys: &ChatKeys,
+        log: &mut KeyLog<'_>,
+    ) -> Result<(), BadRecord> {
         if !messages.starts_with('[') {
             let name = keys.record[0].name();
             return Err(BadRecord::WrongForm(format!("{name:?}: expected a list of messages")));
@@ -111,7 +128,7 @@ impl<'record> Chat<'record> {
                 return bad(": expected an object");
             }
             match message::message(raw, &keys.message) {
-                Ok(message) => self.push(number, message)?,
+                Ok(message) => self.push(number, message, log)?,
                 Err(error) if fault(raw).is_some() => return Err(malformed_value(raw, &error)),
                 Err(error) => return bad(&format!(" cannot be read: {}", JsonFault::from(&error).reason)),
             }
@@ -119,7 +136,16 @@ impl<'record> Chat<'record> {
         Ok(())
     }
 
-    fn push(&mut self, number: usize, mut message: Message<'record>) -> Result<(), BadRecord> {
+    fn push(
+        &mut self,
+        number: usize,
+        mut message: Message<'record>,
+        log: &mut KeyLog<'_>,
+    ) -> Result<(), BadRecord> {
+        if !message.others.is_empty() {
+            log.open();
+            message.others.iter().for_each(|(key, holds)| log.note(key.as_bytes(), *holds));
+        }
         let Some(role) = message.role.take() else {
             return Err(self.lacks(number, "role"));
         };
@@ -353,7 +379,7 @@ impl<'record> Chat<'record> {
 
     /// Whether there are descriptions of tools.
     pub(super) fn has_tools(&self) -> bool {
-        self.raw_beside().0.is_some_and(|tools| !message::is_empty(tools))
+        self.raw_beside().0.is_some_and(|tools| !is_empty(tools))
     }
 
     /// Puts the system text of the record in front of the messages.

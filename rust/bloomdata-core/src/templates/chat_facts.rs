@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::message::{Content, Message, is_empty};
+use super::message::{Content, Message};
 use crate::document::BadRecord;
-use crate::json_fields::Given;
+use crate::json_fields::{Given, is_empty};
 use crate::switches;
 
 /// A message that holds more than a text, or something in place of one.

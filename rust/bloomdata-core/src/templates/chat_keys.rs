@@ -8,12 +8,16 @@ use crate::switches;
 
 /// Keys of a record for what a conversation of messages cannot hold.
 const UNKNOWN: [&str; 2] = ["functions", "history"];
+/// Key of a record for texts that a template may quote.
+pub(super) const DOCUMENTS: &str = "documents";
 
 /// Where a record holds its messages, tools and documents, and a message its role and its content.
 #[derive(Debug)]
 pub struct ChatKeys {
     /// Messages, tools, documents.
     pub(super) record: [FieldPath; 3],
+    /// The list of messages, as keys of messages are counted: `messages[]`.
+    pub(super) list: String,
     pub(super) message: MessageKeys,
     pub(super) ignored: Vec<String>,
     pub(super) tool_arguments: ToolArguments,
@@ -22,8 +26,9 @@ pub struct ChatKeys {
 impl ChatKeys {
     /// With the messages at this path; `tools` and `documents` are keys of the record itself.
     pub fn new(messages: FieldPath, message: MessageKeys) -> Self {
-        let record = [messages, FieldPath::of_key("tools"), FieldPath::of_key("documents")];
-        Self { record, message, ignored: Vec::new(), tool_arguments: ToolArguments::Given }
+        let record = [messages, FieldPath::of_key("tools"), FieldPath::of_key(DOCUMENTS)];
+        let list = format!("{}[]", record[0].name());
+        Self { record, list, message, ignored: Vec::new(), tool_arguments: ToolArguments::Given }
     }
 
     /// With what templates get of arguments of tools that are a text.

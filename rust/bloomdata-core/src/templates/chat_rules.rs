@@ -22,6 +22,8 @@ pub(super) struct ChatRules {
     takes_parts: Mutex<BTreeMap<String, bool>>,
     /// Whether the template writes descriptions of tools.
     writes_tools: OnceLock<bool>,
+    /// Whether the template writes keys of messages that it does not name.
+    writes_all_keys: OnceLock<bool>,
 }
 
 impl ChatRules {
@@ -106,6 +108,11 @@ impl ChatRules {
             }
         }
         Ok(())
+    }
+
+    /// Whether the template reads a key of a message: it looks for it, or writes all that there are.
+    pub(super) fn reads_key(&self, jinja: &JinjaTemplate, key: &str) -> bool {
+        jinja.looks_for(key) || *self.writes_all_keys.get_or_init(|| probe_keys(jinja))
     }
 
     /// Whether the template writes the tools of a conversation.
@@ -215,6 +222,15 @@ fn probe_tools(jinja: &JinjaTemplate) -> bool {
         return false;
     };
     let text = jinja.render(&JinjaInput { messages, tools: Some(tools), documents: None }, false);
+    text.is_ok_and(|text| calls::holds(&text, &marker(0)))
+}
+
+/// Renders a short conversation whose messages have a key that no template looks for.
+fn probe_keys(jinja: &JinjaTemplate) -> bool {
+    let message = |role: &str| serde_json::json!({"role": role, "content": "text", marker(0): marker(0)});
+    let messages = serde_json::json!([message("user"), message("assistant")]);
+    let Ok(messages) = value_of(&messages.to_string()) else { return false };
+    let text = jinja.render(&JinjaInput { messages, tools: None, documents: None }, false);
     text.is_ok_and(|text| calls::holds(&text, &marker(0)))
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::builtin;
 use super::chat::Chat;
+use super::chat_keys::{ChatKeys, DOCUMENTS};
 use super::chat_rules::ChatRules;
 use super::jinja::{JinjaInput, JinjaTemplate, Variable};
 use super::plan::Rendered;
@@ -128,6 +129,18 @@ impl ChatTemplate {
         self.rules.complete(&self.planner.jinja, chat)?;
         ChatRules::check_calls(&self.planner.jinja, chat)?;
         self.rules.add_context(&self.planner.jinja, chat)
+    }
+
+    /// Whether a key is read for which no field of `keys` stands: the template reads it, or it may be lost. Keys are named
+    /// as a [`KeyLog`](crate::key_log::KeyLog) counts them.
+    pub fn is_read(&self, key: &str, keys: &ChatKeys) -> bool {
+        let jinja = &self.planner.jinja;
+        let of_message = key.strip_prefix(&*keys.list).and_then(|rest| rest.strip_prefix('.'));
+        let (name, is_read) = match of_message {
+            Some(name) => (name, self.rules.reads_key(jinja, name)),
+            None => (key, key == DOCUMENTS && jinja.mentions(DOCUMENTS)),
+        };
+        is_read || keys.ignored.iter().any(|ignored| ignored == name)
     }
 
     /// The texts that a conversation is trained on in: itself, or with [`TrainOn::Each`] its beginnings, up to each answer

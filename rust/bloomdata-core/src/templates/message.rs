@@ -7,6 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::value::RawValue;
 
 use crate::json_faults::lone_surrogate;
+use crate::json_fields::{holds_something, is_empty};
 use crate::switches;
 
 /// The keys of a message.
@@ -40,6 +41,8 @@ pub(super) struct Message<'record> {
     pub(super) num_switches: usize,
     /// A key of [`THOUGHTS`] that holds something.
     pub(super) thought: Option<&'static str>,
+    /// Other keys, and whether each holds something; not those in front that do not.
+    pub(super) others: Vec<(Cow<'record, str>, bool)>,
     pub(super) num_fields: usize,
     /// Whether the role is its first field.
     pub(super) is_in_order: bool,
@@ -49,7 +52,8 @@ impl Default for Message<'_> {
     fn default() -> Self {
         let (role, content) = (None, Content::Missing);
         let (has_calls, is_in_order, switch) = (false, false, Ok(None));
-        Self { role, content, has_calls, switch, num_switches: 0, thought: None, num_fields: 0, is_in_order }
+        let (num_switches, thought, others, num_fields) = (0, None, Vec::new(), 0);
+        Self { role, content, has_calls, switch, num_switches, thought, others, num_fields, is_in_order }
     }
 }
 
@@ -163,7 +167,11 @@ impl<'de> Visitor<'de> for One<'_> {
                     message.thought = Some(thought);
                 }
             } else {
-                map.next_value::<IgnoredAny>()?;
+                let holds = holds_something(map.next_value::<&RawValue>()?.get());
+                // What holds nothing matters only if it stands in place of something.
+                if holds || !message.others.is_empty() {
+                    message.others.push((key, holds));
+                }
             }
         }
         Ok(message)
@@ -215,12 +223,6 @@ pub(super) fn text<E: Error>(raw: &RawValue) -> Result<Option<Cow<'_, str>>, E> 
         E::custom(format!("a text holds {half}, half of a surrogate pair, which is no character"))
     })?;
     Ok(Some(text.0))
-}
-
-/// Whether a JSON value holds nothing: null, or an empty list, object or string.
-pub(super) fn is_empty(raw: &str) -> bool {
-    let inner = |raw: &str| raw.get(1..raw.len() - 1).is_some_and(|inner| inner.trim().is_empty());
-    raw == "null" || raw == "\"\"" || (raw.starts_with(['[', '{']) && inner(raw))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::gdp_chat::GdpChat;
 use crate::document::BadRecord;
 use crate::error::Result;
 use crate::json_fields::{FieldPath, elements_of, extract_optional, invalid_utf8};
+use crate::key_log::KeyLog;
 
 /// How records are read, with the same names as in Python and on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +56,8 @@ pub struct Pair<'record> {
 #[derive(Debug)]
 pub struct PairReader {
     options: PairOptions,
-    fields: [FieldPath; 3],
+    /// Prompt, completion, and the category if there are any.
+    fields: Vec<FieldPath>,
     chat: Option<GdpChat>,
 }
 
@@ -65,8 +67,10 @@ impl PairReader {
     /// # Errors
     /// An unusable template.
     pub fn new(options: PairOptions) -> Result<Self> {
-        let fields = [&options.prompt_keyword, &options.completion_keyword, &options.category_keyword]
-            .map(|keyword| FieldPath::of_key(keyword));
+        let has_categories = options.categories.is_some() && options.pair_template.is_none();
+        let category = has_categories.then_some(&options.category_keyword);
+        let keywords = [&options.prompt_keyword, &options.completion_keyword].into_iter().chain(category);
+        let fields = keywords.map(|keyword| FieldPath::of_key(keyword)).collect();
         let chat = options.pair_template.as_ref().map(|template| template.compile().map(GdpChat::new));
         Ok(Self { fields, chat: chat.transpose()?, options })
     }
@@ -78,6 +82,7 @@ impl PairReader {
     pub fn read<'record>(
         &self,
         record: &'record [u8],
+        log: &mut KeyLog<'_>,
     ) -> std::result::Result<Vec<Option<Pair<'record>>>, BadRecord> {
         let text = simdutf8::basic::from_utf8(record).map_err(|_| invalid_utf8(record))?;
         let objects: Vec<&'record str> = if text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[')
@@ -87,8 +92,8 @@ impl PairReader {
             vec![text]
         };
         match &self.chat {
-            None => objects.into_iter().map(|object| self.pair(object)).collect(),
-            Some(chat) => self.turns(chat, &objects),
+            None => objects.into_iter().map(|object| self.pair(object, log)).collect(),
+            Some(chat) => self.turns(chat, &objects, log),
         }
     }
 
@@ -97,10 +102,11 @@ impl PairReader {
         &self,
         chat: &GdpChat,
         objects: &[&'record str],
+        log: &mut KeyLog<'_>,
     ) -> std::result::Result<Vec<Option<Pair<'record>>>, BadRecord> {
         let mut texts = Vec::with_capacity(objects.len());
         for object in objects {
-            let mut found = extract_optional(object, &self.fields)?.into_iter();
+            let mut found = extract_optional(object, &self.fields, Some(log))?.into_iter();
             let mut next = || found.next().unwrap_or(Err(BadRecord::NotAnObject("something else")));
             let (prompt, completion) = (absent_is_none(next())?.unwrap_or_default(), next()?);
             texts.push((prompt, completion));
@@ -118,15 +124,19 @@ impl PairReader {
         Ok(turns.into_iter().map(pair).collect())
     }
 
-    fn pair<'record>(&self, object: &'record str) -> std::result::Result<Option<Pair<'record>>, BadRecord> {
-        let mut texts = extract_optional(object, &self.fields)?.into_iter();
+    fn pair<'record>(
+        &self,
+        object: &'record str,
+        log: &mut KeyLog<'_>,
+    ) -> std::result::Result<Option<Pair<'record>>, BadRecord> {
+        let mut texts = extract_optional(object, &self.fields, Some(log))?.into_iter();
         let mut next = || texts.next().unwrap_or(Err(BadRecord::NotAnObject("something else")));
-        let (prompt, completion, category) = (next(), next(), next());
+        let (prompt, completion) = (next(), next());
         let prompt = absent_is_none(prompt)?.unwrap_or_default();
         let completion = completion?;
         let category = match &self.options.categories {
             None => -1,
-            Some(known) => match absent_is_none(category)? {
+            Some(known) => match absent_is_none(next())? {
                 None => -1,
                 Some(name) => {
                     id_of(known, &name).ok_or_else(|| BadRecord::UnknownCategory(name.into_owned()))?
@@ -203,7 +213,7 @@ mod tests {
     }
 
     fn texts(reader: &PairReader, record: &str) -> Vec<(String, String)> {
-        let pairs = reader.read(record.as_bytes()).unwrap();
+        let pairs = reader.read(record.as_bytes(), &mut KeyLog::default()).unwrap();
         pairs.into_iter().flatten().map(|pair| (pair.prompt.into(), pair.completion.into())).collect()
     }
 
@@ -232,14 +242,14 @@ mod tests {
     #[test]
     fn every_kind_of_bad_record_has_its_reason() {
         let reader = reader(|options| options.categories = Some(vec!["x".into()]));
-        let error = |record: &str| reader.read(record.as_bytes()).unwrap_err();
+        let error = |record: &str| reader.read(record.as_bytes(), &mut KeyLog::default()).unwrap_err();
         assert!(matches!(error(r#"{"prompt":"a"}"#), BadRecord::MissingField(_)));
         assert!(matches!(error(r#"{"completion":null}"#), BadRecord::NullField(_)));
         assert!(matches!(error(r#"{"prompt":1,"completion":"a"}"#), BadRecord::NotAString(_)));
         assert!(matches!(error(r#"["a"]"#), BadRecord::NotAnObject(_)));
         assert!(matches!(error(r#"[{"completion":"a"}"#), BadRecord::MalformedJson(_)));
         assert!(matches!(error(r#"{"completion":"a","category":"y"}"#), BadRecord::UnknownCategory(_)));
-        let pairs = reader.read(br#"{"completion":"a","category":"x"}"#).unwrap();
+        let pairs = reader.read(br#"{"completion":"a","category":"x"}"#, &mut KeyLog::default()).unwrap();
         assert_eq!(pairs[0].as_ref().unwrap().category, 0);
     }
 }

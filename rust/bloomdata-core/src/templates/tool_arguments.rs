@@ -68,25 +68,25 @@ fn texts(message: &str, place: &str) -> Result<Vec<(String, Range<usize>)>, BadR
         }
     };
     let keys = ["tool_calls", "function_call"].map(FieldPath::of_key);
-    let values = extract_raw(message, &keys)?;
+    let values = extract_raw(message, &keys, None)?;
     let arguments = FieldPath::of_key("arguments");
     if let Some(calls) = values[0].filter(|raw| raw.starts_with('[')) {
         for (at, call) in elements_of(calls)?.into_iter().enumerate() {
             if !call.starts_with('{') {
                 continue;
             }
-            let inner = extract_raw(call, &[FieldPath::of_key("function"), arguments.clone()])?;
+            let inner = extract_raw(call, &[FieldPath::of_key("function"), arguments.clone()], None)?;
             match inner[0].filter(|raw| raw.starts_with('{')) {
                 Some(function) => note(
                     format!("{place}.tool_calls[{at}].function.arguments"),
-                    extract_raw(function, std::slice::from_ref(&arguments))?[0],
+                    extract_raw(function, std::slice::from_ref(&arguments), None)?[0],
                 ),
                 None => note(format!("{place}.tool_calls[{at}].arguments"), inner[1]),
             }
         }
     }
     if let Some(call) = values[1].filter(|raw| raw.starts_with('{')) {
-        let inner = extract_raw(call, std::slice::from_ref(&arguments))?[0];
+        let inner = extract_raw(call, std::slice::from_ref(&arguments), None)?[0];
         note(format!("{place}.function_call.arguments"), inner);
     }
     found.sort_by_key(|(_, range)| range.start);

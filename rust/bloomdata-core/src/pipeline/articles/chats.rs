@@ -9,6 +9,7 @@ use crate::conversation::Document;
 use crate::document::{BadRecord, Block, is_blank};
 use crate::error::{Error, Result};
 use crate::json_fields::{FieldPath, invalid_utf8};
+use crate::key_log::KeyLog;
 use crate::ledger::BLANK;
 use crate::packing::types::{COMPLETION, PROMPT};
 use crate::pipeline::feed::Item;
@@ -58,13 +59,6 @@ impl ChatReader {
         })
     }
 
-    fn read(&self, record: &str) -> std::result::Result<Verdict, BadRecord> {
-        match &self.reader {
-            Some(reader) => reader.read(record),
-            None => Ok(Verdict::Keep(Vec::new())),
-        }
-    }
-
     /// What becomes of a block.
     pub(in crate::pipeline) fn pack(
         &self,
@@ -75,15 +69,17 @@ impl ChatReader {
         if self.formats[block.file] == Format::Text {
             return Err(Error::config("record", "lines of text hold no messages"));
         }
-        let mut outcomes = Vec::new();
+        let is_read = |key: &str| self.reader.is_none() && self.template.is_read(key, &self.keys);
+        let (mut outcomes, mut log) = (Vec::new(), KeyLog::except(&is_read));
         articles.ids.reserve(block.len());
         block.for_each(|record| {
             let fate = if is_blank(record.bytes) {
                 Fate::Dropped(BLANK)
             } else {
+                log.begin();
                 match simdutf8::basic::from_utf8(record.bytes) {
                     Err(_) => encoder.bad(invalid_utf8(record.bytes), record),
-                    Ok(text) => match self.chat(encoder, text, articles)? {
+                    Ok(text) => match self.chat(encoder, text, articles, &mut log)? {
                         Ok(fate) => fate,
                         Err(reason) => encoder.bad(reason, record),
                     },
@@ -101,25 +97,24 @@ impl ChatReader {
         encoder: &Encoder<'_>,
         record: &str,
         articles: &mut Articles,
+        log: &mut KeyLog<'_>,
     ) -> Result<std::result::Result<Fate, BadRecord>> {
-        let rendered = if self.reader.is_none() {
-            let chat = Chat::parse(record, &self.keys);
-            chat.and_then(|mut chat| {
+        let rendered = match &self.reader {
+            None => Chat::parse(record, &self.keys, log).and_then(|mut chat| {
                 self.template.accept(&mut chat)?;
                 Ok(vec![self.rendered_chat(encoder, chat)?])
-            })
-        } else {
-            match self.read(record) {
+            }),
+            Some(reader) => match reader.read_noting(record, log) {
                 Ok(Verdict::Drop(reason)) => return Ok(Ok(Fate::Dropped(reason))),
                 Ok(Verdict::Node(_)) => Err(BadRecord::WrongForm("a message of a tree".into())),
                 Ok(Verdict::Keep(documents)) => {
                     if let [Document::Preference(preference)] = &documents[..] {
-                        return self.preference(encoder, preference, articles);
+                        return self.preference(encoder, preference, articles, log);
                     }
                     documents.iter().map(|document| self.rendered(encoder, document)).collect()
                 }
                 Err(reason) => Err(reason),
-            }
+            },
         };
         let rendered = match rendered {
             Ok(rendered) => rendered,
@@ -151,7 +146,7 @@ impl ChatReader {
         Ok(Ok(match count {
             0 if is_switched_off => Fate::Dropped("switched off"),
             0 => Fate::Dropped("no tokens"),
-            articles => Fate::Kept { text_bytes, articles, chats },
+            articles => Fate::Kept { text_bytes, articles, chats, unread: log.unread() },
         }))
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::special_tokens::SpecialTokensInText;
 use crate::error::{Error, Result};
 use crate::json_fields::FieldPath;
+use crate::sources::columns::Columns;
 use crate::stages::RecordSource;
 use crate::stages::preference::Judgement;
 use crate::templates::chat_template::TemplateOptions;
@@ -147,17 +148,18 @@ impl RecordConfig {
         self.text_field.iter().map(|field| FieldPath::parse(field)).collect()
     }
 
-    /// The columns of tables that hold them; none for all.
+    /// The columns of tables that hold them.
     ///
     /// # Errors
     /// A name that is not a field path.
-    pub fn columns(&self) -> Result<Vec<String>> {
-        match self.record {
+    pub fn columns(&self) -> Result<Columns> {
+        let named = match self.record {
             RecordKind::Text if self.source.is_none() => {
-                Ok(self.fields()?.iter().map(|field| field.column().to_owned()).collect())
+                self.fields()?.iter().map(|field| field.column().to_owned()).collect()
             }
             // Keys may be missing: read every column.
-            _ => Ok(Vec::new()),
-        }
+            _ => Vec::new(),
+        };
+        Ok(Columns::named(named))
     }
 }

@@ -8,6 +8,7 @@ use super::packed::{Articles, Packed};
 use crate::document::{Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::json_fields::invalid_utf8;
+use crate::key_log::KeyLog;
 use crate::ledger::BLANK;
 use crate::packing::types::{COMPLETION, PROMPT};
 use crate::pipeline::feed::Item;
@@ -51,15 +52,16 @@ impl PairPacker {
         block: &Block,
     ) -> Result<Item<Packed>> {
         articles.ids.reserve(block.len());
-        let mut outcomes = Vec::new();
+        let (mut outcomes, mut log) = (Vec::new(), KeyLog::default());
         block.for_each(|record| {
             let fate = if self.formats[block.file] == Format::Text {
                 self.line(encoder, record, articles)?
             } else if is_blank(record.bytes) {
                 Fate::Dropped(BLANK)
             } else {
-                match self.reader.read(record.bytes) {
-                    Ok(pairs) => self.fate(encoder, &pairs, record, articles)?,
+                log.begin();
+                match self.reader.read(record.bytes, &mut log) {
+                    Ok(pairs) => self.fate(encoder, &pairs, record, (articles, &mut log))?,
                     Err(reason) => encoder.bad(reason, record),
                 }
             };
@@ -79,7 +81,7 @@ impl PairPacker {
         let completion = if has_newline { Cow::Owned(format!("{text}\n")) } else { Cow::Borrowed(text) };
         let prompt = Cow::Borrowed("");
         let pair = Pair { prompt, completion, category: -1, drops_bos: false };
-        self.fate(encoder, &[Some(pair)], record, articles)
+        self.fate(encoder, &[Some(pair)], record, (articles, &mut KeyLog::default()))
     }
 
     /// What becomes of the pairs of a record.
@@ -88,14 +90,14 @@ impl PairPacker {
         encoder: &Encoder<'_>,
         pairs: &[Option<Pair<'_>>],
         record: Record<'_>,
-        articles: &mut Articles,
+        (articles, log): (&mut Articles, &mut KeyLog<'_>),
     ) -> Result<Fate> {
         let texts = pairs.iter().flatten().flat_map(|pair| [&pair.prompt, &pair.completion]);
         // The counts of a pair with a template are not known: its texts hold the template's own tokens, too.
         let special =
             if self.has_template { Ok(0) } else { texts.map(|text| encoder.special.count(text)).sum() };
         match special {
-            Ok(special) => self.record(encoder, pairs, special, articles),
+            Ok(special) => self.record(encoder, pairs, special, (articles, log)),
             Err(reason) => Ok(encoder.bad(reason, record)),
         }
     }
@@ -106,7 +108,7 @@ impl PairPacker {
         encoder: &Encoder<'_>,
         pairs: &[Option<Pair<'_>>],
         special: u64,
-        articles: &mut Articles,
+        (articles, log): (&mut Articles, &mut KeyLog<'_>),
     ) -> Result<Fate> {
         let (before, mut text_bytes) = (articles.lengths.len(), 0);
         if pairs.is_empty() {
@@ -130,7 +132,7 @@ impl PairPacker {
             0 => Fate::Dropped("no tokens"),
             _ => {
                 let chats = ChatCounts::of_special_tokens(special);
-                Fate::Kept { text_bytes, articles: count, chats }
+                Fate::Kept { text_bytes, articles: count, chats, unread: log.unread() }
             }
         })
     }

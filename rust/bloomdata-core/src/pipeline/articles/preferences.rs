@@ -9,6 +9,7 @@ use super::packed::Articles;
 use crate::conversation::{Judged, Preference};
 use crate::document::BadRecord;
 use crate::error::Result;
+use crate::key_log::KeyLog;
 use crate::packing::types::PROMPT;
 use crate::pipeline::folder::books::Fate;
 use crate::pipeline::folder::counts::ChatCounts;
@@ -23,6 +24,7 @@ impl ChatReader {
         encoder: &Encoder<'_>,
         preference: &Preference,
         articles: &mut Articles,
+        log: &mut KeyLog<'_>,
     ) -> Result<std::result::Result<Fate, BadRecord>> {
         let (rendered, mut chats) = match self.answers(encoder, preference) {
             Ok(answers) => answers,
@@ -63,7 +65,8 @@ impl ChatReader {
             articles.categories.resize(articles.ids.len(), u32::from(label));
         }
         let text_bytes = rendered.iter().map(|rendered| rendered.text.len() as u64).sum();
-        Ok(Ok(Fate::Kept { text_bytes, articles: rendered.len() as u64, chats }))
+        let (articles, unread) = (rendered.len() as u64, log.unread());
+        Ok(Ok(Fate::Kept { text_bytes, articles, chats, unread }))
     }
 
     /// The text of each answer with its prompt.

@@ -9,7 +9,8 @@ use crate::conversation::Document;
 use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::TokenStream;
-use crate::json_fields::{FieldPath, extract, invalid_utf8};
+use crate::json_fields::{FieldPath, Notes, extract, invalid_utf8};
+use crate::key_log::KeyLog;
 use crate::ledger::BLANK;
 use crate::packing::types::{COMPLETION, SEPARATOR};
 use crate::pipeline::dedup::verdict_file::{Verdict as Decided, Verdicts};
@@ -51,12 +52,26 @@ impl TextReader<'_> {
         file: usize,
         record: Record<'record>,
     ) -> std::result::Result<Texts<'record>, BadRecord> {
+        self.read_noting(file, record, None)
+    }
+
+    /// The same, and takes note of the keys that are not read.
+    fn read_noting<'record>(
+        &self,
+        file: usize,
+        record: Record<'record>,
+        mut notes: Notes<'_, '_>,
+    ) -> std::result::Result<Texts<'record>, BadRecord> {
         if is_blank(record.bytes) {
             return Ok(Texts::Dropped(BLANK));
         }
         if let Some(source) = &self.source {
             let record = simdutf8::basic::from_utf8(record.bytes).map_err(|_| invalid_utf8(record.bytes))?;
-            return match source.read(record)? {
+            let read = match notes.as_deref_mut() {
+                Some(log) => source.read_noting(record, log),
+                None => source.read(record),
+            };
+            return match read? {
                 Verdict::Drop(reason) => Ok(Texts::Dropped(reason)),
                 Verdict::Keep(documents) => documents
                     .into_iter()
@@ -67,7 +82,7 @@ impl TextReader<'_> {
             };
         }
         if !self.is_lines(file) {
-            return extract(record.bytes, self.fields).map(Texts::Found);
+            return extract(record.bytes, self.fields, notes).map(Texts::Found);
         }
         let line = record.bytes.strip_suffix(b"\r").unwrap_or(record.bytes);
         let text = simdutf8::basic::from_utf8(line).map_err(|_| invalid_utf8(line))?;
@@ -94,19 +109,20 @@ impl TextReader<'_> {
             None => Vec::new(),
         };
         let mut decided = decided.into_iter().peekable();
-        let mut is_changed = false;
+        let (mut is_changed, mut log) = (false, KeyLog::default());
         block.for_each(|record| {
             let verdict = decided.next_if(|(offset, _)| *offset == record.offset);
             let fate = if let Some((_, Decided::Drop(why))) = verdict {
                 Fate::Dropped(why.name())
             } else {
-                let texts = self.read(block.file, record);
+                log.begin();
+                let texts = self.read_noting(block.file, record, Some(&mut log));
                 // The first pass knows all bad records.
                 is_changed |= verdicts.is_some() && verdict.is_some() != texts.is_err();
                 match texts {
                     Ok(Texts::Dropped(reason)) => Fate::Dropped(reason),
                     Ok(Texts::Found(texts)) => {
-                        match Self::tokenize(encoder, &texts, ids, &mut packed.streams)? {
+                        match Self::tokenize(encoder, &texts, ids, (&mut packed.streams, &mut log))? {
                             Ok(fate) => fate,
                             Err(reason) => encoder.bad(reason, record),
                         }
@@ -134,7 +150,7 @@ impl TextReader<'_> {
         encoder: &Encoder<'_>,
         texts: &[Cow<'_, str>],
         ids: &mut [Vec<u32>],
-        streams: &mut [TokenStream],
+        (streams, log): (&mut [TokenStream], &mut KeyLog<'_>),
     ) -> Result<std::result::Result<Fate, BadRecord>> {
         if texts.iter().all(|text| text.is_empty()) {
             return Ok(Ok(Fate::Dropped(EMPTY)));
@@ -185,7 +201,7 @@ impl TextReader<'_> {
         }
         let text_bytes = texts.iter().map(|text| text.len() as u64).sum();
         let chats = ChatCounts::of_special_tokens(special.iter().sum());
-        Ok(Ok(Fate::Kept { text_bytes, articles: 1, chats }))
+        Ok(Ok(Fate::Kept { text_bytes, articles: 1, chats, unread: log.unread() }))
     }
 }
 

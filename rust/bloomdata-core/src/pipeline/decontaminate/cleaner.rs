@@ -16,6 +16,7 @@ use crate::pipeline::sharding::lines::{LineMaker, Lines, each_record};
 use crate::sources::Format;
 use crate::sources::inputs::InputList;
 use crate::token::index;
+use crate::unread_keys::KeySet;
 
 /// Why a document is left out.
 pub(super) const CONTAMINATED: &str = "contaminated";
@@ -99,7 +100,7 @@ impl Cleaner<'_> {
                 }
                 let text_bytes = (lines.bytes.len() - bytes) as u64;
                 let articles = (lines.ends.len() - ends) as u64;
-                Fate::Kept { text_bytes, articles, chats: ChatCounts::default() }
+                Fate::Kept { text_bytes, articles, chats: ChatCounts::default(), unread: KeySet::default() }
             }
         })
     }

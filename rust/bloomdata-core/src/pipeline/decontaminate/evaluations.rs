@@ -120,7 +120,7 @@ fn row(record: &[u8], (path, line): (&Path, u64), set: usize) -> std::result::Re
     let bad = |error: crate::document::BadRecord| error.to_string();
     let json = simdutf8::basic::from_utf8(record).map_err(|_| bad(invalid_utf8(record)))?;
     let fields = FIELDS.map(FieldPath::of_key);
-    let raw = extract_raw(json, &fields).map_err(bad)?;
+    let raw = extract_raw(json, &fields, None).map_err(bad)?;
     let value = |at: usize| {
         let is_number = |raw: &str| raw.starts_with(|first: char| first == '-' || first.is_ascii_digit());
         match raw[at].filter(|raw| *raw != "null") {

@@ -17,6 +17,7 @@ use crate::pipeline::folder::books::{Books, Fate, OnBadRecord, Outcome, Snapshot
 use crate::pipeline::folder::counts::ChatCounts;
 use crate::progress::Progress;
 use crate::sources::Format;
+use crate::unread_keys::KeySet;
 
 /// What is looked for, and where.
 #[derive(Debug)]
@@ -160,7 +161,12 @@ impl Worker<'_> {
                     if scan.hits.len() > before {
                         scan.found.push((found, scan.hits.len() - before));
                     }
-                    Fate::Kept { text_bytes: bytes, articles: 1, chats: ChatCounts::default() }
+                    Fate::Kept {
+                        text_bytes: bytes,
+                        articles: 1,
+                        chats: ChatCounts::default(),
+                        unread: KeySet::default(),
+                    }
                 }
                 Err(reason) => {
                     scan.found.push((Found { is_bad: true, ..found }, 0));

@@ -11,6 +11,7 @@ use crate::pipeline::folder::counts::ChatCounts;
 use crate::pipeline::sharding::copier::Copier;
 use crate::pipeline::sharding::lines::{LineMaker, Lines, each_record};
 use crate::sources::Format;
+use crate::unread_keys::KeySet;
 
 /// Makes lines of the records that stay.
 pub(in crate::pipeline) struct Filter<'run> {
@@ -46,7 +47,12 @@ impl Filter<'_> {
         }
         lines.ends.push(lines.bytes.len());
         let text_bytes = (lines.bytes.len() - before) as u64;
-        Ok(Some(Fate::Kept { text_bytes, articles: 1, chats: ChatCounts::default() }))
+        Ok(Some(Fate::Kept {
+            text_bytes,
+            articles: 1,
+            chats: ChatCounts::default(),
+            unread: KeySet::default(),
+        }))
     }
 
     fn bad(&self, file: usize, record: Record<'_>, keeps_raw: bool) -> Option<Fate> {

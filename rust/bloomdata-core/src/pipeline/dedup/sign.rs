@@ -17,6 +17,7 @@ use crate::pipeline::folder::journal::{Entry, Journal};
 use crate::pipeline::folder::manifest::InputEntry;
 use crate::progress::Progress;
 use crate::sources::Format;
+use crate::unread_keys::KeySet;
 
 /// Hears of each input that is done.
 pub trait Notes {
@@ -204,7 +205,12 @@ fn sign_block(
                 let bytes = record.bytes.len() as u64;
                 let place = [line, record.offset, bytes];
                 signed.entries[position].extend(place.into_iter().flat_map(u64::to_le_bytes));
-                Fate::Kept { text_bytes: bytes, articles: 1, chats: ChatCounts::default() }
+                Fate::Kept {
+                    text_bytes: bytes,
+                    articles: 1,
+                    chats: ChatCounts::default(),
+                    unread: KeySet::default(),
+                }
             }
             Err(reason) => {
                 signed.bad.push(record.offset);

@@ -14,6 +14,7 @@ use crate::io::atomic::{AtomicFile, remove_if_present, temporary_path};
 use crate::ledger::{BLANK, Ledger};
 use crate::sources::folders::changed;
 use crate::sources::{Format, Input};
+use crate::unread_keys::KeySet;
 
 /// Name of the file of bad records.
 pub const QUARANTINE_NAME: &str = "quarantine.jsonl";
@@ -39,6 +40,8 @@ pub enum Fate {
         articles: u64,
         /// What its conversations hold.
         chats: ChatCounts,
+        /// Its keys that were not read.
+        unread: KeySet,
     },
     /// Left out, for this reason.
     Dropped(&'static str),
@@ -50,6 +53,8 @@ pub enum Fate {
         offset: u64,
         /// Its raw bytes, if bad records are kept.
         raw: Vec<u8>,
+        /// Its keys that were not read.
+        unread: KeySet,
     },
 }
 
@@ -223,7 +228,8 @@ impl<'run> Books<'run> {
         self.state.ledger.documents_in += outcome.records;
         self.state.rows += if outcome.is_row() { outcome.records } else { 0 };
         match &outcome.fate {
-            Fate::Kept { text_bytes, chats, .. } => {
+            Fate::Kept { text_bytes, chats, unread, .. } => {
+                self.state.ledger.unread_keys.add(unread);
                 self.state.ledger.documents_kept += 1;
                 self.state.input.documents_kept += 1;
                 self.state.input.chats.add(*chats);
@@ -237,7 +243,14 @@ impl<'run> Books<'run> {
     }
 
     /// Keeps a record of the open input that was dropped for `reason`.
-    pub fn keep_after_all(&mut self, reason: &'static str, text_bytes: u64, chats: ChatCounts) {
+    pub fn keep_after_all(
+        &mut self,
+        reason: &'static str,
+        text_bytes: u64,
+        chats: ChatCounts,
+        unread: &KeySet,
+    ) {
+        self.state.ledger.unread_keys.add(unread);
         self.state.ledger.take_back_dropped(reason);
         self.state.ledger.documents_kept += 1;
         self.state.ledger.text_bytes += text_bytes;
@@ -246,7 +259,15 @@ impl<'run> Books<'run> {
     }
 
     /// Drops a record that was kept: of the open input, or of one that has ended and was not taken.
-    pub fn drop_after_all(&mut self, file: usize, reason: &str, text_bytes: u64, chats: ChatCounts) {
+    pub fn drop_after_all(
+        &mut self,
+        file: usize,
+        reason: &str,
+        text_bytes: u64,
+        chats: ChatCounts,
+        unread: &KeySet,
+    ) {
+        self.state.ledger.unread_keys.take_back(unread);
         self.state.ledger.documents_kept -= 1;
         self.state.ledger.text_bytes -= text_bytes;
         self.state.ledger.drop_documents(reason, 1);
@@ -353,7 +374,8 @@ impl<'run> Books<'run> {
     ///
     /// # Errors
     /// The system's reason.
-    pub fn finish(self) -> Result<(Ledger, Option<OutputEntry>, IndexedInputs)> {
+    pub fn finish(mut self) -> Result<(Ledger, Option<OutputEntry>, IndexedInputs)> {
+        self.state.ledger.unread_keys = self.state.ledger.unread_keys.found();
         let records = self.state.ledger.quarantined();
         let entry = match self.quarantine {
             None => None,

@@ -12,6 +12,7 @@ use crate::ledger::BLANK;
 use crate::pipeline::folder::books::Fate;
 use crate::pipeline::folder::counts::ChatCounts;
 use crate::sources::Format;
+use crate::unread_keys::KeySet;
 
 /// Copies lines.
 pub(in crate::pipeline) struct Copier<'run> {
@@ -66,7 +67,12 @@ impl<'run> Copier<'run> {
         match self.line(format, record, &mut lines.bytes) {
             Ok(Some(size)) => {
                 lines.ends.push(lines.bytes.len());
-                Fate::Kept { text_bytes: size, articles: 1, chats: ChatCounts::default() }
+                Fate::Kept {
+                    text_bytes: size,
+                    articles: 1,
+                    chats: ChatCounts::default(),
+                    unread: KeySet::default(),
+                }
             }
             Ok(None) => Fate::Dropped(BLANK),
             Err(reason) => Fate::Bad(reason, record.offset, record.bytes.to_vec()),

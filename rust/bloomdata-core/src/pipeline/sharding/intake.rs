@@ -21,6 +21,7 @@ use crate::pipeline::folder::counts::ChatCounts;
 use crate::progress::Progress;
 use crate::rng;
 use crate::stages::trees::{self, TreeNode};
+use crate::unread_keys::KeySet;
 
 /// Use of the seed for samples (see [`rng::key`]).
 const SAMPLE_STREAM: u64 = 5;
@@ -175,7 +176,7 @@ impl Intake<'_> {
                     let mut kept = lines.records();
                     for outcome in &lines.outcomes {
                         let own = kept.next_of(outcome);
-                        let Fate::Kept { text_bytes, chats, .. } = &outcome.fate else {
+                        let Fate::Kept { text_bytes, chats, unread, .. } = &outcome.fate else {
                             books.settle(lines.file, outcome)?;
                             continue;
                         };
@@ -187,6 +188,7 @@ impl Intake<'_> {
                             row,
                             text_bytes: *text_bytes,
                             turns: chats.turns,
+                            unread: unread.clone(),
                             lines: own.iter().map(<[u8]>::to_vec).collect(),
                         });
                     }
@@ -195,7 +197,8 @@ impl Intake<'_> {
                     let chosen = std::mem::take(&mut sample).chosen();
                     for candidate in &chosen {
                         let chats = ChatCounts { turns: candidate.turns, ..ChatCounts::default() };
-                        books.keep_after_all(NOT_IN_SAMPLE, candidate.text_bytes, chats);
+                        let Candidate { text_bytes, unread, .. } = candidate;
+                        books.keep_after_all(NOT_IN_SAMPLE, *text_bytes, chats, unread);
                     }
                     books.sync()?;
                     target.begin();
@@ -279,15 +282,14 @@ impl Intake<'_> {
         (file, read, fate): (usize, Fate, trees::Fate),
         (target, before): (&mut Target<'_>, &Snapshot),
     ) -> Result<Fate> {
+        let Fate::Node { offset, raw, unread } = read else { return Ok(read) };
         // Its own bytes are kept for the quarantine.
-        let bad = |reason: BadRecord| match read {
-            Fate::Node { offset, raw } => Fate::Bad(reason, offset, raw),
-            other => other,
-        };
+        let bad = |reason: BadRecord| Fate::Bad(reason, offset, raw);
         let kept = |articles, text_bytes, turns| Fate::Kept {
             text_bytes,
             articles,
             chats: ChatCounts { turns, ..ChatCounts::default() },
+            unread,
         };
         Ok(match fate {
             trees::Fate::Joined => kept(0, 0, 0),
@@ -320,6 +322,7 @@ struct Candidate {
     row: u64,
     text_bytes: u64,
     turns: u64,
+    unread: KeySet,
     lines: Vec<Vec<u8>>,
 }
 

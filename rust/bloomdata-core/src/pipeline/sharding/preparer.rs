@@ -7,6 +7,7 @@ use crate::document::{BadRecord, Block, Record, is_blank};
 use crate::error::{Error, Result};
 use crate::json_fields::{invalid_utf8, placed};
 use crate::json_text::json_string;
+use crate::key_log::KeyLog;
 use crate::ledger::BLANK;
 use crate::pipeline::folder::books::Fate;
 use crate::pipeline::folder::counts::ChatCounts;
@@ -59,10 +60,10 @@ impl Preparer {
     fn lines(
         &self,
         record: &str,
-        out: &mut Vec<u8>,
-        ends: &mut Vec<usize>,
+        (out, ends): (&mut Vec<u8>, &mut Vec<usize>),
+        log: &mut KeyLog<'_>,
     ) -> std::result::Result<Prepared, BadRecord> {
-        let documents = match self.reader.read(record)? {
+        let documents = match self.reader.read_noting(record, log)? {
             Verdict::Drop(reason) => return Ok(Prepared::Settled(Fate::Dropped(reason))),
             Verdict::Node(node) => return Ok(Prepared::Node(node)),
             Verdict::Keep(documents) => documents,
@@ -79,7 +80,7 @@ impl Preparer {
             chats.turns += turns(document);
         }
         let articles = documents.len() as u64;
-        Ok(Prepared::Settled(Fate::Kept { text_bytes, articles, chats }))
+        Ok(Prepared::Settled(Fate::Kept { text_bytes, articles, chats, unread: log.unread() }))
     }
 
     /// Appends the line of a document, without its newline.
@@ -221,17 +222,24 @@ impl Preparer {
     }
 
     /// Appends the lines of a record; what becomes of it.
-    fn record(&self, format: Format, record: Record<'_>, keeps_raw: bool, lines: &mut Lines) -> Fate {
+    fn record(
+        &self,
+        format: Format,
+        record: Record<'_>,
+        keeps_raw: bool,
+        (lines, log): (&mut Lines, &mut KeyLog<'_>),
+    ) -> Fate {
         if is_blank(record.bytes) {
             return Fate::Dropped(BLANK);
         }
         let raw = |kept: bool| if kept { record.bytes.to_vec() } else { Vec::new() };
         let (bytes, ends) = (lines.bytes.len(), lines.ends.len());
+        log.begin();
         let prepared = if format == Format::Text {
             Err(BadRecord::WrongForm("a line of text, not a record of this source".into()))
         } else {
             match simdutf8::basic::from_utf8(record.bytes) {
-                Ok(text) => self.lines(text, &mut lines.bytes, &mut lines.ends),
+                Ok(text) => self.lines(text, (&mut lines.bytes, &mut lines.ends), log),
                 Err(_) => Err(invalid_utf8(record.bytes)),
             }
         };
@@ -239,7 +247,7 @@ impl Preparer {
             Ok(Prepared::Settled(fate)) => fate,
             Ok(Prepared::Node(node)) => {
                 lines.nodes.push(node);
-                Fate::Node { offset: record.offset, raw: raw(keeps_raw) }
+                Fate::Node { offset: record.offset, raw: raw(keeps_raw), unread: log.unread() }
             }
             Err(reason) => {
                 lines.bytes.truncate(bytes);
@@ -256,7 +264,8 @@ impl LineMaker for Preparer {
     }
 
     fn lines(&self, block: &Block, format: Format, keeps_raw: bool) -> Result<Lines> {
-        each_record(block, |record, lines| Ok(self.record(format, record, keeps_raw, lines)))
+        let mut log = KeyLog::default();
+        each_record(block, |record, lines| Ok(self.record(format, record, keeps_raw, (lines, &mut log))))
     }
 }
 

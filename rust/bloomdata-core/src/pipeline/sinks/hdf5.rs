@@ -141,10 +141,11 @@ impl<'run> Sink<'run> for Hdf5Sink<'run> {
         let stream = Arc::new(stream);
         let (mut at, mut first) = (0, 0);
         for outcome in &packed.outcomes {
-            let is_kept = if let Fate::Kept { articles, text_bytes, chats } = outcome.fate {
+            let is_kept = if let Fate::Kept { articles, text_bytes, chats, ref unread } = outcome.fate {
                 self.files.record_start = self.packer.article() - self.skip_articles.min(articles);
                 let numbers = (self.files.record_start, articles);
-                self.files.documents.begin(packed.file, numbers, (text_bytes, chats));
+                let held = (text_bytes, chats, unread.clone());
+                self.files.documents.begin(packed.file, numbers, held);
                 let lengths = &stream.lengths[first..first + index(articles)];
                 for (number, &length) in (first..).zip(lengths) {
                     let tokens = at..at + u64::from(length);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::packing::packer::Loss;
 use crate::pipeline::folder::books::Books;
 use crate::pipeline::folder::counts::ChatCounts;
+use crate::unread_keys::KeySet;
 
 /// What packing has made of a document so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +69,7 @@ struct Document {
     num_articles: u64,
     text_bytes: u64,
     chats: ChatCounts,
+    unread: KeySet,
     placed: Placed,
 }
 
@@ -88,17 +90,18 @@ impl InFlight {
         Self { resumed: placed, ..Self::default() }
     }
 
-    /// A document comes: its input, its articles, its bytes of text and what it holds.
+    /// A document comes: its input, its articles, its bytes of text, what it holds, and its keys that were not read.
     pub fn begin(
         &mut self,
         file: usize,
         (first, num_articles): (u64, u64),
-        (text_bytes, chats): (u64, ChatCounts),
+        (text_bytes, chats, unread): (u64, ChatCounts, KeySet),
     ) {
         let placed = std::mem::take(&mut self.resumed);
         let end_article = first + num_articles;
+        let num_refused = 0;
         let document =
-            Document { file, end_article, num_refused: 0, num_articles, text_bytes, chats, placed };
+            Document { file, end_article, num_refused, num_articles, text_bytes, chats, unread, placed };
         self.documents.push_back(document);
         self.is_open = true;
     }
@@ -175,10 +178,10 @@ impl InFlight {
 
 impl Document {
     fn settle(self, books: &mut Books<'_>) {
-        let Self { file, text_bytes, chats, placed, .. } = self;
+        let Self { file, text_bytes, chats, unread, placed, .. } = self;
         if !placed.is_in_rows {
             let reason = placed.lost.map_or(Lost::Untrained, |(_, lost)| lost);
-            books.drop_after_all(file, reason.name(), text_bytes, chats);
+            books.drop_after_all(file, reason.name(), text_bytes, chats, &unread);
         } else if chats.tokens_trained > placed.tokens_trained {
             books.untrain(file, chats.tokens_trained - placed.tokens_trained);
         }

@@ -112,6 +112,13 @@ impl JinjaTemplate {
         self.source.contains(word)
     }
 
+    /// Whether the template looks for a key of this name in anything: `.key`, or the key in quotes.
+    pub(super) fn looks_for(&self, key: &str) -> bool {
+        let is_name = |letter: char| letter == '_' || letter.is_alphanumeric();
+        let ends = |at: usize| !self.source[at + 1 + key.len()..].starts_with(is_name);
+        self.names(key) || self.source.match_indices(&format!(".{key}")).any(|(at, _)| ends(at))
+    }
+
     /// Whether the template names a text, in quotes.
     pub(super) fn names(&self, text: &str) -> bool {
         [format!("'{text}'"), format!("\"{text}\"")]

@@ -2,6 +2,7 @@
 
 use super::random::{SAID, check, made};
 use crate::json_fields::FieldPath;
+use crate::key_log::KeyLog;
 use crate::templates::chat::{Chat, ChatKeys};
 use crate::templates::message::MessageKeys;
 
@@ -133,7 +134,7 @@ fn tools_are_part_of_a_plan_at_the_second_time() {
     for tool in 0..3 {
         for time in 0..4 {
             let record = record(tool, ["a", "b", " ", ""][time]);
-            let chat = Chat::parse(&record, &keys).unwrap();
+            let chat = Chat::parse(&record, &keys, &mut KeyLog::default()).unwrap();
             let filled = template.planner.filled(&chat);
             assert_eq!(filled.is_some(), time > 0, "{record}");
             if let Some(filled) = filled {
