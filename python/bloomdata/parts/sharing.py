@@ -26,7 +26,7 @@ MAX_PARTS = 100_000
 # Verbs that run in parts.
 VERBS = ("shard", "prepare", "pack", "signatures")
 # Options of verbs that look at all inputs together.
-_NUMBERED = ("shuffle", "splits", "exact", "repeat")
+_NUMBERED = ("shuffle", "exact", "repeat")
 
 
 def share_of(parts: int, part: int | str | None, **numbered: Any) -> Share | None:
@@ -54,6 +54,8 @@ def share_of(parts: int, part: int | str | None, **numbered: Any) -> Share | Non
 def can_be_shared(verb: str, options: Mapping[str, Any]) -> bool:
     """Whether the parts of a run can be computed apart: nothing numbers its records over all inputs."""
     if verb not in VERBS or any(options.get(name) for name in _NUMBERED):
+        return False
+    if all(isinstance(share, int) for share in (options.get("splits") or {"": 0.5}).values()):
         return False
     if options.get("packing") == "single::sample" or options.get("sampling") == "reservoir":
         return False

@@ -23,7 +23,7 @@ from bloomdata.parts.sharing import share_of, written
 from bloomdata.prepare_sources import SOURCES
 from bloomdata.reports.report import PrepareReport
 from bloomdata.storage.staging import staged
-from bloomdata.verbs.shard import split_config
+from bloomdata.verbs.shard import counted_splits, split_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -188,7 +188,8 @@ def prepare(
             f"{sorted(unknown)[0]}: expected an option of {source} ({known or 'it has none'}), got an unknown name"
         )
     sample = sampling == "reservoir" and max_rows_per_input is not None
-    share = share_of(parts, part, shuffle=shuffle, splits=splits, repeat=repeat, sampling=sampling if sample else None)
+    counted = counted_splits(splits)
+    share = share_of(parts, part, shuffle=shuffle, splits=counted, repeat=repeat, sampling=sampling if sample else None)
     given = split_inputs(inputs, objects=True)
     paths = given.paths
     absent: list[str] = []

@@ -99,7 +99,8 @@ def shard(
         seed: Seed of the shuffle and of splits by share.
         splits: Shares such as `{"train": 0.98, "dev": 0.01, "test": 0.01}`, drawn independently for each line; or
             numbers of lines such as `{"dev": 1000, "test": 1000}`: the first lines go to test, the next to dev, the
-            rest to train. Each split gets a sub-folder.
+            rest to train. Each split gets a sub-folder. In a run in parts only shares; they are drawn by the places of
+            lines in the inputs, not by their numbers.
         max_bad: Bad records at which a run that quarantines them stops: a number, or a share of all records such as
             `"0.1%"` or 0.001. A share is compared from the 100,000th record on, and at the end.
         allow_empty: Whether a run may keep none of its records. By default that is an error, and the folder stays
@@ -165,7 +166,7 @@ def shard(
         seed=seed,
         splits=split_config(splits),
     )
-    share = share_of(parts, part, shuffle=shuffle, splits=splits)
+    share = share_of(parts, part, shuffle=shuffle, splits=counted_splits(splits))
     given = split_inputs(inputs, objects=True)
     limits = limits_of(allow_empty=allow_empty, max_bad=max_bad, on_bad_record=on_bad_record)
     options = running(output_path(output), num_threads, overwrite=overwrite, limits=limits)
@@ -174,6 +175,11 @@ def shard(
         files = (given.paths, allow_duplicate_inputs, share, objects)
         result = _core.shard(files, given.streams, json.dumps(config), options, on_progress)
     return ShardReport.from_run(written(output, share), result, time.monotonic() - start)
+
+
+def counted_splits(splits: Mapping[str, float] | None) -> Mapping[str, float] | None:
+    """Splits by numbers of lines, which only a run over all of them can count."""
+    return splits if splits and all(isinstance(share, int) for share in splits.values()) else None
 
 
 def split_config(splits: Mapping[str, float] | None) -> dict[str, list[float]] | None:

@@ -101,7 +101,8 @@ pub fn sum_counts(details: &mut Map<String, Value>, manifests: &[Option<&Manifes
         }
         details.insert("metrics".to_owned(), sum.into());
     }
-    let articles = of("articles").map(|counts| counts.into_iter().filter_map(Value::as_u64).sum::<u64>());
+    let sum = |counts: Vec<&Value>| counts.into_iter().filter_map(Value::as_u64).sum::<u64>();
+    let (articles, lines) = (of("articles").map(sum), of("lines").map(sum));
     let histogram = of("length_histogram").map(|histograms| {
         let mut sum: Vec<u64> = Vec::new();
         for histogram in histograms.into_iter().filter_map(Value::as_array) {
@@ -115,6 +116,7 @@ pub fn sum_counts(details: &mut Map<String, Value>, manifests: &[Option<&Manifes
     details.remove("articles");
     details.remove("length_histogram");
     details.extend(articles.map(|articles| ("articles".to_owned(), articles.into())));
+    details.extend(lines.map(|lines| ("lines".to_owned(), lines.into())));
     details.extend(histogram.map(|histogram| ("length_histogram".to_owned(), histogram.into())));
 }
 

@@ -98,7 +98,8 @@ impl InputList {
             .enumerate()
             .filter_map(|(at, input)| Some((input.share(number)?, self.argument(at))));
         (self.inputs, self.patterns) = shares.unzip();
-        self.part = Some(Box::new(Part { number, sharing, shared }));
+        let before = shared.iter().take_while(|input| input.share(number).is_none()).count();
+        self.part = Some(Box::new(Part { number, sharing, shared, first_input: before as u64 }));
         Ok(())
     }
 

@@ -61,6 +61,8 @@ pub struct Part {
     pub sharing: Sharing,
     /// All inputs.
     pub shared: Vec<SharedInput>,
+    /// Index of the first one that the part reads.
+    pub first_input: u64,
 }
 
 /// Shares out all inputs; `ends` are the last bytes of each object, for those of a store.

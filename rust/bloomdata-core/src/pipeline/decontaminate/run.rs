@@ -209,7 +209,8 @@ impl Phases<'_> {
             marks: ByOffset::open(self.scratch, MARKS, counts),
             style: self.config.cut_style(),
         };
-        let intake = Intake { seed: self.config.shards.seed, prepare: None, repeats: Vec::new(), progress };
+        let seed = self.config.shards.seed;
+        let intake = Intake { seed, prepare: None, repeats: Vec::new(), first_input: None, progress };
         let sharding = Sharding { config: &self.config.shards, maker: &cleaner, intake };
         write_shards(run, sharding, num_threads, inputs, custom, |num_lines, found| {
             for (scanned, entry) in scanned.iter().zip(found.values()) {

@@ -85,6 +85,7 @@ impl Ending<'_> {
             seed: phases.config.shards.seed,
             prepare: None,
             repeats: Vec::new(),
+            first_input: None,
             progress: phases.room.progress,
         };
         let sharding = Sharding { config: &phases.config.shards, maker: &filter, intake };

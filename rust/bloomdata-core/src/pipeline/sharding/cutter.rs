@@ -11,8 +11,9 @@ use crate::pipeline::folder::books::Snapshot;
 use crate::pipeline::folder::manifest::IndexedInputs;
 use crate::rng;
 
-/// Use of the seed for splits (see [`rng::key`]).
+/// Use of the seed for splits (see [`rng::key`]), and for splits of runs in parts.
 const SPLIT_STREAM: u64 = 1;
+const PLACE_STREAM: u64 = 6;
 /// Bytes of all frames that are open at once.
 const OPEN_FRAMES_BYTES: usize = 64 << 20;
 /// Names of splits, in the order in which lines are given to them.
@@ -22,7 +23,8 @@ pub const SPLIT_NAMES: [&str; 3] = ["train", "dev", "test"];
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Splits {
-    /// Expected shares of train, dev, test; each line is drawn by itself from (seed, its number).
+    /// Expected shares of train, dev, test; each line is drawn by itself from (seed, its number), or in runs in parts
+    /// from (seed, its place).
     Ratio([f64; 3]),
     /// The first lines go to test, the next to dev, the rest to train; counts of dev and test.
     Count([u64; 2]),
@@ -147,6 +149,9 @@ pub struct Cutter<Out> {
     /// The same at the start of the current record: a run resumes at a record.
     record_lines: Vec<u64>,
     frame_bytes: usize,
+    /// Where the current record ends, as one number, in a run in parts; and its lines so far.
+    place: Option<u64>,
+    place_lines: u64,
     inputs: IndexedInputs,
     sender: Sender<Frame, Out>,
 }
@@ -175,8 +180,19 @@ impl<Out> Cutter<Out> {
         let split_lines: Vec<u64> =
             (0..count).map(|split| at(&checkpoint.state.split_lines, split)).collect();
         let record_lines = split_lines.clone();
-        let inputs = Vec::new();
-        Self { limits, splits, seed, series, split_lines, record_lines, frame_bytes, inputs, sender }
+        Self {
+            limits,
+            splits,
+            seed,
+            series,
+            split_lines,
+            record_lines,
+            frame_bytes,
+            place: None,
+            place_lines: 0,
+            inputs: Vec::new(),
+            sender,
+        }
     }
 
     /// The lines of another record come now: what was written of it is known again by their number.
@@ -184,12 +200,24 @@ impl<Out> Cutter<Out> {
         self.record_lines.clone_from(&self.split_lines);
     }
 
+    /// As [`Cutter::begin`], in a run in parts, where nobody knows the number of a line: a record of input number `input`
+    /// of all that ends at `end` in its content.
+    pub fn begin_at(&mut self, input: u64, end: u64) {
+        self.begin();
+        self.place = Some(rng::key(input, PLACE_STREAM, end));
+        self.place_lines = 0;
+    }
+
     /// Takes a line without its newline; `before` are the books before its record.
     ///
     /// # Errors
     /// The receiver of the frames is gone.
     pub fn push(&mut self, line: &[u8], before: &Snapshot) -> Result<()> {
-        let number = self.split_lines.iter().sum();
+        let number = match self.place {
+            Some(place) => place.wrapping_add(self.place_lines),
+            None => self.split_lines.iter().sum(),
+        };
+        self.place_lines += 1;
         let split = self.splits.as_ref().map_or(0, |splits| splits.of_line(self.seed, number));
         let size = line.len() as u64 + 1;
         let series = &self.series[split];

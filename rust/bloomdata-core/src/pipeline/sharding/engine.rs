@@ -51,6 +51,10 @@ pub fn shard(
         Some(prepare) => prepare.repeats(&inputs.inputs)?,
         None => Vec::new(),
     };
+    if inputs.part.is_some() && config.splits.is_some() && is_of_trees(config) {
+        let reason = "not in a run in parts, for messages of trees: shard what they become";
+        return Err(Error::config("splits", reason));
+    }
     let value = serde_json::to_value(config).map_err(|error| Error::Internal(error.to_string()))?;
     let request = Request {
         verb: maker.verb(),
@@ -66,7 +70,8 @@ pub fn shard(
         Opened::Ready(run) => run,
     };
     let prepare = config.prepare.as_ref().zip(preparer.as_ref());
-    let intake = Intake { seed: config.seed, prepare, repeats, progress };
+    let first_input = inputs.part.as_ref().map(|part| part.first_input);
+    let intake = Intake { seed: config.seed, prepare, repeats, first_input, progress };
     write_shards(
         run,
         Sharding { config, maker, intake },
@@ -82,6 +87,10 @@ pub fn shard(
             Ok(details)
         },
     )
+}
+
+fn is_of_trees(config: &ShardConfig) -> bool {
+    config.prepare.as_ref().is_some_and(|prepare| prepare.source.trees().is_some())
 }
 
 /// A step of a run before its shards, for the journal: something is done, and shards start at the beginning.

@@ -37,9 +37,12 @@ pub(in crate::pipeline) enum Target<'run> {
 }
 
 impl Target<'_> {
-    fn begin(&mut self) {
-        if let Self::Cut(cutter) = self {
-            cutter.begin();
+    /// The lines of another record come now; its place, where lines have no numbers.
+    fn begin(&mut self, place: Option<(u64, u64)>) {
+        match (self, place) {
+            (Self::Cut(cutter), Some((input, end))) => cutter.begin_at(input, end),
+            (Self::Cut(cutter), None) => cutter.begin(),
+            (Self::Scatter { .. }, _) => {}
         }
     }
 
@@ -81,6 +84,8 @@ pub(in crate::pipeline) struct Intake<'run> {
     pub(in crate::pipeline) prepare: Option<(&'run PrepareConfig, &'run Preparer)>,
     /// How often the lines of each input are written.
     pub(in crate::pipeline) repeats: Vec<u64>,
+    /// In a run in parts, the number of its first input among all.
+    pub(in crate::pipeline) first_input: Option<u64>,
     pub(in crate::pipeline) progress: &'run Progress,
 }
 
@@ -137,7 +142,8 @@ impl Intake<'_> {
                             continue;
                         }
                         if own.count() > 0 {
-                            target.begin();
+                            let place = |first: u64| (first + lines.file as u64, outcome.next_offset);
+                            target.begin(self.first_input.map(place));
                             let count = times.saturating_mul(own.count());
                             if target.may_end(count, times.saturating_mul(own.num_bytes())) {
                                 books.sync()?;
@@ -201,7 +207,7 @@ impl Intake<'_> {
                         books.keep_after_all(NOT_IN_SAMPLE, *text_bytes, chats, unread);
                     }
                     books.sync()?;
-                    target.begin();
+                    target.begin(None);
                     for line in chosen.iter().flat_map(|candidate| &candidate.lines) {
                         target.push(line, self.repeats(file), &before)?;
                     }
@@ -250,7 +256,7 @@ impl Intake<'_> {
         }
         let end_on = config.source.trees().map_or(trees::EndOn::Any, |options| options.end_on);
         let mut fates = trees::fates(&nodes, end_on).into_iter();
-        target.begin();
+        target.begin(None);
         books.sync()?;
         for entry in read {
             self.progress.check()?;
