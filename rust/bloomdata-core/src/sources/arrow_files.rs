@@ -43,9 +43,10 @@ pub(super) fn read_arrow(
     let schema = batches.read_schema()?;
     check_columns(&input.path, &schema, columns)?;
     let fields = schema.fields().iter().enumerate();
-    let wanted: Vec<usize> = fields.filter(|(_, field)| columns.needs(field)).map(|(at, _)| at).collect();
+    let wanted: Vec<usize> =
+        fields.filter(|(_, field)| columns.reads(field.name())).map(|(at, _)| at).collect();
     let projected = slices(&mut batches).map(|batch| batch?.project(&wanted));
-    let rows = send_rows(&input.path, (projected, columns), start, out, progress)?;
+    let rows = send_rows(&input.path, (projected, &columns.others(&schema)), start, out, progress)?;
     batches.check_complete()?;
     Progress::add(&progress.read_bytes, input.size);
     out.send_ready(Ok(Piece::End { hash: hasher.hex(), content_bytes: rows }))

@@ -19,57 +19,42 @@ use arrow_json::{Encoder, EncoderFactory, EncoderOptions};
 use arrow_schema::{ArrowError, DataType, FieldRef};
 use serde_json::value::RawValue;
 
-use super::columns::{self, Columns, Holds, STANDIN, holds};
+/// Metadata of a field that names its extension type.
+const EXTENSION: &str = "ARROW:extension:name";
 
 static STRUCTS: LazyLock<EncoderOptions> =
     LazyLock::new(|| EncoderOptions::default().with_encoder_factory(Arc::new(Cells)));
 static MAPS: LazyLock<EncoderOptions> = LazyLock::new(|| STRUCTS.clone().with_explicit_nulls(true));
 static PLAIN: LazyLock<EncoderOptions> = LazyLock::new(EncoderOptions::default);
 
-/// How the value of a column is written.
-enum Cell<'a> {
-    Value(NullableEncoder<'a>),
-    /// Whether it holds something.
-    Noted(Holds<'a>),
-}
-
-impl Cell<'_> {
-    fn write(&mut self, row: usize, out: &mut Vec<u8>) {
-        match self {
-            Self::Value(value) if value.is_null(row) => out.extend_from_slice(b"null"),
-            Self::Value(value) => value.encode(row, out),
-            Self::Noted(holds) => out.extend_from_slice(if holds(row) { STANDIN } else { b"null" }),
-        }
-    }
-}
-
 /// The rows of a batch, one after the other without line ends, and where each ends.
-pub(super) fn write_rows(batch: &RecordBatch, read: &Columns) -> Result<(Vec<u8>, Vec<usize>), ArrowError> {
+/// `others` is what each row tells besides.
+pub(super) fn write_rows(batch: &RecordBatch, others: &[u8]) -> Result<(Vec<u8>, Vec<usize>), ArrowError> {
     let schema = batch.schema_ref();
     let fields = schema.fields().iter().zip(batch.columns());
     let mut columns = fields
         .map(|(field, column)| {
             let key = serde_json::to_string(field.name())
                 .map_err(|error| ArrowError::JsonError(error.to_string()))?;
-            let cell = if read.reads(field.name()) {
-                Cell::Value(make_encoder(field, column, &STRUCTS)?)
-            } else {
-                Cell::Noted(holds(field, column, &STRUCTS))
-            };
-            Ok((key, cell))
+            Ok((key, make_encoder(field, column, &STRUCTS)?))
         })
         .collect::<Result<Vec<_>, ArrowError>>()?;
     let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(batch.num_rows()));
     for row in 0..batch.num_rows() {
         bytes.push(b'{');
-        for (at, (key, cell)) in columns.iter_mut().enumerate() {
+        for (at, (key, column)) in columns.iter_mut().enumerate() {
             if at > 0 {
                 bytes.push(b',');
             }
             bytes.extend_from_slice(key.as_bytes());
             bytes.push(b':');
-            cell.write(row, &mut bytes);
+            if column.is_null(row) {
+                bytes.extend_from_slice(b"null");
+            } else {
+                column.encode(row, &mut bytes);
+            }
         }
+        bytes.extend_from_slice(others);
         bytes.push(b'}');
         ends.push(bytes.len());
     }
@@ -87,7 +72,7 @@ impl EncoderFactory for Cells {
         array: &'a dyn Array,
         options: &'a EncoderOptions,
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
-        let is_json = || columns::is_json(field);
+        let is_json = || self::is_json(field);
         let encoder: Option<Box<dyn Encoder + 'a>> = match array.data_type() {
             DataType::Struct(_) if options.explicit_nulls() => {
                 return make_encoder(field, array, &STRUCTS).map(Some);
@@ -112,15 +97,15 @@ impl EncoderFactory for Cells {
                 Some(Box::new(Floats { value: |row| values.value(row), finite }))
             }
             // Arrow's own encoders of lists hand on their own field in place of that of their elements.
-            DataType::List(inner) if columns::is_json(inner) => {
+            DataType::List(inner) if self::is_json(inner) => {
                 let lists = array.as_list::<i32>();
                 Some(elements(inner, lists.values(), |row| lists.value_offsets()[row].as_usize())?)
             }
-            DataType::LargeList(inner) if columns::is_json(inner) => {
+            DataType::LargeList(inner) if self::is_json(inner) => {
                 let lists = array.as_list::<i64>();
                 Some(elements(inner, lists.values(), |row| lists.value_offsets()[row].as_usize())?)
             }
-            DataType::FixedSizeList(inner, _) if columns::is_json(inner) => {
+            DataType::FixedSizeList(inner, _) if self::is_json(inner) => {
                 let lists = array.as_fixed_size_list();
                 Some(elements(inner, lists.values(), |row| row * lists.value_length().as_usize())?)
             }
@@ -163,6 +148,10 @@ impl<F: Fn(usize) -> f64> Encoder for Floats<'_, F> {
         };
         out.extend_from_slice(word);
     }
+}
+
+fn is_json(field: &FieldRef) -> bool {
+    field.metadata().get(EXTENSION).is_some_and(|name| name == "arrow.json")
 }
 
 /// An encoder for lists; `start` says where the elements of a row begin, which is where those of the row before end.
@@ -227,7 +216,7 @@ mod tests {
     fn rows(columns: Vec<(FieldRef, ArrayRef)>) -> Vec<String> {
         let (fields, columns): (Vec<FieldRef>, Vec<ArrayRef>) = columns.into_iter().unzip();
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
-        let (bytes, ends) = write_rows(&batch, &Columns::default()).unwrap();
+        let (bytes, ends) = write_rows(&batch, b"").unwrap();
         let starts = std::iter::once(0).chain(ends.iter().copied());
         starts
             .zip(&ends)
@@ -266,8 +255,7 @@ mod tests {
     fn json_is_written_as_what_it_is_and_cannot_reach_into_its_neighbours() {
         let texts = ["{\n\"a\": [1, \"\\n\"]}", "\"s\"", "1,\"c\":2", "", "\r\nnull\r\n"];
         let found: ArrayRef = Arc::new(StringArray::from(texts.to_vec()));
-        let metadata =
-            std::collections::HashMap::from([(columns::EXTENSION.to_owned(), "arrow.json".to_owned())]);
+        let metadata = std::collections::HashMap::from([(EXTENSION.to_owned(), "arrow.json".to_owned())]);
         let field = Arc::new(Field::new("j", DataType::Utf8, true).with_metadata(metadata));
         let expected = [
             "{\"j\":{ \"a\": [1, \"\\n\"]}}",

@@ -127,12 +127,12 @@ fn check_binary(path: &Path, column: &str, field: &Field) -> Result<()> {
 
 pub(super) fn send_rows(
     path: &Path,
-    (batches, columns): (impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>, &Columns),
+    (batches, others): (impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>, &[u8]),
     start: u64,
     out: &PieceSender,
     progress: &Progress,
 ) -> Result<u64> {
-    each_batch(path, (batches, columns), progress, |lines, row| send_lines(lines, row, start, out))
+    each_batch(path, (batches, others), progress, |lines, row| send_lines(lines, row, start, out))
 }
 
 /// Sends rows from number `start` on; `first` is the number of the first line.
@@ -157,7 +157,7 @@ fn producer_error(message: &str) -> &str {
 /// Calls `visit` with the rows of each batch as lines of JSON, and the number of the first; how many rows there were.
 pub(super) fn each_batch(
     path: &Path,
-    (batches, columns): (impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>, &Columns),
+    (batches, others): (impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>, &[u8]),
     progress: &Progress,
     mut visit: impl FnMut(&[&[u8]], u64) -> Result<()>,
 ) -> Result<u64> {
@@ -168,7 +168,7 @@ pub(super) fn each_batch(
     for batch in batches {
         progress.check()?;
         let batch = batch.map_err(|error| damaged(row, &error))?;
-        let (bytes, ends) = write_rows(&batch, columns).map_err(|error| damaged(row, &error))?;
+        let (bytes, ends) = write_rows(&batch, others).map_err(|error| damaged(row, &error))?;
         let starts = std::iter::once(0).chain(ends.iter().copied());
         let lines: Vec<&[u8]> = starts.zip(&ends).map(|(start, end)| &bytes[start..*end]).collect();
         visit(&lines, row)?;

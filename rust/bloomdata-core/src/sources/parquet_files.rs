@@ -28,16 +28,17 @@ pub(super) fn read_parquet(
     let file = std::fs::File::open(input.file()).map_err(Error::io(path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&error))?;
     check_columns(path, builder.schema(), columns)?;
+    let others = columns.others(builder.schema());
     let builder = if columns.is_all() {
         builder
     } else {
         let roots = builder.schema().fields().iter().enumerate();
-        let roots = roots.filter(|(_, field)| columns.needs(field)).map(|(at, _)| at);
+        let roots = roots.filter(|(_, field)| columns.reads(field.name())).map(|(at, _)| at);
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots.collect::<Vec<_>>());
         builder.with_projection(mask)
     };
     let reader = builder.with_batch_size(ROWS).build().map_err(|error| damaged(&error))?;
-    let rows = send_rows(path, (caught(reader), columns), start, out, progress)?;
+    let rows = send_rows(path, (caught(reader), &others), start, out, progress)?;
     Progress::add(&progress.read_bytes, input.size);
     out.send_ready(Ok(Piece::End { hash: hasher.hex(), content_bytes: rows }))
 }

@@ -32,7 +32,7 @@ impl RowStream {
     ) -> Result<u64> {
         let groups = match self {
             Self::Batches(batches) => {
-                return each_batch(path, (slices(batches), &Columns::default()), progress, visit);
+                return each_batch(path, (slices(batches), b""), progress, visit);
             }
             Self::Lines(groups) => groups,
         };
