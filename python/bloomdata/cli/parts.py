@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,10 +64,10 @@ def executor_of(options: argparse.Namespace) -> Iterator[Any]:
 def finish_parts(options: argparse.Namespace) -> Any:
     """Finishes the run of a command line; its report."""
     from bloomdata.errors import MismatchError
-    from bloomdata.parts.table import planned_parts
+    from bloomdata.parts.signs import planned_parts
     from bloomdata.verbs.finish import finish
 
-    planned = planned_parts(options.output)
+    planned = planned_parts(Path(options.output))
     if planned not in (None, options.parts):
         raise MismatchError(f"{options.output}: parts: expected {planned}, found {options.parts}")
     return finish(options.output, joined=options.joined, allow_empty=options.allow_empty)

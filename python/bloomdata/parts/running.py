@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
@@ -14,9 +15,9 @@ from bloomdata.errors import ConfigError
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.paths import output_path
 from bloomdata.options.running import running
-from bloomdata.parts.gathering import Gathering, Job
+from bloomdata.parts.gathering import Gathering, InTurn, Job
 from bloomdata.parts.sharing import check_parts, part_number
-from bloomdata.parts.signs import Signs, part_name, read_signs
+from bloomdata.parts.signs import Progress, Signs, part_name, remove_signs
 
 if TYPE_CHECKING:
     import os
@@ -69,11 +70,16 @@ def _run_one(function: Callable[..., _Result], arguments: dict[str, Any]) -> _Re
     return result
 
 
-def run_job(job: Job) -> tuple[int, int]:
-    """Runs a part where it was sent; bytes read and documents. All else that it has to say is in its manifest."""
+def run_job(job: Job, on_progress: OnProgress = None) -> Progress:
+    """Runs a part where it was sent; what was done. All else that it has to say is in its manifest."""
     verb = getattr(importlib.import_module("bloomdata"), job.verb)
-    report = verb(**job.arguments, part=job.number)
-    return sum(read["size"] for read in report.manifest["inputs"]), report.ledger["documents_in"]
+    return _done(verb(**job.arguments, part=job.number, on_progress=on_progress).manifest)
+
+
+def _done(manifest: dict[str, Any]) -> Progress:
+    """What the run of a manifest did."""
+    read = sum(one["size"] for one in manifest["inputs"])
+    return Progress(0, read, manifest["ledger"]["documents_in"], sum(one["size"] for one in manifest["outputs"]))
 
 
 def _run_all(verb: str, arguments: dict[str, Any]) -> Any:
@@ -84,14 +90,21 @@ def _run_all(verb: str, arguments: dict[str, Any]) -> Any:
     arguments.pop("part", None)
     if arguments.pop("overwrite", False):
         _core.discard_parts(root)
-    jobs = [Job(verb, arguments, number) for number in _unfinished(root, parts)]
-    if not jobs or executor is None:
-        # A finished part compares options and inputs with the plan, and so do they all.
-        for job in jobs or [Job(verb, arguments, 0)]:
-            function = getattr(importlib.import_module("bloomdata"), verb)
-            function(**arguments, part=job.number, on_progress=on_progress)
-    else:
-        Gathering(executor, run_job, root, on_progress).run(jobs)
+        remove_signs(root)
+    manifests = [root / part_name(number, parts) / "manifest.json" for number in range(parts)]
+    missing = [number for number, manifest in enumerate(manifests) if not manifest.exists()]
+    done = Progress()
+    if not missing:
+        on_progress = None
+    if on_progress is not None:
+        done = sum((_done(json.loads(manifest.read_text())) for manifest in manifests if manifest.exists()), done)
+    for number in missing:
+        Signs(root, number, parts).remove()
+    gathering = Gathering(executor or InTurn(), root, on_progress, done)
+    # In this thread, a part says itself when there is something to tell.
+    run = run_job if executor else functools.partial(run_job, on_progress=lambda *_: gathering.tell())
+    # Of parts that are all finished, one compares options and inputs with the plan.
+    gathering.run(run, [Job(verb, arguments, number) for number in missing or [0]])
     limits = (bool(arguments.get("allow_empty", False)), None, None)
     return finish_parts(root, joined=False, limits=limits, start=start)
 
@@ -108,13 +121,5 @@ def finish_parts(
     from bloomdata.reports.report import Report
 
     result = _core.finish(running(output_path(root), 1, overwrite=False, limits=limits), joined, on_progress)
-    for signs in read_signs(Path(root)).values():
-        for name in signs:
-            _, number, _, parts = name.split("-")
-            Signs(root, int(number), int(parts)).remove()
+    remove_signs(Path(root))
     return type(Report.open(root)).from_run(root, result, time.monotonic() - start)
-
-
-def _unfinished(root: Path, parts: int) -> list[int]:
-    """Parts without a manifest, in order."""
-    return [number for number in range(parts) if not (root / part_name(number, parts) / "manifest.json").exists()]
