@@ -152,7 +152,7 @@ def half_written(folder: Path, wanted: dict[str, bytes | None]) -> list[str]:
         if content is not None
         and not name.endswith(".tmp")
         and not name.startswith(".")  # what an unfinished run has found out
-        and name != "journal.jsonl"
+        and not name.endswith(("journal.jsonl", ".heartbeat"))
         and wanted.get(name) != content
     ]
 

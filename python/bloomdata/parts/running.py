@@ -39,9 +39,11 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
         parts = bound.arguments.get("parts", 1)
         part, executor = bound.arguments.get("part"), bound.arguments.get("executor")
         check_parts(parts, part)
+        if executor is not None and (parts == 1 or part is not None):
+            raise ConfigError("executor: expected only with parts, their number, and without part")
+        if executor is not None and not callable(getattr(executor, "submit", None)):
+            raise ConfigError(f"executor: expected anything with a method submit, got {executor!r:.100}")
         if parts == 1:
-            if executor is not None:
-                raise ConfigError("executor: expected only with parts, their number")
             return function(*args, **kwargs)
         arguments = dict(bound.arguments)
         for name, parameter in signature.parameters.items():
