@@ -78,7 +78,7 @@ def add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help="output of a run with --parts")
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each part")
     parser.usage = "bloomdata-cli parts FOLDER [options]"
-    parser.epilog = "examples:\n  bloomdata-cli parts packed/\n"
+    parser.epilog = "examples:\n  bloomdata-cli parts packed/\n  bloomdata-cli parts packed/ --json\n"
 
 
 def run_table(options: argparse.Namespace) -> int:

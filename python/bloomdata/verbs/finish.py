@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @check_arguments
 def finish(
-    output: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
     *,
     joined: bool = False,
     allow_empty: bool = False,
@@ -31,7 +31,7 @@ def finish(
     folder as that of any other run.
 
     Args:
-        output: Folder that holds the parts.
+        folder: Output of the run, which holds the parts.
         joined: Whether to write one Megatron pair of those of all parts, as `merge` does. Then their own pairs are not
             needed any more.
         allow_empty: Whether the parts may have kept none of their records.
@@ -56,7 +56,7 @@ def finish(
         2
     """
     limits = (allow_empty, None, None)
-    report: Report = finish_parts(output, joined=joined, limits=limits, start=time.monotonic(), on_progress=on_progress)
+    report: Report = finish_parts(folder, joined=joined, limits=limits, start=time.monotonic(), on_progress=on_progress)
     return report
 
 
