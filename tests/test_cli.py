@@ -35,7 +35,12 @@ def test_options_defaults_and_help_are_those_of_the_python_function(name):
     options = options_of(name)
     if parameters.pop("executor", None):
         # Who runs parts: on the command line, ways of our own.
-        assert [options.pop(option).default for option in ("local", "ray", "finish", "joined")] == [None, None, False, False]
+        assert [options.pop(option).default for option in ("local", "ray", "finish", "joined")] == [
+            None,
+            None,
+            False,
+            False,
+        ]
     # Options of a description stand for one parameter, and are not there unless they are given.
     for described in [parameter for parameter in parameters if parameter in DESCRIPTIONS]:
         assert parameters.pop(described).default is None

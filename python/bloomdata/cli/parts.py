@@ -35,9 +35,12 @@ def executor_of(options: argparse.Namespace) -> Iterator[Any]:
     from bloomdata.errors import ConfigError
     from bloomdata.options.checks import thread_count
 
-    local: int | None = getattr(options, "local", None)
-    ray: str | None = getattr(options, "ray", None)
-    if getattr(options, "joined", False):
+    if not hasattr(options, "local"):  # a verb without parts
+        yield None
+        return
+    local: int | None = options.local
+    ray: str | None = options.ray
+    if options.joined:
         raise ConfigError("joined: expected only with --finish")
     if local is None and ray is None:
         yield None

@@ -7,7 +7,7 @@ import time
 from concurrent.futures import BrokenExecutor, Future
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from bloomdata.errors import BloomdataError
+from bloomdata.errors import BloomdataError, MismatchError
 from bloomdata.parts.signs import Progress, read_signs
 from bloomdata.parts.table import told_numbers
 
@@ -103,10 +103,17 @@ class Gathering:
                 time.sleep(_WAIT_SECONDS)
         if self._failed:
             number, error = min(self._failed.items())
-            failed = told_numbers(sorted(self._failed))
-            error.add_note(f"parts that failed: {failed} (this is the error of part {number}); a rerun does what is missing")
+            self._note(number, error)
             raise error
         self.tell(at_once=True)
+
+    def _note(self, number: int, error: Exception) -> None:
+        """Says which parts failed, unless the whole run was refused."""
+        if self._plan.exists() and not isinstance(error, MismatchError):
+            failed = told_numbers(sorted(self._failed))
+            error.add_note(
+                f"parts that failed: {failed} (this is the error of part {number}); a rerun does what is missing"
+            )
 
     def _submit(self, function: Callable[[Job], Progress], job: Job) -> Pending | None:
         """Starts a job; None if its executor takes no more."""

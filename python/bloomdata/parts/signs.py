@@ -21,6 +21,7 @@ from bloomdata.errors import ConfigError
 if TYPE_CHECKING:
     from bloomdata.options.inputs import OnProgress
 
+
 class Progress(NamedTuple):
     """How far runs are: bytes to read, bytes read, documents, bytes written."""
 
