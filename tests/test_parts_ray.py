@@ -126,6 +126,6 @@ def test_a_part_costs_less_than_a_tenth_of_a_second(cluster, inputs, tmp_path):
 
 
 def test_a_machine_that_the_cluster_does_not_have_is_refused(cluster, inputs, tmp_path):
-    with pytest.raises(bloomdata.ConfigError, match="num_threads: expected at most .* got 4096"):
+    with pytest.raises(bloomdata.ConfigError, match=r"num_threads: expected at most .* got 4096"):
         bloomdata.on_ray(bloomdata.shard, inputs, tmp_path / "out", parts=4, num_threads=4096)
     assert not (tmp_path / "out").exists()
