@@ -1,8 +1,8 @@
 """Claims: `pack --parts 8 --local 2` at 0.95 times the rate of one run with 2 threads or more; 10,000 files are planned
 in under 1 s; `finish` of 10,000 parts takes under 30 s.
 
-Both runs read one plain file of the whole corpus, in turn; the joined pair of the parts is that of the one run, byte for
-byte. `finish` reads no data: its parts are copies of one small part under other numbers.
+Both runs read one plain file of the whole corpus, in turn; the joined pair of the parts is that of the one run, byte
+for byte. `finish` reads no data: its parts are copies of one small part under other numbers.
 """
 
 from __future__ import annotations

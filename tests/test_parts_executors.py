@@ -63,6 +63,28 @@ def test_every_executor_makes_the_folder_of_parts_run_by_hand_and_tells_how_far_
     assert told[-1] == (total, total, report.ledger["documents_in"], sum(output["size"] for output in report.outputs))
 
 
+def test_a_part_that_ends_while_it_is_looked_at_is_not_lost(inputs, tmp_path):
+    class Future:
+        looks = 0
+
+        def done(self):
+            self.looks += 1
+            return self.looks == 2
+
+        def result(self):
+            assert self.looks == 2
+            return self.function(self.job)
+
+    class Odd:
+        def submit(self, function, job):
+            future = Future()
+            future.function, future.job = function, job
+            return future
+
+    report = bloomdata.shard(inputs, tmp_path / "out", parts=2, executor=Odd())
+    assert report.ledger["documents_in"] == 120
+
+
 def test_progress_begins_with_what_was_done_before(inputs, tmp_path):
     for part in (0, 2):
         bloomdata.shard(inputs, tmp_path / "out", parts=3, part=part)

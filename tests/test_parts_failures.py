@@ -459,7 +459,7 @@ def test_clocks_that_are_wrong_by_a_day_change_only_what_is_shown(inputs, output
         (output / part_name(part, 4) / "journal.jsonl").touch()
         Signs(output, part, 4).beat(None)(10, 5, 1, 0)
     assert [row.state for row in read_table(output)] == ["done", "running", "missing", "running"]
-    assert ", 50% read" in read_table(output)[1].detail
+    assert ", 50% read at " in read_table(output)[1].detail
     monkeypatch.undo()
     assert bloomdata.shard(inputs, output, parts=4).fingerprint == wanted
     assert not list(output.glob("*.heartbeat"))

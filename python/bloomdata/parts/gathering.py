@@ -92,8 +92,10 @@ class Gathering:
         running: list[tuple[Job, Pending]] = []
         while waiting or running:
             running += [(job, future) for job in waiting if (future := self._submit(function, job))]
-            ended = [(job, future) for job, future in running if future.done()]
-            running = [(job, future) for job, future in running if not future.done()]
+            # Looked at once: one that ends in between would be in neither list.
+            looked = [(job, future, future.done()) for job, future in running]
+            running = [(job, future) for job, future, is_done in looked if not is_done]
+            ended = [(job, future) for job, future, is_done in looked if is_done]
             waiting = [job for job, future in ended if self._is_to_be_tried_again(job, future)]
             # The first one makes the plan; if it is refused, so would be all others.
             if later and self._plan.exists():

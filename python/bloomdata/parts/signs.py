@@ -39,7 +39,13 @@ BEAT_SECONDS = 2.0
 _NAME = re.compile(r"(part-\d{5,}-of-\d{5,})\.(heartbeat|error)")
 # What each holds, by the types of its values.
 _HOLDS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "heartbeat": {"started": (int, float), "process": int, "host": str, **dict.fromkeys(Progress._fields, int)},
+    "heartbeat": {
+        "started": (int, float),
+        "seen": (int, float),
+        "process": int,
+        "host": str,
+        **dict.fromkeys(Progress._fields, int),
+    },
     "error": {"kind": str, "error": str, "process": int},
 }
 
@@ -73,7 +79,7 @@ class Signs:
             if now - self._last >= BEAT_SECONDS and self._is_at_work():
                 self._last = now
                 progress = Progress(total, read, documents, written)
-                self._leave("heartbeat", {"started": self._started, **progress._asdict()})
+                self._leave("heartbeat", {"started": self._started, "seen": time.time(), **progress._asdict()})
                 self._remove("error")
             if on_progress is not None:
                 on_progress(total, read, documents, written)

@@ -45,8 +45,10 @@ def read_table(root: str | os.PathLike[str]) -> list[Row]:
             rows.append(Row(number, "failed", f"{error['kind']}: {error['error']}"))
         elif beat is not None:
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(beat["started"]))
-            share = f", {beat['read'] / beat['total']:.0%} read" if beat["total"] else ""
-            rows.append(Row(number, "running", f"since {since}, process {beat['process']} of {beat['host']}{share}"))
+            seen = time.strftime("%H:%M:%S", time.localtime(beat["seen"]))
+            share = f"{beat['read'] / beat['total']:.0%} read " if beat["total"] else ""
+            detail = f"since {since}, process {beat['process']} of {beat['host']}, {share}at {seen}"
+            rows.append(Row(number, "running", detail))
         else:
             rows.append(Row(number, "missing", ""))
     return rows
