@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import stat
@@ -17,7 +16,7 @@ import bloomdata
 from bloomdata.cli import main
 from bloomdata.parts import gathering
 from bloomdata.parts.processes import Processes
-from runs import tree
+from runs import tree, write_files
 
 EXECUTORS = {
     "in turn": nullcontext,
@@ -29,12 +28,7 @@ EXECUTORS = {
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("executors") / "in"
-    folder.mkdir()
-    for file in range(6):
-        lines = [json.dumps({"text": f"line {line} of {file}"}) + "\n" for line in range(20)]
-        (folder / f"{file}.jsonl").write_text("".join(lines))
-    return folder
+    return write_files(tmp_path_factory.mktemp("executors") / "in", 6)
 
 
 @pytest.fixture(scope="module")

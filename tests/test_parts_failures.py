@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import json
-import multiprocessing
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -22,24 +16,16 @@ import pytest
 import bloomdata
 from bloomdata.cli import main
 from bloomdata.parts import signs
-from bloomdata.parts.processes import Processes
 from bloomdata.parts.signs import Signs, part_name, remove_signs
 from bloomdata.parts.table import read_table
-from faults import strike, wrong
-from runs import QUARANTINE, tree
+from runs import tree, write_files
 
 NUM_FILES = 8
 
 
 @pytest.fixture
 def inputs(tmp_path):
-    """Files that each are a unit: processes of their own cut nothing so small."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for file in range(NUM_FILES):
-        lines = [json.dumps({"text": f"line {line} of {file}"}) + "\n" for line in range(20 + file)]
-        (folder / f"{file}.jsonl").write_text("".join(lines))
-    return folder
+    return write_files(tmp_path / "in", NUM_FILES)
 
 
 @pytest.fixture
@@ -55,121 +41,6 @@ def wanted(inputs, tmp_path):
 
 def manifests(output):
     return sorted(path.parent.name for path in output.glob("part-*/manifest.json"))
-
-
-# --- killed ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_part_killed_at_every_change_of_the_folder_goes_on_to_the_same_bytes(shim, small_corpus, tmp_path):
-    command = ["shard", "--max-lines", "50", "--parts", "3", "--part", "0", *QUARANTINE]
-    results = strike(shim, command, small_corpus, tmp_path, 1)
-    assert len(results) >= 20
-    assert all(result["status"] == -signal.SIGKILL for result in results)
-    for result in results:
-        # The end of the run removes plans that were not written to their end.
-        for found in ("half", "differences"):
-            result[found] = [told for told in result[found] if not told.startswith("plan.json.")]
-    assert wrong(results) == ""
-
-
-def test_a_plan_that_was_not_written_to_its_end_is_in_nobodys_way(inputs, output, wanted):
-    output.mkdir()
-    (output / "plan.json.0123456789abcdef").write_text('{"format')
-    assert bloomdata.shard(inputs, output, parts=4).fingerprint == wanted
-    assert not list(output.glob("plan.json.*"))
-
-
-def run_to(call, job_of, job, folder):
-    """Runs a part whose process dies before that change of the folder."""
-    ctypes.CDLL(None).fault_arm(os.fsencode(folder), ctypes.c_long(call), 1 if call else 0)
-    return job_of(job)
-
-
-class Deadly:
-    """An executor whose processes die in each part: at another change of the folder, as often as is said."""
-
-    def __init__(self, executor, folder, calls):
-        self.executor, self.folder = executor, folder
-        self.calls = {number: list(calls) for number, calls in calls.items()}
-
-    def submit(self, function, job):
-        calls = self.calls.get(job.number)
-        return self.executor.submit(run_to, calls.pop(0) if calls else 0, function, job, self.folder)
-
-
-def test_parts_whose_processes_are_killed_are_tried_again(shim, inputs, output, wanted, monkeypatch):
-    monkeypatch.setenv("LD_PRELOAD", str(shim))
-    with Processes(2) as processes:
-        deadly = Deadly(processes, output, {0: [8], 1: [9, 14], 3: [20]})
-        report = bloomdata.shard(inputs, output, parts=4, executor=deadly)
-    assert not any(deadly.calls.values())
-    assert report.fingerprint == wanted
-
-
-def test_a_part_whose_process_dies_each_time_is_given_up_and_takes_no_other_along(
-    shim, inputs, output, wanted, monkeypatch
-):
-    monkeypatch.setenv("LD_PRELOAD", str(shim))
-    with Processes(2) as processes:
-        deadly = Deadly(processes, output, {1: [9] * 3})
-        with pytest.raises(BrokenProcessPool) as error:
-            bloomdata.shard(inputs, output, parts=4, executor=deadly)
-    assert error.value.__notes__ == ["parts that failed: 1 (this is the error of part 1); a rerun does what is missing"]
-    assert manifests(output) == [part_name(number, 4) for number in (0, 2, 3)]
-    assert bloomdata.shard(inputs, output, parts=4).fingerprint == wanted
-
-
-def test_a_pool_that_breaks_says_which_parts_are_missing(shim, inputs, output, wanted, monkeypatch):
-    monkeypatch.setenv("LD_PRELOAD", str(shim))
-    with (
-        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
-        pytest.raises(BrokenProcessPool) as error,
-    ):
-        bloomdata.shard(inputs, output, parts=4, executor=Deadly(pool, output, {1: [9]}))
-    assert "parts that failed: 1, 2, 3 " in error.value.__notes__[0]
-    assert bloomdata.shard(inputs, output, parts=4).fingerprint == wanted
-
-
-DRIVER = """
-import sys, time
-from pathlib import Path
-import bloomdata
-from bloomdata.parts.processes import Processes
-
-def run(function, job, marker):
-    if job.number >= 2:
-        Path(f"{marker}-{job.number}").touch()
-        time.sleep(250)
-    return function(job)
-
-class Stuck:
-    def submit(self, function, job):
-        return processes.submit(run, function, job, sys.argv[3])
-
-if __name__ == "__main__":
-    with Processes(2) as processes:
-        bloomdata.shard(sys.argv[1], sys.argv[2], parts=4, executor=Stuck())
-"""
-
-
-def test_a_driver_that_is_killed_leaves_no_process_and_a_rerun_does_what_is_missing(inputs, output, wanted, tmp_path):
-    script, marker = tmp_path / "driver.py", tmp_path / "marker"
-    script.write_text(DRIVER)
-    with subprocess.Popen(
-        [sys.executable, script, inputs, output, marker], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as driver:
-        while not (tmp_path / "marker-2").exists() or not (tmp_path / "marker-3").exists():
-            assert driver.poll() is None
-            time.sleep(0.01)
-        driver.send_signal(signal.SIGKILL)
-        # At the end when all have closed it.
-        assert driver.stdout.read() == b""
-    finished = {name: (output / name / "manifest.json").stat().st_mtime_ns for name in manifests(output)}
-    assert list(finished) == [part_name(0, 4), part_name(1, 4)]
-    assert bloomdata.shard(inputs, output, parts=4).fingerprint == wanted
-    assert finished.items() <= {
-        (name, (output / name / "manifest.json").stat().st_mtime_ns) for name in manifests(output)
-    }
 
 
 # --- several at once, and elsewhere ----------------------------------------------------------------------------------
@@ -228,23 +99,23 @@ def touch(path):
 @pytest.mark.parametrize(("change", "told"), [(grow, "size of"), (touch, "last change of"), (Path.unlink, "expected")])
 def test_an_input_that_changes_before_a_part_is_named(change, told, inputs, output):
     bloomdata.shard(inputs, output, parts=4, part=0)
-    change(inputs / "6.jsonl")
+    change(inputs / "06.jsonl")
     for part in (0, 1, 3):
-        with pytest.raises(bloomdata.MismatchError, match=rf": (input: )?{told} (input )?\S*/6\.jsonl"):
+        with pytest.raises(bloomdata.MismatchError, match=rf": (input: )?{told} (input )?\S*/06\.jsonl"):
             bloomdata.shard(inputs, output, parts=4, part=part)
     assert manifests(output) == [part_name(0, 4)]
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), [(grow, "size in bytes"), (touch, "last change"), (Path.unlink, "6.jsonl")]
+    ("change", "told"), [(grow, "size in bytes"), (touch, "last change"), (Path.unlink, "06.jsonl")]
 )
 def test_an_input_that_changes_before_the_end_is_named(change, told, inputs, output):
     for part in range(4):
         bloomdata.shard(inputs, output, parts=4, part=part)
-    change(inputs / "6.jsonl")
+    change(inputs / "06.jsonl")
     with pytest.raises((bloomdata.BloomdataError, OSError), match=told) as error:
         bloomdata.finish(output)
-    assert "6.jsonl" in str(error.value)
+    assert "06.jsonl" in str(error.value)
     assert not (output / "manifest.json").exists()
 
 
@@ -379,7 +250,7 @@ def test_a_corrected_call_just_works(options, inputs, output, wanted):
 
 
 def test_a_run_in_which_nothing_was_done_stands_in_the_way_of_no_other(inputs, output, tmp_path):
-    (inputs / "0.jsonl").write_text("{\n")
+    (inputs / "00.jsonl").write_text("{\n")
     with pytest.raises(bloomdata.CorruptDataError):
         bloomdata.shard(inputs, output, parts=4, part=0)
     report = bloomdata.shard(inputs, output, parts=2, on_bad_record="quarantine")
@@ -426,7 +297,7 @@ def test_overwriting_one_part_does_it_again(inputs, output, wanted):
 
 @pytest.mark.parametrize("executor", [None, ThreadPoolExecutor(2)])
 def test_a_part_of_bad_data_is_not_tried_again_and_the_others_are_finished(executor, inputs, output, capsys):
-    path = inputs / "2.jsonl"
+    path = inputs / "02.jsonl"
     path.write_bytes(path.read_bytes().replace(b'{"text": "line 1 of', b'["text": "line 1 of'))
     tried = []
 

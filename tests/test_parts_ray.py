@@ -18,6 +18,7 @@ import bloomdata  # noqa: E402 - after the line that may skip all
 from bloomdata.cli import main  # noqa: E402
 from bloomdata.parts.ray_tasks import RayTasks  # noqa: E402
 from bloomdata.parts.signs import part_name  # noqa: E402
+from runs import write_files  # noqa: E402
 
 # Ray leaves files of its log open, and its own processes, to the end of the program.
 pytestmark = pytest.mark.filterwarnings("ignore:(unclosed file|subprocess .* is still running):ResourceWarning")
@@ -37,12 +38,7 @@ def cluster():
 
 @pytest.fixture
 def inputs(tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for file in range(12):
-        lines = [json.dumps({"text": f"line {line} of file {file}"}) + "\n" for line in range(20)]
-        (folder / f"{file:02}.jsonl").write_text("".join(lines))
-    return folder
+    return write_files(tmp_path / "in", 12)
 
 
 def kill_once(marker, function, job):
