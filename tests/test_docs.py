@@ -97,6 +97,7 @@ def test_the_commands_and_the_example_of_the_page_on_parts_run(raw, capsys):
         else:
             assert main(words) == 0, capsys.readouterr().err
     assert "8 parts: 8 done\n" in capsys.readouterr().out
+    assert Path("megatron/data_text_document.idx").exists()
 
 
 def test_the_changelog_names_the_version():
