@@ -23,6 +23,7 @@ BENCHMARKS = [
     "bench_pack_bytes",
     "bench_pack_tokenizer",
     "bench_packings",
+    "bench_parts",
     "bench_loader",
     "bench_peers",
     "bench_dedup",

@@ -126,6 +126,15 @@ def write_corpus(folder: Path, *, num_records: int, words: int, seed: int = SEED
     return folder
 
 
+def write_files(folder: Path, count: int) -> Path:
+    """Files of 20 records and of one size, each too small for runs in parts to cut it."""
+    folder.mkdir(parents=True)
+    for file in range(count):
+        lines = [json.dumps({"text": f"line {line} of {file:02}"}) + "\n" for line in range(20)]
+        (folder / f"{file:02}.jsonl").write_text("".join(lines))
+    return folder
+
+
 def tree(folder: Path) -> dict[str, bytes | None]:
     """Every file's bytes, and every folder, by relative name."""
     found = {}
@@ -152,7 +161,7 @@ def half_written(folder: Path, wanted: dict[str, bytes | None]) -> list[str]:
         if content is not None
         and not name.endswith(".tmp")
         and not name.startswith(".")  # what an unfinished run has found out
-        and name != "journal.jsonl"
+        and not name.endswith(("journal.jsonl", ".heartbeat"))
         and wanted.get(name) != content
     ]
 

@@ -19,7 +19,7 @@ NAMES = ["shard", "pack", "count", "plan", "merge", "verify", "check_consumer", 
 NAMES += ["Permutation", "PackedDataset", "TokenRows", "BlendedDataset", "DataLoader"]
 NAMES += ["IndexedDatasetWriter", "ShardedIndexedDataset", "GPTDataset", "MegatronBlend"]
 NAMES += ["ChatTemplate", "prepare", "run", "dedup", "MinHash", "signatures", "decontaminate"]
-NAMES += ["fetch", "few_shot", "pack_moderation", "prefix_lm", "ul2r"]
+NAMES += ["fetch", "few_shot", "pack_moderation", "prefix_lm", "ul2r", "finish"]
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +79,25 @@ def test_every_command_of_the_readme_runs(raw, monkeypatch, capsys):
                 main(words)
             continue
         assert main(words) == 0, capsys.readouterr().err
+
+
+def test_the_commands_and_the_example_of_the_page_on_parts_run(raw, capsys):
+    from bloomdata.cli import main
+    from bloomdata.cli.parser import parse
+
+    text = (ROOT / "docs" / "parts.md").read_text("utf-8")
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "parts.md", "exec"), {})
+    lines = re.findall(r"^\$ bloomdata-cli (.*)$", text, re.MULTILINE)
+    assert len(lines) >= 6
+    for line in lines:
+        words = shlex.split(line.replace("tokenizer.json", "bytes").split(" > ")[0], comments=True)
+        if "--ray" in words:  # tests/test_parts_ray.py
+            assert parse(words).ray == "auto"
+        else:
+            assert main(words) == 0, capsys.readouterr().err
+    assert "8 parts: 8 done\n" in capsys.readouterr().out
+    assert Path("megatron/data_text_document.idx").exists()
 
 
 def test_the_changelog_names_the_version():

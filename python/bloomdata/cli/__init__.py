@@ -91,6 +91,7 @@ def _fail(error: Exception, options: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps({"error": type(error).__name__, "message": str(error)}) + "\n")
     flags = {action.dest for action in parser_of(options.verb)._actions if action.option_strings}
     sys.stderr.write(f"bloomdata-cli: {type(error).__name__}: {plain(in_flags(str(error), flags))}\n")
+    sys.stderr.writelines(f"  {plain(note)}\n" for note in getattr(error, "__notes__", ()))
     return 1
 
 

@@ -32,8 +32,9 @@ def call(options: argparse.Namespace, **more: Any) -> Any:
     verb = VERBS[options.verb].function
     assert verb is not None
     function = load(verb)
-    arguments = descriptions_of({name: value for name, value in vars(options).items() if name not in _OWN} | more)
     parameters = inspect.signature(function).parameters
+    own = _OWN - parameters.keys()
+    arguments = descriptions_of({name: value for name, value in vars(options).items() if name not in own} | more)
     if "on_progress" not in parameters:
         return function(**arguments)
     unit = "files" if options.verb == "fetch" else "documents"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,8 +37,11 @@ def executor_of(options: argparse.Namespace) -> Iterator[Any]:
     from bloomdata.errors import ConfigError
     from bloomdata.options.checks import thread_count
 
-    local: int | None = getattr(options, "local", None)
-    ray: str | None = getattr(options, "ray", None)
+    if not hasattr(options, "local"):  # a verb without parts
+        yield None
+        return
+    local: int | None = options.local
+    ray: str | None = options.ray
     if getattr(options, "joined", False):
         raise ConfigError("joined: expected only with --finish")
     if local is None and ray is None:
@@ -65,10 +69,10 @@ def executor_of(options: argparse.Namespace) -> Iterator[Any]:
 def finish_parts(options: argparse.Namespace) -> Any:
     """Finishes the run of a command line; its report."""
     from bloomdata.errors import MismatchError
-    from bloomdata.parts.table import planned_parts
+    from bloomdata.parts.signs import planned_parts
     from bloomdata.verbs.finish import finish
 
-    planned = planned_parts(options.output)
+    planned = planned_parts(Path(options.output))
     if planned not in (None, options.parts):
         raise MismatchError(f"{options.output}: parts: expected {planned}, found {options.parts}")
     return finish(

@@ -27,8 +27,7 @@ def add_slurm(parser: argparse.ArgumentParser) -> None:
 
 examples:
   bloomdata-cli slurm pack raw/ --output packed/ --tokenizer tok/ --parts 64 --cpus-per-task 16 > job.sh
-  sh job.sh
-  bloomdata-cli slurm signatures shards/ --output signed/ --parts 16 --max-running 4 --time 2:00:00
+  bloomdata-cli slurm shard raw/ --output shards/ --parts 8 --max-running 4 --time 1:00:00 | sh
 """
 
 
@@ -54,16 +53,19 @@ def run_slurm(options: argparse.Namespace) -> int:
         slurm_parser.error("--parts: expected their number, 2 or more")
     if verb.part is not None or verb.local is not None or verb.ray is not None or verb.finish:
         slurm_parser.error("expected none of --part, --local, --ray and --finish, which the script adds where needed")
-    sys.stdout.write(script(command, verb.output, verb.parts, vars(given)))
+    # What only the end of the run takes.
+    command = [word for word in command if word != "--joined"]
+    switches = [f"--{name.replace('_', '-')}" for name in ("joined", "allow_empty") if getattr(verb, name)]
+    sys.stdout.write(script(command, [verb.output, *switches], verb.parts, vars(given)))
     return 0
 
 
-def script(command: list[str], output: str, parts: int, given: dict[str, object]) -> str:
+def script(command: list[str], end: list[str], parts: int, given: dict[str, object]) -> str:
     """The script for a command in parts.
 
     Args:
         command: The words of the command, without the program.
-        output: Its output.
+        end: Those behind `finish`.
         parts: Number of parts.
         given: Options of sbatch by their names.
     """
@@ -75,13 +77,13 @@ def script(command: list[str], output: str, parts: int, given: dict[str, object]
             sbatch.append(f"--{name.removesuffix('-log')}={value}")
     threads = ["--num-threads", str(given["cpus_per_task"])] if "cpus_per_task" in given else []
     task = shlex.join(["bloomdata-cli", *command, "--part", "slurm", *threads])
-    finish = shlex.join(["bloomdata-cli", "finish", output])
+    finish = shlex.join(["bloomdata-cli", "finish", *end])
     return f"""#!/bin/sh
 # Runs the parts as tasks of an array job; once all have ended well, a last job makes one folder of them.
 # Run this again if tasks failed: those that are finished end at once.
 set -eu
 array=$(sbatch --parsable {shlex.join(sbatch)} \\
     --wrap={shlex.quote(task)})
-sbatch --job-name=bloomdata-finish --dependency=afterok:"${{array%%;*}}" \\
+sbatch --job-name=bloomdata-finish --dependency=afterok:"${{array%%;*}}" --kill-on-invalid-dep=yes \\
     --wrap={shlex.quote(finish)}
 """

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import BrokenExecutor, Future
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from bloomdata.errors import BloomdataError
+from bloomdata.errors import BloomdataError, MismatchError
 from bloomdata.parts.signs import Progress
+from bloomdata.parts.table import told_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +22,7 @@ _WAIT_SECONDS, _LOOK_SECONDS = 0.02, 0.5
 ATTEMPTS = 3
 
 
-class Future(Protocol):
+class Pending(Protocol):
     """What an executor returns."""
 
     def done(self) -> bool:
@@ -33,8 +35,21 @@ class Future(Protocol):
 class Executor(Protocol):
     """Whatever runs functions elsewhere: of `concurrent.futures`, a client of Dask, `submitit`, `parts.ray_tasks`."""
 
-    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future:
+    def submit(self, function: Callable[..., Any], /, *args: Any) -> Pending:
         """Starts `function(*args)`."""
+
+
+class InTurn:
+    """An executor that runs what it is given at once, in this thread."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        """Runs `function(*args)`."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 class Job(NamedTuple):
@@ -50,52 +65,68 @@ class Gathering:
 
     Args:
         executor: Where they run.
-        function: What runs a job; it returns bytes read and documents.
         place: Where the parts lie.
         on_progress: Told how far all parts are.
+        done: What was done before.
     """
 
-    def __init__(
-        self, executor: Executor, function: Callable[[Job], Any], place: Place, on_progress: OnProgress
-    ) -> None:
+    def __init__(self, executor: Executor, place: Place, on_progress: OnProgress, done: Progress) -> None:
         self._executor = executor
-        self._function = function
         self._place = place
         self._on_progress = on_progress
-        self._done = Progress()
-        self._total = 0
+        self._done = self._told = done
         self._looked = 0.0
         self._attempts: dict[int, int] = {}
         self._failed: dict[int, Exception] = {}
 
-    def run(self, jobs: list[Job]) -> None:
-        """Runs all jobs. Each is tried, whatever becomes of the others.
+    def run(self, function: Callable[[Job], Progress], jobs: list[Job]) -> None:
+        """Runs all jobs by a function that returns what was done. Each is tried, whatever becomes of the others.
 
         Raises:
             BloomdataError: What the first part that failed reports; a note names all of them.
             Exception: What the executor reports of a part that died several times.
         """
-        waiting = jobs
-        while waiting:
-            running = [(job, self._executor.submit(self._function, job)) for job in waiting]
-            waiting = []
-            while running:
-                ended = [(job, future) for job, future in running if future.done()]
-                running = [(job, future) for job, future in running if not future.done()]
-                waiting += [job for job, future in ended if self._is_to_be_tried_again(job, future)]
-                self._tell()
-                if running and not ended:
-                    time.sleep(_WAIT_SECONDS)
+        waiting, later = jobs[:1], jobs[1:]
+        running: list[tuple[Job, Pending]] = []
+        while waiting or running:
+            running += [(job, future) for job in waiting if (future := self._submit(function, job))]
+            # Looked at once: one that ends in between would be in neither list.
+            looked = [(job, future, future.done()) for job, future in running]
+            running = [(job, future) for job, future, is_done in looked if not is_done]
+            ended = [(job, future) for job, future, is_done in looked if is_done]
+            waiting = [job for job, future in ended if self._is_to_be_tried_again(job, future)]
+            # The first one makes the plan; if it is refused, so would be all others.
+            if later and self._place.is_planned():
+                waiting, later = [*waiting, *later], []
+            self.tell()
+            if running and not ended:
+                time.sleep(_WAIT_SECONDS)
         if self._failed:
             number, error = min(self._failed.items())
-            numbers = ", ".join(map(str, sorted(self._failed)))
-            error.add_note(f"part {number}; parts that failed: {numbers}; a rerun does what is missing")
+            self._note(number, error)
             raise error
+        self.tell(at_once=True)
 
-    def _is_to_be_tried_again(self, job: Job, future: Future) -> bool:
+    def _note(self, number: int, error: Exception) -> None:
+        """Says which parts failed, unless the whole run was refused."""
+        if self._place.is_planned() and not isinstance(error, MismatchError):
+            failed = told_numbers(sorted(self._failed))
+            error.add_note(
+                f"parts that failed: {failed} (this is the error of part {number}); a rerun does what is missing"
+            )
+
+    def _submit(self, function: Callable[[Job], Progress], job: Job) -> Pending | None:
+        """Starts a job; None if its executor takes no more."""
+        try:
+            return self._executor.submit(function, job)
+        except BrokenExecutor as error:
+            self._failed[job.number] = error
+            return None
+
+    def _is_to_be_tried_again(self, job: Job, future: Pending) -> bool:
         """Notes what came of a job; whether its process died, which says nothing of its data."""
         try:
-            read, documents = future.result()
+            self._done += future.result()
         except (BloomdataError, OSError, TypeError, ValueError) as error:
             # Its data, its options, or its disk: it would fail again.
             self._failed[job.number] = error
@@ -104,15 +135,17 @@ class Gathering:
             if attempts < ATTEMPTS:
                 return True
             self._failed[job.number] = error
-        else:
-            self._done += Progress(0, read, documents)
         return False
 
-    def _tell(self) -> None:
+    def tell(self, *, at_once: bool = False) -> None:
+        """Tells how far all parts are, unless that was just told."""
         now = time.monotonic()
-        if self._on_progress is None or now - self._looked < _LOOK_SECONDS:
+        if self._on_progress is None or (now - self._looked < _LOOK_SECONDS and not at_once):
             return
         self._looked = now
-        self._total = self._total or self._place.total_bytes()
+        if not self._told.total:
+            self._told = self._told._replace(total=self._place.total_bytes())
         together = sum(self._place.beats(), self._done)
-        self._on_progress(self._total, together.read, together.documents, together.written)
+        # A part that is tried again begins anew: that would look as if something were lost.
+        self._told = Progress(self._told.total, *map(max, self._told[1:], together[1:]))
+        self._on_progress(*self._told)

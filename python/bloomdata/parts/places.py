@@ -16,7 +16,7 @@ from bloomdata import _core
 from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.options.paths import is_address
 from bloomdata.options.running import running
-from bloomdata.parts.signs import Progress, Signs, part_name, read_signs
+from bloomdata.parts.signs import Progress, Signs, part_name, read_signs, remove_signs
 from bloomdata.storage.addresses import inside, open_store, with_retries
 from bloomdata.storage.listing import list_objects
 from bloomdata.storage.staging import CONNECTIONS, scratch_folder
@@ -35,8 +35,17 @@ PLAN_NAME = "plan.json"
 class Place(Protocol):
     """A folder that holds the parts of a run."""
 
+    def is_planned(self) -> bool:
+        """Whether there is a plan."""
+
     def finished(self, parts: int) -> set[int]:
         """Numbers of the parts that have a manifest."""
+
+    def done(self, finished: set[int], parts: int) -> Progress:
+        """What finished parts have done."""
+
+    def forget(self, number: int, parts: int) -> None:
+        """Removes the signs of a part that is about to run."""
 
     def discard(self) -> None:
         """Removes what parts have left."""
@@ -59,6 +68,12 @@ def place_of(output: str, scratch: str | os.PathLike[str] | None) -> Place:
     return StorePlace(output, scratch_folder(scratch)) if is_address(output) else LocalPlace(output)
 
 
+def done_by(manifest: dict[str, Any]) -> Progress:
+    """What the run of a manifest did."""
+    read = sum(one["size"] for one in manifest["inputs"])
+    return Progress(0, read, manifest["ledger"]["documents_in"], sum(one["size"] for one in manifest["outputs"]))
+
+
 def _sizes(plan: bytes | None) -> int:
     return sum(one["size"] for one in json.loads(plan)["inputs"]) if plan else 0
 
@@ -73,9 +88,23 @@ class LocalPlace:
         """As `Place`."""
         return {number for number in range(parts) if (self.root / part_name(number, parts) / MANIFEST_NAME).exists()}
 
+    def is_planned(self) -> bool:
+        """As `Place`."""
+        return (self.root / PLAN_NAME).exists()
+
+    def done(self, finished: set[int], parts: int) -> Progress:
+        """As `Place`."""
+        manifests = ((self.root / part_name(number, parts) / MANIFEST_NAME).read_bytes() for number in finished)
+        return sum((done_by(json.loads(manifest)) for manifest in manifests), Progress())
+
+    def forget(self, number: int, parts: int) -> None:
+        """As `Place`."""
+        Signs(self.root, number, parts).remove()
+
     def discard(self) -> None:
         """As `Place`."""
         _core.discard_parts(self.root)
+        remove_signs(self.root)
 
     def run(self, function: Callable[..., Any], arguments: dict[str, Any], number: int) -> Any:
         """As `Place`. Signs of the part lie beside its folder."""
@@ -95,10 +124,7 @@ class LocalPlace:
 
         start = time.monotonic()
         result = _core.finish(running(self.root, 1, overwrite=False, limits=limits), joined, on_progress)
-        for signs in read_signs(self.root).values():
-            for name in signs:
-                _, number, _, parts = name.split("-")
-                Signs(self.root, int(number), int(parts)).remove()
+        remove_signs(self.root)
         return type(Report.open(self.root)).from_run(self.root, result, time.monotonic() - start)
 
     def beats(self) -> list[Progress]:
@@ -122,12 +148,28 @@ class StorePlace:
 
     def __init__(self, address: str, scratch: Path) -> None:
         self._address = address
+        self._is_planned = False
         self._local = scratch / hashlib.sha256(address.encode()).hexdigest()[:16]
 
     def finished(self, parts: int) -> set[int]:
         """As `Place`."""
         names = {part_name(number, parts): number for number in range(parts)}
         return {names[name] for name in self._folders() if name in names}
+
+    def is_planned(self) -> bool:
+        """As `Place`."""
+        self._is_planned = self._is_planned or read_object(inside(self._address, PLAN_NAME)) is not None
+        return self._is_planned
+
+    def done(self, finished: set[int], parts: int) -> Progress:
+        """As `Place`."""
+        names = [inside(part_name(number, parts), MANIFEST_NAME) for number in finished]
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            manifests = list(pool.map(lambda name: read_object(inside(self._address, name)), names))
+        return sum((done_by(json.loads(manifest)) for manifest in manifests if manifest), Progress())
+
+    def forget(self, number: int, parts: int) -> None:
+        """As `Place`; parts leave no signs in a store."""
 
     def _folders(self) -> set[str]:
         """Names of the folders that have a manifest."""
@@ -144,6 +186,7 @@ class StorePlace:
 
     def discard(self) -> None:
         """As `Place`. Nothing is removed from a folder without a plan."""
+        self._is_planned = False
         store, path = open_store(self._address)
         shutil.rmtree(self._local, ignore_errors=True)
         if read_object(inside(self._address, PLAN_NAME)) is not None:

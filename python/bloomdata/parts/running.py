@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from bloomdata.errors import ConfigError
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.paths import is_address, utf8_path
-from bloomdata.parts.gathering import Gathering, Job
-from bloomdata.parts.places import place_of
+from bloomdata.parts.gathering import Gathering, InTurn, Job
+from bloomdata.parts.places import done_by, place_of
 from bloomdata.parts.sharing import check_parts, part_number
+from bloomdata.parts.signs import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bloomdata.options.inputs import OnProgress
     from bloomdata.parts.places import Place
 
 _Parameters = ParamSpec("_Parameters")
@@ -34,9 +36,12 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
         parts = bound.arguments.get("parts", 1)
         part, executor = bound.arguments.get("part"), bound.arguments.get("executor")
         check_parts(parts)
-        if parts == 1 and (part, executor) != (None, None):
-            name, value = ("part", part) if executor is None else ("executor", executor)
-            raise ConfigError(f"{name}: expected only with parts, their number, got {value!r}")
+        if part is not None and parts == 1:
+            raise ConfigError(f"part: expected only with parts, their number, got {part!r}")
+        if executor is not None and (parts == 1 or part is not None):
+            raise ConfigError("executor: expected only with parts, their number, and without part")
+        if executor is not None and not callable(getattr(executor, "submit", None)):
+            raise ConfigError(f"executor: expected anything with a method submit, got {executor!r:.100}")
         if parts == 1 and not is_address(bound.arguments["output"]):
             return function(*args, **kwargs)
         arguments = dict(bound.arguments)
@@ -52,11 +57,10 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
     return run
 
 
-def run_job(job: Job) -> tuple[int, int]:
-    """Runs a part where it was sent; bytes read and documents. All else that it has to say is in its manifest."""
+def run_job(job: Job, on_progress: OnProgress = None) -> Progress:
+    """Runs a part where it was sent; what was done. All else that it has to say is in its manifest."""
     verb = getattr(importlib.import_module("bloomdata"), job.verb)
-    report = verb(**job.arguments, part=job.number)
-    return sum(read["size"] for read in report.manifest["inputs"]), report.ledger["documents_in"]
+    return done_by(verb(**job.arguments, part=job.number, on_progress=on_progress).manifest)
 
 
 def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, Any]) -> Any:
@@ -67,13 +71,22 @@ def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, An
     if arguments.pop("overwrite", False):
         place.discard()
     finished = place.finished(parts)
-    jobs = [Job(function.__name__, arguments, number) for number in range(parts) if number not in finished]
-    if not jobs or executor is None:
-        # A part that is finished compares options and inputs with the plan, and so do they all.
-        for number in [job.number for job in jobs] or [0]:
-            place.run(function, arguments | {"on_progress": on_progress}, number)
-    else:
-        Gathering(executor, run_job, place, on_progress).run(jobs)
+    missing = [number for number in range(parts) if number not in finished]
+    if not missing:
+        on_progress = None
+    done = Progress() if on_progress is None else place.done(finished, parts)
+    for number in missing:
+        place.forget(number, parts)
+    gathering = Gathering(executor or InTurn(), place, on_progress, done)
+
+    def run(job: Job) -> Progress:
+        """In this thread, a part says itself when there is something to tell."""
+        told = job.arguments | {"on_progress": lambda *_: gathering.tell()}
+        return done_by(place.run(function, told, job.number).manifest)
+
+    # Of parts that are all finished, one compares options and inputs with the plan.
+    jobs = [Job(function.__name__, arguments, number) for number in missing or [0]]
+    gathering.run(run_job if executor else run, jobs)
     # Verbs without the option write an empty output.
     has_option = "allow_empty" in inspect.signature(function).parameters
     allow_empty = bool(arguments.get("allow_empty", not has_option))

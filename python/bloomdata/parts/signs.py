@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import re
 import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bloomdata.errors import ConfigError
+
 if TYPE_CHECKING:
     from bloomdata.options.inputs import OnProgress
-
-# Between two heartbeats.
-BEAT_SECONDS = 2.0
-_SUFFIXES = (".heartbeat", ".error")
 
 
 class Progress(NamedTuple):
@@ -32,6 +32,22 @@ class Progress(NamedTuple):
 
     def __add__(self, other: Any) -> Progress:
         return Progress(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+# Between two heartbeats.
+BEAT_SECONDS = 2.0
+_NAME = re.compile(r"(part-\d{5,}-of-\d{5,})\.(heartbeat|error)")
+# What each holds, by the types of its values.
+_HOLDS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "heartbeat": {
+        "started": (int, float),
+        "seen": (int, float),
+        "process": int,
+        "host": str,
+        **dict.fromkeys(Progress._fields, int),
+    },
+    "error": {"kind": str, "error": str, "process": int},
+}
 
 
 def part_name(number: int, parts: int) -> str:
@@ -50,50 +66,91 @@ class Signs:
 
     def __init__(self, root: str | os.PathLike[str], number: int, parts: int) -> None:
         self._root = Path(root)
+        self._parts = parts
         self._name = part_name(number, parts)
         self._started = time.time()
-        self._last = 0.0
+        self._last = -math.inf
 
     def beat(self, on_progress: OnProgress) -> OnProgress:
         """`on_progress` that leaves a heartbeat now and then, too."""
 
         def update(total: int, read: int, documents: int, written: int) -> None:
             now = time.monotonic()
-            if now - self._last >= BEAT_SECONDS or not self._last:
+            if now - self._last >= BEAT_SECONDS and self._is_at_work():
                 self._last = now
                 progress = Progress(total, read, documents, written)
-                self._leave(".heartbeat", {"started": self._started, **progress._asdict()})
+                self._leave("heartbeat", {"started": self._started, "seen": time.time(), **progress._asdict()})
+                self._remove("error")
             if on_progress is not None:
                 on_progress(total, read, documents, written)
 
         return update
 
     def failed(self, error: BaseException) -> None:
-        """Says why the part stopped. A part that was never planned leaves nothing."""
-        if (self._root / "plan.json").exists():
-            self._leave(".error", {"kind": type(error).__name__, "error": str(error)})
+        """Says why the part stopped. A call that does not fit the plan that is there leaves nothing."""
+        with contextlib.suppress(ConfigError):
+            if planned_parts(self._root) == self._parts:
+                self._leave("error", {"kind": type(error).__name__, "error": str(error)})
 
     def remove(self) -> None:
         """Removes them."""
-        for suffix in _SUFFIXES:
-            (self._root / f"{self._name}{suffix}").unlink(missing_ok=True)
+        self._remove("heartbeat")
+        self._remove("error")
 
-    def _leave(self, suffix: str, sign: dict[str, Any]) -> None:
+    def _is_at_work(self) -> bool:
+        """Whether the part has begun: a call that is refused is not to look like one that runs."""
+        return (self._root / self._name / "journal.jsonl").exists()
+
+    def _remove(self, kind: str) -> None:
+        # Whoever may not write here has left none.
+        with contextlib.suppress(OSError):
+            (self._root / f"{self._name}.{kind}").unlink(missing_ok=True)
+
+    def _leave(self, kind: str, sign: dict[str, Any]) -> None:
         sign |= {"host": socket.gethostname(), "process": os.getpid()}
-        path = self._root / f"{self._name}{suffix}"
+        path = self._root / f"{self._name}.{kind}"
         # A full disk is the run's own error to report.
         with contextlib.suppress(OSError):
             path.write_text(json.dumps(sign) + "\n")
 
 
+def planned_parts(root: Path) -> int | None:
+    """How many parts the plan in a folder has; None for a folder without a plan.
+
+    Raises:
+        ConfigError: The file is no plan.
+    """
+    path = root / "plan.json"
+    if not path.exists():
+        return None
+    try:
+        return int(json.loads(path.read_text())["parts"])
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(f"{path}: expected a plan of bloomdata") from None
+
+
 def read_signs(root: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """The signs in a folder: by the suffix without its dot, then by the part's name."""
-    found: dict[str, dict[str, dict[str, Any]]] = {suffix[1:]: {} for suffix in _SUFFIXES}
-    with contextlib.suppress(OSError), os.scandir(root) as entries:
-        for entry in entries:
-            stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122 - a folder may hold 100,000 names
-            if suffix in _SUFFIXES:
-                # One that is just being written, or is gone again.
-                with contextlib.suppress(OSError, ValueError):
-                    found[suffix[1:]][stem] = json.loads(Path(entry.path).read_text())
+    """The signs in a folder: by their kind, then by the part's name."""
+    found: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in _HOLDS}
+    for path, part, kind in _sign_files(root):
+        # One that is just being written, or is gone again.
+        with contextlib.suppress(OSError, ValueError):
+            sign = json.loads(path.read_text())
+            if isinstance(sign, dict) and all(isinstance(sign.get(key), of) for key, of in _HOLDS[kind].items()):
+                found[kind][part] = sign
     return found
+
+
+def remove_signs(root: Path) -> None:
+    """Removes the signs of all parts in a folder."""
+    for path, _, _ in _sign_files(root):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _sign_files(root: Path) -> list[tuple[Path, str, str]]:
+    """All signs in a folder: file, part, and kind."""
+    with contextlib.suppress(OSError), os.scandir(root) as entries:
+        named = [(entry, _NAME.fullmatch(entry.name)) for entry in entries]
+        return [(Path(entry.path), match[1], match[2]) for entry, match in named if match]
+    return []

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bloomdata.errors import ConfigError
-from bloomdata.parts.signs import part_name, read_signs
+from bloomdata.parts.signs import part_name, planned_parts, read_signs
 
 if TYPE_CHECKING:
     import os
+
+# Numbers of parts that a line names at most.
+_MAX_TOLD = 20
 
 
 class Row(NamedTuple):
@@ -23,28 +25,13 @@ class Row(NamedTuple):
     detail: str
 
 
-def planned_parts(root: str | os.PathLike[str]) -> int | None:
-    """How many parts the plan in a folder has; None for a folder without a plan.
-
-    Raises:
-        ConfigError: The file is no plan.
-    """
-    path = Path(root) / "plan.json"
-    if not path.exists():
-        return None
-    try:
-        return int(json.loads(path.read_text())["parts"])
-    except (ValueError, KeyError, TypeError):
-        raise ConfigError(f"{path}: expected a plan of bloomdata") from None
-
-
 def read_table(root: str | os.PathLike[str]) -> list[Row]:
     """All parts of a run, in order.
 
     Raises:
         ConfigError: The folder holds no parts.
     """
-    parts = planned_parts(root)
+    parts = planned_parts(Path(root))
     if parts is None:
         raise ConfigError(f"{root}: expected a folder with the parts of a run and their plan.json")
     signs = read_signs(Path(root))
@@ -58,8 +45,10 @@ def read_table(root: str | os.PathLike[str]) -> list[Row]:
             rows.append(Row(number, "failed", f"{error['kind']}: {error['error']}"))
         elif beat is not None:
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(beat["started"]))
-            share = f", {beat['read'] / beat['total']:.0%} read" if beat["total"] else ""
-            rows.append(Row(number, "running", f"since {since}, process {beat['process']} of {beat['host']}{share}"))
+            seen = time.strftime("%H:%M:%S", time.localtime(beat["seen"]))
+            share = f"{beat['read'] / beat['total']:.0%} read " if beat["total"] else ""
+            detail = f"since {since}, process {beat['process']} of {beat['host']}, {share}at {seen}"
+            rows.append(Row(number, "running", detail))
         else:
             rows.append(Row(number, "missing", ""))
     return rows
@@ -71,8 +60,13 @@ def table_lines(table: list[Row]) -> list[str]:
     told = ", ".join(f"{counts[state]} {state}" for state in ("done", "running", "failed", "missing") if counts[state])
     lines = [f"{len(table)} parts: {told}"]
     lines += [f"{row.part:>6} {row.state}  {row.detail}" for row in table if row.detail]
-    missing = [str(row.part) for row in table if row.state == "missing"]
+    missing = [row.part for row in table if row.state == "missing"]
     if missing:
-        more = f" and {len(missing) - 20} more" if len(missing) > 20 else ""
-        lines.append(f"missing: {', '.join(missing[:20])}{more}")
+        lines.append(f"missing: {told_numbers(missing)}")
     return lines
+
+
+def told_numbers(numbers: list[int]) -> str:
+    """The first of some numbers, and how many more there are."""
+    more = f" and {len(numbers) - _MAX_TOLD} more" if len(numbers) > _MAX_TOLD else ""
+    return f"{', '.join(map(str, numbers[:_MAX_TOLD]))}{more}"

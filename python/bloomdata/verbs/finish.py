@@ -32,7 +32,7 @@ def finish(
     folder as that of any other run.
 
     Args:
-        folder: Folder that holds the parts.
+        folder: Output of the run, which holds the parts.
         joined: Whether to write one Megatron pair of those of all parts, as `merge` does. Then their own pairs are not
             needed any more.
         allow_empty: Whether the parts may have kept none of their records.

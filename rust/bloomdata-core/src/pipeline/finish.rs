@@ -5,19 +5,17 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::folder::journal::{JOURNAL_NAME, Journal};
-use super::folder::leftovers::discard;
 use super::folder::limits::Limits;
 use super::folder::manifest::{
     FORMAT_VERSION, MANIFEST_NAME, Manifest, OutputEntry, VERSION, check_size, fingerprint,
 };
+use super::folder::part_leftovers::sweep_plans;
 use super::folder::plan::{
     PARTS_KEY, PLAN_KEY, PLAN_NAME, Plan, common_config, is_part, part_folder, part_name, part_prefix,
 };
 use super::folder::run::RunResult;
 use super::merge::{PairGroups, sum_counts};
 use crate::error::{Error, Result};
-use crate::io::atomic::remove_if_present;
 use crate::ledger::Ledger;
 use crate::progress::Progress;
 
@@ -54,6 +52,7 @@ pub fn finish(root: &Path, joined: bool, limits: Limits, progress: &Progress) ->
     manifest.ledger.balance()?;
     limits.check(&manifest.ledger)?;
     manifest.write(root)?;
+    sweep_plans(root)?;
     Ok(RunResult { manifest, was_finished: false, was_resumed: false })
 }
 
@@ -193,28 +192,4 @@ fn without_number(stem: &str, number: u64, config: &Value) -> String {
         Some(rest) => format!("{prefix}{rest}"),
         None => stem.to_owned(),
     }
-}
-
-/// Removes everything that the parts in `root` have left, and their plan.
-///
-/// # Errors
-/// A folder that is no output of parts; the system's reason.
-pub fn discard_parts(root: &Path) -> Result<()> {
-    let Some(plan) = Plan::read(root)? else { return Ok(()) };
-    let outputs = |folder: &Path| -> Result<Vec<OutputEntry>> {
-        Ok(Manifest::read(folder)?.map(|manifest| manifest.outputs).unwrap_or_default())
-    };
-    discard(root, &outputs(root)?, &[])?;
-    for number in 0..plan.sharing.parts {
-        let folder = part_folder(root, number, plan.sharing.parts);
-        if folder.exists() {
-            let has_journal = folder.join(JOURNAL_NAME).exists();
-            let entries = if has_journal { Journal::read(&folder)? } else { Vec::new() };
-            discard(&folder, &outputs(&folder)?, &entries)?;
-            remove_if_present(&folder.join(JOURNAL_NAME))?;
-            // One that holds something else stays.
-            let _ = std::fs::remove_dir(folder);
-        }
-    }
-    remove_if_present(&root.join(PLAN_NAME))
 }

@@ -148,8 +148,9 @@ impl Plan {
             let text = |sharing: Sharing| format!("{sharing:?}");
             return Err(Error::mismatch(differs("sharing"), text(self.sharing), text(now.sharing)));
         }
+        // An input that is another one moves the cuts of all others: first what they are, then their parts.
         for (then, now) in self.inputs.iter().zip(&now.inputs) {
-            same_input(then, now)?;
+            same_input(&then.input, &now.input)?;
         }
         if self.inputs.len() != now.inputs.len() {
             let at = self.inputs.len().min(now.inputs.len());
@@ -158,7 +159,13 @@ impl Plan {
             let what = differs(&format!("number of inputs{what}"));
             return Err(Error::mismatch(what, self.inputs.len(), now.inputs.len()));
         }
-        Ok(())
+        match self.inputs.iter().zip(&now.inputs).find(|(then, now)| then != now) {
+            None => Ok(()),
+            Some((then, now)) => {
+                let what = differs(&format!("input {}", now.input.path.display()));
+                Err(Error::mismatch(what, format!("{then:?}"), format!("{now:?}")))
+            }
+        }
     }
 
     /// Whether all inputs are what they were when the run was planned, by their sizes and times.
@@ -207,27 +214,23 @@ fn changed_since(what: &str, then: u64, now: u64, path: &Path) -> Error {
     Error::mismatch(format!("{}: {what} (changed since the parts were planned)", path.display()), then, now)
 }
 
-fn same_input(then: &SharedInput, now: &SharedInput) -> Result<()> {
-    let path = now.input.path.display();
-    if then.input.path != now.input.path {
-        return Err(Error::mismatch(differs("input"), then.input.path.display(), path));
+fn same_input(then: &Input, now: &Input) -> Result<()> {
+    let path = now.path.display();
+    if then.path != now.path {
+        return Err(Error::mismatch(differs("input"), then.path.display(), path));
     }
-    if then.input.size != now.input.size {
+    if then.size != now.size {
         let what = differs(&format!("size of input {path}"));
-        return Err(Error::mismatch(what, then.input.size, now.input.size));
+        return Err(Error::mismatch(what, then.size, now.size));
     }
-    if then.input.modified_ns != now.input.modified_ns {
+    if then.modified_ns != now.modified_ns {
         let what = differs(&format!("last change of input {path} (in ns since 1970)"));
-        return Err(Error::mismatch(what, then.input.modified_ns, now.input.modified_ns));
+        return Err(Error::mismatch(what, then.modified_ns, now.modified_ns));
     }
-    if then.input.tag != now.input.tag {
+    if then.tag != now.tag {
         let text = |input: &Input| input.tag.clone().unwrap_or_else(|| "none".to_owned());
         let what = differs(&format!("ETag or last change of input {path}"));
-        return Err(Error::mismatch(what, text(&then.input), text(&now.input)));
-    }
-    if then != now {
-        let what = differs(&format!("input {path}"));
-        return Err(Error::mismatch(what, format!("{then:?}"), format!("{now:?}")));
+        return Err(Error::mismatch(what, text(then), text(now)));
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use super::manifest::{
     fingerprint,
 };
 use super::names::OutputNames;
+use super::part_leftovers::discard_parts;
 use super::plan::{PLAN_KEY, Plan};
 use crate::error::{Error, Result};
 use crate::hash::hash_file;
@@ -165,6 +166,10 @@ impl<'run> Run<'run> {
         let folder = request.output;
         let manifest = Manifest::read(folder)?;
         if request.overwrite {
+            if request.inputs.part.is_none() {
+                // An earlier run may have been one in parts.
+                discard_parts(folder)?;
+            }
             let outputs = manifest.map(|manifest| manifest.outputs);
             discard(folder, &outputs.unwrap_or_default(), entries)?;
             journal.clear()?;
