@@ -253,3 +253,31 @@ def test_splits_by_share_are_drawn_the_same_for_any_number_of_parts(tmp_path):
     assert all(abs(count - 600 * share) < 60 for count, share in zip(lines, splits.values(), strict=True))
     with pytest.raises(bloomdata.ConfigError, match="splits: expected none in a run of 2 parts"):
         bloomdata.shard(inputs, tmp_path / "counted", splits={"dev": 3}, parts=2)
+
+
+@pytest.mark.parametrize("parts", [2, 5, 9])
+def test_parquet_is_cut_between_row_groups(parts, tmp_path):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    rng = np.random.default_rng(parts)
+    for number, (rows, size) in enumerate([(300, 40), (0, 1), (70, 100), (90, 7)]):
+        texts = [f"{number} {row} " + "x" * int(rng.integers(0, 30)) for row in range(rows)]
+        parquet.write_table(
+            pa.table({"n": range(rows), "text": pa.array(texts, pa.string())}),
+            inputs / f"{number}.parquet",
+            row_group_size=size,
+        )
+    whole = shard(inputs, tmp_path / "whole", compression="none")
+    report = shard(inputs, tmp_path / "parts", compression="none", parts=parts)
+    assert lines_in(tmp_path / "parts", report) == lines_in(tmp_path / "whole", whole)
+    assert report.ledger == whole.ledger
+    ranges = [read["range"] for read in report.manifest["inputs"] if "range" in read]
+    assert len(ranges) > 1
+    sizes = {path: path.stat().st_size for path in inputs.iterdir()}
+    assert sum(read["size"] for read in report.manifest["inputs"]) == sum(sizes.values())
+    packed = pack(inputs, tmp_path / "packed", tokenizer="bytes", format="megatron", parts=parts)
+    assert packed.ledger["documents_kept"] == 460
+    assert [read["content_bytes"] for read in report.manifest["inputs"]] == [
+        read["documents_kept"] for read in packed.manifest["inputs"]
+    ]

@@ -1,6 +1,6 @@
 //! Content hashes: BLAKE3, as 64 hex digits, checkable with the `b3sum` program.
 
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -27,12 +27,31 @@ pub fn hash_bytes(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
+/// Hash of the bytes of a file between two offsets.
+///
+/// # Errors
+/// The file cannot be read, ends before, or the run was interrupted.
+pub fn hash_between(path: &Path, [start, end]: [u64; 2], progress: &Progress) -> Result<ContentHasher> {
+    let mut file = std::fs::File::open(path).map_err(Error::io(path))?;
+    file.seek(SeekFrom::Start(start)).map_err(Error::io(path))?;
+    hash_of(path, file, Some(end - start), progress).map(|(_, hasher)| hasher)
+}
+
 /// Size and hash of a whole file; `limit` stops after that many bytes.
 ///
 /// # Errors
 /// The file cannot be read, is shorter than `limit`, or the run was interrupted.
 pub fn hash_file(path: &Path, limit: Option<u64>, progress: &Progress) -> Result<(u64, ContentHasher)> {
     let file = std::fs::File::open(path).map_err(Error::io(path))?;
+    hash_of(path, file, limit, progress)
+}
+
+fn hash_of(
+    path: &Path,
+    file: std::fs::File,
+    limit: Option<u64>,
+    progress: &Progress,
+) -> Result<(u64, ContentHasher)> {
     let mut reader = file.take(limit.unwrap_or(u64::MAX));
     let mut buffer = vec![0; 1 << 20];
     let mut hasher = ContentHasher::default();

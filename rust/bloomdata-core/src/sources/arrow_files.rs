@@ -46,7 +46,7 @@ pub(super) fn read_arrow(
     let wanted: Vec<usize> =
         fields.filter(|(_, field)| columns.reads(field.name())).map(|(at, _)| at).collect();
     let projected = slices(&mut batches).map(|batch| batch?.project(&wanted));
-    let rows = send_rows(&input.path, (projected, &columns.others(&schema)), start, out, progress)?;
+    let rows = send_rows(&input.path, (projected, &columns.others(&schema)), (0, start), out, progress)?;
     batches.check_complete()?;
     Progress::add(&progress.read_bytes, input.size);
     out.send_ready(Ok(Piece::End { hash: hasher.hex(), content_bytes: rows }))

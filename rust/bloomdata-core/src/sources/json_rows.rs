@@ -125,14 +125,15 @@ fn check_binary(path: &Path, column: &str, field: &Field) -> Result<()> {
     }
 }
 
+/// Sends rows from number `start` on as records, of batches that begin with row `first`; how many there were.
 pub(super) fn send_rows(
     path: &Path,
     (batches, others): (impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>, &[u8]),
-    start: u64,
+    (first, start): (u64, u64),
     out: &PieceSender,
     progress: &Progress,
 ) -> Result<u64> {
-    each_batch(path, (batches, others), progress, |lines, row| send_lines(lines, row, start, out))
+    each_batch(path, (batches, others), progress, |lines, row| send_lines(lines, first + row, start, out))
 }
 
 /// Sends rows from number `start` on; `first` is the number of the first line.

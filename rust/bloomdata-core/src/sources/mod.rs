@@ -14,7 +14,7 @@
 //! - [`remote`]: inputs in a store that is not this machine's.
 //! - [`json_values`]: a JSON array (or a sequence of values) becomes one record per element.
 //! - `records_key`: records under a key of a JSON file, as in `{"data": [...]}`.
-//! - [`tables`]: rows of the caller become one JSON record each; `parquet_files` and `arrow_files` likewise, by
+//! - [`tables`]: rows of the caller become one JSON record each; `parquet_files` (in `row_groups`) and `arrow_files` likewise, by
 //!   `json_rows`, and their values by `json_cells`. [`columns`]: which of them are read.
 //! - [`stream`]: pieces of all inputs become [`Block`](crate::document::Block)s, in order.
 
@@ -40,6 +40,8 @@ mod ranges;
 pub mod read;
 mod records_key;
 pub mod remote;
+#[cfg(feature = "parquet")]
+mod row_groups;
 mod saved_datasets;
 pub mod stream;
 pub mod tables;

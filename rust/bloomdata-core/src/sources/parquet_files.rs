@@ -7,8 +7,9 @@ use super::columns::Columns;
 use super::input::Input;
 use super::json_rows::{ROWS, caught, check_columns, send_rows};
 use super::read::{Piece, PieceSender};
+use super::row_groups::RowGroups;
 use crate::error::{Error, Result};
-use crate::hash::hash_file;
+use crate::hash::hash_between;
 use crate::progress::Progress;
 
 /// Reads a Parquet file from row `start` on; only `columns`, if any are named.
@@ -24,7 +25,10 @@ pub(super) fn read_parquet(
 ) -> Result<()> {
     let path = &input.path;
     let damaged = |error: &dyn std::fmt::Display| Error::corrupt(path, 0, format!("Parquet: {error}"));
-    let (_, hasher) = hash_file(input.file(), Some(input.size), progress)?;
+    let (stored, rows) =
+        input.range.map_or(([0, input.size], None), |range| (range.stored, Some(range.content)));
+    input.check_unchanged()?;
+    let hasher = hash_between(input.file(), stored, progress)?;
     let file = std::fs::File::open(input.file()).map_err(Error::io(path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&error))?;
     check_columns(path, builder.schema(), columns)?;
@@ -37,8 +41,15 @@ pub(super) fn read_parquet(
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots.collect::<Vec<_>>());
         builder.with_projection(mask)
     };
+    let (first, builder) = match rows {
+        None => (0, builder),
+        Some([first, end]) => {
+            let groups = RowGroups::of(builder.metadata()).between(first, end);
+            (first, builder.with_row_groups(groups))
+        }
+    };
     let reader = builder.with_batch_size(ROWS).build().map_err(|error| damaged(&error))?;
-    let rows = send_rows(path, (caught(reader), &others), start, out, progress)?;
-    Progress::add(&progress.read_bytes, input.size);
+    let rows = send_rows(path, (caught(reader), &others), (first, start), out, progress)?;
+    Progress::add(&progress.read_bytes, stored[1] - stored[0]);
     out.send_ready(Ok(Piece::End { hash: hasher.hex(), content_bytes: rows }))
 }

@@ -33,7 +33,7 @@ pub struct Cut {
     pub part: u64,
     /// Offset in the file as stored.
     pub stored: u64,
-    /// Offset in what it holds.
+    /// Offset in what it holds; a row of a table.
     pub content: u64,
 }
 
@@ -45,6 +45,9 @@ pub struct SharedInput {
     pub input: Input,
     /// Bytes that it holds; an estimate where only reading would tell.
     pub content_bytes: u64,
+    /// Its rows, for a table that is cut between groups of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
     /// The part that its start is in.
     pub first_part: u64,
     /// Where other parts start.
@@ -83,7 +86,7 @@ pub fn share_out(all: &[Input], ends: &[Vec<u8>], sharing: Sharing) -> Result<Ve
     let inputs = all.iter().enumerate();
     let units = inputs.map(|(at, input)| units(input, ends.get(at), sharing));
     let units = units.collect::<Result<Vec<_>>>()?;
-    let total: u64 = units.iter().filter_map(|ends| ends.last()).map(|end| end.1).sum();
+    let total: u64 = units.iter().filter_map(|ends| ends.last()).map(|end| end.weight).sum();
     let part_of = |start: u64, end: u64| {
         let middle = u128::from(start) + u128::from(end);
         let part = middle * u128::from(sharing.parts) / (2 * u128::from(total.max(1)));
@@ -92,23 +95,23 @@ pub fn share_out(all: &[Input], ends: &[Vec<u8>], sharing: Sharing) -> Result<Ve
     let mut before = 0;
     let mut shared = Vec::with_capacity(units.len());
     for (input, ends) in all.iter().zip(units) {
-        let content_bytes = ends.last().map_or(0, |end| end.1);
-        let (mut stored, mut content) = (0, 0);
+        let mut at = UnitEnd::default();
         let mut first_part = None;
         let mut cuts: Vec<Cut> = Vec::new();
-        for (stored_end, content_end) in ends {
-            let part = part_of(before + content, before + content_end);
+        for end in ends {
+            let part = part_of(before + at.weight, before + end.weight);
             let last = cuts.last().map(|cut| cut.part).or(first_part);
             match last {
                 None => first_part = Some(part),
-                Some(last) if last != part => cuts.push(Cut { part, stored, content }),
+                Some(last) if last != part => cuts.push(Cut { part, stored: at.stored, content: at.content }),
                 Some(_) => {}
             }
-            (stored, content) = (stored_end, content_end);
+            at = end;
         }
-        before += content_bytes;
+        before += at.weight;
         let first_part = first_part.unwrap_or_default();
-        shared.push(SharedInput { input: input.clone(), content_bytes, first_part, cuts });
+        let rows = (input.format == Format::Parquet && !cuts.is_empty()).then_some(at.content);
+        shared.push(SharedInput { input: input.clone(), content_bytes: at.weight, rows, first_part, cuts });
     }
     Ok(shared)
 }
@@ -120,7 +123,8 @@ impl SharedInput {
             return (self.first_part == part).then(|| self.input.clone());
         }
         let start = Cut { part: self.first_part, stored: 0, content: 0 };
-        let end = Cut { part: u64::MAX, stored: self.input.size, content: self.content_bytes };
+        let content = self.rows.unwrap_or(self.content_bytes);
+        let end = Cut { part: u64::MAX, stored: self.input.size, content };
         let places: Vec<Cut> = [start].into_iter().chain(self.cuts.iter().copied()).chain([end]).collect();
         let (from, to) = places.iter().zip(&places[1..]).find(|(from, _)| from.part == part)?;
         let range = FileRange { stored: [from.stored, to.stored], content: [from.content, to.content] };
@@ -129,43 +133,87 @@ impl SharedInput {
     }
 }
 
-/// Where the units of a file end, as stored and in what it holds. `end` are the last bytes of an object in a store.
-fn units(input: &Input, end: Option<&Vec<u8>>, sharing: Sharing) -> Result<Vec<(u64, u64)>> {
+/// Where a unit ends.
+#[derive(Debug, Clone, Copy, Default)]
+struct UnitEnd {
+    /// In the file as stored.
+    stored: u64,
+    /// In what it holds: a byte, or a row of a table.
+    content: u64,
+    /// In bytes of content, which units are weighed by.
+    weight: u64,
+}
+
+/// Where the units of a file end. `end` are the last bytes of an object in a store.
+fn units(input: &Input, end: Option<&Vec<u8>>, sharing: Sharing) -> Result<Vec<UnitEnd>> {
     let size = input.size;
-    let is_lines = input.format.is_lines() && !sharing.whole_files;
-    if is_lines && input.compression == Compression::None {
-        let count = (size / sharing.unit_bytes.max(1)).max(1);
-        let end = |unit: u64| size / count * unit + size % count * unit / count;
-        return Ok((1..=count).map(|unit| (end(unit), end(unit))).collect());
+    let unit_bytes = sharing.unit_bytes.max(1);
+    let is_lines = input.format.is_lines();
+    if sharing.whole_files || size < unit_bytes {
+        return Ok(vec![whole(input)]);
     }
-    if is_lines
-        && input.compression == Compression::Zstd
-        && size >= sharing.unit_bytes
-        && let Some(frames) = match end {
+    if is_lines && input.compression == Compression::None {
+        let count = size / unit_bytes;
+        let end = |unit: u64| size / count * unit + size % count * unit / count;
+        let ends = (1..=count).map(end);
+        return Ok(ends.map(|end| UnitEnd { stored: end, content: end, weight: end }).collect());
+    }
+    let pieces: Vec<UnitEnd> = if is_lines && input.compression == Compression::Zstd {
+        let frames = match end {
             None => read_seek_table(&input.path, size)?,
             Some(end) => seek_table_of(size, |length| Ok(end[end.len().saturating_sub(length)..].to_vec()))?,
-        }
-    {
-        let mut ends = Vec::new();
-        let (mut stored, mut content, mut start) = (0, 0, 0);
-        for (compressed, held) in frames {
-            stored += compressed;
-            content += held;
-            if content - start >= sharing.unit_bytes {
-                ends.push((stored, content));
-                start = content;
-            }
-        }
-        // The last unit takes the seek table at the end, and what is too little for a unit of its own.
-        ends.pop();
-        ends.push((size, content));
-        return Ok(ends);
+        };
+        let sizes = frames.into_iter().flatten();
+        sizes.map(|(stored, content)| UnitEnd { stored, content, weight: content }).collect()
+    } else if input.format == Format::Parquet && end.is_none() {
+        row_groups(input)?
+    } else {
+        Vec::new()
+    };
+    if pieces.is_empty() {
+        return Ok(vec![whole(input)]);
     }
+    let (mut ends, mut at, mut start) = (Vec::new(), UnitEnd::default(), 0);
+    for piece in pieces {
+        at.stored += piece.stored;
+        at.content += piece.content;
+        at.weight += piece.weight;
+        if at.weight - start >= unit_bytes {
+            ends.push(at);
+            start = at.weight;
+        }
+    }
+    // The last unit takes what stands at the end of the file, and what is too little for a unit of its own.
+    ends.pop();
+    ends.push(UnitEnd { stored: size, ..at });
+    Ok(ends)
+}
+
+/// A file that is one unit; what it holds is guessed where only reading would tell.
+fn whole(input: &Input) -> UnitEnd {
     let ratio = match (input.format, input.compression) {
         (Format::Parquet, _) | (_, Compression::Gzip | Compression::Zstd) => 3,
         (_, Compression::None) => 1,
         (_, Compression::Lz4) => 2,
         (_, Compression::Bzip2 | Compression::Xz) => 4,
     };
-    Ok(vec![(size, size.saturating_mul(ratio))])
+    let bytes = input.size.saturating_mul(ratio);
+    UnitEnd { stored: input.size, content: bytes, weight: bytes }
+}
+
+/// The row groups of a table, by their sizes.
+#[cfg(feature = "parquet")]
+fn row_groups(input: &Input) -> Result<Vec<UnitEnd>> {
+    let mut before = 0;
+    let groups = super::row_groups::RowGroups::read(&input.path)?;
+    let piece = |group: super::row_groups::RowGroup| {
+        let stored = group.end - std::mem::replace(&mut before, group.end);
+        UnitEnd { stored, content: group.rows, weight: group.bytes }
+    };
+    Ok(groups.0.into_iter().map(piece).collect())
+}
+
+#[cfg(not(feature = "parquet"))]
+fn row_groups(_: &Input) -> Result<Vec<UnitEnd>> {
+    Ok(Vec::new())
 }

@@ -333,6 +333,9 @@ impl<'run> Books<'run> {
         }
         let complete = match (input.format, input.range) {
             // Its last line may end behind it.
+            (_, Some(range)) if !input.format.is_lines() => {
+                seen == range.content[1] || range.content[0] == range.content[1]
+            }
             (_, Some(range)) => {
                 seen == 0
                     || seen > range.content[1]

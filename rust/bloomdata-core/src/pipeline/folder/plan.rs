@@ -125,10 +125,10 @@ impl Plan {
         let mut hasher = HashWriter(ContentHasher::default());
         let head = (self.format_version, &self.bloomdata_version, &self.verb, &self.config, self.sharing);
         hasher.put(&head)?;
-        for SharedInput { input, content_bytes, first_part, cuts } in &self.inputs {
+        for SharedInput { input, content_bytes, rows, first_part, cuts } in &self.inputs {
             let stored =
                 (&input.path, input.format, input.compression, input.size, &input.records, &input.tag);
-            hasher.put(&(stored, content_bytes, first_part, cuts))?;
+            hasher.put(&(stored, content_bytes, rows, first_part, cuts))?;
         }
         Ok(hasher.0.hex())
     }
