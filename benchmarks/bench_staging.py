@@ -1,5 +1,5 @@
-"""Claim: reading from a store hides the download. At a link that is as fast as half of, and twice, the rate of the core,
-a run over objects reaches 0.9 times the rate of the slower of the two.
+"""Claim: reading from a store hides the download. At a link of half the rate of the core, and of twice that rate, a run
+over objects reaches 0.9 times the rate of the slower of the two.
 
 The store is one in memory, whose answers take the time of the link; its objects are the shards of the corpus.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from corpus import corpus_files, decompress
 from measure import MB, bench, claim, in_child
@@ -51,7 +51,7 @@ def times(folder: Path, size: int, text_field: str) -> list[tuple[float, float, 
 
     class Throttled(MemoryFileSystem):  # type: ignore[misc]
         protocol = "throttled"
-        store: dict[str, Any] = {}
+        store: ClassVar[dict[str, Any]] = {}
 
         def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
             content: bytes = super().cat_file(path, start=start, end=end, **options)
