@@ -1,5 +1,7 @@
 //! Files, folders and patterns become an ordered list of inputs.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::folders;
@@ -56,20 +58,35 @@ pub fn expand_once(patterns: &[String], output: Option<&Path>) -> Result<InputLi
         *path = PathBuf::from(path.to_string_lossy().into_owned());
     }
     list.inputs.iter().try_for_each(refuse_pointer)?;
-    let mut seen = std::collections::BTreeSet::new();
+    let (mut seen, mut folders) = (BTreeSet::new(), BTreeMap::new());
     for input in &list.inputs {
-        let real = if input.read_once {
-            input.path.clone()
-        } else {
-            input.path.canonicalize().map_err(Error::io(&input.path))?
-        };
-        if !seen.insert(real) {
+        let real = if input.read_once { input.path.clone() } else { real_path(&input.path, &mut folders)? };
+        // As bytes: paths are compared part by part, which takes longer than all else here.
+        if !seen.insert(real.into_os_string()) {
             let reason =
                 format!("{} is named twice; its documents would be read twice", input.path.display());
             return Err(Error::config("inputs", reason));
         }
     }
     Ok(list)
+}
+
+/// The path without links. Those of folders are remembered: a million files lie in few of them.
+fn real_path(path: &Path, folders: &mut BTreeMap<OsString, PathBuf>) -> Result<PathBuf> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return path.canonicalize().map_err(Error::io(path));
+    };
+    if std::fs::symlink_metadata(path).map_err(Error::io(path))?.is_symlink() {
+        return path.canonicalize().map_err(Error::io(path));
+    }
+    if let Some(real) = folders.get(folder.as_os_str()) {
+        return Ok(real.join(name));
+    }
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let real = here.canonicalize().map_err(Error::io(path))?;
+    let found = real.join(name);
+    folders.insert(folder.into(), real);
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! is an error here and not a corpus that is shorter than it was.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
@@ -45,6 +46,12 @@ struct Promise {
 }
 
 impl Promises {
+    /// Outputs without lines of data: lists of duplicates and the like.
+    fn lists(&self) -> Vec<&Path> {
+        let outputs = self.outputs.iter().filter(|output| output.lines.is_none());
+        outputs.map(|output| output.path.as_path()).collect()
+    }
+
     /// What the manifest of `folder` says; `None` without a manifest of ours.
     fn read(folder: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).ok()?).ok()
@@ -84,10 +91,12 @@ pub(super) fn expand_pattern(pattern: &str, list: &mut InputList) -> Result<()> 
     let mut promises = BTreeMap::new();
     for path in search.found {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let promises = promises.entry(folder).or_insert_with_key(|folder| Promises::read(folder));
+        let promises: &Option<Promises> =
+            promises.entry(folder).or_insert_with_key(|folder| Promises::read(folder));
+        let lists = promises.as_ref().map(Promises::lists).unwrap_or_default();
         if path.is_dir() {
             list.ignore(path, Reason::Folder);
-        } else if is_bookkeeping(&path) || is_list(&path, promises.as_ref()) {
+        } else if is_bookkeeping(&path) || is_list(&path, &lists) {
             list.ignore(path, Reason::Books);
         } else if is_metadata(&path) && !names_files {
             list.ignore(path, Reason::Metadata);
@@ -146,7 +155,7 @@ impl Search<'_> {
     /// Notes what in a folder fits; the folders in it that may hold more.
     fn look(&mut self, folder: &Path) -> Result<Vec<PathBuf>> {
         let mut folders = Vec::new();
-        for path in listed(folder)? {
+        for (path, is_dir) in listed(folder)? {
             let inner = path.strip_prefix(self.base).unwrap_or(&path);
             // The working folder has no name of its own.
             let inner = inner.strip_prefix(".").unwrap_or(inner);
@@ -154,7 +163,7 @@ impl Search<'_> {
             let is_hidden = inner.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
             if self.matcher.is_match(inner) && (!is_hidden || self.with_hidden) {
                 self.found.push(path);
-            } else if !is_hidden && path.is_dir() && !is_books(&path) {
+            } else if !is_hidden && is_dir && !is_books(&path) {
                 folders.push(path);
             }
         }
@@ -184,14 +193,21 @@ pub(super) fn expand_folder(folder: &Path, output: Option<&Path>, list: &mut Inp
     Ok(())
 }
 
-/// What a folder holds, sorted.
-fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.map(|entry| entry.path()).map_err(Error::io(folder)))
-        .collect::<Result<_>>()?;
-    paths.sort();
-    Ok(paths)
+/// What a folder holds, sorted, and whether that is a folder, also behind a link.
+fn listed(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let entry = entry.map_err(Error::io(folder))?;
+        let path = entry.path();
+        // Known from the listing; only links have to be looked at.
+        let is_dir = match entry.file_type() {
+            Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+            _ => path.is_dir(),
+        };
+        found.push((path, is_dir));
+    }
+    found.sort_by(|a, b| a.0.as_os_str().cmp(b.0.as_os_str()));
+    Ok(found)
 }
 
 fn is_bookkeeping(path: &Path) -> bool {
@@ -200,10 +216,8 @@ fn is_bookkeeping(path: &Path) -> bool {
 }
 
 /// Whether a file is an output without lines of data, by the manifest beside it: a list of duplicates and the like.
-fn is_list(path: &Path, promises: Option<&Promises>) -> bool {
-    let outputs = promises.map_or(&[][..], |promises| &promises.outputs);
-    let name = path.file_name().map(Path::new);
-    outputs.iter().any(|output| Some(output.path.as_path()) == name && output.lines.is_none())
+fn is_list(path: &Path, lists: &[&Path]) -> bool {
+    path.file_name().is_some_and(|name| lists.contains(&Path::new(name)))
 }
 
 /// The folder `a.jsonl.books` beside a file `a.jsonl`, which is the same file once more.
@@ -234,23 +248,24 @@ fn walk(folder: &Path, output: Option<&Path>) -> Result<Walked> {
         let promises = Promises::read(&folder);
         check_folder(&folder, promises.as_ref())?;
         let saved = saved_dataset(&folder)?;
-        for path in listed(&folder)? {
+        let lists = promises.as_ref().map(Promises::lists).unwrap_or_default();
+        for (path, is_dir) in listed(&folder)? {
             if promises.is_some() && (path.ends_with("manifest.json") || path.ends_with("plan.json")) {
                 continue;
             }
-            let is_ours = is_bookkeeping(&path) || is_books(&path) || is_list(&path, promises.as_ref());
+            let is_ours = is_bookkeeping(&path) || is_books(&path) || is_list(&path, &lists);
             let reason = match &saved {
                 Some(Saved::Files(files)) if files.contains(&path) => None,
                 Some(Saved::Split(split)) if *split == path => None,
                 _ if is_hidden(&path) => Some(Reason::Hidden),
                 _ if is_ours => Some(Reason::Books),
-                _ if is_metadata(&path) && !path.is_dir() => Some(Reason::Metadata),
+                _ if is_metadata(&path) && !is_dir => Some(Reason::Metadata),
                 Some(_) => Some(Reason::NotOfDataset),
                 None => None,
             };
             if let Some(reason) = reason {
                 walked.ignored.push(Ignored { path, reason });
-            } else if !path.is_dir() {
+            } else if !is_dir {
                 walked.paths.push(path);
             } else if output.is_none() || path.canonicalize().ok().as_deref() != output {
                 folders.push(path);
@@ -295,14 +310,17 @@ fn check_folder(folder: &Path, promises: Option<&Promises>) -> Result<()> {
 
 /// Compares inputs that `shard` wrote with what its manifest says of them.
 pub(super) fn note_promises(list: &mut InputList) -> Result<()> {
-    let mut read: BTreeMap<PathBuf, BTreeMap<PathBuf, Promise>> = BTreeMap::new();
+    let mut read: BTreeMap<OsString, BTreeMap<PathBuf, Promise>> = BTreeMap::new();
     for input in &mut list.inputs {
         // A shard lies in the folder of the manifest, or in that of its split.
         for folder in input.path.ancestors().skip(1).take(2) {
-            let promises = read.entry(folder.to_owned()).or_insert_with(|| {
+            let promises = read.entry(folder.into()).or_insert_with(|| {
                 let outputs = Promises::read(folder).map(|promises| promises.outputs).unwrap_or_default();
                 outputs.into_iter().map(|promise| (promise.path.clone(), promise)).collect()
             });
+            if promises.is_empty() {
+                continue;
+            }
             let Ok(name) = input.path.strip_prefix(folder) else { continue };
             if let Some(promise) = promises.get(name) {
                 if promise.size != input.size {

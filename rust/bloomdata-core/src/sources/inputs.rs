@@ -92,7 +92,7 @@ impl InputList {
             let reason = format!("expected 0 to {}, got {number}", sharing.parts.saturating_sub(1));
             return Err(Error::config("part", reason));
         }
-        let shared = share_out(&self.inputs, &self.ends, sharing)?;
+        let shared = share_out(std::mem::take(&mut self.inputs), &self.ends, sharing)?;
         let shares = shared
             .iter()
             .enumerate()

@@ -72,7 +72,7 @@ pub struct Part {
 ///
 /// # Errors
 /// Inputs that cannot be read again, or no part; the system's reason.
-pub fn share_out(all: &[Input], ends: &[Vec<u8>], sharing: Sharing) -> Result<Vec<SharedInput>> {
+pub fn share_out(all: Vec<Input>, ends: &[Vec<u8>], sharing: Sharing) -> Result<Vec<SharedInput>> {
     if sharing.parts == 0 {
         return Err(Error::config("parts", "expected 1 or more, got 0"));
     }
@@ -94,7 +94,7 @@ pub fn share_out(all: &[Input], ends: &[Vec<u8>], sharing: Sharing) -> Result<Ve
     };
     let mut before = 0;
     let mut shared = Vec::with_capacity(units.len());
-    for (input, ends) in all.iter().zip(units) {
+    for (input, ends) in all.into_iter().zip(units) {
         let mut at = UnitEnd::default();
         let mut first_part = None;
         let mut cuts: Vec<Cut> = Vec::new();
@@ -111,7 +111,7 @@ pub fn share_out(all: &[Input], ends: &[Vec<u8>], sharing: Sharing) -> Result<Ve
         before += at.weight;
         let first_part = first_part.unwrap_or_default();
         let rows = (input.format == Format::Parquet && !cuts.is_empty()).then_some(at.content);
-        shared.push(SharedInput { input: input.clone(), content_bytes: at.weight, rows, first_part, cuts });
+        shared.push(SharedInput { input, content_bytes: at.weight, rows, first_part, cuts });
     }
     Ok(shared)
 }

@@ -3,9 +3,10 @@
 //! The first part to start writes it, once; each other one makes its own and compares. So a part that was given other
 //! options, or sees other inputs, stops before it writes anything.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{BufReader, BufWriter, ErrorKind, Write};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ pub const PARTS_KEY: &str = "parts";
 
 /// The plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct Plan<'run> {
     /// See [`FORMAT_VERSION`].
     pub format_version: u32,
     /// Version of the library; parts of two versions are not joined.
@@ -41,10 +42,10 @@ pub struct Plan {
     #[serde(flatten)]
     pub sharing: Sharing,
     /// All inputs, and the parts that they are in.
-    pub inputs: Vec<SharedInput>,
+    pub inputs: Cow<'run, [SharedInput]>,
 }
 
-impl Plan {
+impl Plan<'_> {
     /// Writes the plan beside `folder`, the folder of a part, or compares it with the one that is there. Its hash.
     ///
     /// # Errors
@@ -52,15 +53,18 @@ impl Plan {
     pub fn agree(folder: &Path, verb: &str, config: &Value, part: &Part) -> Result<String> {
         let root = folder.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(root).map_err(Error::io(root))?;
-        let plan = Self {
+        let plan = Plan {
             format_version: FORMAT_VERSION,
             bloomdata_version: VERSION.to_owned(),
             verb: verb.to_owned(),
             config: common_config(config, part.number),
             sharing: part.sharing,
-            inputs: part.shared.clone(),
+            inputs: Cow::Borrowed(&part.shared[..]),
         };
-        if let Some(found) = Self::read(root)? {
+        if plan.is_written(root)? {
+            return plan.hash();
+        }
+        if let Some(found) = Plan::read(root)? {
             let compared = found.compare(&plan);
             if compared.is_ok() || has_parts(root)? {
                 return compared.and_then(|()| found.hash());
@@ -76,17 +80,38 @@ impl Plan {
         }
         if !plan.create(root)? {
             // Another part was faster.
-            let found = Self::read(root)?.ok_or_else(|| Error::Internal("a plan that is gone".into()))?;
+            let found = Plan::read(root)?.ok_or_else(|| Error::Internal("a plan that is gone".into()))?;
             found.compare(&plan)?;
         }
         plan.hash()
+    }
+
+    /// Whether the plan that is there is this one, byte for byte. Of a million inputs it is not to be held twice.
+    fn is_written(&self, root: &Path) -> Result<bool> {
+        let path = root.join(PLAN_NAME);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(Error::io(&path)(error)),
+        };
+        let comparing = Comparing { file: BufReader::new(file), found: Vec::new() };
+        let mut writer = BufWriter::with_capacity(1 << 16, comparing);
+        let written = serde_json::to_writer(&mut writer, self).map_err(std::io::Error::from);
+        match written.and_then(|()| writer.write_all(b"\n")).and_then(|()| writer.flush()) {
+            Ok(()) => {
+                let rest = writer.get_mut().file.fill_buf().map_err(Error::io(&path))?;
+                Ok(rest.is_empty())
+            }
+            Err(error) if error.kind() == ErrorKind::InvalidData => Ok(false),
+            Err(error) => Err(Error::io(&path)(error)),
+        }
     }
 
     /// Reads the plan in the folder that holds the parts; `None` where there is none.
     ///
     /// # Errors
     /// A file that is no plan; the system's reason.
-    pub fn read(root: &Path) -> Result<Option<Self>> {
+    pub fn read(root: &Path) -> Result<Option<Plan<'static>>> {
         let path = root.join(PLAN_NAME);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -125,7 +150,7 @@ impl Plan {
         let mut hasher = HashWriter(ContentHasher::default());
         let head = (self.format_version, &self.bloomdata_version, &self.verb, &self.config, self.sharing);
         hasher.put(&head)?;
-        for SharedInput { input, content_bytes, rows, first_part, cuts } in &self.inputs {
+        for SharedInput { input, content_bytes, rows, first_part, cuts } in self.inputs.iter() {
             let stored =
                 (&input.path, input.format, input.compression, input.size, &input.records, &input.tag);
             hasher.put(&(stored, content_bytes, rows, first_part, cuts))?;
@@ -135,7 +160,7 @@ impl Plan {
 
     /// # Errors
     /// The first thing that differs.
-    fn compare(&self, now: &Self) -> Result<()> {
+    fn compare(&self, now: &Plan<'_>) -> Result<()> {
         if self.bloomdata_version != now.bloomdata_version {
             let what = differs("version of bloomdata");
             return Err(Error::mismatch(what, &self.bloomdata_version, &now.bloomdata_version));
@@ -149,7 +174,7 @@ impl Plan {
             return Err(Error::mismatch(differs("sharing"), text(self.sharing), text(now.sharing)));
         }
         // An input that is another one moves the cuts of all others: first what they are, then their parts.
-        for (then, now) in self.inputs.iter().zip(&now.inputs) {
+        for (then, now) in self.inputs.iter().zip(now.inputs.iter()) {
             same_input(&then.input, &now.input)?;
         }
         if self.inputs.len() != now.inputs.len() {
@@ -159,7 +184,7 @@ impl Plan {
             let what = differs(&format!("number of inputs{what}"));
             return Err(Error::mismatch(what, self.inputs.len(), now.inputs.len()));
         }
-        match self.inputs.iter().zip(&now.inputs).find(|(then, now)| then != now) {
+        match self.inputs.iter().zip(now.inputs.iter()).find(|(then, now)| then != now) {
             None => Ok(()),
             Some((then, now)) => {
                 let what = differs(&format!("input {}", now.input.path.display()));
@@ -186,6 +211,27 @@ impl Plan {
                 return Err(changed_since("last change", input.modified_ns, now.modified_ns, &input.path));
             }
         }
+        Ok(())
+    }
+}
+
+/// Compares what is written with a file; what differs is an error of kind `InvalidData`.
+struct Comparing {
+    file: BufReader<File>,
+    found: Vec<u8>,
+}
+
+impl Write for Comparing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.found.resize(bytes.len(), 0);
+        match self.file.read_exact(&mut self.found) {
+            Ok(()) if self.found == bytes => Ok(bytes.len()),
+            Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(error),
+            _ => Err(ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
 }
