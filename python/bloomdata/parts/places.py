@@ -16,7 +16,7 @@ from bloomdata import _core
 from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.options.paths import is_address
 from bloomdata.options.running import running
-from bloomdata.parts.signs import Progress, Signs, part_name, read_signs
+from bloomdata.parts.signs import Progress, Signs, part_name, read_signs, remove_signs
 from bloomdata.storage.addresses import inside, open_store, with_retries
 from bloomdata.storage.listing import list_objects
 from bloomdata.storage.staging import CONNECTIONS, scratch_folder
@@ -95,10 +95,7 @@ class LocalPlace:
 
         start = time.monotonic()
         result = _core.finish(running(self.root, 1, overwrite=False, limits=limits), joined, on_progress)
-        for signs in read_signs(self.root).values():
-            for name in signs:
-                _, number, _, parts = name.split("-")
-                Signs(self.root, int(number), int(parts)).remove()
+        remove_signs(self.root)
         return type(Report.open(self.root)).from_run(self.root, result, time.monotonic() - start)
 
     def beats(self) -> list[Progress]:

@@ -86,6 +86,13 @@ class Signs:
             path.write_text(json.dumps(sign) + "\n")
 
 
+def remove_signs(root: Path) -> None:
+    """Removes all signs in a folder, also those that were being written when a part was killed."""
+    for suffix in _SUFFIXES:
+        for path in root.glob(f"part-*-of-*{suffix}"):
+            path.unlink(missing_ok=True)
+
+
 def read_signs(root: Path) -> dict[str, dict[str, dict[str, Any]]]:
     """The signs in a folder: by the suffix without its dot, then by the part's name."""
     found: dict[str, dict[str, dict[str, Any]]] = {suffix[1:]: {} for suffix in _SUFFIXES}

@@ -74,16 +74,17 @@ def decided_first(function: Callable[_Parameters, _Result]) -> Callable[_Paramet
 
 
 def _decide(function: Callable[..., Any], options: dict[str, Any]) -> None:
-    """Decides what goes, unless that is done: each part compares options and inputs with those of the decisions."""
+    """Decides what goes, unless that is done."""
     output, overwrite = options["output"], options.get("overwrite", False)
     if overwrite:
         LocalPlace(output_path(output)).discard()
     signed = Path(output) / "signatures"
-    if overwrite or not (decided(output) / MANIFEST_NAME).exists():
-        given = options.get("signatures") or _sign(signed, options)
-        rest = {name: value for name, value in options.items() if name not in _OF_PARTS}
-        function(**rest | {"signatures": given, "decide": True, "overwrite": overwrite})
-    if signed.exists():
+    given = options.get("signatures")
+    is_decided = not overwrite and (decided(output) / MANIFEST_NAME).exists()
+    rest = {name: value for name, value in options.items() if name not in _OF_PARTS}
+    made = None if given or is_decided else _sign(signed, options)
+    function(**rest | {"signatures": given or made, "decide": True, "overwrite": overwrite})
+    if signed.exists() and not given:
         _core.discard_parts(signed)
         # One that holds something else stays.
         with contextlib.suppress(OSError):

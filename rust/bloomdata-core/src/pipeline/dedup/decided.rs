@@ -17,8 +17,8 @@ use crate::pipeline::folder::manifest::{Manifest, VERSION, check_size};
 use crate::pipeline::folder::plan::DECISIONS_NAME;
 use crate::pipeline::sharding::copier::Copier;
 use crate::pipeline::sharding::options::ShardConfig;
+use crate::sources::Input;
 use crate::sources::inputs::InputList;
-use crate::sources::parts::SharedInput;
 
 /// What was decided, in a finished folder beside the parts.
 #[derive(Debug)]
@@ -33,7 +33,11 @@ impl Decided {
     ///
     /// # Errors
     /// There are none yet, or they are of another version, or on other inputs, or by other options.
-    pub(super) fn read(root: &Path, config: &DedupConfig, inputs: &[SharedInput]) -> Result<Self> {
+    pub(super) fn read<'input>(
+        root: &Path,
+        config: &DedupConfig,
+        inputs: impl ExactSizeIterator<Item = &'input Input>,
+    ) -> Result<Self> {
         let decided = Self::open(root)?;
         let (folder, manifest) = (&decided.folder, &decided.manifest);
         let differs = |what: &str| format!("{}: {what} (overwrite=True decides anew)", folder.display());
@@ -42,7 +46,8 @@ impl Decided {
         if let Some(key) = keys.into_iter().find(|key| then[*key] != now[*key]) {
             return Err(Error::mismatch(differs(&format!("option {key}")), &then[key], &now[key]));
         }
-        for (then, SharedInput { input, .. }) in manifest.inputs.iter().zip(inputs) {
+        let found = inputs.len();
+        for (then, input) in manifest.inputs.iter().zip(inputs) {
             if then.path != input.path {
                 return Err(Error::mismatch(differs("input"), then.path.display(), input.path.display()));
             }
@@ -51,8 +56,8 @@ impl Decided {
                 return Err(Error::mismatch(differs(&what), then.size, input.size));
             }
         }
-        if manifest.inputs.len() != inputs.len() {
-            return Err(Error::mismatch(differs("number of inputs"), manifest.inputs.len(), inputs.len()));
+        if manifest.inputs.len() != found {
+            return Err(Error::mismatch(differs("number of inputs"), manifest.inputs.len(), found));
         }
         Ok(decided)
     }

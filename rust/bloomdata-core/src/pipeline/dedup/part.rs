@@ -32,7 +32,7 @@ pub fn write_part(
     refuse_tables("inputs", inputs)?;
     let Some(part) = &inputs.part else { return Err(Error::Internal("no part".into())) };
     let root = options.output.parent().unwrap_or(Path::new("."));
-    let decided = Decided::read(root, config, &part.shared)?;
+    let decided = Decided::read(root, config, part.shared.iter().map(|shared| &shared.input))?;
     let first = part.shared.partition_point(|shared| shared.first_part < part.number);
     let field = config.field()?;
     let shards =

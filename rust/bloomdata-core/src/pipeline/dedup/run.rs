@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde_json::Value;
 
 use super::corpus::Part;
+use super::decided::Decided;
 use super::ending::Ending;
 use super::options::{DECIDE, DEDUP, DedupConfig, SCRATCH_FOLDER, SPANS_FILE, check_memory};
 use super::phases::Phases;
@@ -15,7 +16,8 @@ use super::sorter::Room;
 use super::verdict_file::VERDICT_FILES;
 use crate::error::{Error, Result};
 use crate::hash::hash_file;
-use crate::pipeline::folder::manifest::differs;
+use crate::pipeline::folder::journal::JOURNAL_NAME;
+use crate::pipeline::folder::manifest::{MANIFEST_NAME, differs};
 use crate::pipeline::folder::plan::{DECISIONS_NAME, Plan, refuse_others};
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use crate::pipeline::scratch::refuse_tables;
@@ -82,7 +84,14 @@ pub fn decide(
     if Plan::read(root)?.is_none() {
         refuse_others(root)?;
     }
-    let options = RunOptions { output: root.join(DECISIONS_NAME), ..options.clone() };
+    let output = root.join(DECISIONS_NAME);
+    if !options.overwrite && output.join(MANIFEST_NAME).exists() && !output.join(JOURNAL_NAME).exists() {
+        // Parts compare content as they read it.
+        let manifest = Decided::read(root, config, inputs.inputs.inputs.iter())?.manifest;
+        let result = RunResult { manifest, was_finished: true, was_resumed: false };
+        return check_against(&result, inputs.against, progress).map(|()| result);
+    }
+    let options = RunOptions { output, ..options.clone() };
     find_and_end(Goal::Decisions, config, &options, memory_limit, inputs, custom, progress)
 }
 
@@ -131,6 +140,7 @@ fn find_and_end(
         field: config.field()?,
         custom,
         signatures,
+        checks_signatures: goal != Goal::Decisions,
         room: Room { folder: &scratch, bytes, num_threads: options.num_threads, progress },
         parts: [
             Part { folder: scratch.join("against"), inputs: against },
