@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import os
 import random
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +23,8 @@ from bloomdata import ConfigError, MinHash, MismatchError, Substring
 from bloomdata.cli.slurm import script
 from deduping import dedup, similar_texts, write_files
 from faults import strike, wrong
-from sharding import DECOMPRESS
 from runs import QUARANTINE, differences, tree
+from sharding import DECOMPRESS
 
 NEAR = MinHash(0.6)
 STORED = {
@@ -38,7 +39,7 @@ CASES = {
     "folded": {"exact_normalize": "fold"},
     "near": {"near": NEAR},
     "components": {"near": NEAR, "keep": "components", "exact": None},
-    "bloom": {"near": MinHash(0.6, index="bloom", expected_documents=1000)},
+    "bloom": {"near": MinHash(0.6, index="bloom", expected_documents=1000), "memory_limit": "20MB"},
     "lines": {"exact": "line", "min_characters": 1},
     "passages": {"exact": None, "substring": Substring(words=4)},
     "marks": {"near": NEAR, "substring": Substring(words=4, action="mark")},
@@ -131,28 +132,30 @@ def test_an_executor_signs_in_parts_too_and_leaves_no_signatures(inputs, tmp_pat
     assert len(signed) == 6
 
 
+def test_what_a_killed_call_has_signed_is_used_and_what_parts_read_is_compared(inputs, tmp_path):
+    copied, output = shutil.copytree(inputs, tmp_path / "in"), tmp_path / "out"
+    bloomdata.signatures(copied, output / "signatures", near="none", parts=2)
+    path = copied / "000.jsonl"
+    before, content = path.stat(), path.read_bytes()
+
+    def put(content):
+        path.write_bytes(content)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    put(content.replace(b"the", b"eht"))
+    with pytest.raises(MismatchError, match=r"000\.jsonl: content \(changed while it was read again\)"):
+        dedup(copied, output, parts=2)
+    assert not (output / "signatures").exists()
+    put(content)
+    check_same(dedup(copied, output, parts=2), dedup(copied, tmp_path / "whole"))
+
+
 def test_what_is_compared_with_is_read_by_the_decision_alone(inputs, tmp_path):
     against = write_files(tmp_path / "against", similar_texts(5, 200))
     whole = dedup(inputs, tmp_path / "whole", near=NEAR, against=against)
     parts = dedup(inputs, tmp_path / "parts", near=NEAR, against=against, parts=2)
     check_same(parts, whole)
     assert parts.ledger["documents_dropped"]["exact duplicate"] > 100
-
-
-def test_signatures_are_not_compared_with_content_before_parts_read_it(inputs, whole, tmp_path):
-    bloomdata.signatures(inputs, tmp_path / "signed", near=NEAR, exact="document")
-    run = partial(dedup, inputs, tmp_path / "out", near=NEAR, parts=2)
-    check_same(run(signatures=tmp_path / "signed"), whole)
-    copied = shutil.copytree(inputs, tmp_path / "in")
-    path = copied / "000.jsonl"
-    # A document that nothing resembles: no candidate of which the text would be read.
-    path.write_text(path.read_text() + '{"text": "aa bb cc dd ee ff gg hh"}\n')
-    bloomdata.signatures(copied, tmp_path / "signed-2", near="none")
-    path.write_text(path.read_text().replace("aa bb", "xx bb"))
-    run = partial(dedup, copied, tmp_path / "changed", parts=2)
-    run(signatures=tmp_path / "signed-2", decide=True)
-    with pytest.raises(MismatchError, match=r"000\.jsonl: content \(changed while it was read again\)"):
-        run(part=0)
 
 
 def test_a_finished_run_does_nothing_and_others_are_refused(inputs, tmp_path):
@@ -182,7 +185,7 @@ def test_a_finished_run_does_nothing_and_others_are_refused(inputs, tmp_path):
 def test_parts_come_after_the_decision_and_by_no_other_one(inputs, tmp_path):
     output = tmp_path / "out"
     run = partial(dedup, inputs, output, near=NEAR, parts=3)
-    with pytest.raises(ConfigError, match="expected decisions on all inputs before any part, found none in .* --decide"):
+    with pytest.raises(ConfigError, match=r"expected decisions on all inputs before any part, found none .* --decide"):
         run(part=1)
     assert not output.exists()
     run(decide=True)
@@ -209,7 +212,7 @@ def test_parts_come_after_the_decision_and_by_no_other_one(inputs, tmp_path):
     run(part=0)
     run(part=2)
     (output / "decisions" / "verdicts").write_bytes(b"")
-    with pytest.raises(MismatchError, match=r"decisions/verdicts: size in bytes|decisions/verdicts"):
+    with pytest.raises(MismatchError, match=r"decisions/verdicts"):
         bloomdata.finish(output)
 
 

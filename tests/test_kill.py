@@ -71,9 +71,7 @@ def test_a_run_killed_when_a_file_appears_goes_on_to_the_same_bytes(name, corpus
 
 
 @pytest.mark.parametrize("name", SMALL_COMMANDS)
-def test_a_run_killed_at_many_changes_of_its_folder_goes_on_to_the_same_bytes(
-    name, shim, small_corpus, tmp_path
-):
+def test_a_run_killed_at_many_changes_of_its_folder_goes_on_to_the_same_bytes(name, shim, small_corpus, tmp_path):
     # Some have a thousand of them; the next test is about all.
     every = 7 if "dedup" in name or "exact" in name or name == "decontaminate" else 3
     results = strike(shim, SMALL_COMMANDS[name], small_corpus, tmp_path, 1, every=every)

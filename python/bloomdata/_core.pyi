@@ -22,6 +22,7 @@ __all__ = [
     "compressions",
     "decontaminate",
     "dedup",
+    "dedup_part",
     "discard_parts",
     "encode_ends",
     "ends_with_newline",

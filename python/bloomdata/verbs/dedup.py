@@ -98,9 +98,9 @@ def dedup(
         prefix: First part of the names of shards.
         on_bad_record: Whether to stop at the first bad record (`raise`), or to collect bad records in
             `quarantine.jsonl` and count them by reason (`quarantine`).
-        parts: Number of parts that files are shared out among, whole ones. What goes is decided once, for all of them, in
-            the folder `decisions` of `output`; then each part writes what stays of its files. Where shards end depends
-            on it, and nothing else. A report alone has no parts.
+        parts: Number of parts among which files are shared out, whole ones. What goes is decided once, for all of
+            them, in the folder `decisions` of `output`; then each part writes what stays of its files. Where shards
+            end depends on it, and nothing else. A report alone has no parts.
         part: The only part to run, as for `shard`, once it is decided what goes.
         decide: Whether to decide only, on this machine, what goes; with `parts`.
         executor: Runs the parts, as for `shard`; before, unless `signatures` are given, it makes them in parts, too.

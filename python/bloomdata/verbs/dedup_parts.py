@@ -40,8 +40,8 @@ def decided(output: str | os.PathLike[str]) -> Path:
 def decided_first(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
     """Makes `dedup` run in parts, as `in_parts`, with a decision for all of them before the first one.
 
-    All parts at once begin with signatures, in parts, where an executor makes them; each is a finished folder, so that a
-    call that was killed goes on with what is missing.
+    All parts at once begin with signatures, in parts, where an executor makes them. Each step leaves a finished folder,
+    so that a call that was killed goes on with what is missing.
     """
     signature = inspect.signature(function)
     shared = in_parts(function)

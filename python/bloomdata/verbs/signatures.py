@@ -97,7 +97,9 @@ def signatures(
     check_choice("exact", exact, "document", None)
     description = None if near == "none" else described(MinHash, "near", near) or MinHash()
     if description is not None and description.index != "sorted":
-        raise ConfigError(f"index: expected 'sorted', since Bloom filters need no signatures, got {description.index!r}")
+        raise ConfigError(
+            f"index: expected 'sorted', since Bloom filters need no signatures, got {description.index!r}"
+        )
     config = dedup_config(
         exact=exact,
         exact_normalize=exact_normalize,
