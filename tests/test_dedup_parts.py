@@ -39,7 +39,7 @@ CASES = {
     "folded": {"exact_normalize": "fold"},
     "near": {"near": NEAR},
     "components": {"near": NEAR, "keep": "components", "exact": None},
-    "bloom": {"near": MinHash(0.6, index="bloom", expected_documents=1000), "memory_limit": "20MB"},
+    "bloom": {"near": MinHash(0.6, index="bloom", expected_documents=1000), "memory_limit": "60MB"},
     "lines": {"exact": "line", "min_characters": 1},
     "passages": {"exact": None, "substring": Substring(words=4)},
     "marks": {"near": NEAR, "substring": Substring(words=4, action="mark")},
@@ -143,10 +143,11 @@ def test_what_a_killed_call_has_signed_is_used_and_what_parts_read_is_compared(i
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     put(content.replace(b"the", b"eht"))
-    with pytest.raises(MismatchError, match=r"000\.jsonl: content \(changed while it was read again\)"):
+    with pytest.raises(MismatchError, match=r"000\.jsonl: content \(changed since it was decided what goes"):
         dedup(copied, output, parts=2)
     assert not (output / "signatures").exists()
     put(content)
+    dedup(copied, output, parts=2, part=0, overwrite=True)
     check_same(dedup(copied, output, parts=2), dedup(copied, tmp_path / "whole"))
 
 

@@ -9,7 +9,7 @@ use super::options::{DEDUP, DedupConfig};
 use crate::error::{Error, Result};
 use crate::pipeline::folder::plan::{DECISIONS_KEY, part_prefix};
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
-use crate::pipeline::scratch::{check_same, refuse_tables};
+use crate::pipeline::scratch::refuse_tables;
 use crate::pipeline::sharding::engine::{Sharding, write_shards};
 use crate::pipeline::sharding::intake::Intake;
 use crate::pipeline::sharding::options::ShardConfig;
@@ -57,7 +57,15 @@ pub fn write_part(
     let sharding = Sharding { config: &shards, maker: &filter, intake };
     write_shards(run, sharding, options.num_threads, inputs, custom, |_, found| {
         for (number, entry) in found {
-            check_same(&entry.path, &decided.manifest.inputs[first + number].hash, &entry.hash)?;
+            let then = &decided.manifest.inputs[first + number].hash;
+            if *then != entry.hash {
+                let what = format!(
+                    "{}: content (changed since it was decided what goes, or while it was read; overwrite=True \
+                     reads it again)",
+                    entry.path.display()
+                );
+                return Err(Error::mismatch(what, then, &entry.hash));
+            }
         }
         Ok(Map::new())
     })
