@@ -132,6 +132,26 @@ def test_an_executor_signs_in_parts_too_and_leaves_no_signatures(inputs, tmp_pat
     assert len(signed) == 6
 
 
+@pytest.mark.parametrize("at", range(6))
+def test_a_driver_that_was_stopped_goes_on_with_what_is_missing(inputs, tmp_path, at):
+    jobs = []
+
+    class Stopped(ThreadPoolExecutor):
+        def submit(self, function, job):
+            jobs.append((job.verb, job.number))
+            if len(jobs) == at + 1:
+                raise KeyboardInterrupt
+            return super().submit(function, job)
+
+    run = partial(dedup, inputs, near=NEAR, parts=3)
+    with Stopped(1) as executor, pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "out", executor=executor)
+    with Stopped(1) as executor:
+        report = run(tmp_path / "out", executor=executor)
+    assert len(jobs) == 7
+    assert differences(tree(report.folder), tree(run(tmp_path / "whole").folder)) == []
+
+
 def test_what_a_killed_call_has_signed_is_used_and_what_parts_read_is_compared(inputs, tmp_path):
     copied, output = shutil.copytree(inputs, tmp_path / "in"), tmp_path / "out"
     bloomdata.signatures(copied, output / "signatures", near="none", parts=2)

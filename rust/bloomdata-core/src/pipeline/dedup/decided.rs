@@ -70,8 +70,8 @@ impl Decided {
         let folder = root.join(DECISIONS_NAME);
         let Some(manifest) = Manifest::read(&folder)?.filter(|manifest| manifest.verb == DECIDE) else {
             let reason = format!(
-                "expected decisions on all inputs before any part, found none in {}: `bloomdata-cli dedup ... \
-                 --parts N --decide` (decide=True) finds them, with the options of the parts",
+                "expected decisions on all inputs before any part, found none in {}: the same call with decide=True \
+                 in place of part finds them (bloomdata-cli dedup ... --parts N --decide)",
                 folder.display()
             );
             return Err(Error::config("decide", reason));
