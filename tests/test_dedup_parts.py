@@ -279,3 +279,13 @@ def test_a_script_for_slurm_decides_before_the_array(tmp_path):
     text = script(["dedup", "in", "--output", "out", "--parts", "4"], "out", 4, {"cpus_per_task": "8"}, decides=True)
     assert text.index("--decide --num-threads 8") < text.index("--array=0-3") < text.index("--part slurm")
     assert 'array=$(sbatch --parsable --dependency=afterok:"${decide%%;*}" ' in text
+
+
+def test_a_step_of_a_recipe_runs_in_parts_unless_it_only_reports(inputs, whole, tmp_path):
+    steps = [f'[[step]]\nverb = "dedup"\ninputs = ["{inputs}"]\noutput = "clean"\n[step.near]\nthreshold = 0.6\n']
+    steps.append(f'[[step]]\nverb = "dedup"\ninputs = ["{inputs}"]\noutput = "found"\nreport_only = true\n')
+    (tmp_path / "recipe.toml").write_text("".join(steps))
+    parts, found = bloomdata.run(tmp_path / "recipe.toml", parts=2)
+    check_same(parts, whole)
+    assert parts.manifest["details"]["parts"] == 2
+    assert "parts" not in found.manifest["details"]

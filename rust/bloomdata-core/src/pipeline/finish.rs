@@ -60,6 +60,7 @@ pub fn finish(root: &Path, joined: bool, limits: Limits, progress: &Progress) ->
         add_decisions(&mut manifest, decided);
     }
     limits.check(&manifest.ledger)?;
+    Plan::remove_unfinished(root)?;
     manifest.write(root)?;
     Ok(RunResult { manifest, was_finished: false, was_resumed: false })
 }

@@ -119,6 +119,22 @@ impl Plan {
         }
     }
 
+    /// Removes plans that were being written when a part was killed. Once there is a plan, nobody writes another.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn remove_unfinished(root: &Path) -> Result<()> {
+        for entry in std::fs::read_dir(root).map_err(Error::io(root))? {
+            let entry = entry.map_err(Error::io(root))?;
+            let name = entry.file_name();
+            let chance = name.to_str().and_then(|name| name.strip_prefix(PLAN_NAME)?.strip_prefix('.'));
+            if chance.is_some_and(|chance| chance.len() == 16 && u64::from_str_radix(chance, 16).is_ok()) {
+                remove_if_present(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Hash of what decides output bytes: without times, so that a copy of the inputs has the same.
     ///
     /// # Errors
