@@ -157,9 +157,9 @@ def test_the_script_for_slurm_makes_the_same_folder(inputs, by_hand, tmp_path, c
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["verify", "x"], "VERB: expected one of shard, prepare, pack, signatures, got verify"),
+        (["verify", "x"], "VERB: expected one of shard, prepare, pack, signatures, dedup, got verify"),
         (["shard", "raw/", "--output", "out/"], "--parts: expected their number, 2 or more"),
-        (["shard", "raw/", "--output", "out/", "--parts", "4", "--local", "2"], "expected none of --part, --local"),
+        (["shard", "raw/", "--output", "out/", "--parts", "4", "--local", "2"], "expected none of --part, --decide, --local"),
     ],
 )
 def test_a_command_that_is_no_array_job_is_refused(words, told, capsys):

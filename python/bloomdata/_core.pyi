@@ -22,6 +22,7 @@ __all__ = [
     "compressions",
     "decontaminate",
     "dedup",
+    "dedup_part",
     "discard_parts",
     "encode_ends",
     "ends_with_newline",
@@ -197,6 +198,14 @@ def dedup(
     config: str,
     options: Running,
     memory: tuple[int, list[str]],
+    decides: bool,
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> tuple[str, bool, bool]: ...
+def dedup_part(
+    inputs: list[str],
+    part: Share,
+    config: str,
+    options: Running,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def exact_key(text: str, normalize: str) -> int: ...

@@ -79,7 +79,7 @@ def finish_parts(options: argparse.Namespace) -> Any:
         options.output,
         joined=options.joined,
         allow_empty=getattr(options, "allow_empty", True),
-        scratch=options.scratch,
+        scratch=getattr(options, "scratch", None),
     )
 
 

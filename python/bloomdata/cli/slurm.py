@@ -51,16 +51,20 @@ def run_slurm(options: argparse.Namespace) -> int:
     verb = parser_of(command[0]).parse_args(command[1:])
     if verb.parts == 1:
         slurm_parser.error("--parts: expected their number, 2 or more")
-    if verb.part is not None or verb.local is not None or verb.ray is not None or verb.finish:
-        slurm_parser.error("expected none of --part, --local, --ray and --finish, which the script adds where needed")
+    own_words = (verb.part, verb.local, verb.ray, verb.finish or None, getattr(verb, "decide", False) or None)
+    if any(word is not None for word in own_words):
+        slurm_parser.error(
+            "expected none of --part, --decide, --local, --ray and --finish, which the script adds where needed"
+        )
     # What only the end of the run takes.
     command = [word for word in command if word != "--joined"]
-    switches = [f"--{name.replace('_', '-')}" for name in ("joined", "allow_empty") if getattr(verb, name)]
-    sys.stdout.write(script(command, [verb.output, *switches], verb.parts, vars(given)))
+    switches = [f"--{name.replace('_', '-')}" for name in ("joined", "allow_empty") if getattr(verb, name, False)]
+    end = [verb.output, *switches]
+    sys.stdout.write(script(command, end, verb.parts, vars(given), decides="decide" in verb))
     return 0
 
 
-def script(command: list[str], end: list[str], parts: int, given: dict[str, object]) -> str:
+def script(command: list[str], end: list[str], parts: int, given: dict[str, object], *, decides: bool = False) -> str:
     """The script for a command in parts.
 
     Args:
@@ -68,21 +72,32 @@ def script(command: list[str], end: list[str], parts: int, given: dict[str, obje
         end: Those behind `finish`.
         parts: Number of parts.
         given: Options of sbatch by their names.
+        decides: Whether parts need a decision on all inputs, which is a job of its own.
     """
     running = f"%{given['max_running']}" if given.get("max_running") else ""
-    sbatch = [f"--job-name=bloomdata-{command[0]}", f"--array=0-{parts - 1}{running}"]
+    sbatch = []
     for name in _SBATCH:
         value = given.get(name.replace("-", "_"))
         if value is not None:
             sbatch.append(f"--{name.removesuffix('-log')}={value}")
     threads = ["--num-threads", str(given["cpus_per_task"])] if "cpus_per_task" in given else []
     task = shlex.join(["bloomdata-cli", *command, "--part", "slurm", *threads])
+    array = shlex.join([f"--job-name=bloomdata-{command[0]}", f"--array=0-{parts - 1}{running}", *sbatch])
+    before = ""
+    if decides:
+        job = shlex.join(["--job-name=bloomdata-decide", *sbatch])
+        decide = shlex.join(["bloomdata-cli", *command, "--decide", *threads])
+        before = f"""# A job before them decides what goes.
+decide=$(sbatch --parsable {job} \\
+    --wrap={shlex.quote(decide)})
+"""
+        array = f'--dependency=afterok:"${{decide%%;*}}" --kill-on-invalid-dep=yes {array}'
     finish = shlex.join(["bloomdata-cli", "finish", *end])
     return f"""#!/bin/sh
 # Runs the parts as tasks of an array job; once all have ended well, a last job makes one folder of them.
 # Run this again if tasks failed: those that are finished end at once.
 set -eu
-array=$(sbatch --parsable {shlex.join(sbatch)} \\
+{before}array=$(sbatch --parsable {array} \\
     --wrap={shlex.quote(task)})
 sbatch --job-name=bloomdata-finish --dependency=afterok:"${{array%%;*}}" --kill-on-invalid-dep=yes \\
     --wrap={shlex.quote(finish)}

@@ -85,8 +85,13 @@ class LocalPlace:
         self.root = Path(root)
 
     def finished(self, parts: int) -> set[int]:
-        """As `Place`."""
-        return {number for number in range(parts) if (self.root / part_name(number, parts) / MANIFEST_NAME).exists()}
+        """As `Place`. A part that was killed behind its manifest has a journal still, which running it removes."""
+        folders = {number: self.root / part_name(number, parts) for number in range(parts)}
+        return {
+            number
+            for number, folder in folders.items()
+            if (folder / MANIFEST_NAME).exists() and not (folder / "journal.jsonl").exists()
+        }
 
     def is_planned(self) -> bool:
         """As `Place`."""

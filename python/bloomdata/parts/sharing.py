@@ -23,10 +23,14 @@ UNIT_BYTES = 16 << 20
 # The number of a task in an array of Slurm.
 _SLURM_TASK = "SLURM_ARRAY_TASK_ID"
 MAX_PARTS = 100_000
-# Verbs that run in parts.
-VERBS = ("shard", "prepare", "pack", "signatures")
-# Options of verbs that look at all inputs together.
-_NUMBERED = ("shuffle", "exact", "repeat")
+# Verbs that run in parts, and those of their options that look at all inputs together.
+VERBS: dict[str, tuple[str, ...]] = {
+    "shard": ("shuffle",),
+    "prepare": ("shuffle", "repeat"),
+    "pack": ("exact",),
+    "signatures": (),
+    "dedup": ("report_only",),
+}
 
 
 def share_of(parts: int, part: int | str | None, **numbered: Any) -> Share | None:
@@ -53,7 +57,7 @@ def share_of(parts: int, part: int | str | None, **numbered: Any) -> Share | Non
 
 def can_be_shared(verb: str, options: Mapping[str, Any]) -> bool:
     """Whether the parts of a run can be computed apart: nothing numbers its records over all inputs."""
-    if verb not in VERBS or any(options.get(name) for name in _NUMBERED):
+    if verb not in VERBS or any(options.get(name) for name in VERBS[verb]):
         return False
     if all(isinstance(share, int) for share in (options.get("splits") or {"": 0.5}).values()):
         return False

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def duplicates(manifest: dict[str, Any]) -> str:
-    """The section of a run of `dedup`; an empty string for other verbs."""
-    if manifest["verb"] != "dedup":
-        return ""
+    """The section of a run of `dedup`; an empty string for other verbs, and for a part, which only writes."""
     details, config = manifest["details"], manifest["config"]
+    if manifest["verb"] not in ("dedup", "decide") or "documents_compared" not in details:
+        return ""
     parts = [_dropped(manifest)]
     if near := details.get("near"):
         parts.append(_bands(near, config["near"]))

@@ -81,6 +81,7 @@ class Report:
             "shard": ShardReport,
             "prepare": PrepareReport,
             "dedup": DedupReport,
+            "decide": DedupReport,
             "signatures": SignaturesReport,
             "decontaminate": DecontaminateReport,
             "merge": MergeReport,
@@ -252,10 +253,11 @@ class DedupReport(ShardReport):
     def _rows(self) -> list[tuple[str, str]]:
         details = self.manifest["details"]
         rows = super()._rows()
-        if against := details["against"]:
+        if against := details.get("against"):
             rows.append(("compared with, too", f"{sum(entry['documents'] for entry in against):,}"))
-        dropped = sum(details["bytes_dropped"].values())
-        rows.append(("bytes dropped", f"{format_bytes(dropped)}"))
+        # A part knows only what it wrote.
+        if (dropped := details.get("bytes_dropped")) is not None:
+            rows.append(("bytes dropped", f"{format_bytes(sum(dropped.values()))}"))
         if repeated := details.get("repeated"):
             rows += [
                 ("repeated passages", f"{repeated['spans']:,}"),

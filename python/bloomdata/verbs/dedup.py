@@ -5,26 +5,31 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import byte_count, check_choice, check_counts
+from bloomdata.options.dedup_config import dedup_config
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.near import MinHash, Substring, described
 from bloomdata.options.paths import output_path, utf8_path
 from bloomdata.options.running import running
-from bloomdata.options.shards import shard_config
+from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import DedupReport
+from bloomdata.verbs.dedup_parts import decided, decided_first
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bloomdata.options.inputs import Inputs, OnProgress
+    from bloomdata.parts.gathering import Executor
 
 
 @check_arguments
+@decided_first
 def dedup(
     inputs: Inputs,
     output: str | os.PathLike[str],
@@ -46,6 +51,10 @@ def dedup(
     level: int = 3,
     prefix: str = "part",
     on_bad_record: Literal["raise", "quarantine"] = "raise",
+    parts: int = 1,
+    part: int | str | None = None,
+    decide: bool = False,
+    executor: Executor | None = None,  # noqa: ARG001 - what `decided_first` reads
     num_threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = None,
@@ -89,6 +98,12 @@ def dedup(
         prefix: First part of the names of shards.
         on_bad_record: Whether to stop at the first bad record (`raise`), or to collect bad records in
             `quarantine.jsonl` and count them by reason (`quarantine`).
+        parts: Number of parts among which files are shared out, whole ones. What goes is decided once, for all of
+            them, in the folder `decisions` of `output`; then each part writes what stays of its files. Where shards
+            end depends on it, and nothing else. A report alone has no parts.
+        part: The only part to run, as for `shard`, once it is decided what goes.
+        decide: Whether to decide only, on this machine, what goes; with `parts`.
+        executor: Runs the parts, as for `shard`; before, unless `signatures` are given, it makes them in parts, too.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         overwrite: Whether to discard the output of an earlier run in `output`.
         on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
@@ -97,9 +112,11 @@ def dedup(
         A report of what was read, kept and dropped, with recall and precision on samples.
 
     Raises:
-        ConfigError: An option is invalid, the limit of memory is too low, or the folder holds other files.
+        ConfigError: An option is invalid, the limit of memory is too low, or the folder holds other files; a part comes
+            before the decisions.
         CorruptDataError: An input is damaged, or a record is bad.
-        MismatchError: The folder belongs to a call with other options or inputs, or an input changed while it was read.
+        MismatchError: The folder, or the decisions in it, belong to a call with other options or inputs, or an input
+            changed while it was read.
         OSError: The operating system reports an error.
 
     Origin:
@@ -113,6 +130,10 @@ def dedup(
         bloomdata-cli dedup shards/ --output clean/ --exact none --substring --substring-words 50
         bloomdata-cli dedup new/ --output clean-2/ --near --against clean/
         bloomdata-cli dedup shards/ --output clean/ --near --signatures signatures-0/ signatures-1/
+        bloomdata-cli dedup shards/ --output clean/ --near --parts 16 --local 4
+        bloomdata-cli dedup shards/ --output clean/ --near --parts 16 --signatures signatures/ --decide
+        bloomdata-cli dedup shards/ --output clean/ --near --parts 16 --part 3
+        bloomdata-cli dedup shards/ --output clean/ --near --parts 16 --finish
         bloomdata-cli dedup --explain --threshold 0.8
 
     Example:
@@ -138,8 +159,8 @@ def dedup(
     if exact in ("paragraph", "line"):
         if repeated is not None:
             raise ConfigError(f"substring: expected None with exact={exact!r}, got {substring!r}")
-        part = {f"{exact}s": {"normalize": exact_normalize, "min_characters": min_characters}}
-        repeated = {"part": part, "action": "cut", "whole_lines": False, "max_share": 1.0}
+        piece = {f"{exact}s": {"normalize": exact_normalize, "min_characters": min_characters}}
+        repeated = {"part": piece, "action": "cut", "whole_lines": False, "max_share": 1.0}
     elif exact is None and near is None and repeated is None:
         raise ConfigError("exact: expected exact, near or substring, got none of them: nothing to look for")
     config = dedup_config(
@@ -161,36 +182,16 @@ def dedup(
     paths = file_inputs(inputs)
     options = running(output_path(output), num_threads, overwrite=overwrite)
     start = time.monotonic()
-    memory = (limit, [utf8_path(path, "signatures") for path in _paths(signatures)])
-    result = _core.dedup(paths, json.dumps(config), options, memory, on_progress)
-    return DedupReport.from_run(output, result, time.monotonic() - start)
+    share = share_of(parts, part)
+    if share is not None:
+        folder = written(output, share)
+        result = _core.dedup_part(paths, share, json.dumps(config), options, on_progress)
+    else:
+        folder = decided(output) if decide else Path(output)
+        memory = (limit, [utf8_path(path, "signatures") for path in _paths(signatures)])
+        result = _core.dedup(paths, json.dumps(config), options, memory, decide, on_progress)
+    return DedupReport.from_run(folder, result, time.monotonic() - start)
 
 
 def _paths(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> list[str | os.PathLike[str]]:
     return [given] if isinstance(given, (str, os.PathLike)) else list(given or [])
-
-
-def dedup_config(
-    *,
-    exact: str | None,
-    exact_normalize: str,
-    near: dict[str, Any] | None,
-    text_field: str,
-    on_bad_record: str,
-    report_only: bool,
-    repeated: dict[str, Any] | None = None,
-    keep: str = "first",
-    against: Sequence[str] = (),
-    **shards: Any,
-) -> dict[str, Any]:
-    """The core's configuration of `dedup`."""
-    return {
-        "text_field": text_field,
-        "exact": {"normalize": exact_normalize} if exact == "document" else None,
-        "near": near,
-        "repeated": repeated,
-        "keep": keep,
-        "report_only": report_only,
-        "against": list(against),
-        "shards": shard_config(text_field=text_field, on_bad_record=on_bad_record, **shards),
-    }

@@ -71,7 +71,7 @@ def on_ray(
     died is tried three times; one whose data are bad is not. All machines must see the inputs and the output folder.
 
     Args:
-        function: `bloomdata.pack`, `bloomdata.prepare` or `bloomdata.shard`.
+        function: A verb that runs in parts, such as `bloomdata.pack`.
         args: Its arguments.
         address: Address of the cluster; `auto` for the one that this machine belongs to, `local` for a new one here.
         num_threads: Threads of a part, and the processors that Ray keeps for it; all of this machine by default.

@@ -37,7 +37,7 @@ VERBS = (
     "verify",
 )
 # Options that do not belong in a recipe.
-_RUNNING = {"on_progress", "executor", "part"}
+_RUNNING = {"on_progress", "executor", "part", "decide"}
 # Options that are paths, which `_place` resolves.
 _PATHS = {
     "inputs",
@@ -130,7 +130,8 @@ def run(
         if can_be_shared(step.verb, options):
             options.setdefault("parts", parts)
             options.setdefault("num_threads", num_threads)
-            options |= {"scratch": scratch} | ({"executor": executor} if options["parts"] > 1 else {})
+            options |= {"executor": executor} if options["parts"] > 1 else {}
+            options |= {"scratch": scratch} if "scratch" in inspect.signature(verb).parameters else {}
         result = verb(**options)
         if on_step is not None:
             on_step(step, result)

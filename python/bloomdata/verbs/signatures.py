@@ -10,6 +10,7 @@ from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import check_choice
+from bloomdata.options.dedup_config import dedup_config
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.near import MinHash, described
 from bloomdata.options.paths import output_path
@@ -17,7 +18,6 @@ from bloomdata.options.running import running
 from bloomdata.parts.running import in_parts
 from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import SignaturesReport
-from bloomdata.verbs.dedup import dedup_config
 
 if TYPE_CHECKING:
     import os
@@ -33,7 +33,7 @@ def signatures(
     inputs: Inputs,
     output: str | os.PathLike[str],
     *,
-    near: MinHash | Mapping[str, Any] | None = None,
+    near: MinHash | Mapping[str, Any] | Literal["none"] | None = None,
     exact: Literal["document", "none"] | None = "document",
     exact_normalize: Literal["none", "whitespace", "fold"] = "none",
     text_field: str = "text",
@@ -56,7 +56,8 @@ def signatures(
     Args:
         inputs: As for `dedup`.
         output: As for `dedup`.
-        near: As for `dedup`; here a `MinHash()` by default. Its threshold and bands do not matter.
+        near: As for `dedup`; here a `MinHash()` by default. Its threshold and bands do not matter. With `"none"`, only
+            keys of whole texts are made.
         exact: Whether keys of whole texts are wanted, too: `document`, or `none`.
         exact_normalize: As for `dedup`.
         text_field: As for `dedup`.
@@ -94,13 +95,15 @@ def signatures(
     """
     exact = None if exact == "none" else exact
     check_choice("exact", exact, "document", None)
-    near = described(MinHash, "near", near) or MinHash()
-    if near.index != "sorted":
-        raise ConfigError(f"index: expected 'sorted', since Bloom filters need no signatures, got {near.index!r}")
+    description = None if near == "none" else described(MinHash, "near", near) or MinHash()
+    if description is not None and description.index != "sorted":
+        raise ConfigError(
+            f"index: expected 'sorted', since Bloom filters need no signatures, got {description.index!r}"
+        )
     config = dedup_config(
         exact=exact,
         exact_normalize=exact_normalize,
-        near=near.to_config(),
+        near=None if description is None else description.to_config(),
         text_field=text_field,
         on_bad_record=on_bad_record,
         report_only=True,

@@ -1,6 +1,6 @@
 //! The verb `dedup`, and what it is made of, for tests and explanations.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bloomdata_core::Result;
 use bloomdata_core::dedup::exact_key::{ExactKeys, TextForm};
@@ -8,9 +8,12 @@ use bloomdata_core::dedup::minhash::MinHasher;
 use bloomdata_core::dedup::units::Units;
 use bloomdata_core::dedup::windows::Windows;
 use bloomdata_core::pipeline::dedup::options::{DedupConfig, NearConfig, SignatureConfig};
-use bloomdata_core::pipeline::dedup::run::{DedupInputs, dedup as core_dedup};
+use bloomdata_core::pipeline::dedup::part::write_part;
+use bloomdata_core::pipeline::dedup::run::{DedupInputs, decide, dedup as core_dedup};
 use bloomdata_core::pipeline::dedup::signatures::signatures as core_signatures;
 use bloomdata_core::pipeline::folder::plan::part_folder;
+use bloomdata_core::pipeline::folder::run::RunOptions;
+use bloomdata_core::progress::Progress;
 use bloomdata_core::sources::expand::expand;
 use bloomdata_core::sources::inputs::InputList;
 use bloomdata_core::sources::parts::Sharing;
@@ -23,6 +26,7 @@ use crate::errors::config_error;
 use crate::verbs::{PythonPart, RunTuple, list_for_rereading, report, run_options};
 
 /// Removes duplicates; `memory` is its limit, and the folders of signatures that were made before. Returns as `shard`.
+/// With `decides`, it only finds what parts are to do with them.
 #[pyfunction]
 pub(crate) fn dedup(
     py: Python<'_>,
@@ -30,6 +34,7 @@ pub(crate) fn dedup(
     config: &str,
     options: RunTuple,
     memory: (u64, Vec<PathBuf>),
+    decides: bool,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
@@ -41,9 +46,55 @@ pub(crate) fn dedup(
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
         let (memory_limit, signatures) = &memory;
         let lists = DedupInputs { inputs: &inputs, against: &against, signatures };
-        core_dedup(&config, &options, *memory_limit, lists, &read, progress)
+        let run = if decides { decide } else { core_dedup };
+        run(&config, &options, *memory_limit, lists, &read, progress)
     })?;
     report(&result)
+}
+
+/// Writes one part of the inputs by what was decided for all of them. Returns as `shard`.
+#[pyfunction]
+pub(crate) fn dedup_part(
+    py: Python<'_>,
+    inputs: Vec<String>,
+    part: PythonPart,
+    config: &str,
+    options: RunTuple,
+    on_progress: Option<Bound<'_, PyAny>>,
+) -> PyResult<(String, bool, bool)> {
+    let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
+    let mut options = run_options(options);
+    let root = enter_part(Some(part), &mut options);
+    let result = enter(py, on_progress.as_ref(), |progress| {
+        let (inputs, tables) = list_part(&inputs, Some(part), &root, progress)?;
+        let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
+        write_part(&config, &options, &inputs, &read, progress)
+    })?;
+    report(&result)
+}
+
+/// The output of a part is a folder in that of the run. The output of the run.
+fn enter_part(part: Option<PythonPart>, options: &mut RunOptions) -> PathBuf {
+    let root = options.output.clone();
+    if let Some((number, parts, _)) = part {
+        options.output = part_folder(&root, number, parts);
+    }
+    root
+}
+
+/// Lists the inputs of a part, or all of them. Files are not cut: signatures and decisions are of whole ones.
+fn list_part(
+    inputs: &[String],
+    part: Option<PythonPart>,
+    root: &Path,
+    progress: &Progress,
+) -> Result<(InputList, TableReader)> {
+    // Copies are what it looks for.
+    let (mut list, tables) = list_for_rereading((inputs, true), root, progress)?;
+    if let Some((number, parts, unit_bytes)) = part {
+        list.restrict(number, Sharing { parts, unit_bytes, whole_files: true })?;
+    }
+    Ok((list, tables))
 }
 
 /// Signs inputs; `config` as in `dedup`. Returns as `shard`.
@@ -58,17 +109,9 @@ pub(crate) fn signatures(
 ) -> PyResult<(String, bool, bool)> {
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let mut options = run_options(options);
-    let root = options.output.clone();
-    if let Some((number, parts, _)) = part {
-        options.output = part_folder(&root, number, parts);
-    }
+    let root = enter_part(part, &mut options);
     let result = enter(py, on_progress.as_ref(), |progress| {
-        // Copies are what it looks for.
-        let (mut inputs, tables) = list_for_rereading((&inputs, true), &root, progress)?;
-        if let Some((number, parts, unit_bytes)) = part {
-            // Signatures are of whole files, as `dedup` asks for them.
-            inputs.restrict(number, Sharing { parts, unit_bytes, whole_files: true })?;
-        }
+        let (inputs, tables) = list_part(&inputs, part, &root, progress)?;
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
         core_signatures(&config, &options, &inputs, &read, progress)
     })?;

@@ -5,13 +5,15 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::dedup::decided::Decided;
 use super::folder::limits::Limits;
 use super::folder::manifest::{
     FORMAT_VERSION, MANIFEST_NAME, Manifest, OutputEntry, VERSION, check_size, fingerprint,
 };
 use super::folder::part_leftovers::sweep_plans;
 use super::folder::plan::{
-    PARTS_KEY, PLAN_KEY, PLAN_NAME, Plan, common_config, is_part, part_folder, part_name, part_prefix,
+    DECISIONS_KEY, DECISIONS_NAME, PARTS_KEY, PLAN_KEY, PLAN_NAME, Plan, common_config, is_part, part_folder,
+    part_name, part_prefix,
 };
 use super::folder::run::RunResult;
 use super::merge::{PairGroups, sum_counts};
@@ -48,8 +50,13 @@ pub fn finish(root: &Path, joined: bool, limits: Limits, progress: &Progress) ->
     }
     plan.check_inputs()?;
     let manifests = read_parts(root, &plan, &hash, progress)?;
-    let manifest = join(root, &plan, &hash, manifests, joined, progress)?;
+    let mut manifest = join(root, &plan, &hash, manifests, joined, progress)?;
     manifest.ledger.balance()?;
+    if let Some(decisions) = plan.config.get(DECISIONS_KEY) {
+        let decided = Decided::of_parts(root, decisions)?;
+        decided.check_written(&manifest.ledger)?;
+        add_decisions(&mut manifest, decided);
+    }
     limits.check(&manifest.ledger)?;
     manifest.write(root)?;
     sweep_plans(root)?;
@@ -183,6 +190,18 @@ fn join(
         ledger,
         details,
     })
+}
+
+/// What was decided once for all parts belongs to the folder of all of them.
+fn add_decisions(manifest: &mut Manifest, decided: Decided) {
+    let place = |name: &str| format!("{DECISIONS_NAME}/{name}");
+    if let Some(unhashed) = manifest.details.get_mut("unhashed_outputs").and_then(Value::as_array_mut) {
+        unhashed.push(place(MANIFEST_NAME).into());
+    }
+    manifest.details.extend(decided.manifest.details);
+    let outputs = decided.manifest.outputs.into_iter();
+    manifest.outputs.extend(outputs.map(|output| OutputEntry { path: place(&output.path), ..output }));
+    manifest.fingerprint = fingerprint(&manifest.outputs);
 }
 
 /// The name that a part's pair has without the number of the part.

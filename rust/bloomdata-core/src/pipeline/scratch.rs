@@ -1,4 +1,4 @@
-//! What verbs of several phases share: results of phases that are not found again, lists that are steps of their own, and
+//! What verbs of several phases share: results of phases that are not found again, files that are steps of their own, and
 //! what to say when an input is not what it was in an earlier pass.
 
 use std::path::Path;
@@ -13,7 +13,9 @@ use super::folder::manifest::OutputEntry;
 use super::folder::run::Run;
 use super::sharding::engine::first_step;
 use crate::error::{Error, Result};
-use crate::io::atomic::{AtomicFile, temporary_path, write_atomically};
+use crate::hash::hash_file;
+use crate::io::atomic::{AtomicFile, rename_durably, temporary_path, write_atomically};
+use crate::progress::Progress;
 use crate::sources::Format;
 use crate::sources::inputs::InputList;
 use crate::token::index;
@@ -81,6 +83,27 @@ pub fn write_list(
     let sealed = list.seal()?;
     let details = Map::from_iter([(counted.to_owned(), count.into())]);
     let entry = OutputEntry { path: name.to_owned(), size: sealed.size, hash: sealed.hash, details };
+    run.journal.append(&first_step(vec![entry.clone()])?)?;
+    run.done.outputs.push(entry.clone());
+    Ok(entry)
+}
+
+/// Makes a whole file of a scratch folder an output that is a step of its own, unless an earlier attempt has.
+///
+/// # Errors
+/// The system's reason.
+pub fn keep_file(run: &mut Run<'_>, file: &Path, progress: &Progress) -> Result<OutputEntry> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if let Some(known) = run.done.outputs.iter().find(|output| output.path == name) {
+        return Ok(known.clone());
+    }
+    let path = run.folder().join(&name);
+    if file.exists() {
+        run.journal.append(&Entry::Sealing { path: name.clone() })?;
+        rename_durably(file, &path)?;
+    }
+    let (size, hasher) = hash_file(&path, None, progress)?;
+    let entry = OutputEntry { path: name, size, hash: hasher.hex(), details: Map::new() };
     run.journal.append(&first_step(vec![entry.clone()])?)?;
     run.done.outputs.push(entry.clone());
     Ok(entry)

@@ -116,7 +116,7 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
     if ["shard", "dedup"].contains(&manifest.verb.as_str()) && !is_report {
         compare("lines", sum("lines"), ledger.documents_kept);
     }
-    if manifest.verb == "dedup" {
+    if ["dedup", "decide"].contains(&manifest.verb.as_str()) {
         let dropped = ledger.documents_dropped.iter().filter(|(reason, _)| reason.ends_with(" duplicate"));
         compare("duplicates", sum("duplicates"), dropped.map(|(_, count)| count).sum());
     }
@@ -150,7 +150,8 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
             }
         }
     }
-    if manifest.verb != "merge" {
+    // The parts that write by decisions set bad records aside.
+    if !["merge", "decide"].contains(&manifest.verb.as_str()) {
         compare("records (quarantine)", sum("records"), ledger.quarantined());
     }
     let files = list_files(folder).unwrap_or_else(|error| {

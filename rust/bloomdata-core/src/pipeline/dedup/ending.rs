@@ -1,4 +1,4 @@
-//! The end of a run of `dedup`: shards, or only the books.
+//! The end of a run of `dedup`: shards, only the books, or what others write shards by.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,16 @@ use super::corpus::Corpus;
 use super::decisions::Why;
 use super::editor::Editor;
 use super::filter::{Filter, reason_of};
-use super::options::Action;
+use super::options::{Action, SPANS_FILE};
 use super::phases::{Facts, Phases};
 use super::removal::Removed;
-use super::verdict_file::Verdicts;
+use super::verdict_file::{VERDICT_FILES, Verdicts};
 use crate::error::Result;
+use crate::ledger::Ledger;
 use crate::pipeline::articles::texts::TextReader;
+use crate::pipeline::folder::manifest::InputEntry;
 use crate::pipeline::folder::run::{Run, RunResult};
-use crate::pipeline::scratch::take_quarantine;
+use crate::pipeline::scratch::{keep_file, take_quarantine};
 use crate::pipeline::sharding::copier::Copier;
 use crate::pipeline::sharding::engine::{Sharding, write_shards};
 use crate::pipeline::sharding::intake::Intake;
@@ -32,11 +34,40 @@ impl Ending<'_> {
     /// The end of a run that writes no shards: the books of the first pass, less what is dropped.
     pub(super) fn report(self, run: Box<Run<'_>>) -> Result<RunResult> {
         let details = self.details()?;
-        let (corpus, first) = (self.corpus, self.phases.first_input());
+        let (entries, ledger, quarantine_bytes) = self.books();
+        let was_resumed = !run.done.checkpoint.is_null();
+        let quarantine = take_quarantine(
+            run.folder(),
+            &self.phases.parts[1].folder,
+            quarantine_bytes,
+            ledger.quarantined(),
+        )?;
+        let outputs = self.removed.lists.into_iter().chain(quarantine).collect();
+        let manifest = run.finish(entries, outputs, ledger, details)?;
+        Ok(RunResult { manifest, was_finished: false, was_resumed })
+    }
+
+    /// The end of a run that others write by: the same, with what the last pass is to do. That sets bad records aside.
+    pub(super) fn decisions(self, mut run: Box<Run<'_>>) -> Result<RunResult> {
+        let details = self.details()?;
+        let (entries, ledger, _) = self.books();
+        let was_resumed = !run.done.checkpoint.is_null();
+        let Self { phases, removed, .. } = self;
+        let mut outputs = removed.lists;
+        let of_verdicts = VERDICT_FILES.map(|name| phases.parts[1].folder.join(name));
+        let of_spans = phases.config.repeated.is_some().then(|| phases.path(SPANS_FILE));
+        for path in of_verdicts.into_iter().chain(of_spans) {
+            outputs.push(keep_file(&mut run, &path, phases.room.progress)?);
+        }
+        let manifest = run.finish(entries, outputs, ledger, details)?;
+        Ok(RunResult { manifest, was_finished: false, was_resumed })
+    }
+
+    /// Inputs, ledger and bytes of bad records of the first pass, less what is dropped.
+    fn books(&self) -> (BTreeMap<usize, InputEntry>, Ledger, u64) {
         let reasons = [Why::Exact.name(), Why::Near.name(), self.reason_of_repeated()];
         let Removed { dropped, spans, .. } = &self.removed;
-        let was_resumed = !run.done.checkpoint.is_null();
-        let signed = &corpus.inputs[first..];
+        let signed = &self.corpus.inputs[self.phases.first_input()..];
         let books = signed.last().map(|input| input.header.books.clone()).unwrap_or_default();
         let mut ledger = books.ledger;
         let mut entries = BTreeMap::new();
@@ -54,15 +85,7 @@ impl Ending<'_> {
             }
             entries.insert(number, entry);
         }
-        let quarantine = take_quarantine(
-            run.folder(),
-            &self.phases.parts[1].folder,
-            books.quarantine_bytes,
-            ledger.quarantined(),
-        )?;
-        let outputs = self.removed.lists.into_iter().chain(quarantine).collect();
-        let manifest = run.finish(entries, outputs, ledger, details)?;
-        Ok(RunResult { manifest, was_finished: false, was_resumed })
+        (entries, ledger, books.quarantine_bytes)
     }
 
     /// The last pass.
@@ -75,9 +98,9 @@ impl Ending<'_> {
         let filter = Filter {
             copier: Copier::new(&phases.config.shards),
             reader: TextReader { fields, formats, source: None },
-            verdicts: Verdicts::open(&phases.parts[1].folder, inputs)?,
+            verdicts: Verdicts::open(&phases.parts[1].folder, inputs, 0)?,
             editor: match &phases.config.repeated {
-                Some(repeated) => Some(Editor::open(repeated, &phases.field, &phases.path("spans"))?),
+                Some(repeated) => Some(Editor::open(repeated, &phases.field, &phases.path(SPANS_FILE))?),
                 None => None,
             },
         };

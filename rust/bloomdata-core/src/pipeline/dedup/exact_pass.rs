@@ -61,7 +61,7 @@ impl ExactPass<'_> {
         if !Verdicts::is_written(folder) {
             self.decide(&corpus, Room { folder: self.folder, ..room }, folder)?;
         }
-        Ok(Distinct { verdicts: Verdicts::open(folder, inputs)?, corpus })
+        Ok(Distinct { verdicts: Verdicts::open(folder, inputs, 0)?, corpus })
     }
 
     fn decide(&self, corpus: &Corpus, room: Room<'_>, folder: &Path) -> Result<()> {

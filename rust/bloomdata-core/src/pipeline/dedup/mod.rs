@@ -13,12 +13,14 @@
 //!   `editor`: the last pass. [`exact_pass`]: equal documents for other verbs.
 //! - [`repeats`]: parts of documents that occurred before. [`spans`]: what they cover.
 //! - [`signatures`]: the verb, the first pass alone; `import`: what it has left.
+//! - [`decided`]: what a run has left for parts to write by. [`part`]: the last pass over one of them.
 //! - [`honesty`]: how good all this was.
 //! - [`sorter`], [`records`]: any number of records in bounded memory.
 
 pub mod bloom_index;
 pub mod candidates;
 pub mod corpus;
+pub mod decided;
 pub mod decisions;
 pub mod edges;
 mod editor;
@@ -29,6 +31,7 @@ mod filter;
 pub mod honesty;
 mod import;
 pub mod options;
+pub mod part;
 mod phases;
 pub mod records;
 mod removal;

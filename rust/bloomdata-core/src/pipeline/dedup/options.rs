@@ -1,6 +1,7 @@
 //! Options of `dedup`. Same names as in Python and on the command line.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::dedup::bands::Bands;
 use crate::dedup::exact_key::TextForm;
@@ -12,12 +13,18 @@ use crate::json_fields::FieldPath;
 use crate::pipeline::folder::names::OutputNames;
 use crate::pipeline::sharding::options::ShardConfig;
 
+/// The verb.
+pub const DEDUP: &str = "dedup";
+/// The verb of a folder of decisions that parts of `dedup` write by.
+pub const DECIDE: &str = "decide";
 /// Folder of what an unfinished run has found out.
 pub const SCRATCH_FOLDER: &str = ".dedup";
 /// Name of the list of what was dropped, and of whom it repeats.
 pub const DUPLICATES_NAME: &str = "duplicates.jsonl";
 /// Name of the list of repeated parts.
 pub const SPANS_NAME: &str = "spans.jsonl";
+/// Name of the file of repeated parts that the last pass reads.
+pub const SPANS_FILE: &str = "spans";
 /// The least memory for tables and sorting.
 const LEAST_BYTES: u64 = 16 << 20;
 
@@ -223,6 +230,14 @@ impl DedupConfig {
             near.validate()?;
         }
         Ok(())
+    }
+
+    /// As manifests have it.
+    ///
+    /// # Errors
+    /// Never, for what we hold.
+    pub fn to_value(&self) -> Result<Value> {
+        serde_json::to_value(self).map_err(|error| Error::Internal(error.to_string()))
     }
 
     /// Where the text of a record is.

@@ -51,6 +51,8 @@ pub(super) struct Phases<'run> {
     pub(super) room: Room<'run>,
     /// Folders of signatures that were made before, of the inputs.
     pub(super) signatures: &'run [PathBuf],
+    /// Whether this run compares the content of inputs with them, or who writes by what it decides.
+    pub(super) checks_signatures: bool,
     /// What is compared with, and the inputs.
     pub(super) parts: [Part<'run>; 2],
 }
@@ -79,7 +81,8 @@ impl Phases<'_> {
         for (number, part) in self.parts.iter().enumerate() {
             create_scratch(self.room.folder, &part.folder)?;
             if number == 1 && !self.signatures.is_empty() {
-                import(self.signatures, &self.signing, part, self.config, self.room.progress)?;
+                let (checks, progress) = (self.checks_signatures, self.room.progress);
+                import(self.signatures, &self.signing, part, self.config, checks, progress)?;
             }
             let room = Room { folder: &part.folder, ..self.room };
             let reading = Reading {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::corpus::Corpus;
-use super::options::{DUPLICATES_NAME, SPANS_NAME};
+use super::options::{DUPLICATES_NAME, SPANS_FILE, SPANS_NAME};
 use super::phases::Phases;
 use super::spans::{SpanCounts, join_spans};
 use super::verdicts::{Dropped, write_verdicts};
@@ -29,7 +29,7 @@ impl Removed {
     /// The lists for people, and what the last pass is to do.
     pub(super) fn write(phases: &Phases<'_>, run: &mut Run<'_>, corpus: &Corpus) -> Result<Self> {
         let against = phases.first_input();
-        let (marked, spans) = (phases.path("marked"), phases.path("spans"));
+        let (marked, spans) = (phases.path("marked"), phases.path(SPANS_FILE));
         let mut removed = Self::default();
         if let Some(repeated) = &phases.config.repeated {
             let found = (phases.path("repeats"), phases.path("units"));

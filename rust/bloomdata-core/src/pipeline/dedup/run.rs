@@ -6,15 +6,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde_json::Value;
 
 use super::corpus::Part;
+use super::decided::Decided;
 use super::ending::Ending;
-use super::options::{DedupConfig, SCRATCH_FOLDER, check_memory};
+use super::options::{DECIDE, DEDUP, DedupConfig, SCRATCH_FOLDER, SPANS_FILE, check_memory};
 use super::phases::Phases;
 use super::removal::Removed;
 use super::signing::Signing;
 use super::sorter::Room;
+use super::verdict_file::VERDICT_FILES;
 use crate::error::{Error, Result};
 use crate::hash::hash_file;
-use crate::pipeline::folder::manifest::differs;
+use crate::pipeline::folder::journal::JOURNAL_NAME;
+use crate::pipeline::folder::manifest::{MANIFEST_NAME, differs};
+use crate::pipeline::folder::plan::{DECISIONS_NAME, Plan, refuse_others};
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use crate::pipeline::scratch::refuse_tables;
 use crate::progress::Progress;
@@ -34,12 +38,65 @@ pub struct DedupInputs<'run> {
     pub signatures: &'run [PathBuf],
 }
 
+/// What a run leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    /// Shards of what stays.
+    Shards,
+    /// The books alone.
+    Report,
+    /// What parts write shards by.
+    Decisions,
+}
+
 /// Removes duplicates.
 ///
 /// # Errors
 /// Options that cannot work, inputs that are damaged or change while they are read, bad records unless they are set aside,
 /// a full disk, an interruption. Whatever happens, the same call resumes behind the last phase that was done.
 pub fn dedup(
+    config: &DedupConfig,
+    options: &RunOptions,
+    memory_limit: u64,
+    inputs: DedupInputs<'_>,
+    custom: &CustomReader<'_>,
+    progress: &Progress,
+) -> Result<RunResult> {
+    let goal = if config.report_only { Goal::Report } else { Goal::Shards };
+    find_and_end(goal, config, options, memory_limit, inputs, custom, progress)
+}
+
+/// Finds duplicates, and leaves in the folder [`DECISIONS_NAME`] of the output what [`write_part`](super::part::write_part)
+/// is to do with them.
+///
+/// # Errors
+/// As [`dedup`].
+pub fn decide(
+    config: &DedupConfig,
+    options: &RunOptions,
+    memory_limit: u64,
+    inputs: DedupInputs<'_>,
+    custom: &CustomReader<'_>,
+    progress: &Progress,
+) -> Result<RunResult> {
+    let root = &options.output;
+    std::fs::create_dir_all(root).map_err(Error::io(root))?;
+    if Plan::read(root)?.is_none() {
+        refuse_others(root)?;
+    }
+    let output = root.join(DECISIONS_NAME);
+    if !options.overwrite && output.join(MANIFEST_NAME).exists() && !output.join(JOURNAL_NAME).exists() {
+        // Parts compare content as they read it.
+        let manifest = Decided::read(root, config, inputs.inputs.inputs.iter())?.manifest;
+        let result = RunResult { manifest, was_finished: true, was_resumed: false };
+        return check_against(&result, inputs.against, progress).map(|()| result);
+    }
+    let options = RunOptions { output, ..options.clone() };
+    find_and_end(Goal::Decisions, config, &options, memory_limit, inputs, custom, progress)
+}
+
+fn find_and_end(
+    goal: Goal,
     config: &DedupConfig,
     options: &RunOptions,
     memory_limit: u64,
@@ -51,15 +108,18 @@ pub fn dedup(
     check_memory(memory_limit)?;
     let bytes = memory_limit / SORTERS;
     refuse_tables("inputs", inputs)?;
-    let value = serde_json::to_value(config).map_err(|error| Error::Internal(error.to_string()))?;
+    let mut names = config.names();
+    if goal == Goal::Decisions {
+        names.last.extend(VERDICT_FILES.into_iter().chain([SPANS_FILE]).map(str::to_owned));
+    }
     let request = Request {
-        verb: "dedup",
+        verb: if goal == Goal::Decisions { DECIDE } else { DEDUP },
         output: &options.output,
-        config: value,
+        config: config.to_value()?,
         inputs,
         overwrite: options.overwrite,
         limits: options.limits,
-        names: config.names(),
+        names,
     };
     let mut run = match Run::open(request, progress)? {
         Opened::Finished(result) => {
@@ -70,7 +130,7 @@ pub fn dedup(
     };
     let sum = |list: &InputList| list.inputs.iter().map(|input| input.size).sum::<u64>();
     let passes = 1 + u64::from(config.near.is_some()) + 2 * u64::from(config.repeated.is_some());
-    let total = passes * (sum(inputs) + sum(against)) + if config.report_only { 0 } else { sum(inputs) };
+    let total = passes * (sum(inputs) + sum(against)) + if goal == Goal::Shards { sum(inputs) } else { 0 };
     progress.total_bytes.store(total, Relaxed);
     let scratch = options.output.join(SCRATCH_FOLDER);
     let phases = Phases {
@@ -80,6 +140,7 @@ pub fn dedup(
         field: config.field()?,
         custom,
         signatures,
+        checks_signatures: goal != Goal::Decisions,
         room: Room { folder: &scratch, bytes, num_threads: options.num_threads, progress },
         parts: [
             Part { folder: scratch.join("against"), inputs: against },
@@ -90,7 +151,11 @@ pub fn dedup(
     let facts = phases.decide(&corpus)?;
     let removed = Removed::write(&phases, &mut run, &corpus)?;
     let ending = Ending { phases: &phases, corpus: &corpus, facts, removed };
-    if config.report_only { ending.report(run) } else { ending.shards(run) }
+    match goal {
+        Goal::Shards => ending.shards(run),
+        Goal::Report => ending.report(run),
+        Goal::Decisions => ending.decisions(run),
+    }
 }
 
 /// A finished folder answers for the same content of what it was compared with.

@@ -9,6 +9,9 @@ use crate::pipeline::scratch::records_changed;
 use crate::sources::inputs::InputList;
 
 const NAME: &str = "verdicts";
+const STARTS_NAME: &str = "verdicts-starts";
+/// The files that a [`VerdictWriter`] writes.
+pub const VERDICT_FILES: [&str; 2] = [NAME, STARTS_NAME];
 
 /// What becomes of a record that is not simply kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,14 +114,21 @@ impl Verdicts {
         starts_path(folder).exists()
     }
 
-    /// Opens what a [`VerdictWriter`] wrote.
+    /// Opens what a [`VerdictWriter`] wrote, for some inputs in a row, of which the first one had the number `first`.
     ///
     /// # Errors
-    /// The system's reason.
-    pub fn open(folder: &Path, inputs: &InputList) -> Result<Self> {
+    /// Fewer inputs than those; the system's reason.
+    pub fn open(folder: &Path, inputs: &InputList, first: usize) -> Result<Self> {
         let file = RecordFile::open(&folder.join(NAME))?;
-        let starts = RecordReader::<1>::open(&starts_path(folder))?;
-        let starts = starts.map(|start| start.map(|[start]| start)).collect::<Result<_>>()?;
+        let path = starts_path(folder);
+        let starts = RecordReader::<1>::open(&path)?.skip(first).take(inputs.inputs.len() + 1);
+        let starts = starts.map(|start| start.map(|[start]| start)).collect::<Result<Vec<_>>>()?;
+        if starts.len() != inputs.inputs.len() + 1 {
+            let found = (first + starts.len()).saturating_sub(1);
+            let reason =
+                format!("verdicts on {found} inputs, expected {} or more", first + inputs.inputs.len());
+            return Err(Error::corrupt(&path, 0, reason));
+        }
         let names = inputs.inputs.iter().map(|input| input.path.clone()).collect();
         Ok(Self { file, names, starts })
     }
@@ -140,5 +150,5 @@ impl Verdicts {
 
 /// Where the verdicts of each input start; it comes last.
 fn starts_path(folder: &Path) -> PathBuf {
-    folder.join(format!("{NAME}-starts"))
+    folder.join(STARTS_NAME)
 }

@@ -42,8 +42,9 @@ pub fn discard_parts(root: &Path) -> Result<()> {
 pub fn sweep_plans(root: &Path) -> Result<()> {
     for entry in std::fs::read_dir(root).map_err(Error::io(root))? {
         let path = entry.map_err(Error::io(root))?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.strip_prefix(PLAN_NAME).is_some_and(|rest| rest.starts_with('.')) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let chance = name.and_then(|name| name.strip_prefix(PLAN_NAME)?.strip_prefix('.'));
+        if chance.is_some_and(|chance| chance.len() == 16 && u64::from_str_radix(chance, 16).is_ok()) {
             remove_if_present(&path)?;
         }
     }

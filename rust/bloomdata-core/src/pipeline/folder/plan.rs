@@ -26,6 +26,12 @@ pub const PLAN_NAME: &str = "plan.json";
 pub const PLAN_KEY: &str = "plan";
 /// Key of the number of parts in the details of the manifest of all of them.
 pub const PARTS_KEY: &str = "parts";
+/// Folder of what was decided once for all parts, beside them.
+pub const DECISIONS_NAME: &str = "decisions";
+/// Key of the fingerprint of the decisions in the options of the parts that write by them.
+pub const DECISIONS_KEY: &str = "decisions";
+/// Folder of what a decision needs of all inputs, which is gone once there is one.
+const SIGNATURES_NAME: &str = "signatures";
 
 /// The plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,12 +77,8 @@ impl Plan<'_> {
             }
             // No part has done anything by the plan that is there: it stands in nobody's way.
             remove_if_present(&root.join(PLAN_NAME))?;
-        } else if holds_others(root)? {
-            let reason = format!(
-                "expected a new or empty folder, or one with the parts of a run, got {}",
-                root.display()
-            );
-            return Err(Error::config("output", reason));
+        } else {
+            refuse_others(root)?;
         }
         if !plan.create(root)? {
             // Another part was faster.
@@ -322,14 +324,25 @@ fn has_parts(root: &Path) -> Result<bool> {
     Ok(names.any(|name| is_part(&name).is_some()))
 }
 
-/// Whether a folder holds anything but parts, their signs of life, and plans that are being written.
-fn holds_others(root: &Path) -> Result<bool> {
+/// Refuses a folder that has no plan and holds anything but parts, their signs of life, plans that are being written, and
+/// what comes before parts.
+///
+/// # Errors
+/// Such a folder; the system's reason.
+pub fn refuse_others(root: &Path) -> Result<()> {
     let mut entries = std::fs::read_dir(root).map_err(Error::io(root))?;
-    Ok(entries.any(|entry| {
+    let holds_others = entries.any(|entry| {
         let name = entry.map(|entry| entry.file_name().to_string_lossy().into_owned()).unwrap_or_default();
         let stem = name.split('.').next().unwrap_or_default();
-        is_part(stem).is_none() && !name.starts_with(PLAN_NAME)
-    }))
+        let is_before = [DECISIONS_NAME, SIGNATURES_NAME].contains(&&*name);
+        is_part(stem).is_none() && !name.starts_with(PLAN_NAME) && !is_before
+    });
+    if holds_others {
+        let reason =
+            format!("expected a new or empty folder, or one with the parts of a run, got {}", root.display());
+        return Err(Error::config("output", reason));
+    }
+    Ok(())
 }
 
 /// The numbers in the name of a part's folder: its own, and how many there are.
