@@ -129,7 +129,8 @@ def test_an_executor_signs_in_parts_too_and_leaves_no_signatures(inputs, tmp_pat
         assert signed == ["signatures"] * 3 + ["dedup"] * 3
         assert not (tmp_path / "parts" / "signatures").exists()
         assert dedup(inputs, tmp_path / "parts", parts=3, executor=executor, **options).was_finished
-    assert len(signed) == 6
+    # Of parts that are all finished, one compares options and inputs.
+    assert signed[6:] == ["dedup"]
 
 
 @pytest.mark.parametrize("at", range(6))
