@@ -159,7 +159,10 @@ def test_the_script_for_slurm_makes_the_same_folder(inputs, by_hand, tmp_path, c
     [
         (["verify", "x"], "VERB: expected one of shard, prepare, pack, signatures, dedup, got verify"),
         (["shard", "raw/", "--output", "out/"], "--parts: expected their number, 2 or more"),
-        (["shard", "raw/", "--output", "out/", "--parts", "4", "--local", "2"], "expected none of --part, --decide, --local"),
+        (
+            ["shard", "raw/", "--output", "out/", "--parts", "4", "--local", "2"],
+            "expected none of --part, --decide, --local",
+        ),
     ],
 )
 def test_a_command_that_is_no_array_job_is_refused(words, told, capsys):

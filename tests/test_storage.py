@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
 import pytest
@@ -83,6 +84,17 @@ def test_parts_in_a_store_are_those_of_a_local_run(period, corpus, tmp_path):
     again = bloomdata.pack("faulty://raw/", "faulty://out/packed", **options)
     assert again.was_finished
     assert again.fingerprint == here.fingerprint
+
+
+def test_parts_of_one_machine_do_not_get_in_each_others_way(corpus, tmp_path):
+    here = bloomdata.pack(corpus, tmp_path / "here", **OPTIONS, parts=9)
+    FaultyStore.period = 7
+    with ThreadPoolExecutor(3) as executor:
+        there = bloomdata.pack(
+            "faulty://raw", "faulty://out", **OPTIONS, parts=9, scratch=tmp_path / "scratch", executor=executor
+        )
+    assert there.fingerprint == here.fingerprint
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_the_manifest_of_a_part_comes_last_and_is_created_only(corpus, tmp_path):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,7 +25,6 @@ from bloomdata.storage.staging import CONNECTIONS, scratch_folder
 from bloomdata.storage.uploading import MANIFEST_NAME, create_object, publish, read_object, stand_in
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator
 
     from bloomdata.options.inputs import OnProgress
@@ -228,7 +229,10 @@ class StorePlace:
         is_there = plan is not None
         if plan is not None:
             self._local.mkdir(parents=True, exist_ok=True)
-            (self._local / PLAN_NAME).write_bytes(plan)
+            # Other parts of this machine may be reading it.
+            temporary = self._local / f"{PLAN_NAME}.{os.getpid()}-{threading.get_ident()}"
+            temporary.write_bytes(plan)
+            temporary.replace(self._local / PLAN_NAME)
 
         def agree() -> None:
             nonlocal is_there
