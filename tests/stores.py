@@ -17,6 +17,7 @@ class FaultyStore(MemoryFileSystem):
     store: ClassVar[dict[str, Any]] = {}
     pseudo_dirs: ClassVar[list[str]] = [""]
     period = 0
+    broken = None
     calls = 0
     seen: ClassVar[list[tuple[str, str]]] = []
     lock = threading.Lock()
@@ -25,7 +26,7 @@ class FaultyStore(MemoryFileSystem):
     def reset(cls, period=0):
         cls.store.clear()
         cls.pseudo_dirs[:] = [""]
-        cls.period, cls.calls = period, 0
+        cls.period, cls.calls, cls.broken = period, 0, None
         cls.seen.clear()
 
     def _strike(self, name, path):
@@ -33,7 +34,7 @@ class FaultyStore(MemoryFileSystem):
             FaultyStore.calls += 1
             FaultyStore.seen.append((name, path))
             strikes = FaultyStore.period and FaultyStore.calls % FaultyStore.period == 0
-        if strikes:
+        if strikes or (FaultyStore.broken is not None and path.endswith(FaultyStore.broken)):
             raise OSError(f"{name} {path}: the store is tired")
 
     @classmethod

@@ -196,6 +196,21 @@ def test_what_is_brought_stays_within_its_limit_and_is_ahead(corpus, tmp_path, m
     assert max(sizes) <= most[0] <= limit
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_run_that_resumes_brings_only_what_it_needs(threads, corpus, tmp_path):
+    options = {"max_lines": 20, "num_threads": threads, "scratch": tmp_path / "scratch", "scratch_limit": 1}
+    FaultyStore.broken = "c.jsonl"
+    with pytest.raises(OSError, match="the store is tired"):
+        bloomdata.shard("faulty://raw", tmp_path / "out", **options)
+    FaultyStore.broken = None
+    FaultyStore.seen.clear()
+    report = bloomdata.shard("faulty://raw", tmp_path / "out", **options)
+    assert report.was_resumed
+    assert not any(path.endswith("a.jsonl") for name, path in FaultyStore.seen if name == "cat_file")
+    assert report.fingerprint == bloomdata.shard(corpus, tmp_path / "here", max_lines=20).fingerprint
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
 def test_a_full_scratch_is_an_os_error_and_leaves_nothing(corpus, tmp_path, monkeypatch):
     del corpus
 

@@ -55,6 +55,10 @@ class Staging:
         self._limit = limit
         self._shares: list[Share] = []
         self._brought: dict[int, int] = {}
+        # Shares that were begun, and the first one that anybody asked for: a run that resumes needs none before.
+        self._begun: set[int] = set()
+        self._first: int | None = None
+        self._at = 0
         self._held = 0
         self._error: BaseException | None = None
         self._closed = False
@@ -63,7 +67,7 @@ class Staging:
         self._thread: threading.Thread | None = None
 
     def begin(self, shares: Sequence[tuple[str, int, int, int, str]]) -> None:
-        """Starts to bring shares, in order."""
+        """Says what will be read, in order."""
         self._shares = [Share(address, size, start, end, Path(local)) for address, size, start, end, local in shares]
         self._thread = threading.Thread(target=self._bring_all, name="staging", daemon=True)
         self._thread.start()
@@ -76,6 +80,9 @@ class Staging:
             MismatchError: An object changed since it was listed.
         """
         with self._change:
+            if self._first is None or file < self._first:
+                self._first = self._at = file
+                self._change.notify_all()
             self._change.wait_for(lambda: file in self._brought or self._error is not None, timeout=_LOOK_SECONDS)
             if file not in self._brought and self._error is not None:
                 raise self._error
@@ -98,25 +105,34 @@ class Staging:
 
     def _bring_all(self) -> None:
         try:
-            for file, share in enumerate(self._shares):
-                size = share.end - share.start
+            while (file := self._next()) is not None:
+                self._bring(self._shares[file])
                 with self._change:
-                    while not (self._closed or self._has_room(size)):
-                        self._change.wait()
-                    if self._closed:
-                        return
-                    self._held += size
-                self._bring(share)
-                with self._change:
-                    self._brought[file] = share.end
+                    self._brought[file] = self._shares[file].end
                     self._change.notify_all()
         except BaseException as error:
             with self._change:
                 self._error = error
                 self._change.notify_all()
 
-    def _has_room(self, size: int) -> bool:
-        return self._held == 0 or self._held + size <= self._limit
+    def _next(self) -> int | None:
+        """Waits until there is a share to bring, and room for it; None once nobody needs any more."""
+        with self._change:
+            while not self._closed:
+                while self._at in self._begun:
+                    self._at += 1
+                file = self._at
+                if self._first is not None and file < len(self._shares) and self._has_room(file):
+                    self._begun.add(file)
+                    self._held += self._shares[file].end - self._shares[file].start
+                    return file
+                self._change.wait()
+            return None
+
+    def _has_room(self, file: int) -> bool:
+        """Whether a share fits. One before others is let in at once: those that read the others wait for it."""
+        size = self._shares[file].end - self._shares[file].start
+        return self._held == 0 or self._held + size <= self._limit or file < max(self._begun, default=0)
 
     def _bring(self, share: Share) -> None:
         """Brings bytes of an object, in several requests at a time."""
