@@ -289,3 +289,17 @@ def test_s3_itself(corpus, tmp_path, monkeypatch):
         assert not any(b"hush" in store.cat(path) for path in store.find("out-data") if path.endswith(".json"))
     finally:
         server.stop()
+
+
+def test_errors_of_other_packages_name_the_address(corpus, tmp_path, monkeypatch):
+    del corpus
+
+    class NoCredentialsError(Exception):
+        pass
+
+    def refuse(self, path, **_):
+        raise NoCredentialsError("no key")
+
+    monkeypatch.setattr(FaultyStore, "find", refuse)
+    with pytest.raises(PermissionError, match=r"faulty://raw: NoCredentialsError: no key"):
+        bloomdata.pack("faulty://raw", tmp_path / "out", **OPTIONS)

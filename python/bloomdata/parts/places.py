@@ -185,7 +185,7 @@ class StorePlace:
         store, path = open_store(self._address)
         store.invalidate_cache()
         try:
-            found: dict[str, dict[str, Any]] = with_retries(lambda: store.find(path, detail=True))
+            found: dict[str, dict[str, Any]] = with_retries(self._address, lambda: store.find(path, detail=True))
         except FileNotFoundError:
             return {}
         return found

@@ -51,7 +51,7 @@ def inside(address: str, name: str) -> str:
     return f"{address.rstrip('/')}/{name}"
 
 
-def with_retries(request: Callable[[], _Result]) -> _Result:
+def with_retries(address: str, request: Callable[[], _Result]) -> _Result:
     """What a request returns; one that fails is tried again, with a wait that grows.
 
     Raises:
@@ -59,9 +59,22 @@ def with_retries(request: Callable[[], _Result]) -> _Result:
     """
     for seconds in WAITS:
         try:
-            return request()
+            return _as_os_error(address, request)
         except (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotImplementedError):
             raise
         except (OSError, TimeoutError):
             time.sleep(seconds)
-    return request()
+    return _as_os_error(address, request)
+
+
+def _as_os_error(address: str, request: Callable[[], _Result]) -> _Result:
+    """What a request returns. Packages of stores have errors of their own, which say nothing of the address."""
+    try:
+        return request()
+    except Exception as error:
+        kind = type(error)
+        if isinstance(error, OSError) or kind.__module__ == "builtins":
+            raise
+        # More tries find no credentials either.
+        reported = PermissionError if "Credential" in kind.__name__ else OSError
+        raise reported(f"{address}: {kind.__name__}: {error}") from error

@@ -41,14 +41,14 @@ def list_objects(addresses: Sequence[str], *, with_ends: bool = True) -> list[Ob
 def _objects(argument: int, address: str, *, with_ends: bool) -> Iterator[Object]:
     store, path = open_store(address)
     if any(mark in path for mark in "*?["):
-        listed = with_retries(lambda: store.glob(path, detail=True))
+        listed = with_retries(address, lambda: store.glob(path, detail=True))
         found = {name: facts for name, facts in listed.items() if facts["type"] == "file"}
-    elif with_retries(lambda: store.isfile(path)):
-        facts = with_retries(lambda: store.info(path))
+    elif with_retries(address, lambda: store.isfile(path)):
+        facts = with_retries(address, lambda: store.info(path))
         yield _object(store, argument, facts, is_named=True, with_end=with_ends)
         return
     else:
-        found = with_retries(lambda: store.find(path, detail=True))
+        found = with_retries(address, lambda: store.find(path, detail=True))
     if not found:
         raise FileNotFoundError(2, "no such object, and none that fits", address)
     for _, facts in sorted(found.items()):
@@ -59,11 +59,11 @@ def _object(store: Store, argument: int, facts: dict[str, Any], *, is_named: boo
     path, size = facts["name"], int(facts["size"])
     end = b""
     if with_end and path.lower().endswith(".zst") and size >= _MIN_CUT_BYTES:
-        end = with_retries(lambda: store.cat_file(path, start=size - _FOOTER_BYTES, end=size))
+        end = with_retries(path, lambda: store.cat_file(path, start=size - _FOOTER_BYTES, end=size))
         if end.endswith(_SEEKABLE):
             # Twelve bytes a frame at most, and the head of the table.
             length = int.from_bytes(end[:4], "little") * 12 + 8 + _FOOTER_BYTES
-            end = with_retries(lambda: store.cat_file(path, start=max(0, size - length), end=size))
+            end = with_retries(path, lambda: store.cat_file(path, start=max(0, size - length), end=size))
     return store.unstrip_protocol(path), size, tag_of(facts), end, argument, is_named
 
 

@@ -165,7 +165,7 @@ class Staging:
                 raise OSError(f"{path}: expected {end - start} bytes from {start} on, found {len(content)}")
             return content
 
-        content, at = memoryview(with_retries(request)), start
+        content, at = memoryview(with_retries(path, request)), start
         while content:
             count = os.pwrite(descriptor, content, at)
             content, at = content[count:], at + count
@@ -173,7 +173,7 @@ class Staging:
     def _check(self, store: Store, path: str, share: Share) -> None:
         """Compares an object with what it was when it was listed, after its bytes were read."""
         store.invalidate_cache(store._parent(path))
-        facts = with_retries(lambda: store.info(path))
+        facts = with_retries(share.address, lambda: store.info(path))
         for what, then, now in (
             ("size in bytes", share.size, int(facts["size"])),
             ("ETag or last change", self._tags[share.address], tag_of(facts)),

@@ -21,7 +21,7 @@ def read_object(address: str) -> bytes | None:
     """The content of an object; None if there is none."""
     store, path = open_store(address)
     try:
-        content: bytes = with_retries(lambda: store.cat_file(path))
+        content: bytes = with_retries(address, lambda: store.cat_file(path))
     except FileNotFoundError:
         return None
     return content
@@ -34,7 +34,7 @@ def create_object(address: str, content: bytes) -> bytes | None:
     """
     store, path = open_store(address)
     try:
-        with_retries(lambda: store.pipe_file(path, content, mode="create"))
+        with_retries(address, lambda: store.pipe_file(path, content, mode="create"))
     except FileExistsError:
         found = read_object(address)
         return b"" if found is None else found
@@ -54,10 +54,10 @@ def upload_files(folder: Path, address: str, names: Iterable[str]) -> None:
 
 def _upload(local: Path, address: str) -> None:
     store, path = open_store(address)
-    with_retries(lambda: store.put_file(str(local), path))
+    with_retries(address, lambda: store.put_file(str(local), path))
     size = local.stat().st_size
     store.invalidate_cache(store._parent(path))
-    found = int(with_retries(lambda: store.info(path))["size"])
+    found = int(with_retries(address, lambda: store.info(path))["size"])
     if found != size:
         raise MismatchError(f"{address}: size in bytes after the upload: expected {size}, found {found}")
 
