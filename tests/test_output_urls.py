@@ -1,4 +1,7 @@
-"""URLs as outputs are refused: no verb writes to them, and a local folder named `s3:` would be a surprise."""
+"""URLs as outputs are refused where a verb cannot write to them: a local folder named `s3:` would be a surprise.
+
+What runs in parts writes to stores: `test_storage`.
+"""
 
 from pathlib import Path
 
@@ -9,11 +12,8 @@ import bloomdata.gdp
 from bloomdata import ConfigError
 
 VERBS = {
-    "shard": lambda url: bloomdata.shard("raw", url),
-    "prepare": lambda url: bloomdata.prepare("pile", "raw", url),
+    "dedup": lambda url: bloomdata.dedup("raw", url),
     "decontaminate": lambda url: bloomdata.decontaminate("raw", url, evaluations="raw"),
-    "pack": lambda url: bloomdata.pack("raw", url, tokenizer="bytes", sequence_length=8),
-    "pack, Megatron": lambda url: bloomdata.pack("raw", url, tokenizer="bytes", format="megatron"),
     "merge": lambda url: bloomdata.merge(["a", "b"], url),
     "fetch": lambda url: bloomdata.fetch("raw/a.jsonl", url),
     "train_tokenizer": lambda url: bloomdata.train_tokenizer("raw", url, vocab_size=300),
@@ -33,6 +33,13 @@ VERBS = {
 def test_a_url_is_refused_and_nothing_is_written(verb, url, raw, tmp_path):
     with pytest.raises(ConfigError, match="expected a path on this machine, got"):
         VERBS[verb](url)
+    assert {path.name for path in tmp_path.iterdir()} <= {"raw", "shards"}
+
+
+@pytest.mark.parametrize("verb", [bloomdata.shard, bloomdata.signatures])
+def test_the_web_is_no_store_to_write_to(verb, raw, tmp_path):
+    with pytest.raises(ConfigError, match=r"output: expected a path on this machine, or one in a store such as s3://"):
+        verb("raw", "https://host/out")
     assert {path.name for path in tmp_path.iterdir()} <= {"raw", "shards"}
 
 

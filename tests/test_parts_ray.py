@@ -125,3 +125,20 @@ def test_a_machine_that_the_cluster_does_not_have_is_refused(cluster, inputs, tm
     with pytest.raises(bloomdata.ConfigError, match=r"num_threads: expected at most .* got 4096"):
         bloomdata.on_ray(bloomdata.shard, inputs, tmp_path / "out", parts=4, num_threads=4096)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_steps_of_a_recipe_are_those_of_one_process(cluster, inputs, tmp_path):
+    steps = [
+        f'[[step]]\nverb = "shard"\ninputs = ["{inputs}"]\noutput = "shards"\n',
+        '[[step]]\nverb = "pack"\ninputs = ["shards"]\noutput = "packed"\ntokenizer = "bytes"\nsequence_length = 64\n',
+        '[[step]]\nverb = "verify"\nfolder = "packed"\n',
+    ]
+    (tmp_path / "recipe.toml").write_text("\n".join(steps))
+    found = []
+    for name, executor in {"ray": RayTasks(), "here": None}.items():
+        reports = bloomdata.run(
+            tmp_path / "recipe.toml", folder=tmp_path / name, parts=3, executor=executor, num_threads=1
+        )
+        found.append([report.fingerprint for report in reports[:2]])
+        assert len(list((tmp_path / name / "packed").glob("part-*-of-00003"))) == 3
+    assert found[0] == found[1]

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -263,13 +264,15 @@ def test_overwriting_removes_all_parts_and_nothing_else(corpus, tmp_path):
 
 def test_s3_itself(corpus, tmp_path, monkeypatch):
     moto = pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
+    s3fs = pytest.importorskip("s3fs")
     for name, value in {
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "hush",
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
+    # Its file systems are kept, with the credentials of whoever was first.
+    s3fs.S3FileSystem.clear_instance_cache()
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
@@ -283,12 +286,15 @@ def test_s3_itself(corpus, tmp_path, monkeypatch):
         options = OPTIONS | {"parts": 3, "scratch": tmp_path / "scratch"}
         there = bloomdata.pack("s3://raw-data/in", "s3://out-data/packed", **options)
         assert there.fingerprint == here.fingerprint
+        again = bloomdata.pack(Path("s3://raw-data/in"), Path("s3://out-data/packed"), **options)
+        assert again.was_finished
         # The store refuses to create what is there: 412, which s3fs calls FileExistsError.
         with pytest.raises(FileExistsError):
             store.pipe_file("out-data/packed/manifest.json", b"{}", mode="create")
         assert not any(b"hush" in store.cat(path) for path in store.find("out-data") if path.endswith(".json"))
     finally:
         server.stop()
+        s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_errors_of_other_packages_name_the_address(corpus, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.hub_cache import cached_dataset
-from bloomdata.options.paths import is_address, utf8_path
+from bloomdata.options.paths import is_address, utf8_path, whole_address
 from bloomdata.options.tables import table_of, table_of_iterable
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _are_paths(values: Iterable[Any]) -> bool:
 
 
 def _path(path: str | os.PathLike[str]) -> str:
-    return cached_dataset(utf8_path(path, "inputs"))
+    return cached_dataset(whole_address(utf8_path(path, "inputs")))
 
 
 def file_inputs(inputs: Inputs, *, objects: bool = False) -> list[str]:

@@ -16,6 +16,11 @@ def is_address(path: object) -> bool:
     return isinstance(path, (str, os.PathLike)) and _ADDRESS.match(os.fspath(path)) is not None
 
 
+def whole_address(text: str) -> str:
+    """An address with both slashes, of which `Path` leaves one; other texts as they are."""
+    return re.sub(r":/(?!/)", "://", text, count=1) if is_address(text) else text
+
+
 def output_path(path: str | os.PathLike[str], option: str = "output") -> str:
     """The local path of an output.
 

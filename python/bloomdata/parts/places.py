@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError, MismatchError
-from bloomdata.options.paths import is_address
+from bloomdata.options.paths import is_address, whole_address
 from bloomdata.options.running import running
 from bloomdata.parts.signs import Progress, Signs, part_name, read_signs, remove_signs
 from bloomdata.storage.addresses import inside, open_store, with_retries
@@ -66,7 +66,12 @@ class Place(Protocol):
 
 def place_of(output: str, scratch: str | os.PathLike[str] | None) -> Place:
     """The place of an output."""
-    return StorePlace(output, scratch_folder(scratch)) if is_address(output) else LocalPlace(output)
+    if not is_address(output):
+        return LocalPlace(output)
+    address = whole_address(output)
+    if address.startswith(("http://", "https://")):
+        raise ConfigError(f"output: expected a path on this machine, or one in a store such as s3://, got {output!r}")
+    return StorePlace(address, scratch_folder(scratch))
 
 
 def done_by(manifest: dict[str, Any]) -> Progress:
