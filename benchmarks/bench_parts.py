@@ -58,7 +58,7 @@ def check(run: Bench, whole: Case, parts: Case) -> None:
 def plan_and_finish(folder: Path) -> tuple[float, float]:
     """Seconds of the first of 10,000 parts of as many files, and of the end."""
     import bloomdata
-    from bloomdata.parts.signs import part_name
+    from bloomdata.parts.sharing import part_name
 
     inputs, output = folder / "files", folder / "parts"
     inputs.mkdir()

@@ -16,7 +16,8 @@ import pytest
 import bloomdata
 from bloomdata.cli import main
 from bloomdata.parts import signs
-from bloomdata.parts.signs import Signs, part_name, remove_signs
+from bloomdata.parts.sharing import part_name
+from bloomdata.parts.signs import Signs, remove_signs
 from bloomdata.parts.table import read_table
 from runs import tree, write_files
 

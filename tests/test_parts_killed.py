@@ -16,7 +16,7 @@ import pytest
 
 import bloomdata
 from bloomdata.parts.processes import Processes
-from bloomdata.parts.signs import part_name
+from bloomdata.parts.sharing import part_name
 from faults import strike, wrong
 from runs import QUARANTINE, write_files
 

@@ -17,7 +17,7 @@ ray = pytest.importorskip("ray")
 import bloomdata  # noqa: E402 - after the line that may skip all
 from bloomdata.cli import main  # noqa: E402
 from bloomdata.parts.ray_tasks import RayTasks  # noqa: E402
-from bloomdata.parts.signs import part_name  # noqa: E402
+from bloomdata.parts.sharing import part_name  # noqa: E402
 from runs import write_files  # noqa: E402
 
 # Ray leaves files of its log open, and its own processes, to the end of the program.

@@ -18,7 +18,8 @@ from bloomdata import _core
 from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.options.paths import is_address, whole_address
 from bloomdata.options.running import running
-from bloomdata.parts.signs import Progress, Signs, part_name, read_signs, remove_signs
+from bloomdata.parts.sharing import part_name
+from bloomdata.parts.signs import Progress, Signs, read_signs, remove_signs
 from bloomdata.storage.addresses import inside, open_store, with_retries
 from bloomdata.storage.listing import list_objects
 from bloomdata.storage.staging import CONNECTIONS, scratch_folder

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from bloomdata.errors import ConfigError
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.paths import is_address, utf8_path
-from bloomdata.parts.gathering import Gathering, InTurn, Job
-from bloomdata.parts.places import done_by, place_of
 from bloomdata.parts.sharing import check_parts, part_number
-from bloomdata.parts.signs import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bloomdata.options.inputs import OnProgress
+    from bloomdata.parts.gathering import Job
     from bloomdata.parts.places import Place
+    from bloomdata.parts.signs import Progress
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -49,6 +48,9 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
             if parameter.kind is parameter.VAR_KEYWORD:
                 arguments |= arguments.pop(name, {})
         arguments["inputs"] = file_inputs(arguments["inputs"], objects=True)
+        # Runs of one part need none of this.
+        from bloomdata.parts.places import place_of
+
         place = place_of(utf8_path(arguments["output"], "output"), arguments.get("scratch"))
         if part is not None:
             return cast("_Result", place.run(function, arguments, part_number(parts, part)))
@@ -59,12 +61,18 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
 
 def run_job(job: Job, on_progress: OnProgress = None) -> Progress:
     """Runs a part where it was sent; what was done. All else that it has to say is in its manifest."""
+    from bloomdata.parts.places import done_by
+
     verb = getattr(importlib.import_module("bloomdata"), job.verb)
     return done_by(verb(**job.arguments, part=job.number, on_progress=on_progress).manifest)
 
 
 def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, Any]) -> Any:
     """Runs all parts that are not finished, then finishes the run."""
+    from bloomdata.parts.gathering import Gathering, InTurn, Job
+    from bloomdata.parts.places import done_by
+    from bloomdata.parts.signs import Progress
+
     parts: int = arguments.setdefault("parts", 1)
     executor, on_progress = arguments.pop("executor", None), arguments.pop("on_progress", None)
     arguments.pop("part", None)

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError
-from bloomdata.options import one_file
 from bloomdata.options.checks import check_counts
-from bloomdata.parts.signs import part_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +29,11 @@ VERBS: dict[str, tuple[str, ...]] = {
     "signatures": (),
     "dedup": ("report_only",),
 }
+
+
+def part_name(number: int, parts: int) -> str:
+    """Name of the folder of a part."""
+    return f"part-{number:05}-of-{parts:05}"
 
 
 def share_of(parts: int, part: int | str | None, **numbered: Any) -> Share | None:
@@ -63,6 +66,8 @@ def can_be_shared(verb: str, options: Mapping[str, Any]) -> bool:
         return False
     if options.get("packing") == "single::sample" or options.get("sampling") == "reservoir":
         return False
+    from bloomdata.options import one_file
+
     return one_file.suffix_of(options["output"]) is None
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bloomdata.errors import ConfigError
+from bloomdata.parts.sharing import part_name
 
 if TYPE_CHECKING:
     from bloomdata.options.inputs import OnProgress
@@ -48,11 +49,6 @@ _HOLDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     },
     "error": {"kind": str, "error": str, "process": int},
 }
-
-
-def part_name(number: int, parts: int) -> str:
-    """Name of the folder of a part."""
-    return f"part-{number:05}-of-{parts:05}"
 
 
 class Signs:

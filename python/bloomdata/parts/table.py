@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bloomdata.errors import ConfigError
-from bloomdata.parts.signs import part_name, planned_parts, read_signs
+from bloomdata.parts.sharing import part_name
+from bloomdata.parts.signs import planned_parts, read_signs
 
 if TYPE_CHECKING:
     import os

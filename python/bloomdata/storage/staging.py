@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 import threading
@@ -11,15 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bloomdata.errors import MismatchError
-from bloomdata.options.checks import byte_count
 from bloomdata.storage.addresses import open_store, with_retries
-from bloomdata.storage.listing import list_objects, tag_of
+from bloomdata.storage.listing import tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from typing import Self
 
-    from bloomdata.options.inputs import Given
     from bloomdata.storage.addresses import Store
     from bloomdata.storage.listing import Object
 
@@ -201,28 +198,11 @@ class Staging:
         self.close()
 
 
-@contextlib.contextmanager
-def staged(given: Given, scratch: str | os.PathLike[str] | None, scratch_limit: int | str) -> Iterator[Objects | None]:
-    """Objects as the core takes them, while they are read; None if inputs are none.
-
-    Args:
-        given: Inputs.
-        scratch: Local folder for what is read.
-        scratch_limit: Bytes in it at most.
-    """
-    if not given.are_objects:
-        yield None
-        return
-    objects = list_objects(given.paths)
-    folder = scratch_folder(scratch) / f"inputs-{os.getpid()}-{threading.get_ident()}"
-    try:
-        with Staging(objects, byte_count("scratch_limit", scratch_limit)) as staging:
-            yield objects, str(folder), staging
-    finally:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-
-
 def scratch_folder(scratch: str | os.PathLike[str] | None) -> Path:
     """The local folder for what comes from a store, or goes there."""
     return Path(tempfile.gettempdir()) / "bloomdata-scratch" if scratch is None else Path(scratch)
+
+
+def staging_folder(scratch: Path) -> Path:
+    """A folder in it for one run, of which a process may have several."""
+    return scratch / f"inputs-{os.getpid()}-{threading.get_ident()}"

@@ -18,7 +18,7 @@ from bloomdata.options.running import limits_of, running
 from bloomdata.parts.running import in_parts
 from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import PackReport
-from bloomdata.storage.staging import staged
+from bloomdata.storage.reading import staged
 
 if TYPE_CHECKING:
     import os

@@ -22,7 +22,7 @@ from bloomdata.parts.running import in_parts
 from bloomdata.parts.sharing import share_of, written
 from bloomdata.prepare_sources import SOURCES
 from bloomdata.reports.report import PrepareReport
-from bloomdata.storage.staging import staged
+from bloomdata.storage.reading import staged
 from bloomdata.verbs.shard import counted_splits, split_config
 
 if TYPE_CHECKING:

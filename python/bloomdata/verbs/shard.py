@@ -18,7 +18,7 @@ from bloomdata.options.shards import shard_config
 from bloomdata.parts.running import in_parts
 from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import ShardReport
-from bloomdata.storage.staging import staged
+from bloomdata.storage.reading import staged
 
 if TYPE_CHECKING:
     import os
