@@ -82,12 +82,19 @@ impl<'run> KeyLog<'run> {
         if self.ways.is_empty() {
             self.ways.push(Box::default());
         }
-        let way = [&*self.ways[self.way], place.as_ref(), b"."].concat();
-        let known = self.ways.iter().position(|known| **known == *way);
-        let before = std::mem::replace(&mut self.way, known.unwrap_or(self.ways.len()));
+        let (before, place) = (&*self.ways[self.way], place.as_ref());
+        let is_it = |known: &[u8]| {
+            known
+                .strip_prefix(before)
+                .and_then(|rest| rest.strip_prefix(place))
+                .is_some_and(|rest| rest == b".")
+        };
+        let known = self.ways.iter().position(|known| is_it(known));
         if known.is_none() {
+            let way = [before, place, b"."].concat();
             self.ways.push(way.into());
         }
+        let before = std::mem::replace(&mut self.way, known.unwrap_or(self.ways.len() - 1));
         let found = read(self);
         self.way = before;
         found
