@@ -6,7 +6,8 @@ use pyo3::prelude::*;
 
 use crate::enter::enter;
 use crate::errors::config_error;
-use crate::verbs::{RunTuple, list_for_rereading, report, run_options};
+use crate::inputs::list_for_rereading;
+use crate::verbs::{RunTuple, report, run_options};
 
 /// Finds documents that hold rows of evaluations. Returns as `shard`.
 #[pyfunction]

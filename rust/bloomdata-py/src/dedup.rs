@@ -23,7 +23,8 @@ use pyo3::types::PyBytes;
 
 use crate::enter::enter;
 use crate::errors::config_error;
-use crate::verbs::{PythonPart, RunTuple, list_for_rereading, report, run_options};
+use crate::inputs::{PythonPart, list_for_rereading};
+use crate::verbs::{RunTuple, report, run_options};
 
 /// Removes duplicates; `memory` is its limit, and the folders of signatures that were made before. Returns as `shard`.
 /// With `decides`, it only finds what parts are to do with them.

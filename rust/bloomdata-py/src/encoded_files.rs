@@ -20,8 +20,8 @@ use pyo3::types::{PyBytes, PyMemoryView};
 use crate::buffers::little_endian;
 use crate::errors::to_python;
 use crate::ids::Ids;
+use crate::inputs::list_inputs;
 use crate::streams::Raised;
-use crate::verbs::list_inputs;
 
 /// How often Ctrl-C is looked for.
 const POLL: Duration = Duration::from_millis(50);

@@ -29,6 +29,7 @@ mod errors;
 mod gpt;
 mod hdf5;
 mod ids;
+mod inputs;
 mod records;
 mod samples;
 mod store;

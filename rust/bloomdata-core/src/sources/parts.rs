@@ -10,7 +10,7 @@ use super::input::{Format, Input};
 use super::place::FileRange;
 use crate::error::{Error, Result};
 use crate::io::compression::Compression;
-use crate::io::zstd_frames::{read_seek_table, seek_table_of};
+use crate::io::seek_table::{read_seek_table, seek_table_of};
 
 /// The least content of a unit in bytes: below, opening files costs more than parts gain.
 pub const UNIT_BYTES: u64 = 16 << 20;

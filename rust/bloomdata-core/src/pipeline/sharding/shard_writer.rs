@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::formats::jsonl_shards::ShardNames;
 use crate::io::atomic::AtomicFile;
 use crate::io::compression::Compression;
-use crate::io::zstd_frames::seek_table;
+use crate::io::seek_table::seek_table;
 use crate::ordered::Results;
 use crate::pipeline::folder::books::Snapshot;
 use crate::pipeline::folder::manifest::OutputEntry;
