@@ -19,6 +19,7 @@ from measure import MB, refuse_debug_build
 BENCHMARKS = [
     "bench_import",
     "bench_shard",
+    "bench_staging",
     "bench_decontaminate",
     "bench_pack_bytes",
     "bench_pack_tokenizer",
