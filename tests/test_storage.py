@@ -157,6 +157,25 @@ def test_an_object_that_changes_is_noticed(corpus, tmp_path, monkeypatch):
         bloomdata.pack("faulty://raw/", tmp_path / "local", **OPTIONS, scratch=tmp_path / "scratch")
 
 
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"sequence_length": 32}, "option sequence_length: expected 64, found 32"),
+        ({"parts": 3}, "parts: expected 2, found 3"),
+    ],
+)
+def test_a_part_of_another_machine_with_other_options_is_refused(other, told, corpus, tmp_path):
+    del corpus
+    options = OPTIONS | {"parts": 2}
+    bloomdata.pack("faulty://raw/", "faulty://out", **options, part=0, scratch=tmp_path / "one")
+    before = names()
+    with pytest.raises(bloomdata.MismatchError, match=told):
+        bloomdata.pack("faulty://raw/", "faulty://out", **options | other, part=1, scratch=tmp_path / "two")
+    assert names() == before
+    bloomdata.pack("faulty://raw/", "faulty://out", **options, part=1, scratch=tmp_path / "two")
+    assert bloomdata.finish("faulty://out", scratch=tmp_path / "one").ledger["documents_kept"] == 600
+
+
 def test_lines_that_cross_cuts_are_brought_however_long_they_are(tmp_path, monkeypatch):
     monkeypatch.setattr(staging, "CHUNK_BYTES", 1 << 20)
     folder = tmp_path / "in"

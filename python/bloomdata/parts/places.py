@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -239,6 +240,9 @@ class StorePlace:
             temporary = self._local / f"{PLAN_NAME}.{os.getpid()}-{threading.get_ident()}"
             temporary.write_bytes(plan)
             temporary.replace(self._local / PLAN_NAME)
+            # Parts have been at work by it, if not here: the core makes a new plan only in place of one of no parts.
+            found = re.search(rb'"parts":(\d+),"unit_bytes"', plan)
+            (self._local / part_name(0, int(found[1]) if found else 1)).mkdir(exist_ok=True)
 
         def agree() -> None:
             nonlocal is_there
