@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def prepare(options: argparse.Namespace, folder: Path) -> int:
     """The corpus in so many plain files; their bytes."""
     content = b"".join(
-        file.read_bytes() for file in decompress(corpus_files(options.corpus, options.text_field), folder)
+        file.read_bytes() for file in decompress(corpus_files(options.corpus, options.text_field), folder / "plain")
     )
     lines = content.splitlines(keepends=True)
     size = -(-len(lines) // options.files)
@@ -52,6 +52,10 @@ def times(folder: Path, size: int, text_field: str) -> list[tuple[float, float, 
     class Throttled(MemoryFileSystem):  # type: ignore[misc]
         protocol = "throttled"
         store: ClassVar[dict[str, Any]] = {}
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return "/" + path.removeprefix("throttled://").strip("/")
 
         def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
             content: bytes = super().cat_file(path, start=start, end=end, **options)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Bytes of one request, and requests at a time.
 CHUNK_BYTES, CONNECTIONS = 8 << 20, 8
+# Small ones would leave the link idle between two requests.
+SHARES_AT_A_TIME = 3
 # Who waits for a share looks so often whether the run was interrupted.
 _LOOK_SECONDS = 0.1
 
@@ -61,13 +63,15 @@ class Staging:
         self._closed = False
         self._change = threading.Condition()
         self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="staging")
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def begin(self, shares: Sequence[tuple[str, int, int, int, str]]) -> None:
         """Says what will be read, in order."""
         self._shares = [Share(address, size, start, end, Path(local)) for address, size, start, end, local in shares]
-        self._thread = threading.Thread(target=self._bring_all, name="staging", daemon=True)
-        self._thread.start()
+        for _ in range(SHARES_AT_A_TIME):
+            thread = threading.Thread(target=self._bring_all, name="staging", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def is_there(self, file: int) -> bool:
         """Waits a moment for a share; whether it is there.
@@ -185,8 +189,8 @@ class Staging:
         with self._change:
             self._closed = True
             self._change.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+        for thread in self._threads:
+            thread.join()
         self._pool.shutdown(wait=True, cancel_futures=True)
         for share in self._shares:
             share.local.unlink(missing_ok=True)
