@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Bytes of one request, and requests at a time.
 CHUNK_BYTES, CONNECTIONS = 8 << 20, 8
 # Small ones would leave the link idle between two requests.
-SHARES_AT_A_TIME = 3
+SHARES_AT_A_TIME = 2
 # Who waits for a share looks so often whether the run was interrupted.
 _LOOK_SECONDS = 0.1
 
