@@ -27,7 +27,7 @@ NUM_FILES = NUM_PARTS = 10_000
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--copies", type=int, default=4, help="how often the corpus stands in the file that is read")
+    parser.add_argument("--copies", type=int, default=10, help="how often the corpus stands in the file that is read")
     parser.add_argument("--tokenizer", default="bytes", help="a tokenizer.json, or bytes")
     parser.add_argument("--eos-token", help="its end token, if the files beside it do not say")
 
