@@ -49,7 +49,7 @@ def times(folder: Path, size: int, text_field: str) -> list[tuple[float, float, 
     link = {"rate": float("inf"), "free": 0.0}
     lock = threading.Lock()
 
-    class Throttled(MemoryFileSystem):  # type: ignore[misc]
+    class Throttled(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
         protocol = "throttled"
         store: ClassVar[dict[str, Any]] = {}
 

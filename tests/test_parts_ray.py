@@ -15,10 +15,10 @@ import pytest
 ray = pytest.importorskip("ray")
 
 import bloomdata  # noqa: E402 - after the line that may skip all
-from bloomdata.cli import main  # noqa: E402
-from bloomdata.parts.ray_tasks import RayTasks  # noqa: E402
-from bloomdata.parts.sharing import part_name  # noqa: E402
-from runs import write_files  # noqa: E402
+from bloomdata.cli import main  # noqa: E402 - as above
+from bloomdata.parts.ray_tasks import RayTasks  # noqa: E402 - as above
+from bloomdata.parts.sharing import part_name  # noqa: E402 - as above
+from runs import write_files  # noqa: E402 - as above
 
 # Ray leaves files of its log open, and its own processes, to the end of the program.
 pytestmark = pytest.mark.filterwarnings("ignore:(unclosed file|subprocess .* is still running):ResourceWarning")

@@ -19,6 +19,9 @@ _REASONS = ("documents_dropped", "documents_quarantined")
 _INPUT = {"path", "format", "size", "hash", "content_bytes"}
 _OUTPUT = {"path", "size", "hash"}
 
+# What a finished folder says of itself, and what an unfinished one holds.
+MANIFEST_NAME, JOURNAL_NAME = "manifest.json", "journal.jsonl"
+
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a finished folder.

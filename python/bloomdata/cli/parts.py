@@ -25,7 +25,7 @@ def add_parts(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="run all parts on a Ray cluster: auto for that of this machine, local for a new one here, or its address",
     )
-    if parser.prog.endswith(" run"):
+    if not any(action.dest == "part" for action in parser._actions):  # `run` finishes each of its steps
         return
     who.add_argument("--finish", action="store_true", help="make one folder of the finished parts; reads no data")
     group.add_argument("--joined", action="store_true", help="with --finish: join the Megatron pairs of all parts, too")

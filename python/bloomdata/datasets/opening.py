@@ -24,7 +24,7 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 Opened: TypeAlias = "IndexedDataset | ShardedIndexedDataset | PackedDataset | PreferenceDataset"
 
 
-def open(path: PathLike, *, field: str | None = None) -> Opened:  # noqa: A001
+def open(path: PathLike, *, field: str | None = None) -> Opened:  # noqa: A001 - the public name
     """Opens packed data.
 
     Args:

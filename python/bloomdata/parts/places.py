@@ -17,22 +17,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.manifest import JOURNAL_NAME, MANIFEST_NAME
 from bloomdata.options.paths import is_address, whole_address
 from bloomdata.options.running import running
-from bloomdata.parts.sharing import part_name
+from bloomdata.parts.sharing import PLAN_NAME, part_name
 from bloomdata.parts.signs import Progress, Signs, read_signs, remove_signs
 from bloomdata.storage.addresses import inside, open_store, with_retries
 from bloomdata.storage.listing import list_objects
 from bloomdata.storage.staging import CONNECTIONS, scratch_folder
-from bloomdata.storage.uploading import MANIFEST_NAME, create_object, publish, read_object, stand_in
+from bloomdata.storage.uploading import create_object, publish, read_object, stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from bloomdata.options.inputs import OnProgress
     from bloomdata.options.running import Limits
-
-PLAN_NAME = "plan.json"
 
 
 class Place(Protocol):
@@ -98,7 +97,7 @@ class LocalPlace:
         return {
             number
             for number, folder in folders.items()
-            if (folder / MANIFEST_NAME).exists() and not (folder / "journal.jsonl").exists()
+            if (folder / MANIFEST_NAME).exists() and not (folder / JOURNAL_NAME).exists()
         }
 
     def is_planned(self) -> bool:
@@ -203,7 +202,8 @@ class StorePlace:
         store, path = open_store(self._address)
         shutil.rmtree(self._local, ignore_errors=True)
         if read_object(inside(self._address, PLAN_NAME)) is not None:
-            store.rm([f"{path}/{MANIFEST_NAME}"] if store.exists(f"{path}/{MANIFEST_NAME}") else [])
+            if store.exists(f"{path}/{MANIFEST_NAME}"):
+                store.rm(f"{path}/{MANIFEST_NAME}")
             folders = {name.removeprefix(f"{path}/").split("/")[0] for name in self._listed()}
             for folder in sorted(name for name in folders if name.startswith("part-")):
                 store.rm(f"{path}/{folder}", recursive=True)

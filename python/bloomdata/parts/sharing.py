@@ -21,6 +21,8 @@ UNIT_BYTES = 16 << 20
 # The number of a task in an array of Slurm.
 _SLURM_TASK = "SLURM_ARRAY_TASK_ID"
 MAX_PARTS = 100_000
+# What all parts agree on, beside their folders.
+PLAN_NAME = "plan.json"
 # Verbs that run in parts, and those of their options that look at all inputs together.
 VERBS: dict[str, tuple[str, ...]] = {
     "shard": ("shuffle",),

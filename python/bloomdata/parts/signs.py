@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bloomdata.errors import ConfigError
-from bloomdata.parts.sharing import part_name
+from bloomdata.manifest import JOURNAL_NAME
+from bloomdata.parts.sharing import PLAN_NAME, part_name
 
 if TYPE_CHECKING:
     from bloomdata.options.inputs import OnProgress
@@ -95,7 +96,7 @@ class Signs:
 
     def _is_at_work(self) -> bool:
         """Whether the part has begun: a call that is refused is not to look like one that runs."""
-        return (self._root / self._name / "journal.jsonl").exists()
+        return (self._root / self._name / JOURNAL_NAME).exists()
 
     def _remove(self, kind: str) -> None:
         # Whoever may not write here has left none.
@@ -116,7 +117,7 @@ def planned_parts(root: Path) -> int | None:
     Raises:
         ConfigError: The file is no plan.
     """
-    path = root / "plan.json"
+    path = root / PLAN_NAME
     if not path.exists():
         return None
     try:

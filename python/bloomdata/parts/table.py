@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bloomdata.errors import ConfigError
+from bloomdata.manifest import MANIFEST_NAME
 from bloomdata.parts.sharing import part_name
 from bloomdata.parts.signs import planned_parts, read_signs
 
@@ -40,7 +41,7 @@ def read_table(root: str | os.PathLike[str]) -> list[Row]:
     for number in range(parts):
         name = part_name(number, parts)
         beat, error = signs["heartbeat"].get(name), signs["error"].get(name)
-        if (Path(root) / name / "manifest.json").exists():
+        if (Path(root) / name / MANIFEST_NAME).exists():
             rows.append(Row(number, "done", ""))
         elif error is not None and (beat is None or error.get("process") == beat.get("process")):
             rows.append(Row(number, "failed", f"{error['kind']}: {error['error']}"))

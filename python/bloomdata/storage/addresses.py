@@ -46,6 +46,19 @@ def open_store(address: str | os.PathLike[str]) -> tuple[Store, str]:
     return store, path.rstrip("/")
 
 
+def fresh_facts(address: str) -> dict[str, Any]:
+    """What the store says of an object now, not what it said before.
+
+    Raises:
+        FileNotFoundError: There is none.
+        OSError: The store reports an error.
+    """
+    store, path = open_store(address)
+    store.invalidate_cache(store._parent(path))
+    facts: dict[str, Any] = with_retries(address, lambda: store.info(path))
+    return facts
+
+
 def inside(address: str, name: str) -> str:
     """The address of what lies in a folder."""
     return f"{address.rstrip('/')}/{name}"

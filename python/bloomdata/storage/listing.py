@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     # Address, bytes, tag, last bytes, the argument that it comes from, and whether it is that argument.
     Object = tuple[str, int, str, bytes, int, bool]
 
-# Smaller files are not cut, so that nobody asks for the table of their frames.
+# Smaller files are never cut, so their seek tables are not read.
 _MIN_CUT_BYTES = 16 << 20
 # The last bytes of a file of zstd frames with a seek table, and what they end with.
 _FOOTER_BYTES, _SEEKABLE = 9, (0x8F92EAB1).to_bytes(4, "little")

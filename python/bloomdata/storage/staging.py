@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bloomdata.errors import MismatchError
-from bloomdata.storage.addresses import open_store, with_retries
+from bloomdata.storage.addresses import fresh_facts, open_store, with_retries
 from bloomdata.storage.listing import tag_of
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Staging:
             os.close(descriptor)
         for chunk in chunks:
             chunk.result()
-        self._check(store, path, share)
+        self._check(share)
 
     def _bring_chunk(self, store: Store, path: str, descriptor: int, start: int, end: int) -> None:
         if self._closed:
@@ -171,10 +171,9 @@ class Staging:
             count = os.pwrite(descriptor, content, at)
             content, at = content[count:], at + count
 
-    def _check(self, store: Store, path: str, share: Share) -> None:
+    def _check(self, share: Share) -> None:
         """Compares an object with what it was when it was listed, after its bytes were read."""
-        store.invalidate_cache(store._parent(path))
-        facts = with_retries(share.address, lambda: store.info(path))
+        facts = fresh_facts(share.address)
         for what, then, now in (
             ("size in bytes", share.size, int(facts["size"])),
             ("ETag or last change", self._tags[share.address], tag_of(facts)),

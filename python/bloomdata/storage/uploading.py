@@ -7,14 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import MismatchError
-from bloomdata.storage.addresses import inside, open_store, with_retries
+from bloomdata.manifest import MANIFEST_NAME
+from bloomdata.storage.addresses import fresh_facts, inside, open_store, with_retries
 from bloomdata.storage.staging import CONNECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-
-MANIFEST_NAME = "manifest.json"
 
 
 def read_object(address: str) -> bytes | None:
@@ -55,9 +54,7 @@ def upload_files(folder: Path, address: str, names: Iterable[str]) -> None:
 def _upload(local: Path, address: str) -> None:
     store, path = open_store(address)
     with_retries(address, lambda: store.put_file(str(local), path))
-    size = local.stat().st_size
-    store.invalidate_cache(store._parent(path))
-    found = int(with_retries(address, lambda: store.info(path))["size"])
+    size, found = local.stat().st_size, int(fresh_facts(address)["size"])
     if found != size:
         raise MismatchError(f"{address}: size in bytes after the upload: expected {size}, found {found}")
 

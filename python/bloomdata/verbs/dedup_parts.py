@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
+from bloomdata.manifest import MANIFEST_NAME
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.near import MinHash, described
 from bloomdata.options.paths import output_path
 from bloomdata.parts.places import LocalPlace
 from bloomdata.parts.running import in_parts
 from bloomdata.parts.sharing import check_parts
-from bloomdata.storage.uploading import MANIFEST_NAME
 from bloomdata.verbs.signatures import signatures
 
 if TYPE_CHECKING:

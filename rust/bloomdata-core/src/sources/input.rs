@@ -178,7 +178,7 @@ pub(super) fn unsupported(path: &Path) -> Error {
 /// What a file's name and the system say of it; `None` for names of unknown format.
 ///
 /// # Errors
-/// A name that is not UTF-8, something that is no file, or the system's reason.
+/// A name that is not UTF-8, a path that is not a regular file, or the system's reason.
 pub fn describe(path: &Path) -> Result<Option<Input>> {
     if path.to_str().is_none() {
         // Manifests and journals are JSON: they could not name it.

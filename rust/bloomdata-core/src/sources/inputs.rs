@@ -93,13 +93,13 @@ impl InputList {
             return Err(Error::config("part", reason));
         }
         let shared = share_out(std::mem::take(&mut self.inputs), &self.ends, sharing)?;
-        let shares = shared
-            .iter()
-            .enumerate()
-            .filter_map(|(at, input)| Some((input.share(number)?, self.argument(at))));
-        (self.inputs, self.patterns) = shares.unzip();
-        let before = shared.iter().take_while(|input| input.share(number).is_none()).count();
-        self.part = Some(Box::new(Part { number, sharing, shared, first_input: before as u64 }));
+        let shares = shared.iter().enumerate();
+        let shares: Vec<(usize, Input)> =
+            shares.filter_map(|(at, input)| Some((at, input.share(number)?))).collect();
+        let first_input = shares.first().map_or(shared.len(), |(at, _)| *at);
+        self.patterns = shares.iter().map(|(at, _)| self.argument(*at)).collect();
+        self.inputs = shares.into_iter().map(|(_, input)| input).collect();
+        self.part = Some(Box::new(Part { number, sharing, shared, first_input }));
         Ok(())
     }
 

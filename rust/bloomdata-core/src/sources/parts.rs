@@ -1,7 +1,7 @@
 //! Inputs are shared out among parts: a pure function of names, sizes and seek tables.
 //!
-//! Every file is a row of units: a plain file of lines and a zstd file with a seek table is cut into units of at least
-//! [`UNIT_BYTES`], any other file is one. A unit belongs to the part that its middle lies in, with all content laid end to
+//! Every file is a row of units: a plain file of lines, a zstd file with a seek table and a Parquet file are cut into units
+//! of at least [`Sharing::unit_bytes`], any other file is one. A unit belongs to the part that its middle lies in, with all content laid end to
 //! end and cut into equal parts. So the parts hold all content once, in order.
 
 use serde::{Deserialize, Serialize};
@@ -11,9 +11,6 @@ use super::place::FileRange;
 use crate::error::{Error, Result};
 use crate::io::compression::Compression;
 use crate::io::seek_table::{read_seek_table, seek_table_of};
-
-/// The least content of a unit in bytes: below, opening files costs more than parts gain.
-pub const UNIT_BYTES: u64 = 16 << 20;
 
 /// How inputs are shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +61,8 @@ pub struct Part {
     pub sharing: Sharing,
     /// All inputs.
     pub shared: Vec<SharedInput>,
-    /// Index of the first one that the part reads.
-    pub first_input: u64,
+    /// Index of the first one that the part reads; their number, for a part without any.
+    pub first_input: usize,
 }
 
 /// Shares out all inputs; `ends` are the last bytes of each object, for those of a store.

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use super::input::{Input, named, natural_order, unsupported};
 use super::inputs::{InputList, Reason};
-
 use super::metadata_names::is_metadata;
 use super::place::Place;
 use super::read::{PieceSender, read_input_from};

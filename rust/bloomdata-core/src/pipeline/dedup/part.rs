@@ -33,7 +33,7 @@ pub fn write_part(
     let Some(part) = &inputs.part else { return Err(Error::Internal("no part".into())) };
     let root = options.output.parent().unwrap_or(Path::new("."));
     let decided = Decided::read(root, config, part.shared.iter().map(|shared| &shared.input))?;
-    let first = part.shared.partition_point(|shared| shared.first_part < part.number);
+    let first = part.first_input;
     let field = config.field()?;
     let shards =
         ShardConfig { prefix: part_prefix(&config.shards.prefix, part.number), ..config.shards.clone() };

@@ -209,6 +209,34 @@ pub fn check_size(folder: &Path, output: &OutputEntry) -> Result<()> {
     ))
 }
 
+/// Compares what an input was when a run was planned or begun with what it is now.
+///
+/// # Errors
+/// [`Error::Mismatch`] names the first thing that differs.
+pub fn check_same_input(then: &Input, now: &Input) -> Result<()> {
+    let path = now.path.display();
+    if then == now {
+        return Ok(());
+    }
+    Err(if then.path != now.path {
+        Error::mismatch(differs("input"), then.path.display(), path)
+    } else if then.size != now.size {
+        Error::mismatch(differs(&format!("size of input {path}")), then.size, now.size)
+    } else if let (Some(before), Some(after)) = (&then.promised_hash, &now.promised_hash)
+        && before != after
+    {
+        Error::mismatch(differs(&format!("content of input {path}")), before, after)
+    } else if then.tag != now.tag {
+        let text = |input: &Input| input.tag.clone().unwrap_or_else(|| "none".to_owned());
+        Error::mismatch(differs(&format!("ETag or last change of input {path}")), text(then), text(now))
+    } else if then.modified_ns != now.modified_ns {
+        let what = format!("last change of input {path} (in ns since 1970)");
+        Error::mismatch(differs(&what), then.modified_ns, now.modified_ns)
+    } else {
+        Error::mismatch(differs(&format!("input {path}")), format!("{then:?}"), format!("{now:?}"))
+    })
+}
+
 /// What to say of a rerun that asks for something else.
 pub fn differs(what: &str) -> String {
     format!("the output folder belongs to another run (overwrite=True starts anew): {what}")

@@ -12,13 +12,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::manifest::{FORMAT_VERSION, MANIFEST_NAME, Manifest, VERSION, differs};
+use super::manifest::{FORMAT_VERSION, MANIFEST_NAME, Manifest, VERSION, check_same_input, differs};
 use crate::error::{Error, Result};
 use crate::hash::ContentHasher;
 use crate::io::atomic::remove_if_present;
-use crate::sources::Input;
-use crate::sources::parts::Part;
-use crate::sources::parts::{SharedInput, Sharing};
+use crate::sources::parts::{Part, SharedInput, Sharing};
 
 /// Its name, in the folder that holds the parts.
 pub const PLAN_NAME: &str = "plan.json";
@@ -91,11 +89,7 @@ impl Plan<'_> {
     /// Whether the plan that is there is this one, byte for byte. Of a million inputs it is not to be held twice.
     fn is_written(&self, root: &Path) -> Result<bool> {
         let path = root.join(PLAN_NAME);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(Error::io(&path)(error)),
-        };
+        let Some(file) = open_if_there(&path)? else { return Ok(false) };
         let comparing = Comparing { file: BufReader::new(file), found: Vec::new() };
         let mut writer = BufWriter::with_capacity(1 << 16, comparing);
         let written = serde_json::to_writer(&mut writer, self).map_err(std::io::Error::from);
@@ -115,11 +109,7 @@ impl Plan<'_> {
     /// A file that is no plan; the system's reason.
     pub fn read(root: &Path) -> Result<Option<Plan<'static>>> {
         let path = root.join(PLAN_NAME);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io(&path)(error)),
-        };
+        let Some(file) = open_if_there(&path)? else { return Ok(None) };
         let plan = serde_json::from_reader(BufReader::new(file));
         plan.map(Some).map_err(|error| Error::corrupt(&path, 0, format!("not a plan of bloomdata: {error}")))
     }
@@ -177,7 +167,7 @@ impl Plan<'_> {
         }
         // An input that is another one moves the cuts of all others: first what they are, then their parts.
         for (then, now) in self.inputs.iter().zip(now.inputs.iter()) {
-            same_input(&then.input, &now.input)?;
+            check_same_input(&then.input, &now.input)?;
         }
         if self.inputs.len() != now.inputs.len() {
             let at = self.inputs.len().min(now.inputs.len());
@@ -214,6 +204,14 @@ impl Plan<'_> {
             }
         }
         Ok(())
+    }
+}
+
+fn open_if_there(path: &Path) -> Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(path)(error)),
     }
 }
 
@@ -260,27 +258,6 @@ impl Write for HashWriter {
 
 fn changed_since(what: &str, then: u64, now: u64, path: &Path) -> Error {
     Error::mismatch(format!("{}: {what} (changed since the parts were planned)", path.display()), then, now)
-}
-
-fn same_input(then: &Input, now: &Input) -> Result<()> {
-    let path = now.path.display();
-    if then.path != now.path {
-        return Err(Error::mismatch(differs("input"), then.path.display(), path));
-    }
-    if then.size != now.size {
-        let what = differs(&format!("size of input {path}"));
-        return Err(Error::mismatch(what, then.size, now.size));
-    }
-    if then.modified_ns != now.modified_ns {
-        let what = differs(&format!("last change of input {path} (in ns since 1970)"));
-        return Err(Error::mismatch(what, then.modified_ns, now.modified_ns));
-    }
-    if then.tag != now.tag {
-        let text = |input: &Input| input.tag.clone().unwrap_or_else(|| "none".to_owned());
-        let what = differs(&format!("ETag or last change of input {path}"));
-        return Err(Error::mismatch(what, text(then), text(now)));
-    }
-    Ok(())
 }
 
 /// The folder of a part, in the folder that holds all of them.

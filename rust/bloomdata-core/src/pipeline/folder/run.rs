@@ -11,8 +11,8 @@ use super::journal::{Entry, JOURNAL_NAME, Journal, Step};
 use super::leftovers::{discard, sweep};
 use super::limits::Limits;
 use super::manifest::{
-    FORMAT_VERSION, InputEntry, MANIFEST_NAME, Manifest, OutputEntry, VERSION, check_size, differs,
-    fingerprint,
+    FORMAT_VERSION, InputEntry, MANIFEST_NAME, Manifest, OutputEntry, VERSION, check_same_input, check_size,
+    differs, fingerprint,
 };
 use super::names::OutputNames;
 use super::part_leftovers::discard_parts;
@@ -320,24 +320,7 @@ fn check_resumable(
         );
         return Err(Error::config("inputs", reason));
     }
-    for (old, new) in inputs.iter().zip(found) {
-        if old != new {
-            return Err(if old.path != new.path {
-                Error::mismatch(differs("input"), old.path.display(), new.path.display())
-            } else if old.size != new.size {
-                let what = format!("size of input {}", new.path.display());
-                Error::mismatch(differs(&what), old.size, new.size)
-            } else if let (Some(before), Some(now)) = (&old.promised_hash, &new.promised_hash)
-                && before != now
-            {
-                Error::mismatch(differs(&format!("content of input {}", new.path.display())), before, now)
-            } else {
-                let what = format!("last change of input {} (in ns since 1970)", new.path.display());
-                Error::mismatch(differs(&what), old.modified_ns, new.modified_ns)
-            });
-        }
-    }
-    Ok(())
+    inputs.iter().zip(found).try_for_each(|(then, now)| check_same_input(then, now))
 }
 
 /// Reads the standard input to its end: as a stream, it is compared with what was read before by reading it.

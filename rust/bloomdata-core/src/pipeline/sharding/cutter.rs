@@ -200,8 +200,8 @@ impl<Out> Cutter<Out> {
         self.record_lines.clone_from(&self.split_lines);
     }
 
-    /// As [`Cutter::begin`], in a run in parts, where nobody knows the number of a line: a record of input number `input`
-    /// of all that ends at `end` in its content.
+    /// As [`Cutter::begin`], for a run in parts, where line numbers are not known. The record is in input number `input` of
+    /// all inputs and ends at offset `end` of its content.
     pub fn begin_at(&mut self, input: u64, end: u64) {
         self.begin();
         self.place = Some(rng::key(input, PLACE_STREAM, end));

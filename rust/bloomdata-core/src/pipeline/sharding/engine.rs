@@ -70,7 +70,7 @@ pub fn shard(
         Opened::Ready(run) => run,
     };
     let prepare = config.prepare.as_ref().zip(preparer.as_ref());
-    let first_input = inputs.part.as_ref().map(|part| part.first_input);
+    let first_input = inputs.part.as_ref().map(|part| part.first_input as u64);
     let intake = Intake { seed: config.seed, prepare, repeats, first_input, progress };
     write_shards(
         run,
