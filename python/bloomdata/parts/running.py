@@ -61,7 +61,7 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
 
 def run_job(job: Job, on_progress: OnProgress = None) -> Progress:
     """Runs a part where it was sent; what was done. All else that it has to say is in its manifest."""
-    from bloomdata.parts.places import done_by
+    from bloomdata.parts.signs import done_by
 
     verb = getattr(importlib.import_module("bloomdata"), job.verb)
     return done_by(verb(**job.arguments, part=job.number, on_progress=on_progress).manifest)
@@ -70,8 +70,7 @@ def run_job(job: Job, on_progress: OnProgress = None) -> Progress:
 def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, Any]) -> Any:
     """Runs all parts that are not finished, then finishes the run."""
     from bloomdata.parts.gathering import Gathering, InTurn, Job
-    from bloomdata.parts.places import done_by
-    from bloomdata.parts.signs import Progress
+    from bloomdata.parts.signs import Progress, done_by
 
     parts: int = arguments.setdefault("parts", 1)
     executor, on_progress = arguments.pop("executor", None), arguments.pop("on_progress", None)

@@ -36,6 +36,17 @@ class Progress(NamedTuple):
         return Progress(*(a + b for a, b in zip(self, other, strict=True)))
 
 
+def done_by(manifest: dict[str, Any]) -> Progress:
+    """What the run of a manifest did."""
+    read = sum(one["size"] for one in manifest["inputs"])
+    return Progress(0, read, manifest["ledger"]["documents_in"], sum(one["size"] for one in manifest["outputs"]))
+
+
+def input_bytes(plan: bytes | None) -> int:
+    """Bytes of all inputs of a plan as stored; 0 without one."""
+    return sum(one["size"] for one in json.loads(plan)["inputs"]) if plan else 0
+
+
 # Between two heartbeats.
 BEAT_SECONDS = 2.0
 _NAME = re.compile(r"(part-\d{5,}-of-\d{5,})\.(heartbeat|error)")

@@ -14,7 +14,7 @@ from bloomdata.manifest import MANIFEST_NAME
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.near import MinHash, described
 from bloomdata.options.paths import output_path
-from bloomdata.parts.places import LocalPlace
+from bloomdata.parts.local_place import LocalPlace
 from bloomdata.parts.running import in_parts
 from bloomdata.parts.sharing import check_parts
 from bloomdata.verbs.signatures import signatures

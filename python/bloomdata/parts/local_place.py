@@ -1,0 +1,85 @@
+"""Parts in a folder that every process sees."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bloomdata import _core
+from bloomdata.manifest import JOURNAL_NAME, MANIFEST_NAME
+from bloomdata.options.running import running
+from bloomdata.parts.sharing import PLAN_NAME, part_name
+from bloomdata.parts.signs import Progress, Signs, done_by, input_bytes, read_signs, remove_signs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bloomdata.options.inputs import OnProgress
+    from bloomdata.options.running import Limits
+
+
+class LocalPlace:
+    """A folder that every process sees, on this machine or by NFS."""
+
+    def __init__(self, root: str) -> None:
+        self.root = Path(root)
+
+    def finished(self, parts: int) -> set[int]:
+        """As `Place`. A part that was killed behind its manifest has a journal still, which running it removes."""
+        folders = {number: self.root / part_name(number, parts) for number in range(parts)}
+        return {
+            number
+            for number, folder in folders.items()
+            if (folder / MANIFEST_NAME).exists() and not (folder / JOURNAL_NAME).exists()
+        }
+
+    def is_planned(self) -> bool:
+        """As `Place`."""
+        return (self.root / PLAN_NAME).exists()
+
+    def done(self, finished: set[int], parts: int) -> Progress:
+        """As `Place`."""
+        manifests = ((self.root / part_name(number, parts) / MANIFEST_NAME).read_bytes() for number in finished)
+        return sum((done_by(json.loads(manifest)) for manifest in manifests), Progress())
+
+    def forget(self, number: int, parts: int) -> None:
+        """As `Place`."""
+        Signs(self.root, number, parts).remove()
+
+    def discard(self) -> None:
+        """As `Place`."""
+        _core.discard_parts(self.root)
+        remove_signs(self.root)
+
+    def run(self, function: Callable[..., Any], arguments: dict[str, Any], number: int) -> Any:
+        """As `Place`. Signs of the part lie beside its folder."""
+        signs = Signs(self.root, number, arguments["parts"])
+        on_progress = signs.beat(arguments.get("on_progress"))
+        try:
+            report = function(**arguments | {"part": number, "on_progress": on_progress})
+        except Exception as error:
+            signs.failed(error)
+            raise
+        signs.remove()
+        return report
+
+    def finish(self, *, joined: bool, limits: Limits, on_progress: OnProgress) -> Any:
+        """As `Place`."""
+        from bloomdata.reports.report import Report
+
+        start = time.monotonic()
+        result = _core.finish(running(self.root, 1, overwrite=False, limits=limits), joined, on_progress)
+        remove_signs(self.root)
+        return type(Report.open(self.root)).from_run(self.root, result, time.monotonic() - start)
+
+    def beats(self) -> list[Progress]:
+        """As `Place`."""
+        signs = read_signs(self.root)["heartbeat"].values()
+        return [Progress(*(sign[key] for key in Progress._fields)) for sign in signs]
+
+    def total_bytes(self) -> int:
+        """As `Place`."""
+        plan = self.root / PLAN_NAME
+        return input_bytes(plan.read_bytes() if plan.exists() else None)

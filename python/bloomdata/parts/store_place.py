@@ -1,0 +1,207 @@
+"""Parts in a store: written here, uploaded, and finished there by their books alone."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.manifest import MANIFEST_NAME
+from bloomdata.parts.local_place import LocalPlace
+from bloomdata.parts.sharing import PLAN_NAME, part_name
+from bloomdata.parts.signs import Progress, done_by, input_bytes
+from bloomdata.storage.addresses import inside, open_store, with_retries
+from bloomdata.storage.listing import list_objects
+from bloomdata.storage.staging import CONNECTIONS
+from bloomdata.storage.uploading import create_object, publish, read_object, stand_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from bloomdata.options.inputs import OnProgress
+    from bloomdata.options.running import Limits
+
+
+class StorePlace:
+    """A folder in a store. Parts are written in a local folder and uploaded, their manifests last.
+
+    Args:
+        address: Address of the folder.
+        scratch: Local folder for what is not uploaded yet; a part that was killed resumes from there.
+    """
+
+    def __init__(self, address: str, scratch: Path) -> None:
+        self._address = address
+        self._is_planned = False
+        self._local = scratch / hashlib.sha256(address.encode()).hexdigest()[:16]
+
+    def finished(self, parts: int) -> set[int]:
+        """As `Place`."""
+        names = {part_name(number, parts): number for number in range(parts)}
+        return {names[name] for name in self._folders() if name in names}
+
+    def is_planned(self) -> bool:
+        """As `Place`."""
+        self._is_planned = self._is_planned or read_object(inside(self._address, PLAN_NAME)) is not None
+        return self._is_planned
+
+    def done(self, finished: set[int], parts: int) -> Progress:
+        """As `Place`."""
+        names = [inside(part_name(number, parts), MANIFEST_NAME) for number in finished]
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            manifests = list(pool.map(lambda name: read_object(inside(self._address, name)), names))
+        return sum((done_by(json.loads(manifest)) for manifest in manifests if manifest), Progress())
+
+    def forget(self, number: int, parts: int) -> None:
+        """As `Place`; parts leave no signs in a store."""
+
+    def _folders(self) -> set[str]:
+        """Names of the folders that have a manifest."""
+        return {path.split("/")[-2] for path in self._listed() if path.endswith(f"/{MANIFEST_NAME}")}
+
+    def _listed(self) -> dict[str, dict[str, Any]]:
+        store, path = open_store(self._address)
+        store.invalidate_cache()
+        try:
+            found: dict[str, dict[str, Any]] = with_retries(self._address, lambda: store.find(path, detail=True))
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def discard(self) -> None:
+        """As `Place`. Nothing is removed from a folder without a plan."""
+        self._is_planned = False
+        store, path = open_store(self._address)
+        shutil.rmtree(self._local, ignore_errors=True)
+        if read_object(inside(self._address, PLAN_NAME)) is not None:
+            if store.exists(f"{path}/{MANIFEST_NAME}"):
+                store.rm(f"{path}/{MANIFEST_NAME}")
+            folders = {name.removeprefix(f"{path}/").split("/")[0] for name in self._listed()}
+            for folder in sorted(name for name in folders if name.startswith("part-")):
+                store.rm(f"{path}/{folder}", recursive=True)
+            store.rm(f"{path}/{PLAN_NAME}")
+
+    def run(self, function: Callable[..., Any], arguments: dict[str, Any], number: int) -> Any:
+        """As `Place`."""
+        name = part_name(number, arguments["parts"])
+        address, folder = inside(self._address, name), self._local / name
+        manifest = read_object(inside(address, MANIFEST_NAME))
+        if manifest is not None:
+            self._stand_in(name, manifest)
+        with self._agreed() as agree:
+
+            def on_progress(*counts: int) -> None:
+                agree()
+                if arguments.get("on_progress") is not None:
+                    arguments["on_progress"](*counts)
+
+            report = function(**arguments | {"part": number, "output": str(self._local), "on_progress": on_progress})
+        if manifest is None:
+            publish(folder, address, report.manifest)
+        shutil.rmtree(folder, ignore_errors=True)
+        return replace(report, folder=address)
+
+    @contextlib.contextmanager
+    def _agreed(self) -> Iterator[Callable[[], None]]:
+        """Puts the plan of the run beside the part; if there is none yet, that of the part goes to the store early."""
+        plan = read_object(inside(self._address, PLAN_NAME))
+        is_there = plan is not None
+        if plan is not None:
+            self._local.mkdir(parents=True, exist_ok=True)
+            # Other parts of this machine may be reading it.
+            temporary = self._local / f"{PLAN_NAME}.{os.getpid()}-{threading.get_ident()}"
+            temporary.write_bytes(plan)
+            temporary.replace(self._local / PLAN_NAME)
+            # Parts have been at work by it, if not here: the core makes a new plan only in place of one of no parts.
+            found = re.search(rb'"parts":(\d+),"unit_bytes"', plan)
+            (self._local / part_name(0, int(found[1]) if found else 1)).mkdir(exist_ok=True)
+
+        def agree() -> None:
+            nonlocal is_there
+            if not is_there and (self._local / PLAN_NAME).exists():
+                self._publish_plan()
+                is_there = True
+
+        yield agree
+        agree()
+
+    def _publish_plan(self) -> None:
+        content = (self._local / PLAN_NAME).read_bytes()
+        found = create_object(inside(self._address, PLAN_NAME), content)
+        if found is not None and found != content:
+            raise MismatchError(
+                f"{inside(self._address, PLAN_NAME)}: expected the plan of this run, found that of another one, which "
+                "started at the same moment with other options or inputs"
+            )
+
+    def _stand_in(self, name: str, manifest: bytes) -> None:
+        """Makes the folder of a part that is in the store look so here, for who compares manifests and sizes."""
+        folder = self._local / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        stand_in(folder, [(output["path"], output["size"]) for output in json.loads(manifest)["outputs"]])
+        (folder / MANIFEST_NAME).write_bytes(manifest)
+
+    def finish(self, *, joined: bool, limits: Limits, on_progress: OnProgress) -> Any:
+        """As `Place`: of the store only plan and manifests are read."""
+        if joined:
+            raise ConfigError(
+                f"joined: expected a local folder, got {self._address}, whose pairs would have to come here"
+            )
+        _, root = open_store(self._address)
+        listed = self._listed()
+        local = self._local / "finish"
+        shutil.rmtree(local, ignore_errors=True)
+        with contextlib.ExitStack() as stack:
+            # Parts that were killed have left nothing that is of use to anybody once all are finished.
+            stack.callback(shutil.rmtree, self._local, ignore_errors=True)
+            books = [name for name in listed if name.endswith((f"/{MANIFEST_NAME}", f"/{PLAN_NAME}"))]
+            stand_in(local, [(name.removeprefix(f"{root}/"), int(facts["size"])) for name, facts in listed.items()])
+            inner = [name.removeprefix(f"{root}/") for name in books]
+            with ThreadPoolExecutor(CONNECTIONS) as pool:
+                contents = list(pool.map(lambda name: read_object(inside(self._address, name)), inner))
+            for name, content in zip(inner, contents, strict=True):
+                (local / name).write_bytes(content or b"")
+            self._check_inputs(local / PLAN_NAME)
+            report = LocalPlace(str(local)).finish(joined=False, limits=limits, on_progress=on_progress)
+            if not report.was_finished:
+                content = (local / MANIFEST_NAME).read_bytes()
+                found = create_object(inside(self._address, MANIFEST_NAME), content)
+                if found is not None and found != content:
+                    raise MismatchError(
+                        f"{inside(self._address, MANIFEST_NAME)}: expected this run's, found another one's"
+                    )
+        return replace(report, folder=self._address)
+
+    def _check_inputs(self, plan: Path) -> None:
+        """Compares objects with what they were when the parts were planned."""
+        if not plan.exists():
+            raise ConfigError(f"output: expected a folder with the parts of a run and their plan, got {self._address}")
+        planned = {
+            one["path"]: (one["size"], one["tag"]) for one in json.loads(plan.read_bytes())["inputs"] if "tag" in one
+        }
+        folders = sorted({address.rpartition("/")[0] for address in planned})
+        found = {address: (size, tag) for address, size, tag, *_ in list_objects(folders, with_ends=False)}
+        for address, then in planned.items():
+            if found.get(address) != then:
+                raise MismatchError(
+                    f"{address}: size and ETag (changed since the parts were planned): expected {then}, found "
+                    f"{found.get(address)}"
+                )
+
+    def beats(self) -> list[Progress]:
+        """As `Place`; none, since parts leave no signs in a store."""
+        return []
+
+    def total_bytes(self) -> int:
+        """As `Place`."""
+        return input_bytes(read_object(inside(self._address, PLAN_NAME)))
