@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def finish_parts(options: argparse.Namespace) -> Any:
     from bloomdata.parts.signs import planned_parts
     from bloomdata.verbs.finish import finish
 
-    planned = planned_parts(Path(options.output))
+    planned = planned_parts(options.output)
     if planned not in (None, options.parts):
         raise MismatchError(f"{options.output}: parts: expected {planned}, found {options.parts}")
     return finish(
@@ -85,10 +84,10 @@ def finish_parts(options: argparse.Namespace) -> Any:
 
 def add_table(parser: argparse.ArgumentParser) -> None:
     """All options of `parts`."""
-    parser.add_argument("folder", help="output of a run with --parts")
+    parser.add_argument("folder", help="output of a run with --parts, also in a store")
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each part")
     parser.usage = "bloomdata-cli parts FOLDER [options]"
-    parser.epilog = "examples:\n  bloomdata-cli parts packed/\n  bloomdata-cli parts packed/ --json\n"
+    parser.epilog = "examples:\n  bloomdata-cli parts packed/\n  bloomdata-cli parts s3://packed/run --json\n"
 
 
 def run_table(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from concurrent.futures import BrokenExecutor, Future
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bloomdata.errors import BloomdataError, MismatchError
+from bloomdata.parts.sharing import part_name
 from bloomdata.parts.signs import Progress
 from bloomdata.parts.table import told_numbers
 
@@ -59,6 +60,11 @@ class Job(NamedTuple):
     arguments: dict[str, Any]
     number: int
 
+    @property
+    def name(self) -> str:
+        """Name of the part."""
+        return part_name(self.number, self.arguments["parts"])
+
 
 class Gathering:
     """Runs jobs and waits for them.
@@ -78,6 +84,7 @@ class Gathering:
         self._looked = 0.0
         self._attempts: dict[int, int] = {}
         self._failed: dict[int, Exception] = {}
+        self._at_work: set[str] = set()
 
     def run(self, function: Callable[[Job], Progress], jobs: list[Job]) -> None:
         """Runs all jobs by a function that returns what was done. Each is tried, whatever becomes of the others.
@@ -117,6 +124,7 @@ class Gathering:
 
     def _submit(self, function: Callable[[Job], Progress], job: Job) -> Pending | None:
         """Starts a job; None if its executor takes no more."""
+        self._at_work.add(job.name)
         try:
             return self._executor.submit(function, job)
         except BrokenExecutor as error:
@@ -125,6 +133,7 @@ class Gathering:
 
     def _is_to_be_tried_again(self, job: Job, future: Pending) -> bool:
         """Notes what came of a job; whether its process died, which says nothing of its data."""
+        self._at_work.discard(job.name)
         try:
             self._done += future.result()
         except (BloomdataError, OSError, TypeError, ValueError) as error:
@@ -145,7 +154,9 @@ class Gathering:
         self._looked = now
         if not self._told.total:
             self._told = self._told._replace(total=self._place.total_bytes())
-        together = sum(self._place.beats(), self._done)
+        # The last heartbeat of a part that has ended may be seen for a while.
+        beats = self._place.beats()
+        together = sum((beats[name] for name in self._at_work & beats.keys()), self._done)
         # A part that is tried again begins anew: that would look as if something were lost.
         self._told = Progress(self._told.total, *map(max, self._told[1:], together[1:]))
         self._on_progress(*self._told)

@@ -11,7 +11,16 @@ from bloomdata import _core
 from bloomdata.manifest import JOURNAL_NAME, MANIFEST_NAME
 from bloomdata.options.running import running
 from bloomdata.parts.sharing import PLAN_NAME, part_name
-from bloomdata.parts.signs import Progress, Signs, done_by, input_bytes, read_signs, remove_signs
+from bloomdata.parts.signs import (
+    Progress,
+    Signs,
+    done_by,
+    input_bytes,
+    progress_of,
+    read_plan,
+    read_signs,
+    remove_signs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,9 +53,9 @@ class LocalPlace:
         manifests = ((self.root / part_name(number, parts) / MANIFEST_NAME).read_bytes() for number in finished)
         return sum((done_by(json.loads(manifest)) for manifest in manifests), Progress())
 
-    def forget(self, number: int, parts: int) -> None:
+    def forget(self, names: set[str]) -> None:
         """As `Place`."""
-        Signs(self.root, number, parts).remove()
+        remove_signs(self.root, names)
 
     def discard(self) -> None:
         """As `Place`."""
@@ -74,12 +83,10 @@ class LocalPlace:
         remove_signs(self.root)
         return type(Report.open(self.root)).from_run(self.root, result, time.monotonic() - start)
 
-    def beats(self) -> list[Progress]:
+    def beats(self) -> dict[str, Progress]:
         """As `Place`."""
-        signs = read_signs(self.root)["heartbeat"].values()
-        return [Progress(*(sign[key] for key in Progress._fields)) for sign in signs]
+        return progress_of(read_signs(self.root))
 
     def total_bytes(self) -> int:
         """As `Place`."""
-        plan = self.root / PLAN_NAME
-        return input_bytes(plan.read_bytes() if plan.exists() else None)
+        return input_bytes(read_plan(self.root))

@@ -31,8 +31,8 @@ class Place(Protocol):
     def done(self, finished: set[int], parts: int) -> Progress:
         """What finished parts have done."""
 
-    def forget(self, number: int, parts: int) -> None:
-        """Removes the signs of a part that is about to run."""
+    def forget(self, names: set[str]) -> None:
+        """Removes the signs of parts that are about to run."""
 
     def discard(self) -> None:
         """Removes what parts have left."""
@@ -43,8 +43,8 @@ class Place(Protocol):
     def finish(self, *, joined: bool, limits: Limits, on_progress: OnProgress) -> Any:
         """Makes one folder of the parts; the report of the run."""
 
-    def beats(self) -> list[Progress]:
-        """How far the parts are that are running."""
+    def beats(self) -> dict[str, Progress]:
+        """How far the parts are that are running, by their names."""
 
     def total_bytes(self) -> int:
         """Bytes of all inputs as stored; 0 as long as nothing is planned."""

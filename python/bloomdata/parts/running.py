@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from bloomdata.errors import ConfigError
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.paths import is_address, utf8_path
-from bloomdata.parts.sharing import check_parts, part_number
+from bloomdata.parts.sharing import check_parts, part_name, part_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,8 +82,7 @@ def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, An
     if not missing:
         on_progress = None
     done = Progress() if on_progress is None else place.done(finished, parts)
-    for number in missing:
-        place.forget(number, parts)
+    place.forget({part_name(number, parts) for number in missing})
     gathering = Gathering(executor or InTurn(), place, on_progress, done)
 
     def run(job: Job) -> Progress:

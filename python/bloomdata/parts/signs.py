@@ -10,7 +10,6 @@ import contextlib
 import json
 import math
 import os
-import re
 import socket
 import time
 from pathlib import Path
@@ -18,9 +17,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bloomdata.errors import ConfigError
 from bloomdata.manifest import JOURNAL_NAME
+from bloomdata.options.paths import is_address, whole_address
+from bloomdata.parts.boards import board_of
 from bloomdata.parts.sharing import PLAN_NAME, part_name
+from bloomdata.storage.addresses import inside
+from bloomdata.storage.uploading import read_object
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from bloomdata.options.inputs import OnProgress
 
 
@@ -47,9 +52,6 @@ def input_bytes(plan: bytes | None) -> int:
     return sum(one["size"] for one in json.loads(plan)["inputs"]) if plan else 0
 
 
-# Between two heartbeats.
-BEAT_SECONDS = 2.0
-_NAME = re.compile(r"(part-\d{5,}-of-\d{5,})\.(heartbeat|error)")
 # What each holds, by the types of its values.
 _HOLDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "heartbeat": {
@@ -67,13 +69,17 @@ class Signs:
     """The signs of one part.
 
     Args:
-        root: The folder that holds the parts.
+        root: The folder that holds the parts, or its address.
         number: Number of the part.
         parts: Number of parts.
+        work: Local folder in which the part is written, if not `root`.
     """
 
-    def __init__(self, root: str | os.PathLike[str], number: int, parts: int) -> None:
-        self._root = Path(root)
+    def __init__(
+        self, root: str | os.PathLike[str], number: int, parts: int, work: str | os.PathLike[str] | None = None
+    ) -> None:
+        self._board = board_of(root)
+        self._work = Path(root if work is None else work)
         self._parts = parts
         self._name = part_name(number, parts)
         self._started = time.time()
@@ -84,11 +90,12 @@ class Signs:
 
         def update(total: int, read: int, documents: int, written: int) -> None:
             now = time.monotonic()
-            if now - self._last >= BEAT_SECONDS and self._is_at_work():
-                self._last = now
+            if now - self._last >= self._board.beat_seconds and self._is_at_work():
+                is_first, self._last = self._last == -math.inf, now
                 progress = Progress(total, read, documents, written)
                 self._leave("heartbeat", {"started": self._started, "seen": time.time(), **progress._asdict()})
-                self._remove("error")
+                if is_first:
+                    self._remove("error")
             if on_progress is not None:
                 on_progress(total, read, documents, written)
 
@@ -97,7 +104,7 @@ class Signs:
     def failed(self, error: BaseException) -> None:
         """Says why the part stopped. A call that does not fit the plan that is there leaves nothing."""
         with contextlib.suppress(ConfigError):
-            if planned_parts(self._root) == self._parts:
+            if planned_parts(self._work) == self._parts:
                 self._leave("error", {"kind": type(error).__name__, "error": str(error)})
 
     def remove(self) -> None:
@@ -107,58 +114,61 @@ class Signs:
 
     def _is_at_work(self) -> bool:
         """Whether the part has begun: a call that is refused is not to look like one that runs."""
-        return (self._root / self._name / JOURNAL_NAME).exists()
+        return (self._work / self._name / JOURNAL_NAME).exists()
 
     def _remove(self, kind: str) -> None:
-        # Whoever may not write here has left none.
-        with contextlib.suppress(OSError):
-            (self._root / f"{self._name}.{kind}").unlink(missing_ok=True)
+        self._board.remove(f"{self._name}.{kind}")
 
     def _leave(self, kind: str, sign: dict[str, Any]) -> None:
         sign |= {"host": socket.gethostname(), "process": os.getpid()}
-        path = self._root / f"{self._name}.{kind}"
-        # A full disk is the run's own error to report.
-        with contextlib.suppress(OSError):
-            path.write_text(json.dumps(sign) + "\n")
+        self._board.write(f"{self._name}.{kind}", json.dumps(sign).encode() + b"\n")
 
 
-def planned_parts(root: Path) -> int | None:
+def read_plan(root: str | os.PathLike[str]) -> bytes | None:
+    """The plan in a folder or at an address; None if there is none."""
+    if is_address(root):
+        return read_object(inside(whole_address(str(root)), PLAN_NAME))
+    path = Path(root) / PLAN_NAME
+    return path.read_bytes() if path.exists() else None
+
+
+def planned_parts(root: str | os.PathLike[str]) -> int | None:
     """How many parts the plan in a folder has; None for a folder without a plan.
 
     Raises:
         ConfigError: The file is no plan.
     """
-    path = root / PLAN_NAME
-    if not path.exists():
+    plan = read_plan(root)
+    if plan is None:
         return None
     try:
-        return int(json.loads(path.read_text())["parts"])
+        return int(json.loads(plan)["parts"])
     except (ValueError, KeyError, TypeError):
-        raise ConfigError(f"{path}: expected a plan of bloomdata") from None
+        raise ConfigError(f"{root}/{PLAN_NAME}: expected a plan of bloomdata") from None
 
 
-def read_signs(root: Path) -> dict[str, dict[str, dict[str, Any]]]:
+def read_signs(root: str | os.PathLike[str]) -> dict[str, dict[str, dict[str, Any]]]:
     """The signs in a folder: by their kind, then by the part's name."""
     found: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in _HOLDS}
-    for path, part, kind in _sign_files(root):
-        # One that is just being written, or is gone again.
-        with contextlib.suppress(OSError, ValueError):
-            sign = json.loads(path.read_text())
+    for name, content in board_of(root).contents().items():
+        part, _, kind = name.partition(".")
+        # One that is just being written.
+        with contextlib.suppress(ValueError):
+            sign = json.loads(content)
             if isinstance(sign, dict) and all(isinstance(sign.get(key), of) for key, of in _HOLDS[kind].items()):
                 found[kind][part] = sign
     return found
 
 
-def remove_signs(root: Path) -> None:
-    """Removes the signs of all parts in a folder."""
-    for path, _, _ in _sign_files(root):
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+def progress_of(signs: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Progress]:
+    """How far the parts are that have heartbeats, by their names."""
+    beats = signs["heartbeat"].items()
+    return {part: Progress(*(sign[key] for key in Progress._fields)) for part, sign in beats}
 
 
-def _sign_files(root: Path) -> list[tuple[Path, str, str]]:
-    """All signs in a folder: file, part, and kind."""
-    with contextlib.suppress(OSError), os.scandir(root) as entries:
-        named = [(entry, _NAME.fullmatch(entry.name)) for entry in entries]
-        return [(Path(entry.path), match[1], match[2]) for entry, match in named if match]
-    return []
+def remove_signs(root: str | os.PathLike[str], parts: Container[str] | None = None) -> None:
+    """Removes the signs in a folder: of all parts, or of those of these names."""
+    board = board_of(root)
+    for name in board.names():
+        if parts is None or name.partition(".")[0] in parts:
+            board.remove(name)

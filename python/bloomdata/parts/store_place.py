@@ -5,19 +5,31 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.manifest import MANIFEST_NAME
+from bloomdata.parts.boards import StoreBoard
 from bloomdata.parts.local_place import LocalPlace
 from bloomdata.parts.sharing import PLAN_NAME, part_name
-from bloomdata.parts.signs import Progress, done_by, input_bytes
+from bloomdata.parts.signs import (
+    Progress,
+    Signs,
+    done_by,
+    input_bytes,
+    progress_of,
+    read_plan,
+    read_signs,
+    remove_signs,
+)
 from bloomdata.storage.addresses import inside, open_store, with_retries
 from bloomdata.storage.listing import list_objects
 from bloomdata.storage.staging import CONNECTIONS
@@ -42,6 +54,8 @@ class StorePlace:
     def __init__(self, address: str, scratch: Path) -> None:
         self._address = address
         self._is_planned = False
+        self._looked = -math.inf
+        self._seen: dict[str, Progress] = {}
         self._local = scratch / hashlib.sha256(address.encode()).hexdigest()[:16]
 
     def finished(self, parts: int) -> set[int]:
@@ -61,8 +75,10 @@ class StorePlace:
             manifests = list(pool.map(lambda name: read_object(inside(self._address, name)), names))
         return sum((done_by(json.loads(manifest)) for manifest in manifests if manifest), Progress())
 
-    def forget(self, number: int, parts: int) -> None:
-        """As `Place`; parts leave no signs in a store."""
+    def forget(self, names: set[str]) -> None:
+        """As `Place`."""
+        for root in (self._address, self._local):
+            remove_signs(root, names)
 
     def _folders(self) -> set[str]:
         """Names of the folders that have a manifest."""
@@ -91,7 +107,18 @@ class StorePlace:
             store.rm(f"{path}/{PLAN_NAME}")
 
     def run(self, function: Callable[..., Any], arguments: dict[str, Any], number: int) -> Any:
-        """As `Place`."""
+        """As `Place`. Signs of the part lie in the store, for everybody, and here, for who looks more often."""
+        signs = Signs(self._address, number, arguments["parts"], self._local)
+        on_progress = signs.beat(arguments.get("on_progress"))
+        try:
+            report = self._run(function, arguments | {"on_progress": on_progress}, number)
+        except Exception as error:
+            signs.failed(error)
+            raise
+        signs.remove()
+        return report
+
+    def _run(self, function: Callable[..., Any], arguments: dict[str, Any], number: int) -> Any:
         name = part_name(number, arguments["parts"])
         address, folder = inside(self._address, name), self._local / name
         manifest = read_object(inside(address, MANIFEST_NAME))
@@ -101,10 +128,10 @@ class StorePlace:
 
             def on_progress(*counts: int) -> None:
                 agree()
-                if arguments.get("on_progress") is not None:
-                    arguments["on_progress"](*counts)
+                arguments["on_progress"](*counts)
 
-            report = function(**arguments | {"part": number, "output": str(self._local), "on_progress": on_progress})
+            told = {"output": str(self._local), "on_progress": on_progress}
+            report = LocalPlace(str(self._local)).run(function, arguments | told, number)
         if manifest is None:
             publish(folder, address, report.manifest)
         shutil.rmtree(folder, ignore_errors=True)
@@ -180,6 +207,7 @@ class StorePlace:
                     raise MismatchError(
                         f"{inside(self._address, MANIFEST_NAME)}: expected this run's, found another one's"
                     )
+        remove_signs(self._address)
         return replace(report, folder=self._address)
 
     def _check_inputs(self, plan: Path) -> None:
@@ -198,10 +226,15 @@ class StorePlace:
                     f"{found.get(address)}"
                 )
 
-    def beats(self) -> list[Progress]:
-        """As `Place`; none, since parts leave no signs in a store."""
-        return []
+    def beats(self) -> dict[str, Progress]:
+        """As `Place`. The store is asked as rarely as parts write there."""
+        now = time.monotonic()
+        if now - self._looked >= StoreBoard.beat_seconds:
+            self._looked = now
+            with contextlib.suppress(OSError):
+                self._seen = progress_of(read_signs(self._address))
+        return self._seen | progress_of(read_signs(self._local))
 
     def total_bytes(self) -> int:
         """As `Place`."""
-        return input_bytes(read_object(inside(self._address, PLAN_NAME)))
+        return input_bytes(read_plan(self._address))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bloomdata.errors import ConfigError
-from bloomdata.manifest import MANIFEST_NAME
+from bloomdata.parts.places import place_of
 from bloomdata.parts.sharing import part_name
 from bloomdata.parts.signs import planned_parts, read_signs
 
@@ -30,18 +29,23 @@ class Row(NamedTuple):
 def read_table(root: str | os.PathLike[str]) -> list[Row]:
     """All parts of a run, in order.
 
+    Args:
+        root: The folder that holds the parts, or its address.
+
     Raises:
         ConfigError: The folder holds no parts.
+        OSError: A store reports an error.
     """
-    parts = planned_parts(Path(root))
+    parts = planned_parts(root)
     if parts is None:
         raise ConfigError(f"{root}: expected a folder with the parts of a run and their plan.json")
-    signs = read_signs(Path(root))
+    finished = place_of(str(root), None).finished(parts)
+    signs = read_signs(root)
     rows = []
     for number in range(parts):
         name = part_name(number, parts)
         beat, error = signs["heartbeat"].get(name), signs["error"].get(name)
-        if (Path(root) / name / MANIFEST_NAME).exists():
+        if number in finished:
             rows.append(Row(number, "done", ""))
         elif error is not None and (beat is None or error.get("process") == beat.get("process")):
             rows.append(Row(number, "failed", f"{error['kind']}: {error['error']}"))

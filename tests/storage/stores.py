@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any, ClassVar
 
+import fsspec
 from fsspec.implementations.memory import MemoryFileSystem
 
 FAULTY = "faulty"
+OPTIONS = {"tokenizer": "bytes", "sequence_length": 64, "num_threads": 2}
+UNIT = 4000
 
 
 class FaultyStore(MemoryFileSystem):
@@ -56,6 +59,22 @@ class FaultyStore(MemoryFileSystem):
             raise FileExistsError(path)
         return super().pipe_file(path, value, **options)
 
+    def rm_file(self, path):
+        self._strike("rm_file", path)
+        super().rm_file(path)
+
     def put_file(self, lpath, rpath, **options):
         self._strike("put_file", rpath)
         return super().put_file(lpath, rpath, **options)
+
+
+def upload(folder):
+    """Brings the files of a folder to the store."""
+    store = fsspec.filesystem(FAULTY)
+    for path in folder.iterdir():
+        FaultyStore.put_file(store, str(path), f"/raw/{path.name}")
+
+
+def names():
+    """Names of all objects."""
+    return sorted(FaultyStore.store)
