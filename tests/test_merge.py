@@ -303,3 +303,15 @@ def test_a_field_with_a_slash_keeps_its_name(tmp_path):
     bloomdata.merge([tmp_path / "packed", tmp_path / "packed"], tmp_path / "out")
     bloomdata.verify(tmp_path / "out")
     assert len(bloomdata.open(tmp_path / "out")) == 2
+
+
+def test_tokens_that_are_not_those_of_the_manifest_are_refused(tmp_path):
+    (tmp_path / "in.jsonl").write_bytes(lines_of(PARTS["a"]))
+    pack(tmp_path / "in.jsonl", tmp_path / "a")
+    path = tmp_path / "a" / f"{NAME}.bin"
+    path.write_bytes(path.read_bytes().replace(b"o", b"0"))
+    with pytest.raises(
+        CorruptDataError, match=r"data_text_document\.bin: .*expected the hash \w+ of its manifest\.json"
+    ):
+        bloomdata.merge([tmp_path / "a"], tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.bin"))

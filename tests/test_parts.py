@@ -132,7 +132,8 @@ def test_joined_pairs_are_those_of_one_run(tmp_path_factory, given, parts):
         name = f"data_text_document{suffix}"
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert bloomdata.verify(tmp_path / "out").files == 2
-    assert bloomdata.finish(tmp_path / "out", joined=True, allow_empty=True).was_finished
+    for again in (True, False):
+        assert bloomdata.finish(tmp_path / "out", joined=again, allow_empty=True).was_finished
 
 
 def corpus(folder, lines=200):

@@ -5,7 +5,7 @@ from typing import Any, Final, final
 
 from bloomdata.options.running import Running
 from bloomdata.parts.sharing import Share
-from bloomdata.storage.staging import Objects
+from bloomdata.storage.staging import Objects, Staging
 
 __all__ = [
     "BUILD_PROFILE",
@@ -153,7 +153,10 @@ def find_lines(
 ) -> list[tuple[Path, int, int] | None]: ...
 def ends_with_newline(path: str) -> bool: ...
 def finish(
-    options: Running, joined: bool, on_progress: Callable[[int, int, int, int], object] | None
+    options: Running,
+    joined: bool,
+    stored: tuple[str, Staging] | None,
+    on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def discard_parts(folder: str | PathLike[str]) -> None: ...
 def finish_folder(folder: str | PathLike[str], manifest: str) -> str: ...

@@ -59,6 +59,10 @@ class FaultyStore(MemoryFileSystem):
             raise FileExistsError(path)
         return super().pipe_file(path, value, **options)
 
+    def get_file(self, rpath, lpath, **options):
+        self._strike("get_file", rpath)
+        super().get_file(rpath, lpath, **options)
+
     def rm_file(self, path):
         self._strike("rm_file", path)
         super().rm_file(path)

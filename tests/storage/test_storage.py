@@ -13,6 +13,7 @@ import pytest
 from stores import FAULTY, OPTIONS, UNIT, FaultyStore, names, upload
 
 import bloomdata
+from bloomdata.cli import main
 from bloomdata.storage import staging
 
 
@@ -275,6 +276,16 @@ def test_s3_itself(corpus, tmp_path, monkeypatch):
         # The store refuses to create what is there: 412, which s3fs calls FileExistsError.
         with pytest.raises(FileExistsError):
             store.pipe_file("out-data/packed/manifest.json", b"{}", mode="create")
+        megatron = {"tokenizer": "bytes", "format": "megatron", "parts": 2, "scratch": tmp_path / "scratch"}
+        whole = bloomdata.pack(corpus, tmp_path / "whole", tokenizer="bytes", format="megatron")
+        bloomdata.pack("s3://raw-data/in", "s3://out-data/megatron", **megatron)
+        joined = bloomdata.finish("s3://out-data/megatron", joined=True, scratch=tmp_path / "scratch")
+        assert [one["hash"] for one in joined.outputs[:2]] == [one["hash"] for one in whole.outputs[:2]]
+        assert (
+            store.cat("out-data/megatron/data_text_document.bin")
+            == next((tmp_path / "whole").glob("*.bin")).read_bytes()
+        )
+        assert main(["parts", "s3://out-data/megatron"]) == 0
         assert not any(b"hush" in store.cat(path) for path in store.find("out-data") if path.endswith(".json"))
     finally:
         server.stop()

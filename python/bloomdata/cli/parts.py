@@ -78,7 +78,7 @@ def finish_parts(options: argparse.Namespace) -> Any:
         options.output,
         joined=options.joined,
         allow_empty=getattr(options, "allow_empty", True),
-        scratch=getattr(options, "scratch", None),
+        **{name: getattr(options, name) for name in ("scratch", "scratch_limit") if hasattr(options, name)},
     )
 
 

@@ -7,6 +7,6 @@ folder of them. Nothing here schedules machines.
 - `sharing`: which part a call runs, and what cannot be shared out.
 - `running`: one part, or all of them, and the end of a run.
 - `gathering`: runs parts by an executor; those whose process died again. `processes`, `ray_tasks`: executors.
-- `places`: where parts lie: `local_place`, `store_place`.
-- `signs`: small files beside the parts that say how far each is. `table`: what they say.
+- `places`: where parts lie: `local_place`, `store_place` (its end: `store_end`).
+- `signs`: small files beside the parts that say how far each is. `boards`: where they hang. `table`: what they say.
 """

@@ -27,13 +27,20 @@ if TYPE_CHECKING:
 
     from bloomdata.options.inputs import OnProgress
     from bloomdata.options.running import Limits
+    from bloomdata.storage.staging import Staging
 
 
 class LocalPlace:
-    """A folder that every process sees, on this machine or by NFS."""
+    """A folder that every process sees, on this machine or by NFS.
 
-    def __init__(self, root: str) -> None:
+    Args:
+        root: The folder.
+        stored: If it stands in for one in a store: the address, and what brings the tokens of pairs.
+    """
+
+    def __init__(self, root: str, stored: tuple[str, Staging] | None = None) -> None:
         self.root = Path(root)
+        self._stored = stored
 
     def finished(self, parts: int) -> set[int]:
         """As `Place`. A part that was killed behind its manifest has a journal still, which running it removes."""
@@ -79,7 +86,8 @@ class LocalPlace:
         from bloomdata.reports.report import Report
 
         start = time.monotonic()
-        result = _core.finish(running(self.root, 1, overwrite=False, limits=limits), joined, on_progress)
+        options = running(self.root, 1, overwrite=False, limits=limits)
+        result = _core.finish(options, joined, self._stored, on_progress)
         remove_signs(self.root)
         return type(Report.open(self.root)).from_run(self.root, result, time.monotonic() - start)
 

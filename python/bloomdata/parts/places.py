@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bloomdata.errors import ConfigError
+from bloomdata.options.checks import byte_count
 from bloomdata.options.paths import is_address, whole_address
 from bloomdata.parts.local_place import LocalPlace
 from bloomdata.parts.store_place import StorePlace
-from bloomdata.storage.staging import scratch_folder
+from bloomdata.storage.staging import SCRATCH_LIMIT, scratch_folder
 
 if TYPE_CHECKING:
     import os
@@ -50,11 +51,13 @@ class Place(Protocol):
         """Bytes of all inputs as stored; 0 as long as nothing is planned."""
 
 
-def place_of(output: str, scratch: str | os.PathLike[str] | None) -> Place:
+def place_of(
+    output: str, scratch: str | os.PathLike[str] | None = None, scratch_limit: int | str = SCRATCH_LIMIT
+) -> Place:
     """The place of an output."""
     if not is_address(output):
         return LocalPlace(output)
     address = whole_address(output)
     if address.startswith(("http://", "https://")):
         raise ConfigError(f"output: expected a path on this machine, or one in a store such as s3://, got {output!r}")
-    return StorePlace(address, scratch_folder(scratch))
+    return StorePlace(address, scratch_folder(scratch), byte_count("scratch_limit", scratch_limit))

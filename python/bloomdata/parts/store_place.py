@@ -1,4 +1,4 @@
-"""Parts in a store: written here, uploaded, and finished there by their books alone."""
+"""Parts in a store: written here and uploaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bloomdata.errors import ConfigError, MismatchError
+from bloomdata.errors import MismatchError
 from bloomdata.manifest import MANIFEST_NAME
 from bloomdata.parts.boards import StoreBoard
 from bloomdata.parts.local_place import LocalPlace
@@ -30,8 +30,8 @@ from bloomdata.parts.signs import (
     read_signs,
     remove_signs,
 )
-from bloomdata.storage.addresses import inside, open_store, with_retries
-from bloomdata.storage.listing import list_objects
+from bloomdata.parts.store_end import finish_in_store, list_folder, own_folder
+from bloomdata.storage.addresses import inside, open_store
 from bloomdata.storage.staging import CONNECTIONS
 from bloomdata.storage.uploading import create_object, publish, read_object, stand_in
 
@@ -49,10 +49,12 @@ class StorePlace:
     Args:
         address: Address of the folder.
         scratch: Local folder for what is not uploaded yet; a part that was killed resumes from there.
+        scratch_limit: Bytes that are brought there at most to be joined.
     """
 
-    def __init__(self, address: str, scratch: Path) -> None:
+    def __init__(self, address: str, scratch: Path, scratch_limit: int) -> None:
         self._address = address
+        self._scratch_limit = scratch_limit
         self._is_planned = False
         self._looked = -math.inf
         self._seen: dict[str, Progress] = {}
@@ -61,7 +63,8 @@ class StorePlace:
     def finished(self, parts: int) -> set[int]:
         """As `Place`."""
         names = {part_name(number, parts): number for number in range(parts)}
-        return {names[name] for name in self._folders() if name in names}
+        folders = (path.removesuffix(f"/{MANIFEST_NAME}") for path in list_folder(self._address))
+        return {names[folder] for folder in folders if folder in names}
 
     def is_planned(self) -> bool:
         """As `Place`."""
@@ -80,19 +83,6 @@ class StorePlace:
         for root in (self._address, self._local):
             remove_signs(root, names)
 
-    def _folders(self) -> set[str]:
-        """Names of the folders that have a manifest."""
-        return {path.split("/")[-2] for path in self._listed() if path.endswith(f"/{MANIFEST_NAME}")}
-
-    def _listed(self) -> dict[str, dict[str, Any]]:
-        store, path = open_store(self._address)
-        store.invalidate_cache()
-        try:
-            found: dict[str, dict[str, Any]] = with_retries(self._address, lambda: store.find(path, detail=True))
-        except FileNotFoundError:
-            return {}
-        return found
-
     def discard(self) -> None:
         """As `Place`. Nothing is removed from a folder without a plan."""
         self._is_planned = False
@@ -101,8 +91,8 @@ class StorePlace:
         if read_object(inside(self._address, PLAN_NAME)) is not None:
             if store.exists(f"{path}/{MANIFEST_NAME}"):
                 store.rm(f"{path}/{MANIFEST_NAME}")
-            folders = {name.removeprefix(f"{path}/").split("/")[0] for name in self._listed()}
-            for folder in sorted(name for name in folders if name.startswith("part-")):
+            names = list_folder(self._address)
+            for folder in sorted({name.split("/")[0] for name in names if name.startswith("part-")}):
                 store.rm(f"{path}/{folder}", recursive=True)
             store.rm(f"{path}/{PLAN_NAME}")
 
@@ -179,52 +169,15 @@ class StorePlace:
         (folder / MANIFEST_NAME).write_bytes(manifest)
 
     def finish(self, *, joined: bool, limits: Limits, on_progress: OnProgress) -> Any:
-        """As `Place`: of the store only plan and manifests are read."""
-        if joined:
-            raise ConfigError(
-                f"joined: expected a local folder, got {self._address}, whose pairs would have to come here"
+        """As `Place`. Two at once on this machine take turns."""
+        with own_folder(self._local.with_name(f"{self._local.name}-finish")) as folder:
+            report = finish_in_store(
+                self._address, folder, self._scratch_limit, joined=joined, limits=limits, on_progress=on_progress
             )
-        _, root = open_store(self._address)
-        listed = self._listed()
-        local = self._local / "finish"
-        shutil.rmtree(local, ignore_errors=True)
-        with contextlib.ExitStack() as stack:
-            # Parts that were killed have left nothing that is of use to anybody once all are finished.
-            stack.callback(shutil.rmtree, self._local, ignore_errors=True)
-            books = [name for name in listed if name.endswith((f"/{MANIFEST_NAME}", f"/{PLAN_NAME}"))]
-            stand_in(local, [(name.removeprefix(f"{root}/"), int(facts["size"])) for name, facts in listed.items()])
-            inner = [name.removeprefix(f"{root}/") for name in books]
-            with ThreadPoolExecutor(CONNECTIONS) as pool:
-                contents = list(pool.map(lambda name: read_object(inside(self._address, name)), inner))
-            for name, content in zip(inner, contents, strict=True):
-                (local / name).write_bytes(content or b"")
-            self._check_inputs(local / PLAN_NAME)
-            report = LocalPlace(str(local)).finish(joined=False, limits=limits, on_progress=on_progress)
-            if not report.was_finished:
-                content = (local / MANIFEST_NAME).read_bytes()
-                found = create_object(inside(self._address, MANIFEST_NAME), content)
-                if found is not None and found != content:
-                    raise MismatchError(
-                        f"{inside(self._address, MANIFEST_NAME)}: expected this run's, found another one's"
-                    )
+        # Parts that were killed have left nothing that is of use to anybody once all are finished.
+        shutil.rmtree(self._local, ignore_errors=True)
         remove_signs(self._address)
-        return replace(report, folder=self._address)
-
-    def _check_inputs(self, plan: Path) -> None:
-        """Compares objects with what they were when the parts were planned."""
-        if not plan.exists():
-            raise ConfigError(f"output: expected a folder with the parts of a run and their plan, got {self._address}")
-        planned = {
-            one["path"]: (one["size"], one["tag"]) for one in json.loads(plan.read_bytes())["inputs"] if "tag" in one
-        }
-        folders = sorted({address.rpartition("/")[0] for address in planned})
-        found = {address: (size, tag) for address, size, tag, *_ in list_objects(folders, with_ends=False)}
-        for address, then in planned.items():
-            if found.get(address) != then:
-                raise MismatchError(
-                    f"{address}: size and ETag (changed since the parts were planned): expected {then}, found "
-                    f"{found.get(address)}"
-                )
+        return report
 
     def beats(self) -> dict[str, Progress]:
         """As `Place`. The store is asked as rarely as parts write there."""

@@ -39,7 +39,7 @@ def read_table(root: str | os.PathLike[str]) -> list[Row]:
     parts = planned_parts(root)
     if parts is None:
         raise ConfigError(f"{root}: expected a folder with the parts of a run and their plan.json")
-    finished = place_of(str(root), None).finished(parts)
+    finished = place_of(str(root)).finished(parts)
     signs = read_signs(root)
     rows = []
     for number in range(parts):

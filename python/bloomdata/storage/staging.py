@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Bytes of one request, and requests at a time.
 CHUNK_BYTES, CONNECTIONS = 8 << 20, 8
+# Bytes on disk at most, unless others are asked for.
+SCRATCH_LIMIT = "16GB"
 # Small ones would leave the link idle between two requests.
 SHARES_AT_A_TIME = 2
 # Who waits for a share looks so often whether the run was interrupted.

@@ -1,4 +1,4 @@
-"""Files of a folder go to a store: each whole or not at all, and what says that all are there comes last."""
+"""Folders and stores: files go there whole or not at all, and what says that all are there comes last."""
 
 from __future__ import annotations
 
@@ -57,6 +57,28 @@ def _upload(local: Path, address: str) -> None:
     size, found = local.stat().st_size, int(fresh_facts(address)["size"])
     if found != size:
         raise MismatchError(f"{address}: size in bytes after the upload: expected {size}, found {found}")
+
+
+def download(address: str, folder: Path, names: Iterable[str]) -> None:
+    """Brings whole objects of a folder to a local one.
+
+    Raises:
+        OSError: The store reports an error, or an object has another size than its local file had.
+    """
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        list(pool.map(lambda name: _download(inside(address, name), folder / name), names))
+
+
+def _download(address: str, local: Path) -> None:
+    store, path = open_store(address)
+    size = local.stat().st_size
+
+    def request() -> None:
+        store.get_file(path, str(local))
+        if (found := local.stat().st_size) != size:
+            raise OSError(f"{address}: expected {size} bytes, found {found}")
+
+    with_retries(address, request)
 
 
 def publish(folder: Path, address: str, manifest: dict[str, Any]) -> None:

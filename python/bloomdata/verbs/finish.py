@@ -24,6 +24,7 @@ def finish(
     joined: bool = False,
     allow_empty: bool = False,
     scratch: str | os.PathLike[str] | None = None,
+    scratch_limit: int | str = "16GB",
     on_progress: OnProgress = None,
 ) -> Report:
     """Makes one folder of the finished parts of a run: checks them, adds up their books, and lists their files.
@@ -32,11 +33,14 @@ def finish(
     folder as that of any other run.
 
     Args:
-        folder: Output of the run, which holds the parts.
+        folder: Output of the run, which holds the parts; or its address in a store.
         joined: Whether to write one Megatron pair of those of all parts, as `merge` does. Then their own pairs are not
             needed any more.
         allow_empty: Whether the parts may have kept none of their records.
-        scratch: Local folder for what comes from a store; by default one in the system's temporary folder.
+        scratch: Local folder for what comes from a store; by default one in the system's temporary folder. To join
+            pairs, it takes the joined pair, the indices of all parts, and `scratch_limit`.
+        scratch_limit: Bytes of tokens of parts that are brought there ahead at most; those of a larger part are there
+            alone.
         on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
 
     Returns:
@@ -45,11 +49,12 @@ def finish(
     Raises:
         ConfigError: Parts are missing (the error names them), or none of their records was kept.
         MismatchError: A part belongs to another plan or version, or an input changed since the parts were planned.
-        CorruptDataError: A manifest is damaged.
+        CorruptDataError: A manifest is damaged, or a pair that is joined.
 
     Command line:
         bloomdata-cli finish packed/
         bloomdata-cli finish megatron/ --joined
+        bloomdata-cli finish s3://packed/run --joined --scratch /mnt/scratch
 
     Example:
         >>> for part in range(2):
@@ -57,7 +62,7 @@ def finish(
         >>> bloomdata.finish("parts").ledger["documents_kept"]
         2
     """
-    place = place_of(utf8_path(folder, "folder"), scratch)
+    place = place_of(utf8_path(folder, "folder"), scratch, scratch_limit)
     report: Report = place.finish(joined=joined, limits=(allow_empty, None, None), on_progress=on_progress)
     return report
 

@@ -24,6 +24,7 @@ use bloomdata_core::pipeline::train::{TrainConfig, train_tokenizer as core_train
 use bloomdata_core::pipeline::verify::verify as core_verify;
 use bloomdata_core::sources::columns::Columns;
 use bloomdata_core::sources::expand::expand as core_expand;
+use bloomdata_core::sources::remote::Store;
 use bloomdata_core::sources::stream::read_lines as core_read_lines;
 use bloomdata_core::{Error, Result};
 use pyo3::prelude::*;
@@ -33,7 +34,8 @@ use crate::enter::enter;
 use crate::errors::{config_error, to_python};
 use crate::hdf5::PythonHdf5;
 use crate::inputs::{PythonInputs, check_streams, enter_part, list_inputs};
-use crate::streams::{PythonTable, take_tables};
+use crate::store::PythonStore;
+use crate::streams::{PythonTable, Raised, take_tables};
 
 /// Lines of one file of records, from number `first` on, at most `count`.
 #[pyfunction]
@@ -268,12 +270,16 @@ pub(crate) fn finish(
     py: Python<'_>,
     options: RunTuple,
     joined: bool,
+    stored: Option<(String, Py<PyAny>)>,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
     let options = run_options(options);
-    let result = enter(py, on_progress.as_ref(), |progress| {
-        core_finish(&options.output, joined, options.limits, progress)
-    })?;
+    let raised = Raised::default();
+    let stored = stored.map(|(address, object)| (address, PythonStore { object, raised: raised.clone() }));
+    let result = raised.or(enter(py, on_progress.as_ref(), |progress| {
+        let stored = stored.as_ref().map(|(address, store)| (store as &dyn Store, &**address));
+        core_finish(&options.output, joined, options.limits, stored, progress)
+    }))?;
     report(&result)
 }
 

@@ -16,20 +16,32 @@ use super::folder::plan::{
     part_name, part_prefix,
 };
 use super::folder::run::RunResult;
-use super::merge::{PairGroups, sum_counts};
+use super::merge::sum_counts;
+use super::pair_groups::PairGroups;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::progress::Progress;
+use crate::sources::remote::Store;
 
 /// Parts that messages name at most.
 const MAX_NAMED: usize = 10;
+
+/// A store that holds the folder, and its address there. The local folder then has files of the right sizes, of which the
+/// books and the indices are whole.
+pub type Stored<'run> = (&'run dyn Store, &'run str);
 
 /// Finishes the folder `root`, which holds the parts of a run. With `joined`, the Megatron pairs of all parts become one.
 ///
 /// # Errors
 /// Parts that are missing, or of another plan, version or configuration; inputs that changed since they were planned;
-/// books that do not balance.
-pub fn finish(root: &Path, joined: bool, limits: Limits, progress: &Progress) -> Result<RunResult> {
+/// books that do not balance; pairs that are damaged.
+pub fn finish(
+    root: &Path,
+    joined: bool,
+    limits: Limits,
+    stored: Option<Stored<'_>>,
+    progress: &Progress,
+) -> Result<RunResult> {
     let plan = Plan::read(root)?.ok_or_else(|| {
         let reason = format!(
             "expected a folder with the parts of a run and their {PLAN_NAME}, got {}",
@@ -40,7 +52,7 @@ pub fn finish(root: &Path, joined: bool, limits: Limits, progress: &Progress) ->
     let hash = plan.hash()?;
     if let Some(manifest) = Manifest::read(root)?
         && manifest.details.get(PLAN_KEY).and_then(Value::as_str) == Some(&*hash)
-        && manifest.details.contains_key(JOINED_KEY) == joined
+        && (manifest.details.contains_key(JOINED_KEY) || !joined)
     {
         manifest.outputs.iter().try_for_each(|output| check_size(root, output))?;
         return Ok(RunResult { manifest, was_finished: true, was_resumed: false });
@@ -50,7 +62,15 @@ pub fn finish(root: &Path, joined: bool, limits: Limits, progress: &Progress) ->
     }
     plan.check_inputs()?;
     let manifests = read_parts(root, &plan, &hash, progress)?;
-    let mut manifest = join(root, &plan, &hash, manifests, joined, progress)?;
+    let (mut manifest, pairs) = join(root, &plan, &hash, manifests, joined)?;
+    if let Some(pairs) = pairs {
+        if let Some((store, address)) = stored {
+            pairs.begin(store, address, root)?;
+        }
+        let store = stored.map(|(store, _)| store);
+        manifest.outputs.splice(..0, pairs.merge_into(root, &mut Vec::new(), store, progress)?);
+        manifest.fingerprint = fingerprint(&manifest.outputs);
+    }
     manifest.ledger.balance()?;
     if let Some(decisions) = plan.config.get(DECISIONS_KEY) {
         let decided = Decided::of_parts(root, decisions)?;
@@ -121,15 +141,14 @@ fn refuse_foreign(root: &Path, parts: u64) -> Result<()> {
     Ok(())
 }
 
-/// The manifest of all parts together.
+/// The manifest of all parts together, and the pairs that are to be joined, which are not in it yet.
 fn join(
     root: &Path,
     plan: &Plan,
     hash: &str,
     parts: Vec<Manifest>,
     joined: bool,
-    progress: &Progress,
-) -> Result<Manifest> {
+) -> Result<(Manifest, Option<PairGroups>)> {
     let count = plan.sharing.parts;
     let mut details = parts.first().map(|first| first.details.clone()).unwrap_or_default();
     sum_counts(&mut details, &parts.iter().map(Some).collect::<Vec<_>>());
@@ -149,17 +168,18 @@ fn join(
         ledger.add(&part.ledger);
         inputs.extend(part.inputs);
         unhashed.push(format!("{name}/{MANIFEST_NAME}"));
-        for output in part.outputs {
+        for output in &part.outputs {
             let inner = &output.path;
             let (index, tokens) = (inner.strip_suffix(".idx"), inner.strip_suffix(".bin"));
             let path = format!("{name}/{inner}");
             if joined && (index.is_some() || tokens.is_some()) {
                 if let Some(stem) = index {
-                    pairs.push(&without_number(stem, number, &plan.config), &root.join(&name).join(stem))?;
+                    let joined = without_number(stem, number, &plan.config);
+                    pairs.push(&joined, &root.join(&name), stem, &part.outputs)?;
                 }
                 unhashed.push(path);
             } else {
-                outputs.push(OutputEntry { path, ..output });
+                outputs.push(OutputEntry { path, ..output.clone() });
             }
         }
         (ignored_inputs, ignored_reasons) = (part.ignored_inputs, part.ignored_reasons);
@@ -168,7 +188,6 @@ fn join(
         if pairs.is_empty() {
             return Err(Error::config("joined", "expected Megatron pairs to join, found none"));
         }
-        outputs.splice(..0, pairs.merge_into(root, &mut Vec::new(), progress)?);
         details.insert(JOINED_KEY.to_owned(), true.into());
     } else {
         details.insert(PARTS_KEY.to_owned(), count.into());
@@ -177,7 +196,7 @@ fn join(
     details.insert("unhashed_outputs".to_owned(), unhashed.into());
     let mut config = plan.config.clone();
     config["parts"] = count.into();
-    Ok(Manifest {
+    let manifest = Manifest {
         format_version: FORMAT_VERSION,
         bloomdata_version: VERSION.to_owned(),
         verb: plan.verb.clone(),
@@ -189,7 +208,8 @@ fn join(
         outputs,
         ledger,
         details,
-    })
+    };
+    Ok((manifest, joined.then_some(pairs)))
 }
 
 /// What was decided once for all parts belongs to the folder of all of them.

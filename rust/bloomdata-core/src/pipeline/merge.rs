@@ -1,36 +1,20 @@
 //! The verb `merge`: finished Megatron pairs become one, as if their documents had been written one after the other.
-//!
-//! Pointers and sums are 64-bit throughout. Origin: `IndexedDatasetBuilder.add_index` of Megatron-core.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::folder::counts::InputCounts;
 use super::folder::manifest::{InputEntry, Manifest, OutputEntry};
 use super::folder::names::OutputNames;
 use super::folder::run::{Opened, Request, Run, RunOptions, RunResult};
 use super::pack_options::TOKENIZER_PATH;
-use super::sinks::megatron::pair_entries;
-use super::verify::check_index;
+use super::pair_groups::{PairGroups, describe, open_pair};
 use crate::error::{Error, Result};
-use crate::formats::megatron::{HEADER_BYTES, IndexHeader, IndexWriter, with_suffix};
-use crate::hash::{ContentHasher, hash_file};
-use crate::io::atomic::AtomicFile;
+use crate::formats::megatron::with_suffix;
 use crate::ledger::Ledger;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
-use crate::sources::{Format, Input};
-
-/// One pair to be merged.
-#[derive(Debug, Clone)]
-struct Pair {
-    prefix: PathBuf,
-    header: IndexHeader,
-}
 
 /// Merges `prefixes` (paths without `.bin` and `.idx`, or folders written by `pack`) in their order.
 ///
@@ -74,7 +58,7 @@ pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Pr
         ledger.add(&manifest.ledger);
     }
     ledger.add(&bare);
-    outputs.extend(groups.merge_into(folder, &mut inputs, progress)?);
+    outputs.extend(groups.merge_into(folder, &mut inputs, None, progress)?);
     let mut details = Map::new();
     if let Some(Some(first)) = manifests.first() {
         details.clone_from(&first.details);
@@ -120,43 +104,6 @@ pub fn sum_counts(details: &mut Map<String, Value>, manifests: &[Option<&Manifes
     details.extend(histogram.map(|histogram| ("length_histogram".to_owned(), histogram.into())));
 }
 
-/// Pairs by the name of the pair that they become.
-#[derive(Debug, Default)]
-pub struct PairGroups(BTreeMap<String, Vec<Pair>>);
-
-impl PairGroups {
-    /// Adds the pair at `prefix` to the group `name`.
-    ///
-    /// # Errors
-    /// A damaged index.
-    pub fn push(&mut self, name: &str, prefix: &Path) -> Result<()> {
-        self.0.entry(name.to_owned()).or_default().push(open_pair(prefix)?);
-        Ok(())
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Writes one pair for each group into `folder`. What was read is added to `inputs`.
-    ///
-    /// # Errors
-    /// What is wrong with a pair; the system's reason.
-    pub fn merge_into(
-        &self,
-        folder: &Path,
-        inputs: &mut Vec<InputEntry>,
-        progress: &Progress,
-    ) -> Result<Vec<OutputEntry>> {
-        let mut outputs = Vec::new();
-        for (name, pairs) in &self.0 {
-            outputs.extend(merge_group((folder, name), pairs, inputs, progress)?);
-        }
-        Ok(outputs)
-    }
-}
-
 /// Opens all pairs; the last of the three are the books of those that have no manifest.
 fn collect(sources: &[String], name: &str) -> Result<(PairGroups, Vec<Option<Manifest>>, Ledger)> {
     let mut bare = Ledger::default();
@@ -169,7 +116,7 @@ fn collect(sources: &[String], name: &str) -> Result<(PairGroups, Vec<Option<Man
             Some(manifest) => {
                 let indices = manifest.outputs.iter().filter_map(|output| output.path.strip_suffix(".idx"));
                 for stem in indices {
-                    groups.push(stem, &path.join(stem))?;
+                    groups.push(stem, path, stem, &manifest.outputs)?;
                 }
             }
             None if path.is_dir() => {
@@ -228,17 +175,6 @@ fn same(source: &str, key: &str, first: &Manifest, this: &Manifest) -> Result<()
     Err(Error::mismatch(format!("{source}: {key}"), text(of(first)), text(of(this))))
 }
 
-fn open_pair(prefix: &Path) -> Result<Pair> {
-    check_index(prefix, &Map::new())?;
-    let header = IndexHeader::read(&with_suffix(prefix, ".idx"))?;
-    Ok(Pair { prefix: prefix.to_owned(), header })
-}
-
-fn describe(path: &Path) -> Result<Input> {
-    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    Ok(Input { format: Format::Megatron, size, ..Input::bare(path.to_owned()) })
-}
-
 fn copy_tokenizer(source: &Path, folder: &Path, details: &Map<String, Value>) -> Result<Option<OutputEntry>> {
     let Some(path) = details.get("tokenizer").and_then(|tokenizer| tokenizer.get("path")?.as_str()) else {
         return Ok(None);
@@ -247,120 +183,4 @@ fn copy_tokenizer(source: &Path, folder: &Path, details: &Map<String, Value>) ->
     let bytes = std::fs::read(&from).map_err(Error::io(&from))?;
     let sealed = crate::io::atomic::write_atomically(&folder.join(path), &bytes)?;
     Ok(Some(OutputEntry { path: path.to_owned(), size: sealed.size, hash: sealed.hash, details: Map::new() }))
-}
-
-fn merge_group(
-    (folder, name): (&Path, &str),
-    pairs: &[Pair],
-    inputs: &mut Vec<InputEntry>,
-    progress: &Progress,
-) -> Result<[OutputEntry; 2]> {
-    let prefix = folder.join(name);
-    let mut bin = AtomicFile::create(&with_suffix(&prefix, ".bin"))?;
-    for pair in pairs {
-        let hash = append_bin(pair, &mut bin, progress)?;
-        let path = with_suffix(&pair.prefix, ".idx");
-        let (size, hasher) = hash_file(&path, None, progress)?;
-        let entry = |path: PathBuf, size: u64, hash: String| InputEntry {
-            path,
-            format: Format::Megatron,
-            size,
-            hash,
-            content_bytes: size,
-            range: None,
-            counts: InputCounts::default(),
-        };
-        inputs.push(entry(with_suffix(&pair.prefix, ".bin"), hash.0, hash.1));
-        inputs.push(entry(path, size, hasher.hex()));
-    }
-    let dtype = pairs[0].header.dtype;
-    let num_tokens = bin.size() / dtype.itemsize() as u64;
-    let num_sequences = pairs.iter().map(|pair| pair.header.num_sequences).sum();
-    // Each index starts with a 0 of its own, of which only the first stays.
-    let num_documents = pairs.iter().map(|pair| pair.header.document_index_len - 1).sum::<u64>();
-    let mut index = IndexWriter::create(&with_suffix(&prefix, ".idx"))?;
-    index.header(dtype, num_sequences, num_documents + 1)?;
-    for pair in pairs {
-        pair.each(HEADER_BYTES, pair.header.num_sequences, 4, |length| index.put(&length[..4]))?;
-    }
-    let mut pointer = 0_u64;
-    for pair in pairs {
-        pair.each(HEADER_BYTES, pair.header.num_sequences, 4, |length| {
-            index.put(&pointer.to_le_bytes())?;
-            pointer += word(length) * dtype.itemsize() as u64;
-            Ok(())
-        })?;
-    }
-    if pointer != bin.size() {
-        let reason = format!("lengths of all sequences sum up to {pointer} bytes, tokens to {}", bin.size());
-        return Err(Error::corrupt(&with_suffix(&pairs[0].prefix, ".idx"), HEADER_BYTES, reason));
-    }
-    index.put(&0_u64.to_le_bytes())?;
-    let mut before = 0;
-    for pair in pairs {
-        let start = HEADER_BYTES + 12 * pair.header.num_sequences;
-        let mut first = true;
-        pair.each(start, pair.header.document_index_len, 8, |entry| {
-            if std::mem::take(&mut first) { Ok(()) } else { index.put(&(before + word(entry)).to_le_bytes()) }
-        })?;
-        before += pair.header.num_sequences;
-    }
-    let (bin, idx) = (bin.seal()?, index.seal()?);
-    Ok(pair_entries(name, dtype, num_tokens, &bin, (&idx, num_documents, num_sequences)))
-}
-
-fn word(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
-}
-
-fn append_bin(pair: &Pair, out: &mut AtomicFile, progress: &Progress) -> Result<(u64, String)> {
-    let path = with_suffix(&pair.prefix, ".bin");
-    let mut file = File::open(&path).map_err(Error::io(&path))?;
-    let (mut buffer, mut hasher, mut size) = (vec![0; 1 << 20], ContentHasher::default(), 0);
-    loop {
-        progress.check()?;
-        let count = file.read(&mut buffer).map_err(Error::io(&path))?;
-        if count == 0 {
-            return Ok((size, hasher.hex()));
-        }
-        hasher.update(&buffer[..count]);
-        out.write(&buffer[..count])?;
-        Progress::add(&progress.read_bytes, count as u64);
-        size += count as u64;
-    }
-}
-
-impl Pair {
-    /// What a pair without a manifest adds to the books.
-    fn books(&self) -> Result<Ledger> {
-        let tokens = describe(&with_suffix(&self.prefix, ".bin"))?.size / self.header.dtype.itemsize() as u64;
-        let documents = self.header.document_index_len - 1;
-        Ok(Ledger {
-            documents_in: documents,
-            documents_kept: documents,
-            tokens_in: tokens,
-            tokens_out: tokens,
-            ..Ledger::default()
-        })
-    }
-
-    /// Visits `count` items of `size` bytes from offset `start` of the index.
-    fn each(
-        &self,
-        start: u64,
-        count: u64,
-        size: usize,
-        mut visit: impl FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
-        let path = with_suffix(&self.prefix, ".idx");
-        let mut file = File::open(&path).map_err(Error::io(&path))?;
-        file.seek(SeekFrom::Start(start)).map_err(Error::io(&path))?;
-        let mut reader = BufReader::with_capacity(1 << 16, file);
-        let mut item = [0; 8];
-        for _ in 0..count {
-            reader.read_exact(&mut item[..size]).map_err(Error::io(&path))?;
-            visit(&item[..size])?;
-        }
-        Ok(())
-    }
 }

@@ -6,7 +6,8 @@
 //! - [`scratch`]: what verbs of several phases share.
 //! - [`articles`]: records become articles of tokens. [`pack`] (with [`pack_options`] and [`sinks`]): the verb.
 //! - [`encode`]: token ids of all texts, batch by batch. [`lengths`]: tokens of each article. [`train`]: a vocabulary.
-//! - [`merge`], [`verify`], [`finish`] (parts of a run become one folder): the verbs.
+//! - [`merge`], [`verify`], [`finish`] (parts of a run become one folder): the verbs. `pair_groups`: Megatron pairs that
+//!   become one.
 
 pub mod articles;
 pub mod decontaminate;
@@ -19,6 +20,7 @@ pub mod lengths;
 pub mod merge;
 pub mod pack;
 pub mod pack_options;
+mod pair_groups;
 pub mod scratch;
 pub mod sharding;
 pub mod sinks;

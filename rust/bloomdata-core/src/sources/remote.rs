@@ -129,6 +129,17 @@ pub fn begin(store: &dyn Store, inputs: &mut [Input], folder: &Path) -> Result<(
     store.begin(shares)
 }
 
+/// Waits until share number `file` is there.
+///
+/// # Errors
+/// What the store reports; an interrupted run.
+pub fn wait_for(store: &dyn Store, file: usize, progress: &Progress) -> Result<()> {
+    while !store.is_there(file)? {
+        progress.check()?;
+    }
+    Ok(())
+}
+
 /// Reads input number `file` once it is there, from offset `start` of its content on.
 ///
 /// # Errors
@@ -141,9 +152,7 @@ pub fn read_brought(
     out: &PieceSender,
     progress: &Progress,
 ) -> Result<bool> {
-    while !store.is_there(file)? {
-        progress.check()?;
-    }
+    wait_for(store, file, progress)?;
     if !tables.read(file, input, start, out, progress)? {
         read_input_from(input, start, out, &|end| store.extend(file, end), progress)?;
     }
