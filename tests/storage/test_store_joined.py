@@ -69,9 +69,9 @@ def test_tokens_are_brought_one_part_after_the_other(parts, tmp_path, monkeypatc
         bring(self, share)
 
     def released(self, file):
+        held.discard(self._shares[file].address)
         release(self, file)
         assert not self._shares[file].local.exists()
-        held.discard(self._shares[file].address)
 
     monkeypatch.setattr(staging.Staging, "_bring", counted)
     monkeypatch.setattr(staging.Staging, "release", released)

@@ -14,6 +14,7 @@ from bloomdata.datasets.indexed_dataset import IndexedDataset, Mode, ShardedInde
 from bloomdata.datasets.megatron_cache import SPLITS, cache_prefix, describe, gpt_identifiers, legacy_prefix
 from bloomdata.datasets.samples import one_sample
 from bloomdata.errors import ConfigError
+from bloomdata.options.paths import finished_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -368,7 +369,7 @@ def _prefixes(
         return path.path_prefixes, path.mode
     if not isinstance(path, (str, os.PathLike)):
         return [_plain(item) for item in path], "mmap"
-    if Path(path).is_dir():
+    if Path(finished_path(path, "path")).is_dir():
         from bloomdata.datasets.opening import open as open_dataset
 
         dataset = open_dataset(path)
@@ -379,4 +380,4 @@ def _prefixes(
 
 
 def _plain(path: PathLike) -> str:
-    return os.fspath(path).removesuffix(".idx").removesuffix(".bin")
+    return finished_path(path, "path").removesuffix(".idx").removesuffix(".bin")

@@ -15,6 +15,7 @@ import numpy as np
 
 from bloomdata.datasets.samples import checked_index
 from bloomdata.errors import ConfigError, CorruptDataError
+from bloomdata.options.paths import finished_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,7 +94,7 @@ class IndexedDataset(Documents):
     def __init__(self, path_prefix: PathLike, *, mode: Mode = "mmap") -> None:
         if mode not in {"mmap", "pread"}:
             raise ConfigError(f"mode: expected 'mmap' or 'pread', got {mode!r}")
-        self.path_prefix = os.fspath(path_prefix)
+        self.path_prefix = finished_path(path_prefix, "path_prefix")
         self.mode: Mode = mode
         idx, bin_ = Path(f"{self.path_prefix}.idx"), Path(f"{self.path_prefix}.bin")
         index = map_file(idx) if mode == "mmap" else idx.read_bytes()
@@ -254,7 +255,7 @@ class ShardedIndexedDataset(Documents):
             raise ConfigError(f"path_prefixes: expected a list of at least one path, got {path_prefixes!r}")
         if max_open_files is not None and max_open_files < 1:
             raise ConfigError(f"max_open_files: expected 1 or more, got {max_open_files}")
-        self.path_prefixes = [os.fspath(prefix) for prefix in path_prefixes]
+        self.path_prefixes = [finished_path(prefix, "path_prefixes") for prefix in path_prefixes]
         self.mode: Mode = mode
         self.max_open_files = max_open_files or default_open_files(mode)
         self._ends = np.cumsum([_num_documents(f"{prefix}.idx") for prefix in self.path_prefixes]).tolist()

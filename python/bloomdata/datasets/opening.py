@@ -15,6 +15,7 @@ from bloomdata.datasets.packed import PackedDataset as PackedDataset
 from bloomdata.datasets.preferences import PreferenceDataset as PreferenceDataset
 from bloomdata.errors import ConfigError, UnsupportedFormatError
 from bloomdata.manifest import read_manifest
+from bloomdata.options.paths import finished_path
 
 if TYPE_CHECKING:
     import os
@@ -38,7 +39,8 @@ def open(path: PathLike, *, field: str | None = None) -> Opened:  # noqa: A001 -
         `PreferenceDataset` of judged answers.
 
     Raises:
-        ConfigError: The folder is not finished, holds shards, or holds several fields and `field` is not given.
+        ConfigError: The folder is not finished, is in a store, holds shards, or holds several fields and `field` is not
+            given.
         CorruptDataError: An index is damaged.
         UnsupportedFormatError: The file has another format.
 
@@ -48,7 +50,7 @@ def open(path: PathLike, *, field: str | None = None) -> Opened:  # noqa: A001 -
         >>> dataset[0]["input_ids"].shape, len(dataset[1:3]["input_ids"])
         ((8,), 2)
     """
-    path = Path(path)
+    path = Path(finished_path(path, "path"))
     if not path.is_dir():
         return _open_file(path)
     manifest = read_manifest(path)

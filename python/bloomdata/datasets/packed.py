@@ -15,6 +15,7 @@ from bloomdata.datasets.label_rules import LabelRules
 from bloomdata.datasets.packed_files import LibraryRows, MappedRows, file_facts, find_layout
 from bloomdata.datasets.samples import checked_index, checked_indices, digest
 from bloomdata.errors import ConfigError, CorruptDataError, UnsupportedFormatError
+from bloomdata.options.paths import finished_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,7 @@ class PackedDataset:
     ) -> None:
         if not paths:
             raise ConfigError("paths: expected at least one file, got none")
-        self.paths = [os.fspath(path) for path in paths]
+        self.paths = [finished_path(path, "paths") for path in paths]
         self.rules = rules or LabelRules()
         self._layouts: list[dict[str, Any] | None] = list(layouts or [None] * len(paths))
         self._files: list[MappedRows | LibraryRows] = [

@@ -5,6 +5,7 @@
 - `wanted`: the expected checksum of each file.
 - `opening`: a URL -> a stream from an offset; local files and everything that fsspec reads.
 - `http`: the same for http and https, with the standard library only.
+- `folders`: files of folders in a store.
 - `git`: files of git repositories, by the program git.
 - `remote`: an open remote file, and its errors.
 - `download`: a stream -> `<name>.part`, resumed after a kill, verified, synced, renamed.

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.fetching.checksums import Checksum
-from bloomdata.fetching.names import Item, checked_name, scheme_of
+from bloomdata.fetching.names import Item, checked_name, distinct, scheme_of
 from bloomdata.fetching.remote import FinalError, Remote
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def expanded(
     """
     clones = folder / CLONES
     shutil.rmtree(clones, ignore_errors=True)  # of a killed run
-    found: dict[str, Item] = {}
+    found: list[Item] = []
     checksums: dict[str, Checksum] = {}
     repositories: dict[tuple[str, str], _Clone] = {}
     try:
@@ -117,14 +117,8 @@ def expanded(
                 if key not in repositories:
                     repositories[key] = _Clone.of(source, clones / str(len(repositories)), timeout_seconds)
                 pieces = list(_files(source, item, repositories[key], checksums))
-            for piece in pieces:
-                if piece.name in found and found[piece.name].url != piece.url:
-                    raise ConfigError(
-                        f"sources: {found[piece.name].url} and {piece.url}: both called {piece.name}; "
-                        "give names: {name: url}"
-                    )
-                found[piece.name] = piece
-        yield list(found.values()), checksums
+            found += pieces
+        yield distinct(found), checksums
     finally:
         shutil.rmtree(clones, ignore_errors=True)
 

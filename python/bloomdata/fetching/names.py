@@ -30,11 +30,13 @@ class Item:
     Attributes:
         url: The URL, or the path of a local file.
         name: Its name in the output folder; of a file of a git repository, it may be in a folder there.
+        is_named: Whether the user chose the name.
         opener: Opens it in place of `open_address`, with the same arguments by name.
     """
 
     url: str
     name: str
+    is_named: bool = field(default=False, compare=False)
     opener: Callable[..., Remote] | None = field(default=None, compare=False, repr=False)
 
 
@@ -67,19 +69,32 @@ def items_of(
         for name, url in sources.items():
             if scheme_of(os.fspath(url)).startswith("git+") and not urlsplit(os.fspath(url)).fragment:
                 raise ConfigError(f"sources: {url}: expected #path for a file called {name}, got a whole repository")
-        pairs = [(os.fspath(url), checked_name(name, os.fspath(url))) for name, url in sources.items()]
+        items = [
+            Item(url=os.fspath(url), name=checked_name(name, os.fspath(url)), is_named=True)
+            for name, url in sources.items()
+        ]
     else:
         given = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
-        pairs = [(url, _name_of(url)) for source in given for url in _addresses(source)]
-    if not pairs:
+        items = [Item(url=url, name=_name_of(url)) for source in given for url in _addresses(source)]
+    if not items:
         raise ConfigError("sources: expected at least one source, got none")
-    items: dict[str, Item] = {}
-    for url, name in pairs:
-        # A URL that is given twice is fetched once.
-        if name in items and items[name].url != url:
-            raise ConfigError(f"sources: {items[name].url} and {url}: both called {name}; give names: {{name: url}}")
-        items[name] = Item(url=url, name=name)
-    return list(items.values())
+    return distinct(items)
+
+
+def distinct(items: Iterable[Item]) -> list[Item]:
+    """Items of distinct names. A URL that is given twice is fetched once.
+
+    Raises:
+        ConfigError: Two files have one name.
+    """
+    found: dict[str, Item] = {}
+    for item in items:
+        if item.name in found and found[item.name].url != item.url:
+            raise ConfigError(
+                f"sources: {found[item.name].url} and {item.url}: both called {item.name}; give names: {{name: url}}"
+            )
+        found[item.name] = item
+    return list(found.values())
 
 
 def _addresses(source: str | os.PathLike[str]) -> Iterable[str]:
@@ -99,7 +114,7 @@ def _name_of(url: str) -> str:
     if scheme_of(url) in {"http", "https", "file"}:
         return checked_name(unquote(urlsplit(url).path.rpartition("/")[2]), url)
     # Paths of other file systems may contain `?`, `#` and `%`; `::` separates a file from the archive that holds it.
-    return checked_name(url.partition("::")[0].rpartition("/")[2], url)
+    return checked_name(url.partition("::")[0].rstrip("/").rpartition("/")[2], url)
 
 
 def checked_name(name: str, url: str) -> str:

@@ -65,7 +65,7 @@ def _open_local(url: str, offset: int, validator: str | None) -> Remote:
 
 
 def _open_fsspec(url: str, offset: int, validator: str | None) -> Remote:
-    files, path = _file_system(url)
+    files, path = file_system(url)
 
     def validator_now() -> str:
         files.invalidate_cache()
@@ -82,7 +82,12 @@ def _open_fsspec(url: str, offset: int, validator: str | None) -> Remote:
     return Remote(stream=_Wrapped(stream, url), offset=start, size=size, validator=now, validator_now=validator_now)
 
 
-def _file_system(url: str) -> tuple[Any, str]:
+def file_system(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it.
+
+    Raises:
+        ConfigError: Its package is not installed, or there is no such kind of URL.
+    """
     try:
         from fsspec.core import url_to_fs
     except ImportError:

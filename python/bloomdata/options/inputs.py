@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from bloomdata import _core
 from bloomdata.errors import ConfigError
 from bloomdata.options.hub_cache import cached_dataset
-from bloomdata.options.paths import is_address, utf8_path, whole_address
+from bloomdata.options.paths import how_to_fetch, is_address, utf8_path, whole_address
 from bloomdata.options.tables import table_of, table_of_iterable
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def _given(paths: list[str], *, objects: bool) -> Given:
     """Files, or objects, but not both: they are read in different ways."""
     found = [path for path in paths if is_address(path)]
     if found and not objects:
-        raise ConfigError(f"inputs: expected files, got {found[0]}; `shard` reads from a store, `fetch` copies from it")
+        raise ConfigError(
+            f"inputs: expected files, got {found[0]}, which only shard, prepare and pack read; {how_to_fetch(found[0])}"
+        )
     if found and len(found) < len(paths):
         file = next(path for path in paths if not is_address(path))
         raise ConfigError(f"inputs: expected files or objects in a store, got both: {file} and {found[0]}")

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from bloomdata.options.paths import is_address, whole_address
-from bloomdata.storage.addresses import inside, open_store, with_retries
-from bloomdata.storage.staging import CONNECTIONS
+from bloomdata.storage.addresses import CONNECTIONS, inside, open_store, with_retries
 from bloomdata.storage.uploading import read_object
 
 if TYPE_CHECKING:

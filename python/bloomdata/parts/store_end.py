@@ -15,9 +15,9 @@ from bloomdata.errors import BloomdataError, ConfigError, MismatchError
 from bloomdata.manifest import MANIFEST_NAME
 from bloomdata.parts.local_place import LocalPlace
 from bloomdata.parts.sharing import PLAN_NAME
-from bloomdata.storage.addresses import inside, open_store, with_retries
+from bloomdata.storage.addresses import CONNECTIONS, inside, open_store, with_retries
 from bloomdata.storage.listing import list_objects, tag_of
-from bloomdata.storage.staging import CONNECTIONS, Staging
+from bloomdata.storage.staging import Staging
 from bloomdata.storage.uploading import create_object, download, read_object, stand_in, upload_files
 
 if TYPE_CHECKING:

@@ -31,8 +31,7 @@ from bloomdata.parts.signs import (
     remove_signs,
 )
 from bloomdata.parts.store_end import finish_in_store, list_folder, own_folder
-from bloomdata.storage.addresses import inside, open_store
-from bloomdata.storage.staging import CONNECTIONS
+from bloomdata.storage.addresses import CONNECTIONS, inside, open_store
 from bloomdata.storage.uploading import create_object, publish, read_object, stand_in
 
 if TYPE_CHECKING:

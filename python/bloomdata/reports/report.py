@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from bloomdata.errors import ConfigError, CorruptDataError
-from bloomdata.options.paths import output_path
+from bloomdata.options.paths import finished_path, output_path
 from bloomdata.reports.metrics import metrics_table, unit_of
 from bloomdata.reports.units import format_bytes
 from bloomdata.reports.unread_keys import most_found
@@ -74,7 +74,7 @@ class Report:
         """
         from bloomdata.manifest import has_books, read_manifest
 
-        manifest = read_manifest(Path(folder))
+        manifest = read_manifest(Path(finished_path(folder, "folder")))
         if not has_books(manifest):
             raise CorruptDataError(f"{Path(folder) / 'manifest.json'}: expected the manifest of a finished run")
         kinds = {

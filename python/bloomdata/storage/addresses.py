@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 _Result = TypeVar("_Result")
+# Requests at a time.
+CONNECTIONS = 8
 # Seconds before each further try of a request that failed.
 WAITS = (0.2, 1.0, 5.0, 15.0)
 

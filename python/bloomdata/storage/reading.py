@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def staged(given: Given, scratch: str | os.PathLike[str] | None, scratch_limit: int | str) -> Iterator[Objects | None]:
+def staged(
+    given: Given, scratch: str | os.PathLike[str] | None, scratch_limit: int | str, *, are_cut: bool
+) -> Iterator[Objects | None]:
     """Objects as the core takes them, while they are read; None if inputs are none.
 
     Args:
         given: Inputs.
         scratch: Local folder for what is read.
         scratch_limit: Bytes in it at most.
+        are_cut: Whether a part of them is read, and files are cut.
     """
     if not given.are_objects:
         yield None
@@ -29,7 +32,7 @@ def staged(given: Given, scratch: str | os.PathLike[str] | None, scratch_limit: 
     from bloomdata.storage.listing import list_objects
     from bloomdata.storage.staging import Staging, scratch_folder, staging_folder
 
-    objects = list_objects(given.paths)
+    objects = list_objects(given.paths, with_ends=are_cut)
     folder = staging_folder(scratch_folder(scratch))
     try:
         with Staging(objects, byte_count("scratch_limit", scratch_limit)) as staging:

@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bloomdata.errors import MismatchError
-from bloomdata.storage.addresses import fresh_facts, open_store, with_retries
+from bloomdata.storage.addresses import CONNECTIONS, fresh_facts, open_store, with_retries
 from bloomdata.storage.listing import tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-    from bloomdata.storage.addresses import Store
     from bloomdata.storage.listing import Object
 
     # Objects, a local folder for them, and what brings them there: as the core takes them.
     Objects = tuple[Sequence[Object], str, "Staging"]
 
-# Bytes of one request, and requests at a time.
-CHUNK_BYTES, CONNECTIONS = 8 << 20, 8
+# Bytes of one request.
+CHUNK_BYTES = 8 << 20
 # Bytes on disk at most, unless others are asked for.
 SCRATCH_LIMIT = "16GB"
 # Small ones would leave the link idle between two requests.
@@ -47,12 +46,14 @@ class Staging:
     """A store as the core reads it.
 
     Args:
-        objects: All objects, whose tags must not change.
+        objects: All objects, whose tags must not change. Their last bytes are in every local file: readers of tables
+            look there first.
         limit: Bytes on disk at most; a larger share is there alone.
     """
 
     def __init__(self, objects: Sequence[Object], limit: int) -> None:
         self._tags = {address: tag for address, _, tag, *_ in objects}
+        self._ends = {address: end for address, _, _, end, *_ in objects if end}
         self._limit = limit
         self._shares: list[Share] = []
         self._brought: dict[int, int] = {}
@@ -139,16 +140,15 @@ class Staging:
 
     def _bring(self, share: Share) -> None:
         """Brings bytes of an object, in several requests at a time."""
-        store, path = open_store(share.address)
         share.local.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(share.local, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.truncate(descriptor, share.size)
+            end = self._ends.get(share.address, b"")
+            _write(descriptor, end, share.size - len(end))
             starts = range(share.start, share.end, CHUNK_BYTES)
             chunks = [
-                self._pool.submit(
-                    self._bring_chunk, store, path, descriptor, start, min(start + CHUNK_BYTES, share.end)
-                )
+                self._pool.submit(self._bring_chunk, share, descriptor, start, min(start + CHUNK_BYTES, share.end))
                 for start in starts
             ]
             wait(chunks)
@@ -158,20 +158,18 @@ class Staging:
             chunk.result()
         self._check(share)
 
-    def _bring_chunk(self, store: Store, path: str, descriptor: int, start: int, end: int) -> None:
+    def _bring_chunk(self, share: Share, descriptor: int, start: int, end: int) -> None:
         if self._closed:
             return
+        store, path = open_store(share.address)
 
         def request() -> bytes:
             content: bytes = store.cat_file(path, start=start, end=end)
             if len(content) != end - start:
-                raise OSError(f"{path}: expected {end - start} bytes from {start} on, found {len(content)}")
+                raise OSError(f"{share.address}: expected {end - start} bytes from {start} on, found {len(content)}")
             return content
 
-        content, at = memoryview(with_retries(path, request)), start
-        while content:
-            count = os.pwrite(descriptor, content, at)
-            content, at = content[count:], at + count
+        _write(descriptor, with_retries(share.address, request), start)
 
     def _check(self, share: Share) -> None:
         """Compares an object with what it was when it was listed, after its bytes were read."""
@@ -201,6 +199,13 @@ class Staging:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _write(descriptor: int, content: bytes, at: int) -> None:
+    left = memoryview(content)
+    while left:
+        count = os.pwrite(descriptor, left, at)
+        left, at = left[count:], at + count
 
 
 def scratch_folder(scratch: str | os.PathLike[str] | None) -> Path:

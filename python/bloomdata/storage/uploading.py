@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import MismatchError
 from bloomdata.manifest import MANIFEST_NAME
-from bloomdata.storage.addresses import fresh_facts, inside, open_store, with_retries
-from bloomdata.storage.staging import CONNECTIONS
+from bloomdata.storage.addresses import CONNECTIONS, fresh_facts, inside, open_store, with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

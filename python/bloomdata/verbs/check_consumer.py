@@ -9,6 +9,7 @@ from typing import Any
 from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.manifest import read_manifest
 from bloomdata.options.padded_vocabulary import padded_vocab_size
+from bloomdata.options.paths import finished_path
 
 
 def check_consumer(
@@ -48,7 +49,7 @@ def check_consumer(
         >>> bloomdata.check_consumer("packed", sequence_length=16, vocab_size=50_257, num_workers=1, batch_size=1)
         >>> bloomdata.check_consumer("packed", vocab_size=512, tensor_parallel=4)
     """
-    manifest = read_manifest(Path(folder))
+    manifest = read_manifest(Path(finished_path(folder, "folder")))
     tokenizer = manifest.get("details", {}).get("tokenizer")
     if tokenizer is None:
         raise ConfigError(f"{os.fspath(folder)}: expected tokens, found the output of {manifest['verb']!r}")

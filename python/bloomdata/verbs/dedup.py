@@ -15,7 +15,7 @@ from bloomdata.options.checks import byte_count, check_choice, check_counts
 from bloomdata.options.dedup_config import dedup_config
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.near import MinHash, Substring, described
-from bloomdata.options.paths import output_path, utf8_path
+from bloomdata.options.paths import finished_path, output_path, utf8_path
 from bloomdata.options.running import running
 from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import DedupReport
@@ -188,7 +188,7 @@ def dedup(
         result = _core.dedup_part(paths, share, json.dumps(config), options, on_progress)
     else:
         folder = decided(output) if decide else Path(output)
-        memory = (limit, [utf8_path(path, "signatures") for path in _paths(signatures)])
+        memory = (limit, [finished_path(path, "signatures") for path in _paths(signatures)])
         result = _core.dedup(paths, json.dumps(config), options, memory, decide, on_progress)
     return DedupReport.from_run(folder, result, time.monotonic() - start)
 

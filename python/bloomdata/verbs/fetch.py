@@ -10,6 +10,7 @@ from bloomdata.errors import ConfigError, CorruptDataError, MismatchError
 from bloomdata.fetching.books import Books, locked
 from bloomdata.fetching.connections import run_downloads
 from bloomdata.fetching.download import Download, hash_file
+from bloomdata.fetching.folders import with_files
 from bloomdata.fetching.git import expanded
 from bloomdata.fetching.names import items_of
 from bloomdata.fetching.report import FetchReport
@@ -57,11 +58,12 @@ def fetch(
 
     Local files, http and https need no other package. All other URLs (`s3://`, `gs://`,
     `hf://datasets/owner/name/file`, ...) are read by fsspec (`pip install 'bloomdata[remote]'`, and the package of
-    the protocol, such as s3fs), with the credentials that fsspec finds.
+    the protocol, such as s3fs), with the credentials that fsspec finds. Of a folder there, all files are fetched and
+    keep their places in it: a finished folder is one here, too.
 
     Args:
         sources: URLs, paths, and names of sets (`oig`, `oig_moderation`, `oasst1`, `dolly`, `pile`; see
-            `bloomdata.FETCH_SETS`); or `{name: URL}` to choose the file names.
+            `bloomdata.FETCH_SETS`); or `{name: URL}` to choose the names of files and folders.
         output: Folder to write; it may already hold fetched files and others.
         checksums: Path or URL of a list in the format of `sha256sum` or `md5sum` that names every file; or
             `{name: "sha256:..."}` (or md5, sha1, sha512), with None for a file without a checksum.
@@ -94,6 +96,7 @@ def fetch(
     Command line:
         bloomdata-cli fetch --list
         bloomdata-cli fetch https://example.org/train/00.jsonl.zst --output raw/ --checksums SHA256SUMS.txt
+        bloomdata-cli fetch s3://packed/run --output run/
         bloomdata-cli fetch oasst1 dolly --output raw/ --decompress
         bloomdata-cli fetch oig --output raw/oig/ --missing report
         bloomdata-cli fetch git+https://huggingface.co/datasets/laion/OIG@main#unified_nq.jsonl --output raw/oig/
@@ -112,7 +115,7 @@ def fetch(
     if not timeout_seconds > 0:
         raise ConfigError(f"timeout_seconds: expected seconds > 0, got {timeout_seconds}")
     start = time.monotonic()
-    items = items_of(sources)
+    items = with_files(items_of(sources), num_connections)
     if decompress:
         _check_archives(items)
     folder = Path(output_path(output))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
 from bloomdata import _core
 from bloomdata.options.arguments import check_arguments
-from bloomdata.options.paths import output_path
+from bloomdata.options.paths import finished_path, output_path
 from bloomdata.options.running import running
 from bloomdata.reports.report import MergeReport
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from bloomdata.options.inputs import OnProgress
@@ -59,5 +59,5 @@ def merge(
     """
     options = running(output_path(output), 1, overwrite=overwrite)
     start = time.monotonic()
-    result = _core.merge([os.fspath(path) for path in inputs], prefix, options, on_progress)
+    result = _core.merge([finished_path(path, "inputs") for path in inputs], prefix, options, on_progress)
     return MergeReport.from_run(output, result, time.monotonic() - start)

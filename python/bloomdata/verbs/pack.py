@@ -297,7 +297,7 @@ def pack(
     )
     hdf5 = Hdf5Files(sequence_length or 1, compression, with_categories=config["categories"] is not None)
     start = time.monotonic()
-    with staged(given, scratch, scratch_limit) as objects:
+    with staged(given, scratch, scratch_limit, are_cut=share is not None) as objects:
         files = (given.paths, allow_duplicate_inputs, share, objects)
         result = _core.pack(files, given.streams, json.dumps(config), how, hdf5, on_progress)
     return PackReport.from_run(written(output, share), result, time.monotonic() - start, ignore_keys=ignore_keys)

@@ -14,6 +14,7 @@ from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import check_counts, thread_count
 from bloomdata.options.inputs import split_inputs
 from bloomdata.options.pack_config import record_of
+from bloomdata.options.paths import finished_path
 from bloomdata.verbs.pack import config_of
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _known_lengths(inputs: Inputs) -> bytes | None:
     import numpy as np
 
     if isinstance(inputs, (str, os.PathLike)):
-        path = Path(inputs)
+        path = Path(finished_path(inputs, "inputs"))
         is_folder = (path / "manifest.json").exists()
         if not (is_folder or Path(f"{path}.idx").exists() or path.suffix in {".idx", ".bin"}):
             return None

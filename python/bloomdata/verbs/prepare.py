@@ -241,7 +241,7 @@ def prepare(
     limits = limits_of(allow_empty=allow_empty, max_bad=max_bad, on_bad_record=on_bad_record)
     running_options = running(folder, num_threads, overwrite=overwrite, limits=limits)
     start = time.monotonic()
-    with staged(given, scratch, scratch_limit) as objects:
+    with staged(given, scratch, scratch_limit, are_cut=share is not None) as objects:
         files = (paths, allow_duplicate_inputs, share, objects)
         result = _core.shard(files, given.streams, json.dumps(config), running_options, on_progress)
     report = PrepareReport.from_run(written(folder, share), result, time.monotonic() - start, ignore_keys=ignore_keys)

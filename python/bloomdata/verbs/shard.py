@@ -171,7 +171,7 @@ def shard(
     limits = limits_of(allow_empty=allow_empty, max_bad=max_bad, on_bad_record=on_bad_record)
     options = running(output_path(output), num_threads, overwrite=overwrite, limits=limits)
     start = time.monotonic()
-    with staged(given, scratch, scratch_limit) as objects:
+    with staged(given, scratch, scratch_limit, are_cut=share is not None) as objects:
         files = (given.paths, allow_duplicate_inputs, share, objects)
         result = _core.shard(files, given.streams, json.dumps(config), options, on_progress)
     return ShardReport.from_run(written(output, share), result, time.monotonic() - start)

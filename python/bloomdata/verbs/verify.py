@@ -14,6 +14,7 @@ from bloomdata.manifest import read_manifest
 from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import thread_count
 from bloomdata.options.padded_vocabulary import padded_vocab_size
+from bloomdata.options.paths import finished_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +85,7 @@ def verify(
         >>> bloomdata.verify("shards").files
         1
     """
-    result = json.loads(_core.verify(os.fspath(folder), thread_count(num_threads), on_progress))
+    result = json.loads(_core.verify(finished_path(folder, "folder"), thread_count(num_threads), on_progress))
     problems = [f"  {problem['path']}: {problem['reason']}" for problem in result["problems"]]
     if problems := problems or list(_compressed_problems(Path(folder))):
         lines = [f"{os.fspath(folder)}: {len(problems)} problem(s)", *problems]

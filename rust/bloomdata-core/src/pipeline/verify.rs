@@ -24,6 +24,9 @@ use crate::io::zstd_frames::{FrameEvent, decoder, read_frames};
 use crate::progress::Progress;
 use crate::token::{TokenDtype, index};
 
+/// What `fetch` leaves in the folder that it brings.
+const FETCHED: [&str; 2] = ["fetched.json", ".fetch.lock"];
+
 /// A file that is wrong, and how.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Problem {
@@ -169,7 +172,11 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
         let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
         if name.ends_with(TEMPORARY_SUFFIX) {
             report(&name, format!("an unfinished file ({TEMPORARY_SUFFIX}) in a finished folder"));
-        } else if name != MANIFEST_NAME && !known.contains(name.as_str()) && !unhashed.contains(&name) {
+        } else if name != MANIFEST_NAME
+            && !FETCHED.contains(&&*name)
+            && !known.contains(name.as_str())
+            && !unhashed.contains(&name)
+        {
             let inner = format!("{name}/");
             // A split may lie behind a link.
             if known.range(inner.as_str()..).next().is_none_or(|next| !next.starts_with(&inner)) {

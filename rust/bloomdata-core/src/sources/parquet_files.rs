@@ -44,7 +44,7 @@ pub(super) fn read_parquet(
     let (first, builder) = match rows {
         None => (0, builder),
         Some([first, end]) => {
-            let groups = RowGroups::of(builder.metadata()).between(first, end);
+            let groups = RowGroups::of(path, builder.metadata())?.between(first, end);
             (first, builder.with_row_groups(groups))
         }
     };

@@ -162,8 +162,8 @@ fn units(input: &Input, end: Option<&Vec<u8>>, sharing: Sharing) -> Result<Vec<U
         };
         let sizes = frames.into_iter().flatten();
         sizes.map(|(stored, content)| UnitEnd { stored, content, weight: content }).collect()
-    } else if input.format == Format::Parquet && end.is_none() {
-        row_groups(input)?
+    } else if input.format == Format::Parquet && end.is_none_or(|end| !end.is_empty()) {
+        row_groups(input, end)?
     } else {
         Vec::new()
     };
@@ -198,11 +198,14 @@ fn whole(input: &Input) -> UnitEnd {
     UnitEnd { stored: input.size, content: bytes, weight: bytes }
 }
 
-/// The row groups of a table, by their sizes.
+/// The row groups of a table, by their sizes; none where they are not in order.
 #[cfg(feature = "parquet")]
-fn row_groups(input: &Input) -> Result<Vec<UnitEnd>> {
+fn row_groups(input: &Input, end: Option<&Vec<u8>>) -> Result<Vec<UnitEnd>> {
     let mut before = 0;
-    let groups = super::row_groups::RowGroups::read(&input.path)?;
+    let groups = super::row_groups::RowGroups::read(&input.path, input.size, end.map(Vec::as_slice))?;
+    if !groups.are_in_order() {
+        return Ok(Vec::new());
+    }
     let piece = |group: super::row_groups::RowGroup| {
         let stored = group.end - std::mem::replace(&mut before, group.end);
         UnitEnd { stored, content: group.rows, weight: group.bytes }
@@ -211,6 +214,6 @@ fn row_groups(input: &Input) -> Result<Vec<UnitEnd>> {
 }
 
 #[cfg(not(feature = "parquet"))]
-fn row_groups(_: &Input) -> Result<Vec<UnitEnd>> {
+fn row_groups(_: &Input, _: Option<&Vec<u8>>) -> Result<Vec<UnitEnd>> {
     Ok(Vec::new())
 }

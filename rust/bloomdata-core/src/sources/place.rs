@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// A share of a file of lines. Both pairs of offsets are of the same places: frames of zstd start there, or any byte of a
-/// file that is not compressed.
+/// A share of a file of lines, or of row groups. Both pairs of offsets are of the same places: frames of zstd start there, or any byte of a
+/// file that is not compressed; content of tables is counted in rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRange {
     /// Start and end in the file as stored.

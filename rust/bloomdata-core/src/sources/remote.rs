@@ -23,7 +23,8 @@ pub struct Object {
     pub size: u64,
     /// Changes with its content: an `ETag`, or the time of its last change.
     pub tag: String,
-    /// Its last bytes, with the seek table if it is a file of zstd frames that has one.
+    /// Its last bytes, with the seek table if it is a file of zstd frames that has one, or with the footer of a Parquet
+    /// file. Empty for one that is not cut.
     pub end: Vec<u8>,
     /// The argument that it comes from.
     pub argument: usize,

@@ -1,16 +1,25 @@
 //! Row groups of a Parquet file: where it can be cut.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 
 use crate::error::{Error, Result};
+use crate::token;
+
+/// What a file ends with, behind the length of its footer.
+const MAGIC: &[u8] = b"PAR1";
+/// That length, and the mark.
+const MARK_BYTES: usize = 4 + MAGIC.len();
 
 /// A row group.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowGroup {
-    /// Where it ends in the file.
+    /// Where it starts in the file.
+    pub(super) start: u64,
+    /// Where it ends there.
     pub(super) end: u64,
     /// Its rows.
     pub(super) rows: u64,
@@ -23,28 +32,68 @@ pub(super) struct RowGroup {
 pub(super) struct RowGroups(pub(super) Vec<RowGroup>);
 
 impl RowGroups {
-    /// Those that the end of a file names.
+    /// Those that the footer of a file of `size` bytes names. `end` is its end, with all of the footer, for an object in
+    /// a store.
     ///
     /// # Errors
     /// A damaged file.
-    pub(super) fn read(path: &Path) -> Result<Self> {
-        let file = std::fs::File::open(path).map_err(Error::io(path))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-            .map_err(|error| Error::corrupt(path, 0, format!("Parquet: {error}")))?;
-        Ok(Self::of(builder.metadata()))
+    pub(super) fn read(path: &Path, size: u64, end: Option<&[u8]>) -> Result<Self> {
+        let damaged = |reason: String| Error::corrupt(path, size, format!("Parquet: {reason}"));
+        let read = |length: usize| match end {
+            Some(end) => Ok(end[end.len().saturating_sub(length)..].to_vec()),
+            None => {
+                let file = File::open(path).map_err(Error::io(path))?;
+                let length = size.min(length as u64);
+                let mut bytes = vec![0; token::index(length)];
+                file.read_exact_at(&mut bytes, size - length).map_err(Error::io(path))?;
+                Ok(bytes)
+            }
+        };
+        let mark = read(MARK_BYTES)?;
+        let Some((length, MAGIC)) = mark.split_first_chunk::<4>() else {
+            return Err(damaged("expected PAR1 at the end of the file, found none".into()));
+        };
+        let length = u64::from(u32::from_le_bytes(*length)) + MARK_BYTES as u64;
+        let footer = if length <= size { read(token::index(length))? } else { Vec::new() };
+        if footer.len() as u64 != length {
+            return Err(damaged(format!("expected a footer of {length} bytes, the file has {size}")));
+        }
+        let metadata = ParquetMetaDataReader::decode_metadata(&footer[..footer.len() - MARK_BYTES])
+            .map_err(|error| damaged(error.to_string()))?;
+        let groups = Self::of(path, &metadata)?;
+        match groups.0.iter().find(|group| group.end > size - length) {
+            Some(group) => {
+                Err(damaged(format!("a row group ends at {}, after its footer starts", group.end)))
+            }
+            None => Ok(groups),
+        }
     }
 
-    pub(super) fn of(metadata: &ParquetMetaData) -> Self {
-        let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
-        let mut end = 0;
-        let group = |group: &parquet::file::metadata::RowGroupMetaData| {
+    /// Those of a footer.
+    ///
+    /// # Errors
+    /// Offsets that cannot be.
+    pub(super) fn of(path: &Path, metadata: &ParquetMetaData) -> Result<Self> {
+        let group = |group: &RowGroupMetaData| {
+            let unsigned = |value: i64| u64::try_from(value).ok();
+            let (mut start, mut end) = (u64::MAX, 0);
             for column in group.columns() {
-                let (start, length) = column.byte_range();
-                end = end.max(start + length);
+                let first = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+                let first = unsigned(first)?;
+                start = start.min(first);
+                end = end.max(first.checked_add(unsigned(column.compressed_size())?)?);
             }
-            RowGroup { end, rows: unsigned(group.num_rows()), bytes: unsigned(group.total_byte_size()) }
+            let (rows, bytes) = (unsigned(group.num_rows())?, unsigned(group.total_byte_size())?);
+            Some(RowGroup { start: start.min(end), end, rows, bytes })
         };
-        Self(metadata.row_groups().iter().map(group).collect())
+        let groups: Option<Vec<RowGroup>> = metadata.row_groups().iter().map(group).collect();
+        let damaged = || Error::corrupt(path, 0, "Parquet: a row group of a negative offset or length");
+        groups.map(Self).ok_or_else(damaged)
+    }
+
+    /// Whether each lies behind the one before it, so that the file can be cut between them.
+    pub(super) fn are_in_order(&self) -> bool {
+        self.0.windows(2).all(|pair| pair[0].end <= pair[1].start)
     }
 
     /// The numbers of those from row `first` up to row `end`.
