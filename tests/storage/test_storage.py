@@ -223,7 +223,8 @@ def test_a_store_that_is_gone_is_its_own_error(corpus, tmp_path):
     [
         ("faulty://nothing", "no such object"),
         ("nope://raw", "nope"),
-        ("ftp://me:secret@host/raw", r"ftp://\*\*\*@host/raw: expected no password in an address"),
+        ("ftp://me:secret@host/raw", r"ftp://\*\*\*@host/raw: expected no password and no key in an address"),
+        ("https://host/a.jsonl?n=1&X-Amz-Signature=secret", r"https://host/a\.jsonl\?n=1&X-Amz-Signature=\*\*\*: exp"),
         (["faulty://raw/a.jsonl", "b.jsonl"], "expected files or objects in a store, got both"),
         ("faulty://raw/README.md", "README.md: found md"),
     ],
@@ -292,15 +293,37 @@ def test_s3_itself(corpus, tmp_path, monkeypatch):
         s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_errors_of_other_packages_name_the_address(corpus, tmp_path, monkeypatch):
+class NoCredentialsError(Exception):
+    """As packages of stores raise them."""
+
+
+class BrokenPipeOfStoreError(OSError):
+    """As packages of stores raise them."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "told"),
+    [
+        (NoCredentialsError("no key"), PermissionError, "NoCredentialsError: no key"),
+        (BrokenPipeOfStoreError("gone"), OSError, "BrokenPipeOfStoreError: gone"),
+        (OSError("in the way"), OSError, "in the way"),
+        (OSError(errno.EIO, "worn out"), OSError, "worn out"),
+        (PermissionError("raw/a.jsonl"), PermissionError, "raw/a.jsonl"),
+        (
+            OSError("https://host/x?sig=secret&n=1 and ftp://me:secret@host"),
+            OSError,
+            "https.*sig=.*&n=1 and ftp.*@host",
+        ),
+    ],
+)
+@pytest.mark.parametrize("request_of", ["find", "cat_file", "put_file", "pipe_file", "info"])
+def test_errors_of_single_requests_name_the_address(request_of, raised, kind, told, corpus, tmp_path, monkeypatch):
     del corpus
 
-    class NoCredentialsError(Exception):
-        pass
+    def refuse(self, path, *_, **__):
+        raise raised
 
-    def refuse(self, path, **_):
-        raise NoCredentialsError("no key")
-
-    monkeypatch.setattr(FaultyStore, "find", refuse)
-    with pytest.raises(PermissionError, match=r"faulty://raw: NoCredentialsError: no key"):
-        bloomdata.pack("faulty://raw", tmp_path / "out", **OPTIONS)
+    monkeypatch.setattr(FaultyStore, request_of, refuse)
+    with pytest.raises(kind, match=f"faulty://[\\w/.-]*: {told}") as error:
+        bloomdata.pack("faulty://raw", "faulty://out", **OPTIONS, scratch=tmp_path / "scratch")
+    assert "secret" not in str(error.value)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 _Result = TypeVar("_Result")
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
+_KEY = re.compile(r"([?&](?:[\w-]*[-_])?(?:sig|signature|key|token|secret|credential|password)=)[^&\s'\"]*", re.I)
 # Requests at a time.
 CONNECTIONS = 8
 # Seconds before each further try of a request that failed.
@@ -28,14 +30,13 @@ def open_store(address: str | os.PathLike[str]) -> tuple[Store, str]:
     """The file system of an address, and the path in it.
 
     Raises:
-        ConfigError: Its package is not installed, or there is no such kind of address.
+        ConfigError: Its package is not installed, there is no such kind of address, or it has a password or a key.
     """
     text = os.fspath(address)
-    if re.match(r"[^/]+://[^/@]*:[^/@]*@", text):
-        scheme, _, rest = text.partition("://")
+    if shown(text) != text:
         raise ConfigError(
-            f"{scheme}://***@{rest.rpartition('@')[2]}: expected no password in an address, which plans and manifests "
-            "name; fsspec finds credentials in its configuration and the environment"
+            f"{shown(text)}: expected no password and no key in an address, which plans and manifests name; fsspec "
+            "finds credentials in its configuration and the environment"
         )
     try:
         from fsspec.core import url_to_fs
@@ -46,6 +47,11 @@ def open_store(address: str | os.PathLike[str]) -> tuple[Store, str]:
     except (ImportError, ValueError) as error:
         raise ConfigError(f"{text}: {error}") from None
     return store, path.rstrip("/")
+
+
+def shown(address: str) -> str:
+    """An address as errors name it: without passwords, and without the values of keys in its query."""
+    return _KEY.sub(r"\1***", _PASSWORD.sub("***", address))
 
 
 def fresh_facts(address: str) -> dict[str, Any]:
@@ -83,13 +89,19 @@ def with_retries(address: str, request: Callable[[], _Result]) -> _Result:
 
 
 def _as_os_error(address: str, request: Callable[[], _Result]) -> _Result:
-    """What a request returns. Packages of stores have errors of their own, which say nothing of the address."""
+    """What a request returns. Errors of stores name the path without its scheme, or nothing at all."""
     try:
         return request()
     except Exception as error:
-        kind = type(error)
-        if isinstance(error, OSError) or kind.__module__ == "builtins":
+        kind, name, said = type(error), shown(address), shown(str(error))
+        if kind.__module__ != "builtins":
+            # More tries find no credentials either.
+            reported = PermissionError if "Credential" in kind.__name__ else OSError
+            raise reported(f"{name}: {kind.__name__}: {said}") from error
+        if not isinstance(error, OSError) or (name in said and said == str(error)):
             raise
-        # More tries find no credentials either.
-        reported = PermissionError if "Credential" in kind.__name__ else OSError
-        raise reported(f"{address}: {kind.__name__}: {error}") from error
+        if error.errno is None:
+            raise kind(f"{name}: {said}") from error
+        # Of what is local, such as a full disk, the path says more.
+        local = [] if error.filename is None else [error.filename]
+        raise kind(error.errno, f"{name}: {shown(str(error.strerror))}", *local) from error

@@ -39,15 +39,15 @@ impl RowGroups {
     /// A damaged file.
     pub(super) fn read(path: &Path, size: u64, end: Option<&[u8]>) -> Result<Self> {
         let damaged = |reason: String| Error::corrupt(path, size, format!("Parquet: {reason}"));
-        let read = |length: usize| match end {
-            Some(end) => Ok(end[end.len().saturating_sub(length)..].to_vec()),
-            None => {
-                let file = File::open(path).map_err(Error::io(path))?;
-                let length = size.min(length as u64);
-                let mut bytes = vec![0; token::index(length)];
-                file.read_exact_at(&mut bytes, size - length).map_err(Error::io(path))?;
-                Ok(bytes)
+        let read = |length: usize| {
+            if let Some(end) = end {
+                return Ok(end[end.len().saturating_sub(length)..].to_vec());
             }
+            let file = File::open(path).map_err(Error::io(path))?;
+            let length = size.min(length as u64);
+            let mut bytes = vec![0; token::index(length)];
+            file.read_exact_at(&mut bytes, size - length).map_err(Error::io(path))?;
+            Ok(bytes)
         };
         let mark = read(MARK_BYTES)?;
         let Some((length, MAGIC)) = mark.split_first_chunk::<4>() else {
