@@ -92,7 +92,7 @@ def test_the_commands_and_the_example_of_the_page_on_parts_run(raw, capsys):
     assert len(lines) >= 6
     for line in lines:
         words = shlex.split(line.replace("tokenizer.json", "bytes").split(" > ")[0], comments=True)
-        if "--ray" in words or "s3://" in line:  # tests/test_parts_ray.py, tests/test_storage.py
+        if "--ray" in words or "s3://" in line:  # tests/test_parts_ray.py, tests/storage
             parse(words)
         else:
             assert main(words) == 0, capsys.readouterr().err

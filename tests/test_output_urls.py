@@ -1,6 +1,6 @@
 """URLs as outputs are refused where a verb cannot write to them: a local folder named `s3:` would be a surprise.
 
-What runs in parts writes to stores: `test_storage`.
+What runs in parts writes to stores: `storage`.
 """
 
 from pathlib import Path

@@ -327,3 +327,18 @@ def test_errors_of_single_requests_name_the_address(request_of, raised, kind, to
     with pytest.raises(kind, match=f"faulty://[\\w/.-]*: {told}") as error:
         bloomdata.pack("faulty://raw", "faulty://out", **OPTIONS, scratch=tmp_path / "scratch")
     assert "secret" not in str(error.value)
+
+
+def test_a_finished_folder_is_an_input_and_an_unfinished_one_is_refused(corpus, tmp_path):
+    (corpus / "bad.jsonl").write_text("{broken\n")
+    upload(corpus)
+    options = {"scratch": tmp_path / "scratch", "compression": "none", "on_bad_record": "quarantine", "parts": 3}
+    for part in range(3):
+        bloomdata.shard("faulty://raw", "faulty://shards/one", **options, part=part)
+    for address in ("faulty://shards", "faulty://shards/one"):
+        with pytest.raises(bloomdata.ConfigError, match="shards/one is the output of a run in parts that was not fini"):
+            bloomdata.shard(address, tmp_path / "again", scratch=tmp_path / "scratch")
+    bloomdata.finish("faulty://shards/one", scratch=tmp_path / "scratch")
+    for address in ("faulty://shards", "faulty://shards/one/", "faulty://shards/one/part-*/*"):
+        report = bloomdata.pack(address, tmp_path / "packed", **OPTIONS, scratch=tmp_path / "scratch", overwrite=True)
+        assert report.ledger["documents_in"] == report.ledger["documents_kept"] == 600

@@ -210,7 +210,7 @@ fn listed(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
     Ok(found)
 }
 
-fn is_bookkeeping(path: &Path) -> bool {
+pub(super) fn is_bookkeeping(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     name.ends_with(TEMPORARY_SUFFIX) || BOOKKEEPING.contains(&&*name)
 }

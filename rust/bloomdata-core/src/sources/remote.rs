@@ -3,8 +3,10 @@
 //! The local file has the size of the whole one, with holes where nothing was brought, so that all offsets are those of
 //! the input and nobody who reads it knows the difference.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::folders::is_bookkeeping;
 use super::input::{Input, named, natural_order, unsupported};
 use super::inputs::{InputList, Reason};
 use super::metadata_names::is_metadata;
@@ -13,6 +15,9 @@ use super::read::{PieceSender, read_input_from};
 use super::tables::TableReader;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+
+/// What the parts of a run agree on.
+const PLAN_NAME: &str = "plan.json";
 
 /// An object in a store, as the caller lists it.
 #[derive(Debug, Clone)]
@@ -75,12 +80,13 @@ pub trait Store: Send + Sync {
 /// Makes a list of objects. Those of a pattern or a folder are in natural order, and only what is data by its name.
 ///
 /// # Errors
-/// An object of unknown format that is named directly, or none that is data.
+/// An object of unknown format that is named directly, none that is data, or a run in parts that is not finished.
 pub fn list_objects(mut objects: Vec<Object>) -> Result<InputList> {
     objects.sort_by(|a, b| {
         a.argument.cmp(&b.argument).then_with(|| natural_order(Path::new(&a.address), Path::new(&b.address)))
     });
     let mut list = InputList::default();
+    let finished = check_parts(&objects)?;
     for object in objects {
         let path = PathBuf::from(&object.address);
         let name = object.address.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
@@ -93,6 +99,10 @@ pub fn list_objects(mut objects: Vec<Object>) -> Result<InputList> {
         };
         let reason = if name.starts_with('.') || name.starts_with('_') {
             Some(Reason::Hidden)
+        } else if is_bookkeeping(&path)
+            || (name == PLAN_NAME && path.parent().is_some_and(|folder| finished.contains(folder)))
+        {
+            Some(Reason::Books)
         } else {
             is_metadata(&path).then_some(Reason::Metadata)
         };
@@ -109,6 +119,30 @@ pub fn list_objects(mut objects: Vec<Object>) -> Result<InputList> {
         return Err(Error::config("inputs", "none of the objects holds data, by their names"));
     }
     Ok(list)
+}
+
+/// Refuses the parts of a run that is not finished; the folders that have a manifest.
+fn check_parts(objects: &[Object]) -> Result<BTreeSet<PathBuf>> {
+    let folder_of = |object: &Object, name: &str| {
+        let path = Path::new(&object.address);
+        path.ends_with(name).then(|| path.parent().unwrap_or(path).to_owned())
+    };
+    let finished: BTreeSet<PathBuf> =
+        objects.iter().filter_map(|object| folder_of(object, "manifest.json")).collect();
+    let is_part_of = |object: &Object, folder: &Path| {
+        let inner =
+            Path::new(&object.address).strip_prefix(folder).ok().and_then(|inner| inner.iter().next());
+        inner
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.starts_with("part-") && name.contains("-of-"))
+    };
+    for folder in objects.iter().filter_map(|object| folder_of(object, PLAN_NAME)) {
+        if !finished.contains(&folder) && objects.iter().any(|object| is_part_of(object, &folder)) {
+            let what = "the output of a run in parts that was not finished (bloomdata-cli finish)";
+            return Err(Error::config("inputs", format!("{} is {what}", folder.display())));
+        }
+    }
+    Ok(finished)
 }
 
 /// Tells `store` what will be read, and where the inputs will lie.
