@@ -287,6 +287,11 @@ def test_s3_itself(corpus, tmp_path, monkeypatch):
             == next((tmp_path / "whole").glob("*.bin")).read_bytes()
         )
         assert main(["parts", "s3://out-data/megatron"]) == 0
+        # As somebody makes a folder by hand.
+        store.pipe_file("out-data/megatron/", b"")
+        bloomdata.fetch("s3://out-data/megatron", tmp_path / "fetched")
+        bloomdata.verify(tmp_path / "fetched")
+        assert bloomdata.finish("s3://out-data/megatron", joined=True, scratch=tmp_path / "scratch").was_finished
         assert not any(b"hush" in store.cat(path) for path in store.find("out-data") if path.endswith(".json"))
     finally:
         server.stop()

@@ -91,6 +91,14 @@ def test_a_finished_run_is_joined_later_and_stays_so(parts, tmp_path, capsys):
     parts()
 
 
+def test_overwriting_removes_the_joined_pair(parts, tmp_path):
+    finish(tmp_path)
+    parts()
+    bloomdata.pack("faulty://raw", OUTPUT, **OPTIONS, parts=2, overwrite=True, scratch=tmp_path / "scratch")
+    left = {name.removeprefix(f"{ROOT}/").split("/")[0] for name in names() if name.startswith(ROOT)}
+    assert left == {"manifest.json", "plan.json", "part-00000-of-00002", "part-00001-of-00002"}
+
+
 @pytest.mark.parametrize("step", ["upload_files", "_publish_manifest", "create_object"])
 def test_a_run_that_is_killed_before_its_manifest_ends_well_the_next_time(step, parts, tmp_path, monkeypatch):
     bloomdata.finish(OUTPUT, scratch=tmp_path / "scratch")

@@ -36,7 +36,7 @@ def test_the_table_says_what_became_of_each_part(corpus, tmp_path, monkeypatch, 
 
     def watched(self, file):
         release(self, file)
-        for _ in range(100):
+        for _ in range(100 if not seen else 0):
             if "part-00002-of-00004.heartbeat" in signs():
                 seen.append((main(["parts", OUTPUT]), capsys.readouterr().out.splitlines()))
                 break

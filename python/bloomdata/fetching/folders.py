@@ -44,6 +44,9 @@ def _files(item: Item) -> list[Item]:
 def _inside(item: Item, path: str) -> Iterator[Item]:
     files, _ = file_system(item.url)
     for found in with_retries(item.url, lambda: files.find(path)):
+        # Empty objects of such names stand for folders that somebody made by hand.
+        if found.endswith("/"):
+            continue
         name, url = found.removeprefix(f"{path.rstrip('/')}/"), files.unstrip_protocol(found)
         for part in name.split("/"):
             checked_name(part, url)

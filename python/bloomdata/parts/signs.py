@@ -167,8 +167,9 @@ def progress_of(signs: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Progre
 
 
 def remove_signs(root: str | os.PathLike[str], parts: Container[str] | None = None) -> None:
-    """Removes the signs in a folder: of all parts, or of those of these names."""
+    """Removes the signs in a folder: of all parts, or of those of these names. A store that fails is no error."""
     board = board_of(root)
-    for name in board.names():
-        if parts is None or name.partition(".")[0] in parts:
-            board.remove(name)
+    with contextlib.suppress(OSError):
+        for name in board.names():
+            if parts is None or name.partition(".")[0] in parts:
+                board.remove(name)

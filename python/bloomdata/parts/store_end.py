@@ -80,7 +80,9 @@ def list_folder(address: str) -> dict[str, dict[str, Any]]:
         found = with_retries(address, lambda: store.find(path, detail=True))
     except FileNotFoundError:
         return {}
-    return {name.removeprefix(f"{path}/"): facts for name, facts in found.items()}
+    # Empty objects of such names stand for folders that somebody made by hand.
+    files = {name: facts for name, facts in found.items() if not name.endswith("/")}
+    return {name.removeprefix(f"{path}/"): facts for name, facts in files.items()}
 
 
 @contextlib.contextmanager
@@ -111,9 +113,8 @@ def _told_of(address: str, folder: Path) -> Iterator[None]:
         yield
     except BloomdataError as error:
         raise type(error)(str(error).replace(str(folder), address)) from None
-    except OSError as error:
-        if error.filename is not None:
-            error.filename = os.fspath(error.filename).replace(str(folder), address)
+    except FileNotFoundError as error:
+        error.filename = str(error.filename).replace(str(folder), address)
         raise
 
 

@@ -87,13 +87,17 @@ class StorePlace:
         self._is_planned = False
         store, path = open_store(self._address)
         shutil.rmtree(self._local, ignore_errors=True)
-        if read_object(inside(self._address, PLAN_NAME)) is not None:
-            if store.exists(f"{path}/{MANIFEST_NAME}"):
-                store.rm(f"{path}/{MANIFEST_NAME}")
-            names = list_folder(self._address)
-            for folder in sorted({name.split("/")[0] for name in names if name.startswith("part-")}):
-                store.rm(f"{path}/{folder}", recursive=True)
-            store.rm(f"{path}/{PLAN_NAME}")
+        if read_object(inside(self._address, PLAN_NAME)) is None:
+            return
+        manifest = read_object(inside(self._address, MANIFEST_NAME))
+        outputs = [] if manifest is None else json.loads(manifest)["outputs"]
+        pairs = {output["path"] for output in outputs if "/" not in output["path"]}
+        names = {name.split("/")[0] for name in list_folder(self._address)}
+        parts = {name for name in names if name.startswith("part-")}
+        # Without its manifest, the folder is not finished, whatever comes of the rest; without a plan, it is of others.
+        for name in (MANIFEST_NAME, *sorted(parts | pairs), PLAN_NAME):
+            if name in names:
+                store.rm(f"{path}/{name}", recursive=True)
 
     def run(self, function: Callable[..., Any], arguments: dict[str, Any], number: int) -> Any:
         """As `Place`. Signs of the part lie in the store, for everybody, and here, for who looks more often."""
