@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::folder::journal::JOURNAL_NAME;
-use super::folder::manifest::{MANIFEST_NAME, Manifest, OutputEntry, fingerprint};
+use super::folder::manifest::{MANIFEST_NAME, Manifest, OutputEntry, UNHASHED_KEY, fingerprint};
 use super::folder::plan::PARTS_KEY;
 use crate::error::{Error, Result};
 use crate::formats::megatron::{HEADER_BYTES, IndexHeader, with_suffix};
@@ -161,7 +161,7 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
     // Files that hold times, in layouts of others.
     let unhashed: Vec<String> = manifest
         .details
-        .get("unhashed_outputs")
+        .get(UNHASHED_KEY)
         .and_then(|names| serde_json::from_value(names.clone()).ok())
         .unwrap_or_default();
     let known: BTreeSet<&str> = manifest.outputs.iter().map(|output| output.path.as_str()).collect();
