@@ -68,10 +68,12 @@ def executor_of(options: argparse.Namespace) -> Iterator[Any]:
 
 def finish_parts(options: argparse.Namespace) -> Any:
     """Finishes the run of a command line; its report."""
-    from bloomdata.errors import MismatchError
+    from bloomdata.errors import ConfigError, MismatchError
     from bloomdata.parts.signs import planned_parts
     from bloomdata.verbs.finish import finish
 
+    if options.output is None:
+        raise ConfigError("output: expected the folder of the parts, got none")
     planned = planned_parts(Path(options.output))
     if planned not in (None, options.parts):
         raise MismatchError(f"{options.output}: parts: expected {planned}, found {options.parts}")

@@ -6,6 +6,7 @@
 //! - [`scratch`]: what verbs of several phases share.
 //! - [`articles`]: records become articles of tokens. [`pack`] (with [`pack_options`] and [`sinks`]): the verb.
 //! - [`encode`]: token ids of all texts, batch by batch. [`lengths`]: tokens of each article. [`train`]: a vocabulary.
+//!   [`tally`]: parts of runs that count.
 //! - [`merge`], [`verify`], [`finish`] (parts of a run become one folder): the verbs.
 
 pub mod articles;
@@ -22,5 +23,6 @@ pub mod pack_options;
 pub mod scratch;
 pub mod sharding;
 pub mod sinks;
+pub mod tally;
 pub mod train;
 pub mod verify;
