@@ -254,4 +254,9 @@ def merge(
     options: Running,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
-def verify(folder: str, num_threads: int, on_progress: Callable[[int, int, int, int], object] | None) -> str: ...
+def verify(
+    folder: str,
+    num_threads: int,
+    without_parts: bool,
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> str: ...

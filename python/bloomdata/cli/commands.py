@@ -101,7 +101,7 @@ def run_verify(options: argparse.Namespace) -> int:
     """Verifies; one line."""
     from bloomdata.reports.units import format_bytes
 
-    checked = call(options)
+    checked = _result(options)
     if options.json:
         _say(json.dumps({"folder": options.folder, **dataclasses.asdict(checked)}))
     elif not options.quiet:

@@ -63,7 +63,7 @@ def count(
     allow_duplicate_inputs: bool = False,
     parts: int = 1,
     part: int | str | None = None,
-    executor: Executor | None = None,  # noqa: ARG001 - what `in_parts` reads
+    executor: Executor | None = None,
     scratch: str | os.PathLike[str] | None = None,
     scratch_limit: int | str = "16GB",
     num_threads: int | None = None,

@@ -171,8 +171,8 @@ def train_tokenizer(
         options = running(output_path(output), num_threads, overwrite=overwrite)
         facts = json.dumps(training.to_plan())
         with staged(given, scratch, scratch_limit) as objects:
-            files = (given.paths, allow_duplicate_inputs, share, objects)
-            result = _core.count_words(files, config, facts, options, on_progress)
+            shared = (given.paths, allow_duplicate_inputs, share, objects)
+            result = _core.count_words(shared, config, facts, options, on_progress)
         return _part_report(written(output, share), json.loads(result[0]))
     origin = None
     if not given.tables:

@@ -122,9 +122,10 @@ class Training:
         return cls(options=options, pipeline=pipeline, roles=roles, **{name: plan[name] for name in names})
 
     def to_plan(self) -> dict[str, Any]:
-        """All of it, as the plan of a run in parts holds it. That sorts keys; where their order matters, they are text."""
+        """All of it for the plan of a run in parts. That sorts keys; where their order matters, they are text."""
         plan = asdict(self)
-        return plan.pop("options") | plan | {name: json.dumps(plan[name]) for name in ("pipeline", "roles")}
+        options: dict[str, Any] = plan.pop("options")
+        return options | plan | {name: json.dumps(plan[name]) for name in ("pipeline", "roles")}
 
     def to_config(self) -> str:
         """What the core needs."""

@@ -7,7 +7,7 @@
 //! - [`articles`]: records become articles of tokens. [`pack`] (with [`pack_options`] and [`sinks`]): the verb.
 //! - [`encode`]: token ids of all texts, batch by batch. [`lengths`]: tokens of each article. [`train`]: a vocabulary.
 //!   [`tally`]: parts of runs that count.
-//! - [`merge`], [`verify`], [`finish`] (parts of a run become one folder): the verbs.
+//! - [`merge`], [`verify`] (with `verify_parts`), [`finish`] (parts of a run become one folder): the verbs.
 
 pub mod articles;
 pub mod decontaminate;
@@ -26,3 +26,4 @@ pub mod sinks;
 pub mod tally;
 pub mod train;
 pub mod verify;
+mod verify_parts;

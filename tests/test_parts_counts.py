@@ -1,0 +1,431 @@
+"""`train_tokenizer`, `count` and `verify` in parts: what they make, add up and find is that of one run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bloomdata
+from bloomdata import ConfigError, CorruptDataError, MismatchError
+from bloomdata.cli import main
+from bloomdata.parts import sharing
+from bloomdata.tokenizers.families import PIPELINES
+from files import everything_in
+from runs import tree
+from test_parts import UNIT, files, write
+
+FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "trained_from.json")
+train = partial(bloomdata.train_tokenizer, vocab_size=600, allow_duplicate_inputs=True)
+count = partial(bloomdata.count, tokenizer="bytes", allow_duplicate_inputs=True)
+PART = "part-00001-of-00003"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_units():
+    """Files of a few lines are cut as those of gigabytes are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharing, "UNIT_BYTES", UNIT)
+        yield
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    for number in range(4):
+        texts = [f"word{n % 7} and another {'é' * (n % 3)} {number * n}" for n in range(40)]
+        (folder / f"{number}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(inputs, tmp_path_factory):
+    """The tokenizer of one run, and what it was in parts."""
+    return train(inputs, tmp_path_factory.mktemp("trained") / "tok")
+
+
+@pytest.fixture
+def parts(inputs, tmp_path):
+    """Three parts that are finished, and not joined."""
+    for part in range(3):
+        train(inputs, tmp_path / "tok", parts=3, part=part)
+    return tmp_path / "tok"
+
+
+def tokenizer_in(folder, names=FILES):
+    """Files of a tokenizer, whatever its folder is called."""
+    return {name: (folder / name).read_bytes().replace(json.dumps(str(folder))[1:-1].encode(), b"HERE") for name in names}
+
+
+def told(report):
+    return report.to_json() | {"path": report.path.name}
+
+
+# --- as one run ------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(
+    stored=st.lists(files(), min_size=1, max_size=4),
+    parts=st.integers(1, 12),
+    family=st.sampled_from(sorted(PIPELINES)),
+    data=st.data(),
+)
+def test_a_tokenizer_of_parts_is_that_of_one_run(tmp_path_factory, stored, parts, family, data):
+    tmp_path = tmp_path_factory.mktemp("train")
+    inputs = write(tmp_path / "in", stored)
+    options = {"family": family, "sentencepiece": family == "llama" and data.draw(st.booleans())}
+    names = [*FILES, *(["tokenizer.model"] if options["sentencepiece"] else [])]
+    whole = train(inputs, tmp_path / "whole", **options)
+    counted = []
+    for part in data.draw(st.permutations(range(parts))) if parts > 1 else []:
+        threads = data.draw(st.sampled_from([1, 3]))
+        counted.append(train(inputs, tmp_path / "tok", parts=parts, part=part, num_threads=threads, **options))
+    joined = bloomdata.finish(tmp_path / "tok") if parts > 1 else train(inputs, tmp_path / "tok", **options)
+    assert told(joined) == told(whole)
+    assert tokenizer_in(tmp_path / "tok", names) == tokenizer_in(tmp_path / "whole", names)
+    if parts > 1:
+        assert sum(report.num_words for report in counted) == whole.num_words
+        assert bloomdata.verify(tmp_path / "tok").files >= 2 * parts + len(names)
+        again = train(inputs, tmp_path / "again", parts=parts, **options)
+        assert told(again) == told(whole)
+        assert (tmp_path / "again/plan.json").read_bytes() == (tmp_path / "tok/plan.json").read_bytes()
+    # In one run, nothing is left to do.
+    before = tree(tmp_path / "tok")
+    assert told(train(inputs, tmp_path / "tok", **options)) == told(whole)
+    assert tree(tmp_path / "tok") == before
+
+
+@settings(deadline=None)
+@given(
+    stored=st.lists(files(), min_size=1, max_size=4),
+    parts=st.integers(2, 12),
+    options=st.fixed_dictionaries({"append_eos": st.booleans()}),
+    data=st.data(),
+)
+def test_counts_of_parts_are_those_of_one_run(tmp_path_factory, stored, parts, options, data):
+    tmp_path = tmp_path_factory.mktemp("count")
+    folder = write(tmp_path / "in", stored)
+    # As several arguments, too.
+    inputs = data.draw(st.sampled_from([folder, sorted(map(str, folder.iterdir()))]))
+    whole = count(inputs, **options)
+    shares = [
+        count(inputs, output=tmp_path / "counts", parts=parts, part=part, **options)
+        for part in data.draw(st.permutations(range(parts)))
+    ]
+    assert bloomdata.finish(tmp_path / "counts") == whole
+    assert sum(share.tokens for share in shares) == whole.tokens
+    assert count(inputs, output=tmp_path / "again", parts=parts, **options) == whole
+    assert bloomdata.finish(tmp_path / "again") == whole
+    assert everything_in(tmp_path / "again") == everything_in(tmp_path / "counts")
+    assert bloomdata.verify(tmp_path / "counts").files == parts
+
+
+def test_row_groups_of_parquet_are_counted_once(tmp_path):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    texts = [f"row {row} " + "x" * (row % 23) for row in range(300)]
+    parquet.write_table(pa.table({"text": pa.array(texts)}), tmp_path / "in.parquet", row_group_size=40)
+    whole = train(tmp_path / "in.parquet", tmp_path / "whole")
+    tokenizer = train(tmp_path / "in.parquet", tmp_path / "tok", parts=4)
+    assert told(tokenizer) == told(whole)
+    assert tokenizer_in(tmp_path / "tok") == tokenizer_in(tmp_path / "whole")
+    assert count(tmp_path / "in.parquet", output=tmp_path / "counts", parts=4) == count(tmp_path / "in.parquet")
+
+
+def test_bad_records_are_counted_and_set_aside(tmp_path):
+    lines = b'{"text": "a line that is long enough"}\n' * 20
+    (tmp_path / "in.jsonl").write_bytes(lines + b"{broken\n" + lines)
+    with pytest.raises(CorruptDataError, match=rf"in\.jsonl: offset {len(lines)}: "):
+        train(tmp_path / "in.jsonl", tmp_path / "tok", parts=4)
+    how = {"on_bad_record": "quarantine"}
+    whole = train(tmp_path / "in.jsonl", tmp_path / "whole", **how)
+    assert told(train(tmp_path / "in.jsonl", tmp_path / "kept", parts=4, **how)) == told(whole)
+    assert whole.inputs[0]["bad"] == 1
+    counts = count(tmp_path / "in.jsonl", output=tmp_path / "counts", parts=4, **how)
+    assert counts == count(tmp_path / "in.jsonl", **how)
+    for folder in ("kept", "counts"):
+        bloomdata.verify(tmp_path / folder)
+        assert len(list((tmp_path / folder).glob("part-*/quarantine.jsonl"))) == 1
+
+
+def test_corpora_without_any_text_are_finished_as_one_run_is(tmp_path):
+    (tmp_path / "in.jsonl").write_bytes(b'\n{"text": ""}\n')
+    how = {"parts": 5}
+    whole = train(tmp_path / "in.jsonl", tmp_path / "whole")
+    for part in range(5):
+        train(tmp_path / "in.jsonl", tmp_path / "tok", **how, part=part)
+        count(tmp_path / "in.jsonl", output=tmp_path / "counts", **how, part=part)
+    assert told(bloomdata.finish(tmp_path / "tok")) == told(whole)
+    assert bloomdata.finish(tmp_path / "counts") == count(tmp_path / "in.jsonl")
+
+
+# --- when something goes wrong ---------------------------------------------------------------------------------------
+
+
+def test_a_part_that_was_deleted_or_killed_is_done_again(inputs, parts, trained):
+    shutil.rmtree(parts / PART)
+    with pytest.raises(ConfigError, match="of 3 parts, not finished: 1"):
+        bloomdata.finish(parts)
+    # As a kill before its manifest leaves it.
+    other = parts / "part-00002-of-00003"
+    (other / "manifest.json").unlink()
+    (other / "words.zst").rename(other / "words.zst.tmp")
+    (other / "counts.json").unlink()
+    journal = {"start": {"verb": "train_tokenizer"}}
+    assert journal
+    (other / "words.zst.tmp").unlink()
+    assert told(train(inputs, parts, parts=3)) == told(trained)
+    assert tokenizer_in(parts) == tokenizer_in(trained.path.parent)
+
+
+def test_a_second_finish_and_a_second_run_change_nothing(inputs, parts, trained):
+    report = bloomdata.finish(parts)
+    before = tree(parts)
+    assert told(bloomdata.finish(parts)) == told(train(inputs, parts, parts=3)) == told(report) == told(trained)
+    assert tree(parts) == before
+
+
+def test_an_end_that_was_killed_is_done_again(parts, trained, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bloomdata.verbs.train_tokenizer._core.finish_folder", killed)
+        with pytest.raises(KeyboardInterrupt):
+            bloomdata.finish(parts)
+    assert told(bloomdata.finish(parts)) == told(trained)
+    assert tokenizer_in(parts) == tokenizer_in(trained.path.parent)
+    bloomdata.verify(parts)
+
+
+def test_every_damaged_byte_of_a_part_is_found(parts, trained):
+    for name in ("words.zst", "counts.json"):
+        path = parts / PART / name
+        content = path.read_bytes()
+        for at in range(len(content)):
+            path.write_bytes(content[:at] + bytes([content[at] ^ 1 << at % 8]) + content[at + 1 :])
+            with pytest.raises((CorruptDataError, MismatchError), match=name):
+                bloomdata.finish(parts)
+            assert not (parts / "tokenizer.json").exists()
+        path.write_bytes(content)
+    assert told(bloomdata.finish(parts)) == told(trained)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"vocab_size": 601}, "option vocab_size: expected 600, found 601"),
+        ({"family": "gpt2"}, 'option family: expected "bloom", found "gpt2"'),
+        ({"text_field": "title"}, 'option text_field: expected "text", found "title"'),
+        ({"parts": 4}, "parts: expected 3, found 4"),
+    ],
+)
+def test_parts_with_other_options_are_refused(inputs, parts, options, reason):
+    with pytest.raises(MismatchError, match=reason):
+        train(inputs, parts, **{"parts": 3, "part": 0} | options)
+    bloomdata.finish(parts)
+    with pytest.raises(MismatchError, match=reason):
+        train(inputs, parts, **{"parts": 3} | options)
+
+
+def test_another_version_other_inputs_and_other_names_of_them_are_refused(inputs, parts, tmp_path):
+    plan = (parts / "plan.json").read_text()
+    (parts / "plan.json").write_text(plan.replace('"bloomdata_version":"', '"bloomdata_version":"9.'))
+    with pytest.raises(MismatchError, match="version of bloomdata"):
+        bloomdata.finish(parts)
+    with pytest.raises(MismatchError, match="version of bloomdata"):
+        train(inputs, parts, parts=3, part=0)
+    (parts / "plan.json").write_text(plan)
+    with pytest.raises(MismatchError, match="number of inputs"):
+        train(inputs / "0.jsonl", parts, parts=3, part=0)
+    count(inputs, output=tmp_path / "counts", parts=2, part=0)
+    with pytest.raises(MismatchError, match="option arguments"):
+        count(sorted(inputs.iterdir()), output=tmp_path / "counts", parts=2, part=1)
+
+
+def test_an_input_that_changed_is_refused_by_the_end(tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"text": "some words"}\n' * 9)
+    for part in range(2):
+        train(source, tmp_path / "tok", parts=2, part=part)
+    source.write_text('{"text": "other word"}\n' * 9)
+    with pytest.raises(MismatchError, match="changed since the parts were planned"):
+        bloomdata.finish(tmp_path / "tok")
+
+
+def test_one_run_and_parts_do_not_get_in_each_others_way(inputs, parts, trained, tmp_path):
+    with pytest.raises(ConfigError, match="holds the parts of a run; `finish` makes a tokenizer of them"):
+        train(inputs, parts)
+    single = tmp_path / "single"
+    train(inputs, single)
+    before = tree(single)
+    with pytest.raises(ConfigError, match="expected a new or empty folder"):
+        train(inputs, single, parts=2)
+    assert tree(single) == before
+    bloomdata.finish(parts)
+    report = train(inputs, parts, vocab_size=590, overwrite=True)
+    assert report.vocab_size == 590
+    assert sorted(path.name for path in parts.iterdir()) == sorted(FILES)
+    shutil.rmtree(parts)
+    assert told(train(inputs, parts, parts=2, vocab_size=590)) == told(report)
+    assert told(train(inputs, parts, parts=3, overwrite=True)) == told(trained)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"parts": 2}, "output: expected a folder for 2 parts, got None"),
+        ({"output": "counts"}, "output: expected none without parts"),
+        ({"output": "counts", "part": 1}, "part: expected only with parts"),
+        ({"output": "s3://bucket/counts", "parts": 2}, "output: expected a path on this machine"),
+    ],
+)
+def test_what_cannot_be_is_refused(inputs, options, reason):
+    with pytest.raises(ConfigError, match=reason):
+        count(inputs, **options)
+
+
+# --- on the command line ---------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_shares_finishes_and_tells(inputs, trained, tmp_path, capsys):
+    words = ["train-tokenizer", str(inputs), "--output", str(tmp_path / "tok"), "--vocab-size", "600", "--parts", "2"]
+    assert main([*words, "--part", "1"]) == 0
+    assert "words of a part" in capsys.readouterr().out
+    assert main(["parts", str(tmp_path / "tok")]) == 1
+    assert main([*words, "--part", "0"]) == 0
+    assert main(["finish", str(tmp_path / "tok")]) == 0
+    assert f"{trained.vocab_size} tokens" in capsys.readouterr().out
+    assert main(["slurm", *words]) == 0
+    assert "--array=0-1" in capsys.readouterr().out
+    words = ["count", str(inputs), "--tokenizer", "bytes", "--parts", "2", "--json"]
+    assert main([*words, "--finish"]) == 2
+    assert main(["slurm", *words]) == 2
+    words += ["--output", str(tmp_path / "counts")]
+    capsys.readouterr()
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out) == count(inputs).to_json()
+    assert main([*words, "--finish"]) == 0
+    assert json.loads(capsys.readouterr().out) == count(inputs).to_json()
+
+
+# --- verify ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def executor():
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+RUNS = {
+    "shard": lambda inputs, output: bloomdata.shard(inputs, output, parts=3),
+    "hdf5": lambda inputs, output: bloomdata.pack(inputs, output, tokenizer="bytes", sequence_length=64, parts=3),
+    "gzip": lambda inputs, output: bloomdata.pack(
+        inputs, output, tokenizer="bytes", sequence_length=64, compression="gzip", parts=3
+    ),
+    "megatron": lambda inputs, output: bloomdata.pack(inputs, output, tokenizer="bytes", format="megatron", parts=3),
+    "dedup": lambda inputs, output: bloomdata.dedup(inputs, output, near=bloomdata.MinHash(0.8), parts=3),
+    "tokenizer": lambda inputs, output: train(inputs, output, parts=3),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_parts_that_are_checked_apart_give_the_report_of_one_check(name, inputs, executor, tmp_path):
+    folder = tmp_path / "out"
+    RUNS[name](inputs, folder)
+    before = tree(folder)
+    whole = bloomdata.verify(folder)
+    assert bloomdata.verify(folder, executor=executor) == whole
+    apart = [bloomdata.verify(folder, part=part) for part in range(3)]
+    outputs = json.loads((folder / "manifest.json").read_text())["outputs"]
+    assert sum(part.files for part in apart) == sum(output["path"].startswith("part-") for output in outputs)
+    assert tree(folder) == before
+    for path in sorted(Path(folder, PART).iterdir()):
+        if path.name == "manifest.json":
+            continue
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if content else b"x")
+        with pytest.raises(CorruptDataError) as one:
+            bloomdata.verify(folder)
+        with pytest.raises(CorruptDataError) as shared:
+            bloomdata.verify(folder, executor=executor)
+        assert str(shared.value) == str(one.value)
+        with pytest.raises(CorruptDataError, match=rf"{PART}: 1 problem\(s\)\n  {path.name}: "):
+            bloomdata.verify(folder, part=1)
+        bloomdata.verify(folder, part=2)
+        path.write_bytes(content)
+
+
+def test_the_root_is_checked_against_its_parts(inputs, executor, tmp_path):
+    folder = tmp_path / "out"
+    bloomdata.shard(inputs, folder, parts=3)
+    other = tmp_path / "other"
+    bloomdata.shard(inputs, other, parts=3, max_lines=5)
+
+    def problems():
+        with pytest.raises(CorruptDataError) as raised:
+            bloomdata.verify(folder, executor=executor)
+        return str(raised.value)
+
+    (folder / PART / "mine.txt").write_text("mine")
+    assert f"{PART}/mine.txt: the manifest does not know it" in problems()
+    (folder / PART / "mine.txt").unlink()
+    shutil.move(folder / PART, tmp_path / "kept")
+    assert f"{PART}/manifest.json: missing" in problems()
+    shutil.copytree(other / PART, folder / PART)
+    assert f"{PART}/manifest.json: the part is another one than the folder was made of" in problems()
+    shutil.rmtree(folder / PART)
+    shutil.move(tmp_path / "kept", folder / PART)
+    plan = (folder / "plan.json").read_text()
+    (folder / "plan.json").write_text(plan.replace('"unit_bytes":64', '"unit_bytes":65'))
+    assert "plan.json: the plan is another one" in problems()
+    (folder / "plan.json").unlink()
+    assert "plan.json: the plan is another one" in problems()
+    (folder / "plan.json").write_text(plan)
+    manifest = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(manifest.replace('"documents_in": 160', '"documents_in": 161'))
+    assert "manifest.json: ledger: " in problems()
+    (folder / "manifest.json").write_text(manifest)
+    bloomdata.verify(folder, executor=executor)
+
+
+def test_folders_without_parts_and_parts_that_are_not_there_are_refused(inputs, executor, tmp_path, monkeypatch):
+    bloomdata.shard(inputs, tmp_path / "whole")
+    with pytest.raises(ConfigError, match="part: expected a folder with the parts of a run"):
+        bloomdata.verify(tmp_path / "whole", part=0)
+    with pytest.raises(ConfigError, match="executor: expected a folder of parts"):
+        bloomdata.verify(tmp_path / "whole", executor=executor)
+    bloomdata.pack(inputs, tmp_path / "out", tokenizer="bytes", format="megatron", parts=3, part=2)
+    assert bloomdata.verify(tmp_path / "out", part=2).files == 3
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    assert bloomdata.verify(tmp_path / "out", part="slurm").files == 3
+    with pytest.raises(ConfigError, match=rf"expected a finished folder with a manifest\.json.*{PART}"):
+        bloomdata.verify(tmp_path / "out", part=1)
+    with pytest.raises(ConfigError, match="part: expected 0 to 2, or 'slurm', got 3"):
+        bloomdata.verify(tmp_path / "out", part=3)
+    with pytest.raises(ConfigError, match="executor: expected only without part"):
+        bloomdata.verify(tmp_path / "out", part=2, executor=executor)
+    with pytest.raises(ConfigError, match=r"found no manifest\.json"):
+        bloomdata.verify(tmp_path / "out", executor=executor)
+    with pytest.raises(ConfigError, match="executor: expected anything with a method submit"):
+        bloomdata.verify(tmp_path / "out", executor="all")
+    bloomdata.pack(inputs, tmp_path / "out", tokenizer="bytes", format="megatron", parts=3)
+    bloomdata.finish(tmp_path / "out", joined=True)
+    with pytest.raises(ConfigError, match="got one whose pairs are joined"):
+        bloomdata.verify(tmp_path / "out", executor=executor)
+
+
+def test_verify_on_the_command_line(inputs, tmp_path, capsys):
+    bloomdata.shard(inputs, tmp_path / "out", parts=3)
+    assert main(["verify", str(tmp_path / "out"), "--part", "1"]) == 0
+    assert "1 files" in capsys.readouterr().out
+    assert main(["verify", str(tmp_path / "out"), "--part", "1", "--local", "2"]) == 2
+    assert main(["verify", str(tmp_path / "out"), "--local", "2"]) == 0
+    assert "3 files" in capsys.readouterr().out
