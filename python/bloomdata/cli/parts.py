@@ -51,7 +51,8 @@ def executor_of(options: argparse.Namespace) -> Iterator[Any]:
     name = "local" if ray is None else "ray"
     parts = getattr(options, "parts", None)
     if parts == 1 or getattr(options, "part", None) is not None:
-        raise ConfigError(f"{name}: expected only with --parts, their number, and without --part")
+        needed = "" if parts is None else "with --parts, their number, and "
+        raise ConfigError(f"{name}: expected only {needed}without --part")
     if ray is not None:
         from bloomdata.parts.ray_tasks import RayTasks
 

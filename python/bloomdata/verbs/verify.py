@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
-from bloomdata.errors import CorruptDataError
+from bloomdata.errors import ConfigError, CorruptDataError
 from bloomdata.manifest import MANIFEST_NAME, read_manifest
 from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import thread_count
@@ -124,7 +124,7 @@ def verify(
 
 def _check(folder: str, num_threads: int, on_progress: OnProgress = None) -> dict[str, Any]:
     """What is in a folder, and its problems: path and reason of each."""
-    result: dict[str, Any] = json.loads(_core.verify(folder, num_threads, False, on_progress))
+    result: dict[str, Any] = json.loads(_core.verify(folder, num_threads, without_parts=False, on_progress=on_progress))
     problems = [(problem["path"], problem["reason"]) for problem in result["problems"]]
     return result | {"problems": problems or list(_compressed_problems(Path(folder)))}
 
@@ -160,7 +160,9 @@ def _check_by(executor: Executor, folder: Path, num_threads: int, on_progress: O
         read += found["bytes"]
         if on_progress is not None:
             on_progress(total, read, 0, 0)
-    result: dict[str, Any] = json.loads(_core.verify(os.fspath(folder), num_threads, True, None))
+    result: dict[str, Any] = json.loads(
+        _core.verify(os.fspath(folder), num_threads, without_parts=True, on_progress=None)
+    )
     problems |= {(problem["path"], problem["reason"]) for problem in result["problems"]}
     return result | {"problems": sorted(problems)}
 
