@@ -183,7 +183,7 @@ pub fn read_counts(folder: &Path, outputs: &[OutputEntry]) -> Result<Vec<Counts>
         for count in counts {
             match all.last_mut() {
                 Some(last) if (&last.path, last.argument) == (&count.path, count.argument) => {
-                    last.add(&count)
+                    last.add(&count);
                 }
                 _ => all.push(count),
             }
