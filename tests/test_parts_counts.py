@@ -15,6 +15,7 @@ import bloomdata
 from bloomdata import ConfigError, CorruptDataError, MismatchError
 from bloomdata.cli import main
 from bloomdata.parts import sharing
+from bloomdata.reports.report import Report
 from bloomdata.tokenizers.families import PIPELINES
 from faults import strike, wrong
 from files import everything_in
@@ -127,6 +128,22 @@ def test_counts_of_parts_are_those_of_one_run(tmp_path_factory, stored, parts, o
     assert bloomdata.finish(tmp_path / "again") == whole
     assert everything_in(tmp_path / "again") == everything_in(tmp_path / "counts")
     assert bloomdata.verify(tmp_path / "counts").files == parts
+
+
+def test_the_end_needs_nothing_but_the_parts(inputs, trained, tmp_path):
+    definition = tmp_path / "definition.json"
+    shutil.copy(trained.path, definition)
+    options = {"definition": definition, "special_tokens": ["<z>", "<a>"], "eos_token": "<a>", "max_token_length": 4}
+    options |= {"min_frequency": 3, "text_field": "text", "vocab_size": 290}
+    whole = train(inputs, tmp_path / "whole", **options)
+    for part in range(2):
+        train(inputs, tmp_path / "tok", **options, parts=2, part=part)
+    definition.unlink()
+    assert told(bloomdata.finish(tmp_path / "tok")) == told(whole)
+    assert tokenizer_in(tmp_path / "tok") == tokenizer_in(tmp_path / "whole")
+    packed = bloomdata.pack(inputs, tmp_path / "packed", tokenizer=tmp_path / "tok", format="megatron")
+    assert packed.manifest["details"]["tokenizer"]["vocab_size"] == whole.vocab_size
+    assert "train_tokenizer -> " in str(Report.open(tmp_path / "tok"))
 
 
 def test_row_groups_of_parquet_are_counted_once(tmp_path):
@@ -317,8 +334,10 @@ def test_the_command_line_shares_finishes_and_tells(inputs, trained, tmp_path, c
     assert main([*words, "--part", "0"]) == 0
     assert main(["finish", str(tmp_path / "tok")]) == 0
     assert f"{trained.vocab_size} tokens" in capsys.readouterr().out
-    assert main(["slurm", *words]) == 0
-    assert "--array=0-1" in capsys.readouterr().out
+    assert main(["slurm", *words, "--mem", "8G"]) == 0
+    script = capsys.readouterr().out
+    assert "--array=0-1 --mem=8G" in script
+    assert "sbatch --job-name=bloomdata-finish --mem=8G --dependency" in script
     assert main([*words[:4], "--overwrite", *words[4:], "--local", "2"]) == 0
     assert told(bloomdata.finish(tmp_path / "tok")) == told(trained)
     words = ["count", str(inputs), "--tokenizer", "bytes", "--parts", "2", "--json"]

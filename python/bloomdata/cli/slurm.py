@@ -96,12 +96,14 @@ decide=$(sbatch --parsable {job} \\
 """
         array = f'--dependency=afterok:"${{decide%%;*}}" --kill-on-invalid-dep=yes {array}'
     finish = shlex.join(["bloomdata-cli", "finish", *end])
+    # The end of a run only reads books, unless it trains.
+    last = shlex.join(["--job-name=bloomdata-finish", *(sbatch if command[0] == "train-tokenizer" else [])])
     return f"""#!/bin/sh
 # Runs the parts as tasks of an array job; once all have ended well, a last job makes one folder of them.
 # Run this again if tasks failed: those that are finished end at once.
 set -eu
 {before}array=$(sbatch --parsable {array} \\
     --wrap={shlex.quote(task)})
-sbatch --job-name=bloomdata-finish --dependency=afterok:"${{array%%;*}}" --kill-on-invalid-dep=yes \\
+sbatch {last} --dependency=afterok:"${{array%%;*}}" --kill-on-invalid-dep=yes \\
     --wrap={shlex.quote(finish)}
 """

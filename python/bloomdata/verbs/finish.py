@@ -32,8 +32,8 @@ def finish(
     """Makes one folder of the finished parts of a run: checks them, adds up their books, and lists their files.
 
     No data are read or moved, unless Megatron pairs are joined; parts of `count` are added up, and those of
-    `train_tokenizer` become a tokenizer. `open`, `verify`, `GPTDataset` and the loader take the
-    folder as that of any other run.
+    `train_tokenizer` become a tokenizer. `open`, `verify`, `GPTDataset` and the loader take the folder as that of any
+    other run.
 
     Args:
         folder: Output of the run, which holds the parts.

@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn words_of_several_frames_and_one_longer_than_a_frame_come_back() {
         let mut words: Words = (0..200_000_u64).map(|word| (word.to_be_bytes().into(), word + 1)).collect();
-        words.insert(vec![7; 40 << 20].into(), 3);
+        words.insert(vec![7; 20 << 20].into(), 3);
         let (bytes, hash) = written(&words);
         assert_eq!(read(&bytes, &hash).unwrap(), words);
     }
