@@ -2,7 +2,8 @@
 in under 1 s; `finish` of 10,000 parts takes under 30 s.
 
 Both runs read one plain file of the whole corpus, in turn; the joined pair of the parts is that of the one run, byte
-for byte. `finish` reads no data: its parts are copies of one small part under other numbers.
+for byte. `train-tokenizer` is timed in both ways, too, without a claim. `finish` reads no data: its parts are copies of
+one small part under other numbers.
 """
 
 from __future__ import annotations
@@ -41,6 +42,20 @@ def prepare(options: argparse.Namespace, folder: Path) -> Path:
             for file in files:
                 out.write(file.read_bytes())
     return path
+
+
+def cases_of(run: Bench, folder: str, command: list[str], size: int) -> tuple[Case, Case]:
+    """A command in one run and in parts, on as many processors."""
+    cores = str(run.options.cores)
+
+    def case(name: str, *words: str) -> Case:
+        output = run.scratch / folder / name.replace(" ", "-")
+        return Case(name=name, command=[*command, "--output", str(output), *words], content_bytes=size, output=output)
+
+    return (
+        case(f"{cores} threads", "--num-threads", cores),
+        case(f"8 parts, {cores} at a time", "--parts", "8", "--local", cores, "--num-threads", "1"),
+    )
 
 
 def check(run: Bench, whole: Case, parts: Case) -> None:
@@ -93,22 +108,14 @@ def main() -> None:
         pack = [CLI, "pack", str(path), "--format", "megatron", "--text-field", run.options.text_field, "--quiet"]
         pack += ["--tokenizer", str(run.options.tokenizer)]
         pack += ["--eos-token", run.options.eos_token] if run.options.eos_token else []
-        cores = str(run.options.cores)
-        cases = [
-            Case(
-                name=name,
-                command=[*pack, "--output", str(run.scratch / "packed" / name.replace(" ", "-")), *words],
-                content_bytes=size,
-                output=run.scratch / "packed" / name.replace(" ", "-"),
-            )
-            for name, words in {
-                f"{cores} threads": ["--num-threads", cores],
-                f"8 parts, {cores} at a time": ["--parts", "8", "--local", cores, "--num-threads", "1"],
-            }.items()
-        ]
-        check(run, *cases)
-        results = run.compare(cases)
+        train = [CLI, "train-tokenizer", str(path), "--vocab-size", "8000", "--quiet"]
+        train += ["--text-field", run.options.text_field]
+        packing, training = cases_of(run, "packed", pack, size), cases_of(run, "tokenizers", train, size)
+        check(run, *packing)
+        results = run.compare(list(packing))
         print_table(results)
+        print("\ntrain-tokenizer: words by part, one training at the end")
+        print_table(run.compare(list(training)))
         planned, finished = in_child(plan_and_finish, run.scratch)
         claim("parts beside one run", results[0].wall_seconds / results[1].wall_seconds, "x", at_least=TARGET_SPEED)
         claim(f"the plan of {NUM_FILES:,} files, and one part", planned, "s", at_most=PLAN_SECONDS)

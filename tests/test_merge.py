@@ -158,6 +158,25 @@ def test_the_tokenizer_comes_along(tmp_path):
     assert (tmp_path / "out" / "tokenizer" / "tokenizer.json").read_text() == json.dumps(definition)
     assert "tokenizer/tokenizer.json" in [output["path"] for output in report.outputs]
     bloomdata.verify(tmp_path / "out")
+    pack(tmp_path / "a.txt", tmp_path / "parts", tokenizer=tmp_path / "tokenizer.json", parts=2)
+    assert bloomdata.merge([tmp_path / "parts", tmp_path / "b"], tmp_path / "again").outputs == report.outputs
+
+
+def test_folders_of_parts_are_merged_like_those_of_one_run(packed, tmp_path):
+    """The pairs of all parts come in order, under the name without a number; nothing else is left of the parts."""
+    sources = [str(packed / f"{name}.jsonl") for name in PARTS]
+    options = {"tokenizer": "bytes", "format": "megatron", "text_field": FIELDS}
+    bloomdata.pack(sources, tmp_path / "parts", parts=3, **options)
+    bloomdata.pack(sources, tmp_path / "joined", parts=3, **options)
+    bloomdata.finish(tmp_path / "joined", joined=True)
+    report = bloomdata.merge([tmp_path / "parts", packed / "b", tmp_path / "joined"], tmp_path / "out")
+    whole = bloomdata.merge([packed / name for name in ("all", "b", "all")], tmp_path / "whole")
+    assert report.outputs == whole.outputs
+    assert report.ledger == whole.ledger
+    assert report.manifest["details"] == whole.manifest["details"]
+    bloomdata.verify(tmp_path / "out")
+    with pytest.raises(ConfigError, match="data_note_document is in 1 of 2 inputs"):
+        bloomdata.merge([tmp_path / "parts", packed / "d-text"], tmp_path / "refused")
 
 
 def test_a_finished_merge_does_nothing_when_it_is_called_again(packed, tmp_path):

@@ -157,7 +157,7 @@ def test_the_script_for_slurm_makes_the_same_folder(inputs, by_hand, tmp_path, c
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["verify", "x"], "VERB: expected one of shard, prepare, pack, signatures, dedup, got verify"),
+        (["verify", "x"], "VERB: expected one of shard, prepare, pack, signatures, dedup, count, train-tokenizer, got"),
         (["shard", "raw/", "--output", "out/"], "--parts: expected their number, 2 or more"),
         (
             ["shard", "raw/", "--output", "out/", "--parts", "4", "--local", "2"],

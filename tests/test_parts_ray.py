@@ -142,3 +142,14 @@ def test_the_steps_of_a_recipe_are_those_of_one_process(cluster, inputs, tmp_pat
         found.append([report.fingerprint for report in reports[:2]])
         assert len(list((tmp_path / name / "packed").glob("part-*-of-00003"))) == 3
     assert found[0] == found[1]
+
+
+def test_counts_tokenizers_and_checks_on_ray_are_those_of_one_run(cluster, inputs, tmp_path):
+    counts = bloomdata.on_ray(
+        bloomdata.count, inputs, tokenizer="bytes", output=tmp_path / "c", parts=3, num_threads=1, address="auto"
+    )
+    assert counts == bloomdata.count(inputs, tokenizer="bytes")
+    whole = bloomdata.train_tokenizer(inputs, tmp_path / "whole", vocab_size=300)
+    report = bloomdata.train_tokenizer(inputs, tmp_path / "tok", vocab_size=300, parts=3, executor=RayTasks())
+    assert report.path.read_bytes() == whole.path.read_bytes()
+    assert bloomdata.verify(tmp_path / "tok", executor=RayTasks()) == bloomdata.verify(tmp_path / "tok")

@@ -20,6 +20,8 @@ __all__ = [
     "Tokenizer",
     "builtin_template",
     "compressions",
+    "count_part",
+    "count_words",
     "decontaminate",
     "dedup",
     "dedup_part",
@@ -43,6 +45,7 @@ __all__ = [
     "near_signature",
     "pack",
     "plan",
+    "read_counts",
     "read_lines",
     "read_manifest",
     "read_records",
@@ -50,6 +53,7 @@ __all__ = [
     "signatures",
     "split_matrix",
     "split_ranges",
+    "train_on_parts",
     "train_tokenizer",
     "verify",
 ]
@@ -175,6 +179,24 @@ def train_tokenizer(
     num_threads: int,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> str: ...
+def count_part(
+    inputs: tuple[list[str], bool, Share | None, Objects | None],
+    config: str,
+    arguments: list[str],
+    options: Running,
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> tuple[str, bool, bool]: ...
+def count_words(
+    inputs: tuple[list[str], bool, Share | None, Objects | None],
+    config: str,
+    facts: str,
+    options: Running,
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> tuple[str, bool, bool]: ...
+def read_counts(folder: str | PathLike[str]) -> str: ...
+def train_on_parts(
+    folder: str | PathLike[str], config: str, on_progress: Callable[[int, int, int, int], object] | None
+) -> str: ...
 def compressions() -> list[str]: ...
 def list_files(inputs: list[str]) -> list[tuple[Path, int]]: ...
 def read_lines(path: str | PathLike[str], first: int, count: int) -> list[str]: ...
@@ -235,4 +257,9 @@ def merge(
     options: Running,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
-def verify(folder: str, num_threads: int, on_progress: Callable[[int, int, int, int], object] | None) -> str: ...
+def verify(
+    folder: str,
+    num_threads: int,
+    without_parts: bool,
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> str: ...

@@ -59,15 +59,19 @@ def run_verb(options: argparse.Namespace) -> int:
         from bloomdata.reports.report import check_outside
 
         check_outside(output_path(html, "html"), options.output)
-    more = getattr(options, "option", None) or {}
-    if getattr(options, "finish", False):
-        result = finish_parts(options)
-    else:
-        with executor_of(options) as executor:
-            result = call(options, **more, **({} if executor is None else {"executor": executor}))
+    result = _result(options)
     if html is not None:
         result.save_html(html)
     return show(result, options)
+
+
+def _result(options: argparse.Namespace) -> Any:
+    """What a verb returns that may run in parts."""
+    if getattr(options, "finish", False):
+        return finish_parts(options)
+    more = getattr(options, "option", None) or {}
+    with executor_of(options) as executor:
+        return call(options, **more, **({} if executor is None else {"executor": executor}))
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
@@ -78,7 +82,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
 def run_count(options: argparse.Namespace) -> int:
     """Counts; a table, whatever `--quiet` says."""
-    counts = call(options)
+    counts = _result(options)
     _say(json.dumps(counts.to_json()) if options.json else plain(counts.table(options.by)))
     return 0
 
@@ -97,7 +101,7 @@ def run_verify(options: argparse.Namespace) -> int:
     """Verifies; one line."""
     from bloomdata.reports.units import format_bytes
 
-    checked = call(options)
+    checked = _result(options)
     if options.json:
         _say(json.dumps({"folder": options.folder, **dataclasses.asdict(checked)}))
     elif not options.quiet:

@@ -24,7 +24,8 @@ def add_parts(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="run all parts on a Ray cluster: auto for that of this machine, local for a new one here, or its address",
     )
-    if not any(action.dest == "part" for action in parser._actions):  # `run` finishes each of its steps
+    # `run` finishes each of its steps, and what `verify` reads is finished.
+    if not {"parts", "part"} <= {action.dest for action in parser._actions}:
         return
     who.add_argument("--finish", action="store_true", help="make one folder of the finished parts; reads no data")
     group.add_argument("--joined", action="store_true", help="with --finish: join the Megatron pairs of all parts, too")
@@ -47,8 +48,10 @@ def executor_of(options: argparse.Namespace) -> Iterator[Any]:
         yield None
         return
     name = "local" if ray is None else "ray"
-    if options.parts == 1 or getattr(options, "part", None) is not None:
-        raise ConfigError(f"{name}: expected only with --parts, their number, and without --part")
+    parts = getattr(options, "parts", None)
+    if parts == 1 or getattr(options, "part", None) is not None:
+        needed = "" if parts is None else "with --parts, their number, and "
+        raise ConfigError(f"{name}: expected only {needed}without --part")
     if ray is not None:
         from bloomdata.parts.ray_tasks import RayTasks
 
@@ -61,16 +64,18 @@ def executor_of(options: argparse.Namespace) -> Iterator[Any]:
 
     # Together as many threads as processors.
     options.num_threads = options.num_threads or max(1, thread_count(None) // local)
-    with Processes(min(local, options.parts)) as processes:
+    with Processes(min(local, parts or local)) as processes:
         yield processes
 
 
 def finish_parts(options: argparse.Namespace) -> Any:
     """Finishes the run of a command line; its report."""
-    from bloomdata.errors import MismatchError
+    from bloomdata.errors import ConfigError, MismatchError
     from bloomdata.parts.signs import planned_parts
     from bloomdata.verbs.finish import finish
 
+    if options.output is None:
+        raise ConfigError("output: expected the folder of the parts, got none")
     planned = planned_parts(options.output)
     if planned not in (None, options.parts):
         raise MismatchError(f"{options.output}: parts: expected {planned}, found {options.parts}")

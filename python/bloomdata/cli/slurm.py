@@ -46,8 +46,9 @@ def run_slurm(options: argparse.Namespace) -> int:
     own.add_argument("--max-running", type=int, default=argparse.SUPPRESS)
     given, command = own.parse_known_args(options.command, namespace=argparse.Namespace(**vars(options)))
     slurm_parser = parser_of("slurm")
-    if not command or command[0] not in VERBS:
-        slurm_parser.error(f"VERB: expected one of {', '.join(VERBS)}, got {command[0] if command else 'none'}")
+    verbs = [name.replace("_", "-") for name in VERBS]
+    if not command or command[0] not in verbs:
+        slurm_parser.error(f"VERB: expected one of {', '.join(verbs)}, got {command[0] if command else 'none'}")
     verb = parser_of(command[0]).parse_args(command[1:])
     if verb.parts == 1:
         slurm_parser.error("--parts: expected their number, 2 or more")
@@ -56,6 +57,8 @@ def run_slurm(options: argparse.Namespace) -> int:
         slurm_parser.error(
             "expected none of --part, --decide, --local, --ray and --finish, which the script adds where needed"
         )
+    if verb.output is None:
+        slurm_parser.error("--output: expected a folder for the parts")
     # What only the end of the run takes.
     command = [word for word in command if word != "--joined"]
     switches = [f"--{name.replace('_', '-')}" for name in ("joined", "allow_empty") if getattr(verb, name, False)]
@@ -93,12 +96,14 @@ decide=$(sbatch --parsable {job} \\
 """
         array = f'--dependency=afterok:"${{decide%%;*}}" --kill-on-invalid-dep=yes {array}'
     finish = shlex.join(["bloomdata-cli", "finish", *end])
+    # The end of a run only reads books, unless it trains.
+    last = shlex.join(["--job-name=bloomdata-finish", *(sbatch if command[0] == "train-tokenizer" else [])])
     return f"""#!/bin/sh
 # Runs the parts as tasks of an array job; once all have ended well, a last job makes one folder of them.
 # Run this again if tasks failed: those that are finished end at once.
 set -eu
 {before}array=$(sbatch --parsable {array} \\
     --wrap={shlex.quote(task)})
-sbatch --job-name=bloomdata-finish --dependency=afterok:"${{array%%;*}}" --kill-on-invalid-dep=yes \\
+sbatch {last} --dependency=afterok:"${{array%%;*}}" --kill-on-invalid-dep=yes \\
     --wrap={shlex.quote(finish)}
 """

@@ -80,9 +80,7 @@ def _given(paths: list[str], *, objects: bool) -> Given:
     """Files, or objects, but not both: they are read in different ways."""
     found = [path for path in paths if is_address(path)]
     if found and not objects:
-        raise ConfigError(
-            f"inputs: expected files, got {found[0]}, which only shard, prepare and pack read; {how_to_fetch(found[0])}"
-        )
+        raise ConfigError(f"inputs: expected files, got {found[0]}; {how_to_fetch(found[0])}")
     if found and len(found) < len(paths):
         file = next(path for path in paths if not is_address(path))
         raise ConfigError(f"inputs: expected files or objects in a store, got both: {file} and {found[0]}")

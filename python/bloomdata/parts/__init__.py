@@ -4,7 +4,7 @@
 any machine that sees the inputs and the output folder runs any part, in any order, also twice; `finish` makes one
 folder of them. Nothing here schedules machines.
 
-- `sharing`: which part a call runs, and what cannot be shared out.
+- `sharing`: which part a call runs, what cannot be shared out, and verbs whose result only the end of a run has.
 - `running`: one part, or all of them, and the end of a run.
 - `gathering`: runs parts by an executor; those whose process died again. `processes`, `ray_tasks`: executors.
 - `places`: where parts lie: `local_place`, `store_place` (its end: `store_end`).

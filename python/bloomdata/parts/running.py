@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from bloomdata.errors import ConfigError
 from bloomdata.options.inputs import file_inputs
-from bloomdata.options.paths import is_address, utf8_path
-from bloomdata.parts.sharing import check_parts, part_name, part_number
+from bloomdata.options.paths import is_address, output_path, utf8_path
+from bloomdata.parts.sharing import ENDINGS, check_parts, part_name, part_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bloomdata.parts.gathering import Job
     from bloomdata.parts.places import Place
     from bloomdata.parts.signs import Progress
+    from bloomdata.reports.report import Report
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -41,8 +42,13 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
             raise ConfigError("executor: expected only with parts, their number, and without part")
         if executor is not None and not callable(getattr(executor, "submit", None)):
             raise ConfigError(f"executor: expected anything with a method submit, got {executor!r:.100}")
-        if parts == 1 and not is_address(bound.arguments["output"]):
+        output = bound.arguments.get("output")
+        if parts == 1 and not is_address(output):
             return function(*args, **kwargs)
+        if output is None:
+            raise ConfigError(f"output: expected a folder for {parts} parts, got None")
+        if function.__name__ in ENDINGS:
+            output_path(output)
         arguments = dict(bound.arguments)
         for name, parameter in signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
@@ -51,7 +57,7 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
         # Runs of one part need none of this.
         from bloomdata.parts.places import place_of
 
-        place = place_of(utf8_path(arguments["output"], "output"), arguments.get("scratch"))
+        place = place_of(utf8_path(output, "output"), arguments.get("scratch"))
         if part is not None:
             return cast("_Result", place.run(function, arguments, part_number(parts, part)))
         return cast("_Result", _run_all(function, place, arguments))
@@ -61,16 +67,28 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
 
 def run_job(job: Job, on_progress: OnProgress = None) -> Progress:
     """Runs a part where it was sent; what was done. All else that it has to say is in its manifest."""
-    from bloomdata.parts.signs import done_by
+    from bloomdata.parts.places import place_of
 
     verb = getattr(importlib.import_module("bloomdata"), job.verb)
-    return done_by(verb(**job.arguments, part=job.number, on_progress=on_progress).manifest)
+    verb(**job.arguments, part=job.number, on_progress=on_progress)
+    place = place_of(utf8_path(job.arguments["output"], "output"), job.arguments.get("scratch"))
+    return place.done({job.number}, job.arguments["parts"])
+
+
+def ended(report: Report, on_progress: OnProgress = None) -> Any:
+    """The result of a run whose parts are one folder: its report, or what is made of that."""
+    ending = ENDINGS.get(report.manifest["verb"])
+    if ending is None:
+        return report
+    # Named, since verbs stand above what runs them.
+    module, name = ending.split(":")
+    return getattr(importlib.import_module(module), name)(report, on_progress)
 
 
 def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, Any]) -> Any:
     """Runs all parts that are not finished, then finishes the run."""
     from bloomdata.parts.gathering import Gathering, InTurn, Job
-    from bloomdata.parts.signs import Progress, done_by
+    from bloomdata.parts.signs import Progress
 
     parts: int = arguments.setdefault("parts", 1)
     executor, on_progress = arguments.pop("executor", None), arguments.pop("on_progress", None)
@@ -88,7 +106,8 @@ def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, An
     def run(job: Job) -> Progress:
         """In this thread, a part says itself when there is something to tell."""
         told = job.arguments | {"on_progress": lambda *_: gathering.tell()}
-        return done_by(place.run(function, told, job.number).manifest)
+        place.run(function, told, job.number)
+        return place.done({job.number}, parts)
 
     # Of parts that are all finished, one compares options and inputs with the plan.
     jobs = [Job(function.__name__, arguments, number) for number in missing or [0]]
@@ -97,4 +116,4 @@ def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, An
     has_option = "allow_empty" in inspect.signature(function).parameters
     allow_empty = bool(arguments.get("allow_empty", not has_option))
     report = place.finish(joined=False, limits=(allow_empty, None, None), on_progress=None)
-    return replace(report, ignore_keys=tuple(arguments.get("ignore_keys", ())))
+    return ended(replace(report, ignore_keys=tuple(arguments.get("ignore_keys", ()))))

@@ -30,6 +30,14 @@ VERBS: dict[str, tuple[str, ...]] = {
     "pack": ("exact",),
     "signatures": (),
     "dedup": ("report_only",),
+    "count": (),
+    "train_tokenizer": (),
+}
+# Verbs of which only the end of a run has the result: what makes it of the finished folder, as `module:function`. They
+# read files of all parts, so those are in a local folder.
+ENDINGS = {
+    "count": "bloomdata.verbs.count:counts_of",
+    "train_tokenizer": "bloomdata.verbs.train_tokenizer:train_on_parts",
 }
 
 

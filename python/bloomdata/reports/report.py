@@ -83,6 +83,8 @@ class Report:
             "dedup": DedupReport,
             "decide": DedupReport,
             "signatures": SignaturesReport,
+            "count": ShardReport,
+            "train_tokenizer": ShardReport,
             "decontaminate": DecontaminateReport,
             "merge": MergeReport,
         }

@@ -8,6 +8,7 @@ from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import thread_count
 from bloomdata.options.paths import utf8_path
 from bloomdata.parts.places import place_of
+from bloomdata.parts.running import ended
 
 if TYPE_CHECKING:
     import os
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from bloomdata.options.inputs import OnProgress
     from bloomdata.reports.report import Report
+    from bloomdata.reports.token_counts import TokenCounts
+    from bloomdata.verbs.train_tokenizer import TrainReport
 
 
 @check_arguments
@@ -26,11 +29,12 @@ def finish(
     scratch: str | os.PathLike[str] | None = None,
     scratch_limit: int | str = "16GB",
     on_progress: OnProgress = None,
-) -> Report:
+) -> Report | TokenCounts | TrainReport:
     """Makes one folder of the finished parts of a run: checks them, adds up their books, and lists their files.
 
-    No data are read or moved, unless Megatron pairs are joined. `open`, `verify`, `GPTDataset` and the loader take the
-    folder as that of any other run.
+    No data are read or moved, unless Megatron pairs are joined; parts of `count` are added up, and those of
+    `train_tokenizer` become a tokenizer. `open`, `verify`, `GPTDataset` and the loader take the folder as that of any
+    other run.
 
     Args:
         folder: Output of the run, which holds the parts; or its address in a store.
@@ -44,7 +48,7 @@ def finish(
         on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
 
     Returns:
-        The report of the run, with the sums of all parts.
+        The report of the run, with the sums of all parts; for `count` and `train_tokenizer` what those return.
 
     Raises:
         ConfigError: Parts are missing (the error names them), or none of their records was kept.
@@ -64,7 +68,8 @@ def finish(
     """
     place = place_of(utf8_path(folder, "folder"), scratch, scratch_limit)
     report: Report = place.finish(joined=joined, limits=(allow_empty, None, None), on_progress=on_progress)
-    return report
+    result: Report | TokenCounts | TrainReport = ended(report, on_progress)
+    return result
 
 
 def on_ray(

@@ -30,7 +30,8 @@ def merge(
     """Concatenates finished Megatron pairs, as if their documents had been written to one pair.
 
     Args:
-        inputs: Folders written by `pack(format="megatron")` or `merge`, or paths of pairs without `.bin` and `.idx`.
+        inputs: Folders written by `pack(format="megatron")`, also in parts, or by `merge`, or paths of pairs without
+            `.bin` and `.idx`.
         output: Folder to write.
         prefix: Name of the merged pair if the inputs are bare pairs; pairs of folders keep their names.
         overwrite: Whether to discard the output of an earlier run in `output`.

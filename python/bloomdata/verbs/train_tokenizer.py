@@ -8,27 +8,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bloomdata import _core
-from bloomdata.errors import ConfigError, CorruptDataError
+from bloomdata.errors import ConfigError
 from bloomdata.options.arguments import check_arguments
-from bloomdata.options.checks import check_choice, check_counts, thread_count
+from bloomdata.options.checks import thread_count
 from bloomdata.options.inputs import split_inputs
-from bloomdata.options.paths import output_path
-from bloomdata.tokenizers.families import PIPELINES, SPECIAL_TOKENS
-from bloomdata.tokenizers.folder import ADDED_TOKEN, prepare_folder, write_bytes, write_folder
-from bloomdata.tokenizers.sentencepiece_writer import sentencepiece_bpe
-from bloomdata.verbs.convert_sentencepiece import ConvertReport, convert_sentencepiece
-from bloomdata.verbs.pack import config_of
+from bloomdata.options.paths import is_address, output_path
+from bloomdata.options.running import running
+from bloomdata.parts.running import in_parts
+from bloomdata.parts.sharing import PLAN_NAME, share_of, written
+from bloomdata.storage.reading import staged
+from bloomdata.tokenizers.folder import prepare_folder
 from bloomdata.verbs.trained_from import Origin
+from bloomdata.verbs.training import FILES, Training
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
     from bloomdata.options.inputs import Inputs, OnProgress
-
-_BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
-_MODEL = "tokenizer.model"
-_ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
+    from bloomdata.parts.gathering import Executor
+    from bloomdata.reports.report import Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +35,10 @@ class TrainReport:
     """The result of `train_tokenizer`.
 
     Attributes:
-        path: The `tokenizer.json`.
-        vocab_size: Size of the vocabulary; smaller than requested if no other pair was frequent enough.
-        num_merges: Number of merges.
+        path: The `tokenizer.json`; of one part of a run, the file of its words.
+        vocab_size: Size of the vocabulary; smaller than requested if no other pair was frequent enough. 0 for a part,
+            which only counts words.
+        num_merges: Number of merges; 0 for a part.
         num_words: Pre-tokens in the texts.
         distinct_words: Distinct pre-tokens.
         inputs: For each input `path`, `documents`, `text_bytes`, and the numbers of `dropped` and `bad` records.
@@ -59,8 +59,9 @@ class TrainReport:
         documents = sum(counts["documents"] for counts in self.inputs)
         size = sum(counts["text_bytes"] for counts in self.inputs)
         left_out = sum(counts["dropped"] + counts["bad"] for counts in self.inputs)
+        made = f"{self.vocab_size:,} tokens, {self.num_merges:,} merges" if self.vocab_size else "words of a part"
         return (
-            f"{self.vocab_size:,} tokens, {self.num_merges:,} merges in {self.path}\n"
+            f"{made} in {self.path}\n"
             f"from {documents:,} documents, {size:,} bytes, "
             f"{self.num_words:,} words ({self.distinct_words:,} different)"
             + (f"; {left_out:,} records left out" if left_out else "")
@@ -68,6 +69,7 @@ class TrainReport:
 
 
 @check_arguments
+@in_parts
 def train_tokenizer(
     inputs: Inputs,
     output: str | os.PathLike[str],
@@ -84,6 +86,11 @@ def train_tokenizer(
     text_field: str = "text",
     on_bad_record: Literal["raise", "quarantine"] = "raise",
     allow_duplicate_inputs: bool = False,
+    parts: int = 1,
+    part: int | str | None = None,
+    executor: Executor | None = None,  # noqa: ARG001 - what `in_parts` reads
+    scratch: str | os.PathLike[str] | None = None,
+    scratch_limit: int | str = "16GB",
     num_threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = None,
@@ -119,145 +126,129 @@ def train_tokenizer(
             (`quarantine`).
         allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
             or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
+        parts: Number of parts, as for `shard`. Each counts the words of its inputs; the end of the run adds them up and
+            trains once, so the tokenizer is that of one run.
+        part: The only part to run, as for `shard`; `finish` makes the tokenizer.
+        executor: Runs the parts, as for `shard`.
+        scratch: Local folder for what comes from a store, as for `shard`; only parts read from one.
+        scratch_limit: Bytes that lie there at a time, as for `shard`.
         num_threads: Number of threads; one per processor by default.
         overwrite: Whether to replace an existing tokenizer in the folder.
         on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
 
     Raises:
         ConfigError: An option is invalid, or the folder already has a tokenizer.
+        MismatchError: The folder belongs to parts with other options or inputs.
         CorruptDataError: An input is damaged, or a record is bad.
 
     Command line:
         bloomdata-cli train-tokenizer corpus/ --output my-tokenizer --vocab-size 32000
         bloomdata-cli train-tokenizer 'shards/*.jsonl.zst' --output my-llama --family llama --vocab-size 32000
         bloomdata-cli train-tokenizer shards/ --output my-llama --family llama --vocab-size 32000 --sentencepiece
+        bloomdata-cli train-tokenizer shards/ --output my-tokenizer --vocab-size 32000 --parts 16 --local 4
 
     Example:
         >>> report = bloomdata.train_tokenizer("corpus/*.jsonl.zst", "my-tokenizer", vocab_size=32_000)
         ... # doctest: +SKIP
     """
-    check_counts(vocab_size=vocab_size, min_frequency=min_frequency, limit_alphabet=limit_alphabet)
-    check_counts(max_token_length=max_token_length)
-    check_choice("family", family, *PIPELINES)
-    pipeline = PIPELINES[family] if definition is None else _pipeline_of(Path(definition))
-    has_bytes = (definition is None and family == "llama") or _falls_back(definition)
-    roles = dict(SPECIAL_TOKENS[family]) if special_tokens is None else {}
-    specials = list(dict.fromkeys(roles.values() if special_tokens is None else special_tokens))
-    if eos_token is not None:
-        roles["eos_token"] = eos_token
-    if "eos_token" not in roles:
-        raise ConfigError("eos_token: expected one of special_tokens, got None")
-    if roles["eos_token"] not in specials:
-        raise ConfigError(f"eos_token: expected one of the special tokens {specials}, got {roles['eos_token']!r}")
-    if sentencepiece and (family != "llama" or definition is not None):
-        raise ConfigError("sentencepiece: expected only with family='llama' and without a definition, got True")
-    letters = [] if has_bytes else _byte_letters()
-    options: dict[str, Any] = {
-        "vocab_size": vocab_size,
-        "min_frequency": min_frequency,
-        "special_tokens": [*specials, *(_BYTES if has_bytes else [])],
-        "initial_alphabet": letters,
-        "limit_alphabet": (vocab_size // 4 if limit_alphabet is None else limit_alphabet) if has_bytes else None,
-        "max_token_length": max_token_length,
-    }
-    least = len(options["special_tokens"]) + len(letters)
-    if vocab_size < least:
-        raise ConfigError(f"vocab_size: expected at least the {least} special tokens and bytes, got {vocab_size}")
-    texts = config_of(tokenizer="bytes", format="megatron", text_field=text_field, on_bad_record=on_bad_record)
-    paths, tables, _ = given = split_inputs(inputs)
-    config = json.dumps({"texts": texts, "definition": pipeline, "options": options})
-    extra = [_MODEL] if sentencepiece else []
-    origin = None if tables else Origin.of(config, roles, paths, extra)
+    training = Training.of(
+        vocab_size=vocab_size,
+        family=family,
+        definition=definition,
+        min_frequency=min_frequency,
+        special_tokens=special_tokens,
+        eos_token=eos_token,
+        limit_alphabet=limit_alphabet,
+        max_token_length=max_token_length,
+        sentencepiece=sentencepiece,
+        text_field=text_field,
+        on_bad_record=on_bad_record,
+    )
+    config = training.to_config()
+    share = share_of(parts, part)
+    given = split_inputs(inputs, objects=share is not None)
+    if share is not None:
+        options = running(output_path(output), num_threads, overwrite=overwrite)
+        facts = json.dumps(training.to_plan())
+        with staged(given, scratch, scratch_limit, are_cut=True) as objects:
+            shared = (given.paths, allow_duplicate_inputs, share, objects)
+            result = _core.count_words(shared, config, facts, options, on_progress)
+        return _part_report(written(output, share), json.loads(result[0]))
+    origin = None
+    if not given.tables:
+        paths = [str(path) for path, _ in _core.list_files(given.paths)]
+        origin = Origin.of(config, training.roles, paths, training.beside)
     if origin is not None and not overwrite and (known := origin.finished(Path(output_path(output)))):
         return TrainReport(**known)
     folder = prepare_folder(output, overwrite=overwrite)
-    files = (paths, allow_duplicate_inputs, None, None)
+    if overwrite:
+        # An earlier run may have been one in parts.
+        _core.discard_parts(folder)
+    elif (folder / PLAN_NAME).exists():
+        raise ConfigError(f"output: {folder} holds the parts of a run; `finish` makes a tokenizer of them")
+    files = (given.paths, allow_duplicate_inputs, None, None)
     made = json.loads(_core.train_tokenizer(files, given.streams, config, thread_count(num_threads), on_progress))
-    for counts in made["inputs"]:
-        del counts["argument"]
-    if sentencepiece:
-        converted = _write_sentencepiece(folder, made["tokens"], specials, roles)
-        path, num_merges = converted.path, converted.num_merges
-    else:
-        model = _model(made, roles.get("unk_token") if has_bytes else None, has_bytes=has_bytes)
-        path, num_merges = _write(folder, pipeline, model, specials, roles), len(made["merges"])
-    report = TrainReport(
+    report = _write(folder, training, made)
+    if origin is not None:
+        origin.write(report.path, report.to_json())
+    return report
+
+
+def _write(folder: Path, training: Training, made: dict[str, Any]) -> TrainReport:
+    """Writes the tokenizer of a vocabulary."""
+    path, num_merges = training.write(folder, made)
+    return TrainReport(
         path=path,
         vocab_size=len(made["tokens"]),
         num_merges=num_merges,
         num_words=made["num_words"],
         distinct_words=made["distinct_words"],
-        inputs=made["inputs"],
+        inputs=_inputs(made["inputs"]),
     )
-    if origin is not None:
-        origin.write(path, report.to_json())
-    return report
 
 
-def _definition(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"definition: {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise CorruptDataError(f"{path}: expected a tokenizer: {error}") from None
-    if not isinstance(found, dict) or not isinstance(found.get("model"), dict):
-        raise CorruptDataError(f"{path}: expected a tokenizer, found no model")
-    return found
+def _inputs(counts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a report tells of each input."""
+    return [{name: value for name, value in one.items() if name != "argument"} for one in counts]
 
 
-def _pipeline_of(path: Path) -> dict[str, Any]:
-    found = _definition(path)
-    return {name: found.get(name) for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder")}
+def _part_report(folder: Path, manifest: dict[str, Any]) -> TrainReport:
+    """What a part has counted."""
+    words = next(output for output in manifest["outputs"] if "words" in output)
+    return TrainReport(
+        path=folder / words["path"],
+        vocab_size=0,
+        num_merges=0,
+        num_words=words["occurrences"],
+        distinct_words=words["words"],
+        inputs=_inputs(json.loads(_core.read_counts(folder))),
+    )
 
 
-def _falls_back(definition: str | os.PathLike[str] | None) -> bool:
-    return definition is not None and bool(_definition(Path(definition))["model"].get("byte_fallback"))
+def train_on_parts(report: Report, on_progress: OnProgress = None) -> TrainReport:
+    """Makes the tokenizer of a run in parts, once all of them are one folder; what is there already is kept.
 
-
-def _byte_letters() -> list[str]:
-    """The byte alphabet of GPT-2."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    return [chr(byte) for byte in printable] + [chr(0x100 + place) for place in range(256 - len(printable))]
-
-
-def _model(made: dict[str, Any], unk_token: str | None, *, has_bytes: bool) -> dict[str, Any]:
-    tokens = made["tokens"]
-    return {
-        "type": "BPE",
-        "dropout": None,
-        "unk_token": unk_token,
-        "continuing_subword_prefix": None,
-        "end_of_word_suffix": None,
-        "fuse_unk": has_bytes,
-        "byte_fallback": has_bytes,
-        "ignore_merges": False,
-        "vocab": {token: number for number, token in enumerate(tokens)},
-        "merges": [[tokens[left], tokens[right]] for left, right in made["merges"]],
-    }
-
-
-def _write(
-    folder: Path, pipeline: dict[str, Any], model: dict[str, Any], specials: list[str], roles: dict[str, str]
-) -> Path:
-    added = [{"id": number, "content": token, **ADDED_TOKEN} for number, token in enumerate(specials)]
-    parts = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
-    definition = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": added,
-        **{name: pipeline.get(name) for name in parts},
-        "model": model,
-    }
-    names = {role: roles[role] for role in _ROLES if role in roles}
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **names}
-    return write_folder(folder, definition, {"special_tokens_map.json": names, "tokenizer_config.json": config})
-
-
-def _write_sentencepiece(folder: Path, tokens: list[str], specials: list[str], roles: dict[str, str]) -> ConvertReport:
-    """Writes `tokenizer.model`, and the `tokenizer.json` with its ids."""
-    named = {role.removesuffix("_token"): token for role, token in roles.items() if role in _ROLES}
-    content = sentencepiece_bpe(specials, named, _BYTES, tokens[len(specials) + len(_BYTES) :])
-    write_bytes(folder / _MODEL, content)
-    return convert_sentencepiece(folder / _MODEL, folder, overwrite=True)
+    Raises:
+        MismatchError: A file of words is another one than its part wrote.
+        CorruptDataError: It is damaged.
+    """
+    folder, manifest = Path(report.folder), report.manifest
+    if known := manifest["details"].get("vocabulary"):
+        inputs = _inputs(json.loads(_core.read_counts(folder)))
+        return TrainReport(path=folder / "tokenizer.json", inputs=inputs, **known)
+    training = Training.of_plan(manifest["config"])
+    config = training.to_config()
+    made = json.loads(_core.train_on_parts(folder, config, on_progress))
+    trained = _write(folder, training, made)
+    paths = [one["path"] for one in made["inputs"]]
+    if not any(map(is_address, paths)):
+        origin = Origin.of(config, training.roles, paths, training.beside)
+        # Parts know the hashes of files that they have read as a whole.
+        whole = [one for one in manifest["inputs"] if "range" not in one and one["format"] != "arrow"]
+        origin.write(trained.path, trained.to_json(), {one["path"]: [one["size"], one["hash"]] for one in whole})
+    names = ("vocab_size", "num_merges", "num_words", "distinct_words")
+    manifest["details"]["vocabulary"] = {name: getattr(trained, name) for name in names}
+    files = sorted(path.name for path in folder.iterdir() if path.name in FILES)
+    manifest["outputs"] += [{"path": name, "size": 0, "hash": ""} for name in files]
+    _core.finish_folder(folder, json.dumps(manifest))
+    return trained

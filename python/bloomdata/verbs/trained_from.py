@@ -10,6 +10,7 @@ from bloomdata import _core
 from bloomdata.tokenizers.folder import write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 NAME = "trained_from.json"
@@ -26,9 +27,8 @@ class Origin:
     facts: dict[str, Any]
 
     @classmethod
-    def of(cls, config: str, roles: dict[str, str], arguments: list[str], beside: list[str]) -> Origin:
-        """The origin that a call would have; `beside` are files that it writes beside the tokenizer."""
-        files = [str(path) for path, _ in _core.list_files(arguments)]
+    def of(cls, config: str, roles: dict[str, str], files: list[str], beside: list[str]) -> Origin:
+        """The origin that a call on `files` would have; `beside` are files that it writes beside the tokenizer."""
         return cls(
             facts={"version": _core.VERSION, "config": json.loads(config), "roles": roles, "files": files}
             | ({"beside": beside} if beside else {})
@@ -41,13 +41,14 @@ class Origin:
             known = json.loads((folder / NAME).read_bytes())
             if known["facts"] != self.facts or known["tokenizer"] != self._written(path):
                 return None
-            return {**known["report"], "path": path} if known["inputs"] == self._contents() else None
+            return {**known["report"], "path": path} if known["inputs"] == self._contents({}) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def write(self, path: Path, report: dict[str, Any]) -> None:
-        """Writes `trained_from.json` beside the tokenizer `path`."""
-        known = {"facts": self.facts, "inputs": self._contents(), "tokenizer": self._written(path), "report": report}
+    def write(self, path: Path, report: dict[str, Any], read: Mapping[str, list[Any]] | None = None) -> None:
+        """Writes `trained_from.json` beside the tokenizer `path`; `read` are contents of files that are known."""
+        inputs = self._contents(read or {})
+        known = {"facts": self.facts, "inputs": inputs, "tokenizer": self._written(path), "report": report}
         write_json(path.with_name(NAME), known)
 
     def _written(self, path: Path) -> list[Any]:
@@ -55,8 +56,8 @@ class Origin:
         beside = [_content(path.with_name(name)) for name in self.facts.get("beside", [])]
         return [*_content(path), *beside]
 
-    def _contents(self) -> list[list[Any]]:
-        return [_content(name) for name in self.facts["files"]]
+    def _contents(self, read: Mapping[str, list[Any]]) -> list[list[Any]]:
+        return [read.get(name) or _content(name) for name in self.facts["files"]]
 
 
 def _content(path: str | Path) -> list[Any]:

@@ -27,6 +27,11 @@ pub fn hash_bytes(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
+/// What tells contents apart in memory: the first half of their hash.
+pub fn content_key(bytes: &[u8]) -> u128 {
+    u128::from_le_bytes(*blake3::hash(bytes).as_bytes().first_chunk().unwrap_or(&[0; 16]))
+}
+
 /// Hash of the bytes of a file between two offsets.
 ///
 /// # Errors

@@ -8,6 +8,7 @@
 //! - [`gpt`]: samples of token pairs, and their orders.
 //! - [`hdf5`]: h5py, as the core needs it.
 //! - [`verbs`]: one function per verb; [`dedup`]: one with what it is made of; [`decontaminate`].
+//! - [`tally`]: parts of runs that count.
 //! - [`records`]: what a source makes of records.
 //! - [`streams`], [`texts`]: Arrow data, without copies.
 //! - [`templates`]: chat templates as objects.
@@ -34,6 +35,7 @@ mod records;
 mod samples;
 mod store;
 mod streams;
+mod tally;
 mod templates;
 mod texts;
 mod tokenizer;
@@ -60,6 +62,8 @@ mod _core {
     use crate::records::{is_text_source, read_records};
     #[pymodule_export]
     use crate::samples::{KeyedOrder, Mixture, PackedRows, RowRules};
+    #[pymodule_export]
+    use crate::tally::{count_part, count_words, read_counts, train_on_parts};
     #[pymodule_export]
     use crate::templates::{ChatTemplate, builtin_template, encode_ends};
     #[pymodule_export]

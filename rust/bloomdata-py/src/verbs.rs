@@ -289,15 +289,18 @@ pub(crate) fn discard_parts(py: Python<'_>, folder: PathBuf) -> PyResult<()> {
     enter(py, None, |_| core_discard_parts(&folder))
 }
 
-/// Checks a finished folder; returns what was found as JSON.
+/// Checks a finished folder, or all of it that is in no part; returns what was found as JSON.
 #[pyfunction]
 pub(crate) fn verify(
     py: Python<'_>,
     folder: PathBuf,
     num_threads: usize,
+    without_parts: bool,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<String> {
-    let result = enter(py, on_progress.as_ref(), |progress| core_verify(&folder, num_threads, progress))?;
+    let result = enter(py, on_progress.as_ref(), |progress| {
+        core_verify(&folder, num_threads, without_parts, progress)
+    })?;
     serde_json::to_string(&result).map_err(|error| config_error(&error))
 }
 

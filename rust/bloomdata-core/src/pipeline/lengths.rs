@@ -1,6 +1,6 @@
 //! Tokens of each article of the inputs, and of each input, without writing anything: what plans and counts need.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::articles::packed::{Articles, Packed};
 use super::feed::{Item, Reading};
@@ -26,7 +26,7 @@ pub struct Lengths {
 }
 
 /// What an input holds.
-#[derive(Debug, Default, Clone, Serialize)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Counts {
     /// The file.
     pub path: String,
@@ -55,6 +55,22 @@ impl Counts {
         inputs.inputs.iter().enumerate().map(empty).collect()
     }
 
+    /// Counts what the pool made of a block.
+    pub(super) fn take(&mut self, packed: &Packed) {
+        for outcome in &packed.outcomes {
+            match &outcome.fate {
+                Fate::Kept { text_bytes, .. } => {
+                    self.documents += outcome.records;
+                    self.text_bytes += text_bytes;
+                }
+                Fate::Dropped(_) => self.dropped += outcome.records,
+                Fate::Bad(..) | Fate::Node { .. } => self.bad += outcome.records,
+            }
+        }
+        let lengths = packed.streams.iter().flat_map(|stream| &stream.lengths);
+        self.tokens += lengths.copied().map(u64::from).sum::<u64>();
+    }
+
     /// Adds what a part of the input holds.
     pub(super) fn add(&mut self, part: &Self) {
         self.documents += part.documents;
@@ -76,13 +92,22 @@ pub fn lengths(
     custom: &CustomReader<'_>,
     progress: &Progress,
 ) -> Result<Lengths> {
-    if config.exact.is_some() {
-        let reason =
-            "expected nothing or \"none\": only `pack` itself drops documents that repeat an earlier one";
-        return Err(Error::config("exact", reason));
-    }
+    refuse_exact(config)?;
     let tokenizer = config.tokenizer.build()?;
     lengths_by(config, tokenizer.as_ref(), num_threads, inputs, custom, progress)
+}
+
+/// Refuses to look for documents that repeat others, which would need all of them.
+///
+/// # Errors
+/// It is asked for.
+pub(super) fn refuse_exact(config: &PackConfig) -> Result<()> {
+    if config.exact.is_none() {
+        return Ok(());
+    }
+    let reason =
+        "expected nothing or \"none\": only `pack` itself drops documents that repeat an earlier one";
+    Err(Error::config("exact", reason))
 }
 
 /// The same with a tokenizer that is there already.
@@ -118,24 +143,15 @@ fn gather(
     let (mut lengths, mut line) = (Lengths { articles: Vec::new(), inputs: counts }, 0);
     for item in results {
         progress.check()?;
-        let Item::Block(Packed { file, outcomes, streams }) = item? else {
+        let Item::Block(packed) = item? else {
             line = 0;
             continue;
         };
-        Progress::add(&progress.documents, Outcome::count(&outcomes));
-        let counts = &mut lengths.inputs[file];
-        for outcome in &outcomes {
+        Progress::add(&progress.documents, Outcome::count(&packed.outcomes));
+        for outcome in &packed.outcomes {
             line += outcome.records;
-            match &outcome.fate {
-                Fate::Kept { text_bytes, .. } => {
-                    counts.documents += outcome.records;
-                    counts.text_bytes += text_bytes;
-                }
-                Fate::Dropped(_) => counts.dropped += outcome.records,
-                Fate::Bad(..) | Fate::Node { .. } => counts.bad += outcome.records,
-            }
             if let (Fate::Bad(reason, offset, _), OnBadRecord::Raise) = (&outcome.fate, on_bad_record) {
-                let Input { path, format, .. } = &inputs.inputs[file];
+                let Input { path, format, .. } = &inputs.inputs[packed.file];
                 let reason = reason.told(RecordPlace { offset: *offset, is_line: format.is_lines() });
                 return Err(Error::BadRecord {
                     path: path.clone(),
@@ -145,9 +161,8 @@ fn gather(
                 });
             }
         }
-        counts.tokens +=
-            streams.iter().flat_map(|stream| &stream.lengths).copied().map(u64::from).sum::<u64>();
-        lengths.articles.extend(streams.iter().flat_map(|stream| &stream.lengths));
+        lengths.inputs[packed.file].take(&packed);
+        lengths.articles.extend(packed.streams.iter().flat_map(|stream| &stream.lengths));
     }
     Ok(lengths)
 }

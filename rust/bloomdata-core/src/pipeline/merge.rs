@@ -1,12 +1,13 @@
 //! The verb `merge`: finished Megatron pairs become one, as if their documents had been written one after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::folder::manifest::{InputEntry, Manifest, OutputEntry};
+use super::folder::manifest::{InputEntry, Manifest, OutputEntry, UNHASHED_KEY};
 use super::folder::names::OutputNames;
+use super::folder::plan::{JOINED_KEY, PARTS_KEY, PLAN_KEY, whole_name};
 use super::folder::run::{Opened, Request, Run, RunOptions, RunResult};
 use super::pack_options::TOKENIZER_PATH;
 use super::pair_groups::{PairGroups, describe, open_pair};
@@ -62,9 +63,13 @@ pub fn merge(sources: &[String], name: &str, options: &RunOptions, progress: &Pr
     let mut details = Map::new();
     if let Some(Some(first)) = manifests.first() {
         details.clone_from(&first.details);
+        // What a folder of parts says of its parts.
+        for key in [PARTS_KEY, PLAN_KEY, JOINED_KEY, UNHASHED_KEY] {
+            details.remove(key);
+        }
         sum_counts(&mut details, &manifests.iter().map(Option::as_ref).collect::<Vec<_>>());
         if let Some(source) = sources.first() {
-            outputs.extend(copy_tokenizer(Path::new(source), folder, &details)?);
+            outputs.extend(copy_tokenizer(Path::new(source), folder, &mut details)?);
         }
     }
     let inputs: BTreeMap<usize, InputEntry> = inputs.into_iter().enumerate().collect();
@@ -108,6 +113,8 @@ pub fn sum_counts(details: &mut Map<String, Value>, manifests: &[Option<&Manifes
 fn collect(sources: &[String], name: &str) -> Result<(PairGroups, Vec<Option<Manifest>>, Ledger)> {
     let mut bare = Ledger::default();
     let mut groups = PairGroups::default();
+    // In how many sources each group is.
+    let mut named: BTreeMap<String, usize> = BTreeMap::new();
     let mut manifests: Vec<Option<Manifest>> = Vec::new();
     for source in sources {
         let path = Path::new(source);
@@ -115,8 +122,15 @@ fn collect(sources: &[String], name: &str) -> Result<(PairGroups, Vec<Option<Man
         match &manifest {
             Some(manifest) => {
                 let indices = manifest.outputs.iter().filter_map(|output| output.path.strip_suffix(".idx"));
+                let mut names = BTreeSet::new();
                 for stem in indices {
-                    groups.push(stem, path, stem, &manifest.outputs)?;
+                    // A folder of parts has a pair in each of them.
+                    let name = whole_name(stem, &manifest.config);
+                    groups.push(&name, path, stem, &manifest.outputs)?;
+                    names.insert(name);
+                }
+                for name in names {
+                    *named.entry(name).or_default() += 1;
                 }
             }
             None if path.is_dir() => {
@@ -131,6 +145,7 @@ fn collect(sources: &[String], name: &str) -> Result<(PairGroups, Vec<Option<Man
                 let pair = open_pair(Path::new(stem))?;
                 bare.add(&pair.books()?);
                 groups.0.entry(name.to_owned()).or_default().push(pair);
+                *named.entry(name.to_owned()).or_default() += 1;
             }
         }
         // A bare pair says nothing of its tokenizer; the folders around it still do.
@@ -140,12 +155,10 @@ fn collect(sources: &[String], name: &str) -> Result<(PairGroups, Vec<Option<Man
         manifests.push(manifest);
     }
     for (name, pairs) in &groups.0 {
-        if pairs.len() != sources.len() {
-            let reason = format!(
-                "{name} is in {} of {} inputs; all must hold the same fields",
-                pairs.len(),
-                sources.len()
-            );
+        let holders = named.get(name).copied().unwrap_or_default();
+        if holders != sources.len() {
+            let reason =
+                format!("{name} is in {holders} of {} inputs; all must hold the same fields", sources.len());
             return Err(Error::config("inputs", reason));
         }
         for pair in pairs {
@@ -175,12 +188,22 @@ fn same(source: &str, key: &str, first: &Manifest, this: &Manifest) -> Result<()
     Err(Error::mismatch(format!("{source}: {key}"), text(of(first)), text(of(this))))
 }
 
-fn copy_tokenizer(source: &Path, folder: &Path, details: &Map<String, Value>) -> Result<Option<OutputEntry>> {
-    let Some(path) = details.get("tokenizer").and_then(|tokenizer| tokenizer.get("path")?.as_str()) else {
-        return Ok(None);
-    };
-    let from = source.join(path);
+fn copy_tokenizer(
+    source: &Path,
+    folder: &Path,
+    details: &mut Map<String, Value>,
+) -> Result<Option<OutputEntry>> {
+    let place = details.get_mut("tokenizer").and_then(|tokenizer| tokenizer.get_mut("path"));
+    let Some(place) = place.filter(|place| place.is_string()) else { return Ok(None) };
+    // In a folder of parts it lies in that of the first one.
+    let path = std::mem::replace(place, TOKENIZER_PATH.into());
+    let from = source.join(path.as_str().unwrap_or_default());
     let bytes = std::fs::read(&from).map_err(Error::io(&from))?;
-    let sealed = crate::io::atomic::write_atomically(&folder.join(path), &bytes)?;
-    Ok(Some(OutputEntry { path: path.to_owned(), size: sealed.size, hash: sealed.hash, details: Map::new() }))
+    let sealed = crate::io::atomic::write_atomically(&folder.join(TOKENIZER_PATH), &bytes)?;
+    Ok(Some(OutputEntry {
+        path: TOKENIZER_PATH.to_owned(),
+        size: sealed.size,
+        hash: sealed.hash,
+        details: Map::new(),
+    }))
 }

@@ -6,8 +6,9 @@
 //! - [`scratch`]: what verbs of several phases share.
 //! - [`articles`]: records become articles of tokens. [`pack`] (with [`pack_options`] and [`sinks`]): the verb.
 //! - [`encode`]: token ids of all texts, batch by batch. [`lengths`]: tokens of each article. [`train`]: a vocabulary.
-//! - [`merge`], [`verify`], [`finish`] (parts of a run become one folder): the verbs. `pair_groups`: Megatron pairs that
-//!   become one.
+//!   [`tally`]: parts of runs that count.
+//! - [`merge`], [`verify`] (with `verify_parts`), [`finish`] (parts of a run become one folder): the verbs.
+//!   `pair_groups`: Megatron pairs that become one.
 
 pub mod articles;
 pub mod decontaminate;
@@ -24,5 +25,7 @@ mod pair_groups;
 pub mod scratch;
 pub mod sharding;
 pub mod sinks;
+pub mod tally;
 pub mod train;
 pub mod verify;
+mod verify_parts;

@@ -12,8 +12,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::folder::journal::JOURNAL_NAME;
-use super::folder::manifest::{MANIFEST_NAME, Manifest, OutputEntry, fingerprint};
+use super::folder::manifest::{MANIFEST_NAME, Manifest, OutputEntry, UNHASHED_KEY, fingerprint};
 use super::folder::plan::PARTS_KEY;
+use super::verify_parts::{check_parts, part_of};
 use crate::error::{Error, Result};
 use crate::formats::megatron::{HEADER_BYTES, IndexHeader, with_suffix};
 use crate::hash::hash_file;
@@ -47,11 +48,17 @@ pub struct Verification {
     pub problems: Vec<Problem>,
 }
 
-/// Checks a finished folder.
+/// Checks a finished folder. With `without_parts`, files of its parts are not read, since each part is checked apart: only
+/// whether they are those that the parts list.
 ///
 /// # Errors
 /// A folder without a readable manifest, or an interruption. What is wrong with files is in the result.
-pub fn verify(folder: &Path, num_threads: usize, progress: &Progress) -> Result<Verification> {
+pub fn verify(
+    folder: &Path,
+    num_threads: usize,
+    without_parts: bool,
+    progress: &Progress,
+) -> Result<Verification> {
     let Some(manifest) = Manifest::read(folder)? else {
         let state =
             if folder.join(JOURNAL_NAME).exists() { "a run that has not finished" } else { "something else" };
@@ -67,7 +74,11 @@ pub fn verify(folder: &Path, num_threads: usize, progress: &Progress) -> Result<
         }
     };
     check_manifest(folder, &manifest, &report);
-    let queue = Mutex::new(manifest.outputs.iter());
+    if without_parts {
+        check_parts(folder, &manifest, &report);
+    }
+    let is_read = |output: &&OutputEntry| !without_parts || part_of(output).is_none();
+    let queue = Mutex::new(manifest.outputs.iter().filter(is_read));
     let interrupted = scope(|scope| {
         let workers: Vec<_> = (0..num_threads.max(1))
             .map(|_| {
@@ -98,6 +109,10 @@ pub fn verify(folder: &Path, num_threads: usize, progress: &Progress) -> Result<
 /// evaluations, of what was not looked for.
 const LISTS: [&str; 5] = ["records", "duplicates", "spans", "matches", "ignored"];
 
+/// Verbs that write no tokens.
+const WITHOUT_TOKENS: [&str; 7] =
+    ["shard", "prepare", "dedup", "decontaminate", "signatures", "count", "train_tokenizer"];
+
 /// What the manifest says must fit together, and no file may be there that it does not know.
 fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, String)) {
     if let Err(error) = manifest.ledger.balance() {
@@ -119,7 +134,8 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
     if ["shard", "dedup"].contains(&manifest.verb.as_str()) && !is_report {
         compare("lines", sum("lines"), ledger.documents_kept);
     }
-    if ["dedup", "decide"].contains(&manifest.verb.as_str()) {
+    // Duplicates that parts leave out are listed beside them.
+    if ["dedup", "decide"].contains(&manifest.verb.as_str()) && manifest.config.get("part").is_none() {
         let dropped = ledger.documents_dropped.iter().filter(|(reason, _)| reason.ends_with(" duplicate"));
         compare("duplicates", sum("duplicates"), dropped.map(|(_, count)| count).sum());
     }
@@ -133,8 +149,7 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
     }
     if let Some(length) = manifest.config.get("sequence_length").and_then(Value::as_u64) {
         compare("tokens", sum("rows") * length, ledger.tokens_out);
-    } else if !["shard", "prepare", "dedup", "decontaminate", "signatures"].contains(&manifest.verb.as_str())
-    {
+    } else if !WITHOUT_TOKENS.contains(&manifest.verb.as_str()) {
         compare("tokens", sum("tokens"), ledger.tokens_out);
     }
     // A record of several pairs may become several documents; a text becomes one.
@@ -164,7 +179,7 @@ fn check_manifest(folder: &Path, manifest: &Manifest, report: &impl Fn(&str, Str
     // Files that hold times, in layouts of others.
     let unhashed: Vec<String> = manifest
         .details
-        .get("unhashed_outputs")
+        .get(UNHASHED_KEY)
         .and_then(|names| serde_json::from_value(names.clone()).ok())
         .unwrap_or_default();
     let known: BTreeSet<&str> = manifest.outputs.iter().map(|output| output.path.as_str()).collect();

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::asking::ask_all;
 use super::columns::Columns;
 use super::input::{Format, Input};
 use super::inputs::InputList;
@@ -11,7 +12,7 @@ use super::stream::{Event, Source, SourceOptions};
 use super::tables::TableReader;
 use crate::document::{Position, Record};
 use crate::error::{Error, Result};
-use crate::hash::hash_file;
+use crate::hash::{content_key, hash_file};
 use crate::io::compression::Compression;
 use crate::progress::Progress;
 
@@ -24,7 +25,7 @@ const FIRST_BYTES: u64 = 1 << 16;
 /// # Errors
 /// Two such files; the system's reason.
 pub fn refuse_duplicates(list: &InputList, progress: &Progress) -> Result<()> {
-    let mut names: BTreeMap<(PathBuf, bool), &Path> = BTreeMap::new();
+    let mut names: BTreeMap<u128, &Path> = BTreeMap::new();
     let mut tags: BTreeMap<(u64, &String), &Path> = BTreeMap::new();
     let mut sizes: BTreeMap<u64, Vec<&Input>> = BTreeMap::new();
     for input in list.inputs.iter().filter(|input| input.is_file()) {
@@ -41,14 +42,15 @@ pub fn refuse_duplicates(list: &InputList, progress: &Progress) -> Result<()> {
         sizes.entry(input.size).or_default().push(input);
     }
     for inputs in sizes.into_values().filter(|inputs| inputs.len() > 1) {
-        let mut beginnings: BTreeMap<Vec<u8>, Vec<&Input>> = BTreeMap::new();
-        for input in inputs {
+        let keys = ask_all(&inputs, |input| {
             progress.check()?;
-            beginnings.entry(first_bytes(&input.path)?).or_default().push(input);
-        }
-        for inputs in beginnings.into_values().filter(|inputs| inputs.len() > 1) {
+            key_of_first_bytes(&input.path)
+        })?;
+        let mut sorted: Vec<(u128, &Input)> = keys.into_iter().zip(inputs).collect();
+        sorted.sort_by_key(|(key, _)| *key);
+        for alike in sorted.chunk_by(|a, b| a.0 == b.0).filter(|alike| alike.len() > 1) {
             let mut contents: BTreeMap<String, &Path> = BTreeMap::new();
-            for input in inputs {
+            for (_, input) in alike {
                 if is_empty(input)? {
                     continue;
                 }
@@ -71,20 +73,23 @@ fn twice(first: &Path, second: &Path, what: &str) -> Error {
     Error::config("inputs", reason)
 }
 
-/// A path without the suffixes of compression and format, and whether it is text: `a.txt` is no copy of `a.jsonl`.
-fn bare_name(input: &Input) -> (PathBuf, bool) {
+/// Key of a path without the suffixes of compression and format, and of whether it is text: `a.txt` is no copy of
+/// `a.jsonl`.
+fn bare_name(input: &Input) -> u128 {
     let name = input.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let lower = name.to_ascii_lowercase();
     let (_, stem) = Compression::from_name(&lower);
     let path = input.path.with_file_name(name.get(..stem.len()).unwrap_or(&name));
-    (path.with_extension(""), input.format == Format::Text)
+    let mut bare = path.with_extension("").into_os_string();
+    bare.push(if input.format == Format::Text { "/text" } else { "/records" });
+    content_key(bare.as_encoded_bytes())
 }
 
-fn first_bytes(path: &Path) -> Result<Vec<u8>> {
+fn key_of_first_bytes(path: &Path) -> Result<u128> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(Error::io(path))?;
     file.take(FIRST_BYTES).read_to_end(&mut bytes).map_err(Error::io(path))?;
-    Ok(bytes)
+    Ok(content_key(&bytes))
 }
 
 /// Whether a small file holds no record, as the parts without rows that many tools write.

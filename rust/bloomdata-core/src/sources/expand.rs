@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::asking::ask_all;
 use super::folders;
 use super::input::{Input, describe, unsupported};
 use super::inputs::{Ignored, InputList};
 use super::pointers::refuse_pointer;
 use crate::error::{Error, Result};
+use crate::hash::content_key;
 
 /// Expands what the user wrote, in that order; folders and patterns in natural order (`part-2` before `part-10`).
 /// The folder `output`, if it lies inside one of the folders, is no input.
@@ -57,12 +59,16 @@ pub fn expand_once(patterns: &[String], output: Option<&Path>) -> Result<InputLi
         // Names that are not UTF-8 do not fit a manifest.
         *path = PathBuf::from(path.to_string_lossy().into_owned());
     }
-    list.inputs.iter().try_for_each(refuse_pointer)?;
+    let is_link = ask_all(&list.inputs, |input| {
+        refuse_pointer(input)?;
+        let is_link = |path| std::fs::symlink_metadata(path).map(|found| found.is_symlink());
+        Ok(!input.read_once && is_link(&input.path).map_err(Error::io(&input.path))?)
+    })?;
     let (mut seen, mut folders) = (BTreeSet::new(), BTreeMap::new());
-    for input in &list.inputs {
-        let real = if input.read_once { input.path.clone() } else { real_path(&input.path, &mut folders)? };
-        // As bytes: paths are compared part by part, which takes longer than all else here.
-        if !seen.insert(real.into_os_string()) {
+    for (input, is_link) in list.inputs.iter().zip(is_link) {
+        let real =
+            if input.read_once { input.path.clone() } else { real_path(&input.path, is_link, &mut folders)? };
+        if !seen.insert(content_key(real.as_os_str().as_encoded_bytes())) {
             let reason =
                 format!("{} is named twice; its documents would be read twice", input.path.display());
             return Err(Error::config("inputs", reason));
@@ -72,11 +78,11 @@ pub fn expand_once(patterns: &[String], output: Option<&Path>) -> Result<InputLi
 }
 
 /// The path without links. Those of folders are remembered: a million files lie in few of them.
-fn real_path(path: &Path, folders: &mut BTreeMap<OsString, PathBuf>) -> Result<PathBuf> {
+fn real_path(path: &Path, is_link: bool, folders: &mut BTreeMap<OsString, PathBuf>) -> Result<PathBuf> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return path.canonicalize().map_err(Error::io(path));
     };
-    if std::fs::symlink_metadata(path).map_err(Error::io(path))?.is_symlink() {
+    if is_link {
         return path.canonicalize().map_err(Error::io(path));
     }
     if let Some(real) = folders.get(folder.as_os_str()) {

@@ -11,9 +11,10 @@ use std::path::{Component, Path, PathBuf};
 use globset::GlobMatcher;
 use serde::Deserialize;
 
+use super::asking::ask_all;
 use super::choosing::{nothing_found, take_records};
 use super::folder_queue::FolderQueue;
-use super::input::{describe, natural_order, unsupported};
+use super::input::{Input, describe, natural_order, unsupported};
 use super::inputs::{Ignored, InputList, Reason};
 use super::metadata_names::is_metadata;
 use super::saved_datasets::{Saved, saved_dataset};
@@ -105,8 +106,7 @@ pub(super) fn expand_pattern(pattern: &str, list: &mut InputList) -> Result<()> 
         }
     }
     paths.sort_by(|a, b| natural_order(a, b));
-    let found: Vec<_> =
-        paths.iter().map(|path| describe(path)?.ok_or_else(|| unsupported(path))).collect::<Result<_>>()?;
+    let found = ask_all(&paths, |path| describe(path)?.ok_or_else(|| unsupported(path)))?;
     // A pattern that says `.txt` means text.
     if last.to_ascii_lowercase().contains("txt") {
         list.inputs.extend(found);
@@ -176,13 +176,10 @@ pub(super) fn expand_folder(folder: &Path, output: Option<&Path>, list: &mut Inp
     let mut walked = walk(folder, output.as_deref())?;
     walked.paths.sort_by(|a, b| natural_order(a, b));
     let (before, before_ignored) = (list.inputs.len(), list.ignored.len());
-    let mut found = Vec::new();
-    for path in walked.paths {
-        match describe(&path)? {
-            Some(input) => found.push(input),
-            None => walked.ignored.push(Ignored { path, reason: Reason::UnknownFormat }),
-        }
-    }
+    let described = ask_all(&walked.paths, |path| describe(path))?;
+    let unknown = walked.paths.into_iter().zip(&described).filter(|(_, input)| input.is_none());
+    walked.ignored.extend(unknown.map(|(path, _)| Ignored { path, reason: Reason::UnknownFormat }));
+    let found: Vec<Input> = described.into_iter().flatten().collect();
     list.ignored.append(&mut walked.ignored);
     take_records(found, list)?;
     list.ignored[before_ignored..].sort_by(|a, b| natural_order(&a.path, &b.path));

@@ -8,7 +8,7 @@
 //! - [`folders`]: what a folder or a pattern holds, and what its own manifest promises; `choosing`: which of the files
 //!   are data, by `metadata_names`, `saved_datasets` (folders of `datasets`) and what lies beside them.
 //! - `pointers`: files of Git LFS that stand for data. [`duplicates`]: one content under two names.
-//! - `folder_queue`: folders that are still to be listed, each once, whatever links lead to it.
+//! - `asking`: about many files at a time. `folder_queue`: folders that are still to be listed, each once, whatever links lead to it.
 //! - [`read`]: one input becomes pieces of decompressed bytes; zstd frames are decoded by the pool.
 //! - [`parts`]: inputs are shared out among parts; `ranges`: a share of a file of lines ([`place`]).
 //! - [`remote`]: inputs in a store that is not this machine's.
@@ -19,6 +19,7 @@
 //! - [`stream`]: pieces of all inputs become [`Block`](crate::document::Block)s, in order.
 
 mod arrow_files;
+mod asking;
 mod choosing;
 pub mod columns;
 pub mod duplicates;

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::asking::ask_all;
 use super::input::{Format, Input};
 use super::place::FileRange;
 use crate::error::{Error, Result};
@@ -69,7 +70,7 @@ pub struct Part {
 ///
 /// # Errors
 /// Inputs that cannot be read again, or no part; the system's reason.
-pub fn share_out(all: Vec<Input>, ends: &[Vec<u8>], sharing: Sharing) -> Result<Vec<SharedInput>> {
+pub fn share_out(mut all: Vec<Input>, ends: &[Vec<u8>], sharing: Sharing) -> Result<Vec<SharedInput>> {
     if sharing.parts == 0 {
         return Err(Error::config("parts", "expected 1 or more, got 0"));
     }
@@ -80,9 +81,8 @@ pub fn share_out(all: Vec<Input>, ends: &[Vec<u8>], sharing: Sharing) -> Result<
         );
         return Err(Error::config("inputs", reason));
     }
-    let inputs = all.iter().enumerate();
-    let units = inputs.map(|(at, input)| units(input, ends.get(at), sharing));
-    let units = units.collect::<Result<Vec<_>>>()?;
+    let inputs: Vec<_> = all.iter().enumerate().collect();
+    let units = ask_all(&inputs, |(at, input)| units(input, ends.get(*at), sharing))?;
     let total: u64 = units.iter().filter_map(|ends| ends.last()).map(|end| end.weight).sum();
     let part_of = |start: u64, end: u64| {
         let middle = u128::from(start) + u128::from(end);
@@ -91,7 +91,13 @@ pub fn share_out(all: Vec<Input>, ends: &[Vec<u8>], sharing: Sharing) -> Result<
     };
     let mut before = 0;
     let mut shared = Vec::with_capacity(units.len());
-    for (input, ends) in all.into_iter().zip(units) {
+    // Of a million inputs, both lists are not to be held at once.
+    all.reverse();
+    for ends in units {
+        let Some(input) = all.pop() else { break };
+        if all.len().is_power_of_two() {
+            all.shrink_to_fit();
+        }
         let mut at = UnitEnd::default();
         let mut first_part = None;
         let mut cuts: Vec<Cut> = Vec::new();

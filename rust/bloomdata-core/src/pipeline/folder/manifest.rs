@@ -21,6 +21,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const FORMAT_VERSION: u32 = 1;
 /// Name in every finished folder.
 pub const MANIFEST_NAME: &str = "manifest.json";
+/// Key of the details that names files of the folder without an entry of their own.
+pub const UNHASHED_KEY: &str = "unhashed_outputs";
 
 /// An input as it was when it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +127,7 @@ impl Manifest {
     /// Paths below the folder that stand outside the list of outputs.
     fn named_paths(&self) -> impl Iterator<Item = &str> {
         let tokenizer = self.details.get("tokenizer").and_then(|tokenizer| tokenizer.get("path"));
-        let unhashed = self.details.get("unhashed_outputs").and_then(Value::as_array);
+        let unhashed = self.details.get(UNHASHED_KEY).and_then(Value::as_array);
         tokenizer.into_iter().chain(unhashed.into_iter().flatten()).filter_map(Value::as_str)
     }
 

@@ -24,6 +24,8 @@ pub const PLAN_NAME: &str = "plan.json";
 pub const PLAN_KEY: &str = "plan";
 /// Key of the number of parts in the details of the manifest of all of them.
 pub const PARTS_KEY: &str = "parts";
+/// Key of the details of folders whose Megatron pairs are joined.
+pub const JOINED_KEY: &str = "joined";
 /// Folder of what was decided once for all parts, beside them.
 pub const DECISIONS_NAME: &str = "decisions";
 /// Key of the fingerprint of the decisions in the options of the parts that write by them.
@@ -273,6 +275,16 @@ pub fn part_name(number: u64, parts: u64) -> String {
 /// The prefix of the names of a part's files.
 pub fn part_prefix(prefix: &str, number: u64) -> String {
     format!("{prefix}-{number:05}")
+}
+
+/// The name of a file of all parts together, of that of one part's file in the folder of all of them: without the
+/// folder and the number of the part.
+pub fn whole_name(path: &str, config: &Value) -> String {
+    let part = path.split_once('/').and_then(|(folder, name)| Some((is_part(folder)?.0, name)));
+    let Some((number, name)) = part else { return path.to_owned() };
+    let prefix = config.get("prefix").and_then(Value::as_str).unwrap_or_default();
+    let rest = name.strip_prefix(&*part_prefix(prefix, number));
+    rest.map_or_else(|| name.to_owned(), |rest| format!("{prefix}{rest}"))
 }
 
 /// Options without what is a part's own.

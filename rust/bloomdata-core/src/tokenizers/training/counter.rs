@@ -48,16 +48,13 @@ impl PreTokenCounter {
         self.pre_tokenizer.are_bytes()
     }
 
-    /// All pre-tokens and their counts.
-    pub fn into_counts(self) -> Vec<(Box<[u8]>, u64)> {
+    /// Hands over all pre-tokens and their counts.
+    pub fn take_counts(&self) -> Vec<(Box<[u8]>, u64)> {
         let own = std::mem::take(&mut *lock(&self.own));
         for counts in own {
             self.add(counts);
         }
-        self.all
-            .into_iter()
-            .flat_map(|part| part.into_inner().unwrap_or_else(PoisonError::into_inner))
-            .collect()
+        self.all.iter().flat_map(|part| std::mem::take(&mut *lock(part))).collect()
     }
 
     fn count(&self, text: &str, own: &mut Counts) -> std::result::Result<(), String> {
