@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import bloomdata
 from bloomdata.parts import sharing
 from reference.parts import share_out
+from sharding import seekable
 
 shard, pack = (
     partial(verb, allow_empty=True, allow_duplicate_inputs=True) for verb in (bloomdata.shard, bloomdata.pack)
@@ -37,16 +38,6 @@ def _small_units():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sharing, "UNIT_BYTES", UNIT)
         yield
-
-
-def seekable(frames):
-    """Frames with the seek table of the zstd repository's description behind them."""
-    stored = [zstandard.compress(frame) for frame in frames]
-    table = b"".join(
-        len(a).to_bytes(4, "little") + len(b).to_bytes(4, "little") for a, b in zip(stored, frames, strict=True)
-    )
-    table += len(frames).to_bytes(4, "little") + b"\0" + (0x8F92EAB1).to_bytes(4, "little")
-    return b"".join(stored) + (0x184D2A5E).to_bytes(4, "little") + len(table).to_bytes(4, "little") + table
 
 
 @st.composite

@@ -311,9 +311,12 @@ class DecontaminateReport(ShardReport):
 
     def matches(self) -> Iterator[dict[str, Any]]:
         """All matches, one after the other, as in `contamination.jsonl` (see `FORMAT.md`)."""
-        with (Path(self.folder) / _MATCHES_NAME).open("rb") as file:
-            for line in file:
-                yield json.loads(line)
+        paths = [Path(self.folder) / output["path"] for output in self.outputs]
+        for path in paths:
+            # Parts have a list each.
+            if path.name == _MATCHES_NAME:
+                with path.open("rb") as file:
+                    yield from map(json.loads, file)
 
     def _rows(self) -> list[tuple[str, str]]:
         details = self.manifest["details"]

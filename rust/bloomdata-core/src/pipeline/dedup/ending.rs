@@ -13,8 +13,10 @@ use super::phases::{Facts, Phases};
 use super::removal::Removed;
 use super::verdict_file::{VERDICT_FILES, Verdicts};
 use crate::error::Result;
+use crate::io::atomic::temporary_path;
 use crate::ledger::Ledger;
 use crate::pipeline::articles::texts::TextReader;
+use crate::pipeline::folder::books::QUARANTINE_NAME;
 use crate::pipeline::folder::manifest::InputEntry;
 use crate::pipeline::folder::run::{Run, RunResult};
 use crate::pipeline::scratch::{keep_file, take_quarantine};
@@ -38,7 +40,7 @@ impl Ending<'_> {
         let was_resumed = !run.done.checkpoint.is_null();
         let quarantine = take_quarantine(
             run.folder(),
-            &self.phases.parts[1].folder,
+            &temporary_path(&self.phases.parts[1].folder.join(QUARANTINE_NAME)),
             quarantine_bytes,
             ledger.quarantined(),
         )?;

@@ -5,15 +5,21 @@ use std::path::Path;
 use super::journal::{JOURNAL_NAME, Journal};
 use super::leftovers::discard;
 use super::manifest::{Manifest, OutputEntry};
-use super::plan::{PLAN_NAME, Plan, part_folder};
+use super::plan::{COUNTING, COUNTS_NAME, PLAN_NAME, Plan, part_folder};
 use crate::error::{Error, Result};
 use crate::io::atomic::remove_if_present;
 
-/// Removes everything that the parts in `root` have left, and their plan.
+/// Removes everything that the parts in `root` have left, what they have counted before, and their plan.
 ///
 /// # Errors
 /// A folder that is no output of parts; the system's reason.
 pub fn discard_parts(root: &Path) -> Result<()> {
+    let counts = root.join(COUNTS_NAME);
+    if Plan::read(&counts)?.is_some_and(|plan| plan.verb == COUNTING) {
+        discard_parts(&counts)?;
+        // One that holds something else stays.
+        let _ = std::fs::remove_dir(counts);
+    }
     let Some(plan) = Plan::read(root)? else { return Ok(()) };
     let outputs = |folder: &Path| -> Result<Vec<OutputEntry>> {
         Ok(Manifest::read(folder)?.map(|manifest| manifest.outputs).unwrap_or_default())

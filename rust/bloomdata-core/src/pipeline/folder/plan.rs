@@ -28,6 +28,12 @@ pub const PARTS_KEY: &str = "parts";
 pub const DECISIONS_NAME: &str = "decisions";
 /// Key of the fingerprint of the decisions in the options of the parts that write by them.
 pub const DECISIONS_KEY: &str = "decisions";
+/// Folder of what was counted in all parts before the first of them, itself one of parts.
+pub const COUNTS_NAME: &str = "counts";
+/// The verb of what is in it.
+pub const COUNTING: &str = "counting";
+/// Key of the fingerprint of the counts in the options of the parts that go by them.
+pub const COUNTS_KEY: &str = "counts";
 /// Folder of what a decision needs of all inputs, which is gone once there is one.
 const SIGNATURES_NAME: &str = "signatures";
 
@@ -57,14 +63,7 @@ impl Plan<'_> {
     pub fn agree(folder: &Path, verb: &str, config: &Value, part: &Part) -> Result<String> {
         let root = folder.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(root).map_err(Error::io(root))?;
-        let plan = Plan {
-            format_version: FORMAT_VERSION,
-            bloomdata_version: VERSION.to_owned(),
-            verb: verb.to_owned(),
-            config: common_config(config, part.number),
-            sharing: part.sharing,
-            inputs: Cow::Borrowed(&part.shared[..]),
-        };
+        let plan = Plan::of(verb, config, part);
         if plan.is_written(root)? {
             return plan.hash();
         }
@@ -84,6 +83,18 @@ impl Plan<'_> {
             found.compare(&plan)?;
         }
         plan.hash()
+    }
+
+    /// The plan of a run as one of its parts sees it.
+    pub fn of<'run>(verb: &str, config: &Value, part: &'run Part) -> Plan<'run> {
+        Plan {
+            format_version: FORMAT_VERSION,
+            bloomdata_version: VERSION.to_owned(),
+            verb: verb.to_owned(),
+            config: common_config(config, part.number),
+            sharing: part.sharing,
+            inputs: Cow::Borrowed(&part.shared[..]),
+        }
     }
 
     /// Whether the plan that is there is this one, byte for byte. Of a million inputs it is not to be held twice.
@@ -150,9 +161,11 @@ impl Plan<'_> {
         Ok(hasher.0.hex())
     }
 
+    /// Compares the plan of an earlier run with one of now.
+    ///
     /// # Errors
     /// The first thing that differs.
-    fn compare(&self, now: &Plan<'_>) -> Result<()> {
+    pub fn compare(&self, now: &Plan<'_>) -> Result<()> {
         if self.bloomdata_version != now.bloomdata_version {
             let what = differs("version of bloomdata");
             return Err(Error::mismatch(what, &self.bloomdata_version, &now.bloomdata_version));
@@ -311,7 +324,7 @@ pub fn refuse_others(root: &Path) -> Result<()> {
     let holds_others = entries.any(|entry| {
         let name = entry.map(|entry| entry.file_name().to_string_lossy().into_owned()).unwrap_or_default();
         let stem = name.split('.').next().unwrap_or_default();
-        let is_before = [DECISIONS_NAME, SIGNATURES_NAME].contains(&&*name);
+        let is_before = [COUNTS_NAME, DECISIONS_NAME, SIGNATURES_NAME].contains(&&*name);
         is_part(stem).is_none() && !name.starts_with(PLAN_NAME) && !is_before
     });
     if holds_others {
