@@ -49,7 +49,7 @@ def decontaminate(
     level: int = 3,
     prefix: str = "part",
     on_bad_record: Literal["raise", "quarantine"] = "raise",
-    max_bad: int | float | str | None = None,
+    max_bad: str | float | None = None,
     allow_duplicate_inputs: bool = False,
     parts: int = 1,
     part: int | str | None = None,

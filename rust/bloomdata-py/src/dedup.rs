@@ -38,8 +38,7 @@ pub(crate) fn dedup(
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
         // Copies are what it looks for.
-        let (inputs, tables) =
-            list_for_rereading((&inputs, true), &options.output, (None, true), progress)?;
+        let (inputs, tables) = list_for_rereading((&inputs, true), &options.output, (None, true), progress)?;
         let against = against_of(&config.against)?;
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
         let (memory_limit, signatures) = &memory;

@@ -8,9 +8,7 @@ use serde_json::Value;
 use super::decontaminate::found::sum_found;
 use super::dedup::decided::Decided;
 use super::folder::limits::Limits;
-use super::folder::manifest::{
-    FORMAT_VERSION, MANIFEST_NAME, Manifest, VERSION, check_size, fingerprint,
-};
+use super::folder::manifest::{FORMAT_VERSION, MANIFEST_NAME, Manifest, VERSION, check_size, fingerprint};
 use super::folder::part_leftovers::sweep_plans;
 use super::folder::part_manifests::{output_in_root, read_parts, told_missing};
 use super::folder::plan::{

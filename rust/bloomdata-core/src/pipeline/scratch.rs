@@ -114,12 +114,7 @@ pub fn keep_file(run: &mut Run<'_>, file: &Path, progress: &Progress) -> Result<
 ///
 /// # Errors
 /// The system's reason.
-pub fn take_quarantine(
-    folder: &Path,
-    path: &Path,
-    bytes: u64,
-    records: u64,
-) -> Result<Option<OutputEntry>> {
+pub fn take_quarantine(folder: &Path, path: &Path, bytes: u64, records: u64) -> Result<Option<OutputEntry>> {
     if bytes == 0 {
         return Ok(None);
     }

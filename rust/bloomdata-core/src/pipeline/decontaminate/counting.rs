@@ -16,7 +16,6 @@ use super::first_pass::FirstPass;
 use super::hit_file::{HITS_SUFFIX, HitWriter, each_found, hits_path};
 use super::ngram_counts::NgramCounts;
 use super::options::{DecontaminateConfig, SCRATCH_FOLDER};
-use super::run::scan_inputs;
 use super::search::Search;
 use crate::error::{Error, Result};
 use crate::pipeline::feed::Reading;
@@ -71,10 +70,8 @@ pub fn count(
     };
     let was_resumed = !run.done.checkpoint.is_null();
     let scratch = options.output.join(SCRATCH_FOLDER);
-    let reading =
-        Reading { inputs, custom, num_threads: options.num_threads, progress, first_input: 0 };
-    scan_inputs(&search, &mut run, &scratch, reading)?;
-    let first = FirstPass::read(&scratch, inputs)?;
+    let reading = Reading { inputs, custom, num_threads: options.num_threads, progress, first_input: 0 };
+    let first = FirstPass::scan(&search, &mut run, &scratch, reading)?;
     let mut counts = NgramCounts::new(search.table.first.len());
     counts.count(&scratch, inputs.inputs.len(), progress)?;
     let kept = scratch.join("kept");

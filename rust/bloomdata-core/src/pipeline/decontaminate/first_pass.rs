@@ -3,12 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use super::hit_file::read_scanned;
+use super::scan::{Scanning, scan};
+use super::search::Search;
 use crate::error::Result;
 use crate::io::atomic::temporary_path;
 use crate::ledger::Ledger;
+use crate::pipeline::feed::Reading;
 use crate::pipeline::folder::books::QUARANTINE_NAME;
 use crate::pipeline::folder::manifest::{InputEntry, OutputEntry};
-use crate::pipeline::scratch::take_quarantine;
+use crate::pipeline::folder::run::Run;
+use crate::pipeline::scratch::{create_scratch, take_quarantine};
+use crate::pipeline::sharding::engine::first_step;
 use crate::sources::inputs::InputList;
 
 /// Hits, and the books behind them.
@@ -29,11 +34,37 @@ pub struct FirstPass {
 }
 
 impl FirstPass {
-    /// As a scan of these inputs has left it.
+    /// Scans all inputs of a run, or what an earlier attempt has left of them.
     ///
     /// # Errors
-    /// A file that is damaged.
-    pub fn read(scratch: &Path, inputs: &InputList) -> Result<Self> {
+    /// As [`scan`].
+    pub fn scan(
+        search: &Search<'_>,
+        run: &mut Run<'_>,
+        scratch: &Path,
+        reading: Reading<'_>,
+    ) -> Result<Self> {
+        create_scratch(scratch, scratch)?;
+        let mut is_new = run.done.checkpoint.is_null();
+        let scanning = Scanning {
+            table: &search.table,
+            field: &search.field,
+            common: search.config.common,
+            on_bad_record: search.config.shards.on_bad_record,
+            limits: run.limits(),
+            folder: scratch,
+        };
+        scan(&scanning, reading, || {
+            if std::mem::take(&mut is_new) {
+                // From here on there is something to resume.
+                run.journal.append(&first_step(Vec::new())?)?;
+            }
+            Ok(())
+        })?;
+        Self::read(scratch, reading.inputs)
+    }
+
+    fn read(scratch: &Path, inputs: &InputList) -> Result<Self> {
         let mut first = Self { folder: scratch.to_owned(), ..Self::default() };
         first.quarantine.0 = temporary_path(&scratch.join(QUARANTINE_NAME));
         for (number, input) in inputs.inputs.iter().enumerate() {

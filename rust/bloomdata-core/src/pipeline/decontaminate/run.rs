@@ -16,7 +16,6 @@ use super::ignored::write_ignored;
 use super::ngram_counts::NgramCounts;
 use super::options::{Action, DecontaminateConfig, IGNORED_NAME, MATCHES_NAME, SCRATCH_FOLDER};
 use super::report_only;
-use super::scan::{Scanning, scan};
 use super::score::{MARKS, MATCHES, Scored, score};
 use super::search::Search;
 use crate::error::Result;
@@ -27,7 +26,7 @@ use crate::pipeline::folder::plan::{COUNTS_KEY, part_prefix};
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use crate::pipeline::scratch::{check_same, create_scratch, once, write_list};
 use crate::pipeline::sharding::copier::Copier;
-use crate::pipeline::sharding::engine::{Sharding, first_step, write_shards};
+use crate::pipeline::sharding::engine::{Sharding, write_shards};
 use crate::pipeline::sharding::intake::Intake;
 use crate::pipeline::sharding::options::ShardConfig;
 use crate::progress::Progress;
@@ -83,10 +82,7 @@ pub fn decontaminate(
             progress.total_bytes.store(0, Relaxed);
             counts.first_pass(part)?
         }
-        _ => {
-            scan_inputs(&search, &mut run, &scratch, reading)?;
-            FirstPass::read(&scratch, inputs)?
-        }
+        _ => FirstPass::scan(&search, &mut run, &scratch, reading)?,
     };
     let phases = Phases { search: &search, shards: &shards, first: &first, scratch, reading };
     let scored = phases.score(counts.as_ref())?;
@@ -97,31 +93,6 @@ pub fn decontaminate(
         return report_only::finish(run, first, &scored.inputs, lists, details);
     }
     phases.write(run, &scored, details)
-}
-
-/// The first pass.
-pub(super) fn scan_inputs(
-    search: &Search<'_>,
-    run: &mut Run<'_>,
-    scratch: &Path,
-    reading: Reading<'_>,
-) -> Result<()> {
-    create_scratch(scratch, scratch)?;
-    let mut is_new = run.done.checkpoint.is_null();
-    let scanning = Scanning {
-        table: &search.table,
-        field: &search.field,
-        common: search.config.common,
-        on_bad_record: search.config.shards.on_bad_record,
-        folder: scratch,
-    };
-    scan(&scanning, reading, || {
-        if std::mem::take(&mut is_new) {
-            // From here on there is something to resume.
-            run.journal.append(&first_step(Vec::new())?)?;
-        }
-        Ok(())
-    })
 }
 
 struct Phases<'run> {
@@ -186,7 +157,12 @@ impl Phases<'_> {
     }
 
     /// The last pass.
-    fn write(&self, run: Box<Run<'_>>, scored: &Scored, mut details: Map<String, Value>) -> Result<RunResult> {
+    fn write(
+        &self,
+        run: Box<Run<'_>>,
+        scored: &Scored,
+        mut details: Map<String, Value>,
+    ) -> Result<RunResult> {
         let Reading { inputs, custom, num_threads, progress, .. } = self.reading;
         let formats = inputs.inputs.iter().map(|input| input.format).collect();
         let counts = scored.inputs.iter().map(|input| input.marks).collect();
