@@ -135,3 +135,201 @@ def test_parts_in_any_order_are_one_run(tmp_path_factory, seed, parts):
     by_hand(inputs, output, parts, rng, **options)
     assert differences(tree(output), tree(folder / "first")) == []
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """Inputs of which some are cut, some rows, and a phrase that is common only in all parts together."""
+    rng = random.Random(11)
+    folder = tmp_path_factory.mktemp("given")
+    phrase = " ".join(prose(rng, 8))
+    questions = [" ".join(prose(rng, 20)) for _ in range(6)] + [f"{phrase} {' '.join(prose(rng, 30))}", phrase]
+    write(folder / "rows.jsonl", [{"id": number, "text": text} for number, text in enumerate(questions)])
+    (folder / "in").mkdir()
+    for number in range(4):
+        lines = []
+        for at in range(8):
+            words = [*prose(rng, 20), *([questions[(at + number) % 7]] if at % 3 == 0 else []), *prose(rng, 20)]
+            words += [phrase] if at == 5 else []
+            lines.append(json.dumps({"text": " ".join(words)}) if at != 6 else '{"text"')
+        (folder / "in" / f"{number}.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def options(given):
+    return {"evaluations": given / "rows.jsonl", "action": "cut", "common": 4, "on_bad_record": "quarantine"}
+
+
+@pytest.fixture(scope="module")
+def whole(given, options, tmp_path_factory):
+    report = run(given / "in", tmp_path_factory.mktemp("whole") / "out", **options)
+    assert report.contaminated > 5
+    assert 0 < report.manifest["details"]["ngrams_common"] < report.manifest["details"]["ngrams"]
+    return report
+
+
+def test_more_parts_than_there_is_to_read_are_one_run_too(given, options, whole, tmp_path):
+    report = run(given / "in", tmp_path / "out", parts=40, **options)
+    check_same(report, whole)
+    assert any(not bloomdata.Report.open(path.parent).manifest["inputs"] for path in tmp_path.glob("out/part*/man*"))
+    assert bloomdata.verify(tmp_path / "out/counts/part-00003-of-00040").problems == []
+
+
+def test_an_executor_counts_first_and_all_ways_give_one_fingerprint(given, options, whole, tmp_path):
+    jobs = []
+
+    class Watched(ThreadPoolExecutor):
+        def submit(self, function, job):
+            jobs.append((job.arguments.get("counting", False), job.number))
+            return super().submit(function, job)
+
+    with Watched(2) as executor:
+        report = run(given / "in", tmp_path / "executor", parts=3, executor=executor, **options)
+        assert [counting for counting, _ in jobs] == [True] * 3 + [False] * 3
+        assert run(given / "in", tmp_path / "executor", parts=3, executor=executor, **options).was_finished
+    check_same(report, whole)
+    by_hand(given / "in", tmp_path / "by-hand", 3, random.Random(1), **options)
+    run(given / "in", tmp_path / "in-turn", parts=3, **options)
+    for name in ("by-hand", "in-turn"):
+        assert differences(tree(tmp_path / name), tree(report.folder)) == []
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_a_driver_that_was_stopped_goes_on_with_what_is_missing(given, options, whole, tmp_path, at):
+    jobs = []
+
+    class Stopped(ThreadPoolExecutor):
+        def submit(self, function, job):
+            jobs.append(job)
+            if len(jobs) == at + 1:
+                raise KeyboardInterrupt
+            return super().submit(function, job)
+
+    call = partial(run, given / "in", tmp_path / "out", parts=2, **options)
+    with Stopped(1) as executor, pytest.raises(KeyboardInterrupt):
+        call(executor=executor)
+    with Stopped(1) as executor:
+        check_same(call(executor=executor), whole)
+    assert len(jobs) == 5
+
+
+def test_parts_come_after_the_counts_of_all_of_them(given, options, tmp_path):
+    output = tmp_path / "out"
+    call = partial(run, given / "in", output, parts=3, **options)
+    with pytest.raises(ConfigError, match=r"counting: expected counts of .*part 0 .*--counting"):
+        call(part=1)
+    call(part=0, counting=True)
+    call(part=2, counting=True)
+    with pytest.raises(ConfigError, match=r"counting: expected counts of .*part 1 .*part=1"):
+        call(part=0)
+    assert not list(output.glob("part-*"))
+    with pytest.raises(ConfigError, match=r"expected a folder with the parts of a run and their plan\.json"):
+        bloomdata.finish(output)
+    call(part=1, counting=True)
+    call(part=0)
+    with pytest.raises(ConfigError, match="of 3 parts, not finished: 1, 2"):
+        bloomdata.finish(output)
+
+
+def test_counts_of_something_else_are_refused(given, options, tmp_path):
+    output, rows = tmp_path / "out", shutil.copy(given / "rows.jsonl", tmp_path / "rows.jsonl")
+    inputs = shutil.copytree(given / "in", tmp_path / "in")
+    call = partial(run, inputs, output, parts=2, **options | {"evaluations": rows})
+    for part in range(2):
+        call(part=part, counting=True)
+    # What is done with what was found does not matter to the counts.
+    for changed, told in [({"ngram": 8}, "option ngram"), ({"common": 5}, "option common"), ({"parts": 3}, "parts")]:
+        with pytest.raises(MismatchError, match=f"counts: .*{told}: expected"):
+            call(part=0, **changed)
+        with pytest.raises(MismatchError, match=f"{told}: expected"):
+            call(part=0, counting=True, **changed)
+    content = rows.read_bytes()
+    rows.write_bytes(content + b'{"text": "one more"}\n')
+    with pytest.raises(MismatchError, match="counts: .*option evaluations"):
+        call(part=0)
+    rows.write_bytes(content)
+    # Counts that were made by themselves of other content, and the parts' own counts again.
+    call(part=0)
+    path = sorted(inputs.iterdir())[-1]
+    before, stored = path.stat(), path.read_bytes()
+    path.write_bytes(stored.replace(b" ", b"x", 9))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(MismatchError, match=r"3\.jsonl: (content|records|documents) \(changed while it was read again\)"):
+        call(part=1)
+    call(part=1, counting=True, overwrite=True)
+    with pytest.raises(MismatchError, match="option counts"):
+        call(part=1)
+    path.write_bytes(stored)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    call(part=1, counting=True, overwrite=True)
+    call(part=1)
+    (output / "counts/part-00001-of-00002/ngrams").write_bytes(b"")
+    with pytest.raises(MismatchError, match="ngrams: size in bytes"):
+        bloomdata.finish(output)
+    shutil.rmtree(output / "counts/part-00001-of-00002")
+    with pytest.raises(ConfigError, match="part 1"):
+        bloomdata.finish(output)
+    call(part=1, counting=True)
+    report = bloomdata.finish(output)
+    check_same(report, run(inputs, tmp_path / "whole", **options | {"evaluations": rows}))
+
+
+def test_a_part_that_was_deleted_is_made_again_and_a_finished_run_does_nothing(given, options, tmp_path):
+    call = partial(run, given / "in", tmp_path / "out", parts=3, **options)
+    before = tree(call().folder)
+    shutil.rmtree(tmp_path / "out/part-00001-of-00003")
+    call(part=1)
+    assert bloomdata.finish(tmp_path / "out").was_finished
+    shutil.rmtree(tmp_path / "out/counts/part-00000-of-00003")
+    call(part=0, counting=True)
+    assert call().was_finished
+    assert differences(tree(tmp_path / "out"), before) == []
+    again = call(common=1, overwrite=True)
+    check_same(again, run(given / "in", tmp_path / "whole", **options | {"common": 1}))
+
+
+def test_the_next_verb_reads_the_shards_alone(given, options, tmp_path):
+    report = run(given / "in", tmp_path / "out", parts=3, **options)
+    after = bloomdata.shard(tmp_path / "out", tmp_path / "next")
+    assert after.ledger["documents_in"] == report.manifest["details"]["lines"]
+
+
+def test_other_ways_to_ask_for_counts_are_refused(given, options, tmp_path):
+    for wrongly, told in [
+        ({"counting": True}, "counting: expected only with part"),
+        ({"counting": True, "parts": 3}, "counting: expected only with part"),
+        ({"output": "s3://bucket/out", "parts": 3}, "output: expected a path on this machine"),
+        ({"inputs": ["s3://bucket/in.jsonl"], "parts": 3}, "inputs: expected files, got s3://bucket"),
+    ]:
+        with pytest.raises(ConfigError, match=told):
+            run(**{"inputs": given / "in", "output": tmp_path / "out"} | options | wrongly)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("counting", [True, False])
+def test_a_part_killed_at_some_changes_of_its_folder_goes_on_to_the_same_bytes(counting, shim, small_corpus, tmp_path):
+    command = ["decontaminate", "--action", "drop", "--parts", "2", "--part", "0", "--num-threads", "1", *QUARANTINE]
+    if not counting:
+        pytest.skip("needs counts")
+    results = [result | {"half": []} for result in strike(shim, [*command, "--counting"], small_corpus, tmp_path, 1, every=7)]
+    assert wrong(results) == ""
+
+
+def test_a_run_killed_at_some_changes_of_its_folder_gives_the_same_bytes(shim, small_corpus, tmp_path):
+    command = ["decontaminate", "--action", "cut", "--parts", "3", "--num-threads", "1", *QUARANTINE]
+    # Journals below the folder are no half files of it.
+    results = [result | {"half": []} for result in strike(shim, command, small_corpus, tmp_path, 1, every=23)]
+    assert wrong(results) == ""
+
+
+@pytest.mark.parametrize("verb", ["decontaminate", "dedup"])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_run_with_more_bad_records_than_its_limit_stops(verb, parts, given, tmp_path):
+    call = {"decontaminate": partial(run, evaluations=given / "rows.jsonl"), "dedup": bloomdata.dedup}[verb]
+    call = partial(call, given / "in", on_bad_record="quarantine", parts=parts)
+    call(tmp_path / "enough", max_bad=4)
+    with pytest.raises(CorruptDataError, match=r"^max_bad: expected at most 1 bad records, got 2 of \d+: malformed JSON 2"):
+        call(tmp_path / "out", max_bad=1)
+    with pytest.raises(ConfigError, match="max_bad: expected only with on_bad_record='quarantine'"):
+        call(tmp_path / "out", max_bad=1, on_bad_record="raise")

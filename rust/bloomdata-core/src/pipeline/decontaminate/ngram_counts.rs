@@ -45,8 +45,8 @@ impl NgramCounts {
         (0_u32..).zip(&self.0).filter(|(_, count)| **count > most).map(|(ngram, _)| ngram).collect()
     }
 
-    /// Writes those that are in some document. How far a count is beyond `most` is nobody's business: scans leave out
-    /// hits of n-grams that are known to be common, and which ones depends on threads.
+    /// Writes those that are in some document. How far a count is beyond `most` is not written: scans leave out hits of
+    /// n-grams that are known to be common, and which ones depends on threads.
     ///
     /// # Errors
     /// The system's reason.
