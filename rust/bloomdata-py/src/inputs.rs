@@ -32,13 +32,15 @@ pub(crate) fn enter_part(
     (_, _, part, _): &PythonInputs,
     options: &mut RunOptions,
     prefix: &mut String,
+    counting: bool,
 ) -> PathBuf {
     let root = options.output.clone();
     if let Some((number, parts, ..)) = part {
         options.output = part_folder(&root, *number, *parts);
         *prefix = part_prefix(prefix, *number);
     }
-    root
+    // Nor does it read what else is there of the run that it counts for.
+    root.parent().filter(|_| counting).map_or(root.clone(), Path::to_owned)
 }
 
 /// Lists everything that will be read. Parts cut files, unless `whole_files`.

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::dedup::decided::Decided;
+use super::folder::counting::{COUNTED_KEY, check_counted};
 use super::folder::limits::Limits;
 use super::folder::manifest::{
     FORMAT_VERSION, MANIFEST_NAME, Manifest, OutputEntry, VERSION, check_size, fingerprint,
@@ -50,7 +51,9 @@ pub fn finish(root: &Path, joined: bool, limits: Limits, progress: &Progress) ->
     }
     plan.check_inputs()?;
     let manifests = read_parts(root, &plan, &hash, progress)?;
+    let counts = check_counted(&manifests)?;
     let mut manifest = join(root, &plan, &hash, manifests, joined, progress)?;
+    add_unhashed(&mut manifest, counts);
     manifest.ledger.balance()?;
     if let Some(decisions) = plan.config.get(DECISIONS_KEY) {
         let decided = Decided::of_parts(root, decisions)?;
@@ -133,6 +136,7 @@ fn join(
     let count = plan.sharing.parts;
     let mut details = parts.first().map(|first| first.details.clone()).unwrap_or_default();
     sum_counts(&mut details, &parts.iter().map(Some).collect::<Vec<_>>());
+    details.remove(COUNTED_KEY);
     let first = part_name(0, count);
     if let Some(path) = details.get_mut("tokenizer").and_then(|tokenizer| tokenizer.get_mut("path"))
         && let Some(inner) = path.as_str()
@@ -195,13 +199,18 @@ fn join(
 /// What was decided once for all parts belongs to the folder of all of them.
 fn add_decisions(manifest: &mut Manifest, decided: Decided) {
     let place = |name: &str| format!("{DECISIONS_NAME}/{name}");
-    if let Some(unhashed) = manifest.details.get_mut("unhashed_outputs").and_then(Value::as_array_mut) {
-        unhashed.push(place(MANIFEST_NAME).into());
-    }
+    add_unhashed(manifest, vec![place(MANIFEST_NAME)]);
     manifest.details.extend(decided.manifest.details);
     let outputs = decided.manifest.outputs.into_iter();
     manifest.outputs.extend(outputs.map(|output| OutputEntry { path: place(&output.path), ..output }));
     manifest.fingerprint = fingerprint(&manifest.outputs);
+}
+
+/// Lists files that are known, and of no output.
+fn add_unhashed(manifest: &mut Manifest, names: Vec<String>) {
+    if let Some(unhashed) = manifest.details.get_mut("unhashed_outputs").and_then(Value::as_array_mut) {
+        unhashed.extend(names.into_iter().map(Value::from));
+    }
 }
 
 /// The name that a part's pair has without the number of the part.

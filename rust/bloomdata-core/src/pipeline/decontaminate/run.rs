@@ -27,7 +27,7 @@ use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOption
 use crate::pipeline::scratch::{check_same, create_scratch, once, refuse_tables, write_list};
 use crate::pipeline::sharding::copier::Copier;
 use crate::pipeline::sharding::engine::{Sharding, first_step, write_shards};
-use crate::pipeline::sharding::intake::Intake;
+use crate::pipeline::sharding::intake::{Before, Intake};
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
 
@@ -210,7 +210,7 @@ impl Phases<'_> {
             style: self.config.cut_style(),
         };
         let seed = self.config.shards.seed;
-        let intake = Intake { seed, prepare: None, repeats: Vec::new(), first_input: None, progress };
+        let intake = Intake { seed, prepare: None, repeats: Vec::new(), before: Before::default(), progress };
         let sharding = Sharding { config: &self.config.shards, maker: &cleaner, intake };
         write_shards(run, sharding, num_threads, inputs, custom, |num_lines, found| {
             for (scanned, entry) in scanned.iter().zip(found.values()) {
