@@ -211,17 +211,18 @@ def test_a_driver_that_was_stopped_goes_on_with_what_is_missing(given, options, 
         call(executor=executor)
     with Stopped(1) as executor:
         check_same(call(executor=executor), whole)
-    assert len(jobs) == 5
+    # Of counts that are all there, one compares options and inputs.
+    assert len(jobs) == 5 + (at >= 2)
 
 
 def test_parts_come_after_the_counts_of_all_of_them(given, options, tmp_path):
     output = tmp_path / "out"
     call = partial(run, given / "in", output, parts=3, **options)
-    with pytest.raises(ConfigError, match=r"counting: expected counts of .*part 0 .*--counting"):
+    with pytest.raises(ConfigError, match=r"counting: expected counts of part 0 before part 1, .* --part 0 --counting"):
         call(part=1)
     call(part=0, counting=True)
     call(part=2, counting=True)
-    with pytest.raises(ConfigError, match=r"counting: expected counts of .*part 1 .*part=1"):
+    with pytest.raises(ConfigError, match=r"counting: expected counts of part 1 before part 0, .*part=1"):
         call(part=0)
     assert not list(output.glob("part-*"))
     with pytest.raises(ConfigError, match=r"expected a folder with the parts of a run and their plan\.json"):
@@ -268,7 +269,7 @@ def test_counts_of_something_else_are_refused(given, options, tmp_path):
     with pytest.raises(MismatchError, match="ngrams: size in bytes"):
         bloomdata.finish(output)
     shutil.rmtree(output / "counts/part-00001-of-00002")
-    with pytest.raises(ConfigError, match="part 1"):
+    with pytest.raises(ConfigError, match="counting: expected counts of part 1"):
         bloomdata.finish(output)
     call(part=1, counting=True)
     report = bloomdata.finish(output)
@@ -305,15 +306,6 @@ def test_other_ways_to_ask_for_counts_are_refused(given, options, tmp_path):
         with pytest.raises(ConfigError, match=told):
             run(**{"inputs": given / "in", "output": tmp_path / "out"} | options | wrongly)
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("counting", [True, False])
-def test_a_part_killed_at_some_changes_of_its_folder_goes_on_to_the_same_bytes(counting, shim, small_corpus, tmp_path):
-    command = ["decontaminate", "--action", "drop", "--parts", "2", "--part", "0", "--num-threads", "1", *QUARANTINE]
-    if not counting:
-        pytest.skip("needs counts")
-    results = [result | {"half": []} for result in strike(shim, [*command, "--counting"], small_corpus, tmp_path, 1, every=7)]
-    assert wrong(results) == ""
 
 
 def test_a_run_killed_at_some_changes_of_its_folder_gives_the_same_bytes(shim, small_corpus, tmp_path):

@@ -193,7 +193,9 @@ def test_sources_whose_records_need_each_other_are_not_cut(tmp_path):
         ({"parts": 4, "part": 4}, "part: expected 0 to 3, or 'slurm', got 4"),
         ({"parts": 4, "part": "slurm"}, "part: expected SLURM_ARRAY_TASK_ID in the environment"),
         ({"parts": 4, "part": 0, "shuffle": True}, "shuffle: expected none in a run of 4 parts"),
-        ({"parts": 4, "part": 0, "splits": {"dev": 1}}, "splits: expected none in a run of 4 parts"),
+        ({"parts": 4, "part": 0, "counting": True}, "counting: expected False, since parts with these options"),
+        ({"parts": 4, "counting": True, "splits": {"dev": 1}}, "counting: expected only with part"),
+        ({"part": None, "counting": True, "splits": {"dev": 1}}, "counting: expected only with part"),
     ],
 )
 def test_what_cannot_be_is_refused(options, told, tmp_path, monkeypatch):
@@ -223,27 +225,6 @@ def test_dedup_reads_signatures_of_parts(tmp_path):
     report = bloomdata.dedup(inputs, tmp_path / "clean", near=near, signatures=tmp_path / "signed")
     assert report.fingerprint == whole.fingerprint
     assert report.ledger == whole.ledger
-
-
-def test_splits_by_share_are_drawn_the_same_for_any_number_of_parts(tmp_path):
-    inputs = corpus(tmp_path / "in", 600)
-    splits = {"train": 0.6, "dev": 0.3, "test": 0.1}
-    found = []
-    for parts in (2, 5):
-        report = bloomdata.shard(inputs, tmp_path / f"{parts}", splits=splits, compression="none", parts=parts, seed=3)
-        bloomdata.verify(report.folder)
-        found.append(
-            {
-                name: b"".join(path.read_bytes() for path in sorted(report.folder.glob(f"part-*/{name}/*.jsonl")))
-                for name in splits
-            }
-        )
-    assert found[0] == found[1]
-    lines = [len(content.splitlines()) for content in found[0].values()]
-    assert sum(lines) == 600
-    assert all(abs(count - 600 * share) < 60 for count, share in zip(lines, splits.values(), strict=True))
-    with pytest.raises(bloomdata.ConfigError, match="splits: expected none in a run of 2 parts"):
-        bloomdata.shard(inputs, tmp_path / "counted", splits={"dev": 3}, parts=2)
 
 
 @pytest.mark.parametrize("parts", [2, 5, 9])

@@ -5,7 +5,7 @@ any machine that sees the inputs and the output folder runs any part, in any ord
 folder of them. Nothing here schedules machines.
 
 - `sharing`: which part a call runs, and what cannot be shared out.
-- `running`: one part, or all of them, and the end of a run.
+- `running`: one part, or all of them, and the end of a run. `counting`: a phase before them.
 - `gathering`: runs parts by an executor; those whose process died again. `processes`, `ray_tasks`: executors.
 - `signs`: small files beside the parts that say how far each is. `table`: what they say.
 """

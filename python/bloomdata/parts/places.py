@@ -20,6 +20,7 @@ from bloomdata.errors import ConfigError, MismatchError
 from bloomdata.manifest import JOURNAL_NAME, MANIFEST_NAME
 from bloomdata.options.paths import is_address, whole_address
 from bloomdata.options.running import running
+from bloomdata.parts.counting import COUNTS_NAME
 from bloomdata.parts.sharing import PLAN_NAME, part_name
 from bloomdata.parts.signs import Progress, Signs, read_signs, remove_signs
 from bloomdata.storage.addresses import inside, open_store, with_retries
@@ -51,6 +52,9 @@ class Place(Protocol):
 
     def discard(self) -> None:
         """Removes what parts have left."""
+
+    def bring_counts(self) -> None:
+        """Puts what a counting phase has left where a part finds it."""
 
     def run(self, function: Callable[..., Any], arguments: dict[str, Any], number: int) -> Any:
         """Runs a part; its report."""
@@ -115,8 +119,12 @@ class LocalPlace:
 
     def discard(self) -> None:
         """As `Place`."""
+        remove_signs(self.root / COUNTS_NAME)
         _core.discard_parts(self.root)
         remove_signs(self.root)
+
+    def bring_counts(self) -> None:
+        """As `Place`; it is there."""
 
     def run(self, function: Callable[..., Any], arguments: dict[str, Any], number: int) -> Any:
         """As `Place`. Signs of the part lie beside its folder."""
@@ -137,6 +145,7 @@ class LocalPlace:
         start = time.monotonic()
         result = _core.finish(running(self.root, 1, overwrite=False, limits=limits), joined, on_progress)
         remove_signs(self.root)
+        remove_signs(self.root / COUNTS_NAME)
         return type(Report.open(self.root)).from_run(self.root, result, time.monotonic() - start)
 
     def beats(self) -> list[Progress]:
@@ -194,7 +203,26 @@ class StorePlace:
             found: dict[str, dict[str, Any]] = with_retries(self._address, lambda: store.find(path, detail=True))
         except FileNotFoundError:
             return {}
-        return found
+        # That is a folder of parts of its own.
+        return {name: facts for name, facts in found.items() if not name.startswith(f"{path}/{COUNTS_NAME}/")}
+
+    def bring_counts(self) -> None:
+        """As `Place`; all of it is small."""
+        counts = StorePlace(inside(self._address, COUNTS_NAME), self._local)
+        _, root = open_store(counts._address)
+        names = [name.removeprefix(f"{root}/") for name in counts._listed()]
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            contents = pool.map(lambda name: read_object(inside(counts._address, name)), names)
+            for name, content in zip(names, contents, strict=True):
+                self._put(f"{COUNTS_NAME}/{name}", content or b"")
+
+    def _put(self, name: str, content: bytes) -> None:
+        """Writes a local file that other parts of this machine may be reading."""
+        path = self._local / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
+        temporary.write_bytes(content)
+        temporary.replace(path)
 
     def discard(self) -> None:
         """As `Place`. Nothing is removed from a folder without a plan."""
@@ -204,6 +232,8 @@ class StorePlace:
         if read_object(inside(self._address, PLAN_NAME)) is not None:
             if store.exists(f"{path}/{MANIFEST_NAME}"):
                 store.rm(f"{path}/{MANIFEST_NAME}")
+            if store.exists(f"{path}/{COUNTS_NAME}"):
+                store.rm(f"{path}/{COUNTS_NAME}", recursive=True)
             folders = {name.removeprefix(f"{path}/").split("/")[0] for name in self._listed()}
             for folder in sorted(name for name in folders if name.startswith("part-")):
                 store.rm(f"{path}/{folder}", recursive=True)
@@ -235,11 +265,7 @@ class StorePlace:
         plan = read_object(inside(self._address, PLAN_NAME))
         is_there = plan is not None
         if plan is not None:
-            self._local.mkdir(parents=True, exist_ok=True)
-            # Other parts of this machine may be reading it.
-            temporary = self._local / f"{PLAN_NAME}.{os.getpid()}-{threading.get_ident()}"
-            temporary.write_bytes(plan)
-            temporary.replace(self._local / PLAN_NAME)
+            self._put(PLAN_NAME, plan)
             # Parts have been at work by it, if not here: the core makes a new plan only in place of one of no parts.
             found = re.search(rb'"parts":(\d+),"unit_bytes"', plan)
             (self._local / part_name(0, int(found[1]) if found else 1)).mkdir(exist_ok=True)

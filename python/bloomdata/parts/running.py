@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from bloomdata.errors import ConfigError
 from bloomdata.options.inputs import file_inputs
-from bloomdata.options.paths import is_address, utf8_path
+from bloomdata.options.paths import is_address, output_path, utf8_path
+from bloomdata.parts.counting import Needs, check_counting, counts_of, needs_counting
 from bloomdata.parts.sharing import check_parts, part_number
 
 if TYPE_CHECKING:
@@ -25,9 +26,23 @@ _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 
+def counted_first(needs: Needs) -> Callable[[Callable[_Parameters, _Result]], Callable[_Parameters, _Result]]:
+    """Makes a verb run in parts, as `in_parts`, after a counting phase if its options need one: see `counting`."""
+
+    def decorate(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+        # Of the function, which hands it on to whatever wraps it.
+        vars(function)["needs_counting"] = needs
+        return in_parts(function)
+
+    return decorate
+
+
 def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
     """Makes a verb run in parts, by its arguments `parts`, `part` and `executor`."""
     signature = inspect.signature(function)
+    defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
+    # What comes from a store or goes there needs a local folder in between.
+    with_stores = "scratch" in defaults
 
     @functools.wraps(function)
     def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
@@ -35,26 +50,38 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
         parts = bound.arguments.get("parts", 1)
         part, executor = bound.arguments.get("part"), bound.arguments.get("executor")
         check_parts(parts)
+        if not with_stores:
+            output_path(bound.arguments["output"])
         if part is not None and parts == 1:
             raise ConfigError(f"part: expected only with parts, their number, got {part!r}")
         if executor is not None and (parts == 1 or part is not None):
             raise ConfigError("executor: expected only with parts, their number, and without part")
         if executor is not None and not callable(getattr(executor, "submit", None)):
             raise ConfigError(f"executor: expected anything with a method submit, got {executor!r:.100}")
+        is_counted = parts > 1 and needs_counting(function, defaults | bound.arguments)
+        counting = bound.arguments.get("counting", False)
+        if counting:
+            check_counting(part, is_needed=is_counted)
         if parts == 1 and not is_address(bound.arguments["output"]):
             return function(*args, **kwargs)
         arguments = dict(bound.arguments)
         for name, parameter in signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 arguments |= arguments.pop(name, {})
-        arguments["inputs"] = file_inputs(arguments["inputs"], objects=True)
+        arguments["inputs"] = file_inputs(arguments["inputs"], objects=with_stores)
         # Runs of one part need none of this.
         from bloomdata.parts.places import place_of
 
-        place = place_of(utf8_path(arguments["output"], "output"), arguments.get("scratch"))
-        if part is not None:
-            return cast("_Result", place.run(function, arguments, part_number(parts, part)))
-        return cast("_Result", _run_all(function, place, arguments))
+        output = arguments["output"] = utf8_path(arguments["output"], "output")
+        place = place_of(output, arguments.get("scratch"))
+        counts = place_of(counts_of(output), arguments.get("scratch")) if is_counted else None
+        if part is None:
+            return cast("_Result", _run_all(function, place, counts, arguments))
+        if counts is not None and counting:
+            place, arguments["output"] = counts, counts_of(output)
+        elif counts is not None:
+            place.bring_counts()
+        return cast("_Result", place.run(function, arguments, part_number(parts, part)))
 
     return run
 
@@ -67,36 +94,47 @@ def run_job(job: Job, on_progress: OnProgress = None) -> Progress:
     return done_by(verb(**job.arguments, part=job.number, on_progress=on_progress).manifest)
 
 
-def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, Any]) -> Any:
-    """Runs all parts that are not finished, then finishes the run."""
-    from bloomdata.parts.gathering import Gathering, InTurn, Job
-    from bloomdata.parts.places import done_by
-    from bloomdata.parts.signs import Progress
-
-    parts: int = arguments.setdefault("parts", 1)
+def _run_all(function: Callable[..., Any], place: Place, counts: Place | None, arguments: dict[str, Any]) -> Any:
+    """Runs all parts that are not finished, then finishes the run. `counts` is the place of a counting phase."""
+    arguments.setdefault("parts", 1)
     executor, on_progress = arguments.pop("executor", None), arguments.pop("on_progress", None)
     arguments.pop("part", None)
     if arguments.pop("overwrite", False):
+        if counts is not None:
+            counts.discard()
         place.discard()
-    finished = place.finished(parts)
-    missing = [number for number in range(parts) if number not in finished]
-    if not missing:
-        on_progress = None
-    done = Progress() if on_progress is None else place.done(finished, parts)
-    for number in missing:
-        place.forget(number, parts)
-    gathering = Gathering(executor or InTurn(), place, on_progress, done)
-
-    def run(job: Job) -> Progress:
-        """In this thread, a part says itself when there is something to tell."""
-        told = job.arguments | {"on_progress": lambda *_: gathering.tell()}
-        return done_by(place.run(function, told, job.number).manifest)
-
-    # Of parts that are all finished, one compares options and inputs with the plan.
-    jobs = [Job(function.__name__, arguments, number) for number in missing or [0]]
-    gathering.run(run_job if executor else run, jobs)
+    if counts is not None and _missing(place, arguments["parts"]):
+        _run_missing(function, counts, arguments | {"counting": True}, executor, on_progress)
+    _run_missing(function, place, arguments, executor, on_progress)
     # Verbs without the option write an empty output.
     has_option = "allow_empty" in inspect.signature(function).parameters
     allow_empty = bool(arguments.get("allow_empty", not has_option))
     report = place.finish(joined=False, limits=(allow_empty, None, None), on_progress=None)
     return replace(report, ignore_keys=tuple(arguments.get("ignore_keys", ())))
+
+
+def _missing(place: Place, parts: int) -> list[int]:
+    finished = place.finished(parts)
+    return [number for number in range(parts) if number not in finished]
+
+
+def _run_missing(
+    function: Callable[..., Any], place: Place, arguments: dict[str, Any], executor: Any, on_progress: OnProgress
+) -> None:
+    """Runs the parts that are not finished."""
+    from bloomdata.parts.gathering import Gathering, InTurn, Job
+    from bloomdata.parts.signs import Progress
+
+    parts: int = arguments["parts"]
+    missing = _missing(place, parts)
+    if not missing:
+        on_progress = None
+    done = Progress() if on_progress is None else place.done(set(range(parts)).difference(missing), parts)
+    for number in missing:
+        place.forget(number, parts)
+    gathering = Gathering(executor or InTurn(), place, on_progress, done)
+    # In this thread, a part says itself when there is something to tell.
+    here = functools.partial(run_job, on_progress=lambda *_: gathering.tell())
+    # Of parts that are all finished, one compares options and inputs with the plan.
+    jobs = [Job(function.__name__, arguments, number) for number in missing or [0]]
+    gathering.run(run_job if executor else here, jobs)

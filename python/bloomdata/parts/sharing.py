@@ -26,10 +26,11 @@ PLAN_NAME = "plan.json"
 # Verbs that run in parts, and those of their options that look at all inputs together.
 VERBS: dict[str, tuple[str, ...]] = {
     "shard": ("shuffle",),
-    "prepare": ("shuffle", "repeat"),
+    "prepare": ("shuffle",),
     "pack": ("exact",),
     "signatures": (),
     "dedup": ("report_only",),
+    "decontaminate": (),
 }
 
 
@@ -64,9 +65,7 @@ def can_be_shared(verb: str, options: Mapping[str, Any]) -> bool:
     """Whether the parts of a run can be computed apart: nothing numbers its records over all inputs."""
     if verb not in VERBS or any(options.get(name) for name in VERBS[verb]):
         return False
-    if all(isinstance(share, int) for share in (options.get("splits") or {"": 0.5}).values()):
-        return False
-    if options.get("packing") == "single::sample" or options.get("sampling") == "reservoir":
+    if options.get("packing") == "single::sample":
         return False
     from bloomdata.options import one_file
 

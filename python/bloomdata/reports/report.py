@@ -87,6 +87,9 @@ class Report:
             "merge": MergeReport,
         }
         kind = kinds.get(manifest["verb"], PackReport)
+        if manifest["config"].get("counting"):
+            # What was counted is for other parts; the books are those of lines.
+            kind = ShardReport
         return kind(folder=Path(folder), manifest=manifest, seconds=None, was_finished=True, was_resumed=False)
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bloomdata import _core
@@ -16,9 +15,9 @@ from bloomdata.options.inputs import file_inputs
 from bloomdata.options.paths import output_path, utf8_path
 from bloomdata.options.running import limits_of, running
 from bloomdata.options.shards import shard_config
-from bloomdata.parts.running import in_parts
+from bloomdata.parts.running import counted_first
 from bloomdata.parts.sharing import share_of, written
-from bloomdata.reports.report import DecontaminateReport
+from bloomdata.reports.report import DecontaminateReport, ShardReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +29,7 @@ _THRESHOLD = 0.8
 
 
 @check_arguments
-@in_parts
+@counted_first(lambda _: True)
 def decontaminate(
     inputs: Inputs,
     output: str | os.PathLike[str],
@@ -174,10 +173,8 @@ def decontaminate(
     options = running(output_path(output), num_threads, overwrite=overwrite, limits=limits)
     memory = (byte_count("memory_limit", memory_limit), counting)
     share = share_of(parts, part)
-    if counting:
-        options = running(Path(output_path(output)) / 'counts', num_threads, overwrite=overwrite, limits=limits)
-        output = Path(output) / 'counts'
     start = time.monotonic()
     given = (paths, allow_duplicate_inputs, share)
     result = _core.decontaminate(given, rows, json.dumps(config), options, memory, on_progress)
-    return DecontaminateReport.from_run(written(output, share), result, time.monotonic() - start)
+    kind = ShardReport if counting else DecontaminateReport
+    return kind.from_run(written(output, share), result, time.monotonic() - start)

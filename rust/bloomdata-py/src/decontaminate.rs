@@ -25,11 +25,7 @@ pub(crate) fn decontaminate(
     let config: DecontaminateConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let mut options = run_options(options);
     let ((paths, allow_duplicates, part), (memory_limit, counting)) = (inputs, memory);
-    let mut root = enter_folder(part, &mut options);
-    if counting {
-        // Counts lie in the output of the run.
-        root.pop();
-    }
+    let root = enter_folder(part, &mut options, counting);
     let result = enter(py, on_progress.as_ref(), |progress| {
         let paths = (&paths[..], allow_duplicates);
         let (inputs, tables) = list_for_rereading(paths, &root, (part, false), progress)?;

@@ -61,7 +61,7 @@ pub(crate) fn dedup_part(
 ) -> PyResult<(String, bool, bool)> {
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let mut options = run_options(options);
-    let root = enter_folder(Some(part), &mut options);
+    let root = enter_folder(Some(part), &mut options, false);
     let result = enter(py, on_progress.as_ref(), |progress| {
         // Decisions are on whole files.
         let (inputs, tables) = list_for_rereading((&inputs, true), &root, (Some(part), true), progress)?;
@@ -83,7 +83,7 @@ pub(crate) fn signatures(
 ) -> PyResult<(String, bool, bool)> {
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let mut options = run_options(options);
-    let root = enter_folder(part, &mut options);
+    let root = enter_folder(part, &mut options, false);
     let result = enter(py, on_progress.as_ref(), |progress| {
         // Signatures are of whole files.
         let (inputs, tables) = list_for_rereading((&inputs, true), &root, (part, true), progress)?;

@@ -32,20 +32,22 @@ pub(crate) fn enter_part(
     (_, _, part, _): &PythonInputs,
     options: &mut RunOptions,
     prefix: &mut String,
+    counting: bool,
 ) -> PathBuf {
     if let Some((number, ..)) = part {
         *prefix = part_prefix(prefix, *number);
     }
-    enter_folder(*part, options)
+    enter_folder(*part, options, counting)
 }
 
 /// The same for files that the core names.
-pub(crate) fn enter_folder(part: Option<PythonPart>, options: &mut RunOptions) -> PathBuf {
+pub(crate) fn enter_folder(part: Option<PythonPart>, options: &mut RunOptions, counting: bool) -> PathBuf {
     let root = options.output.clone();
     if let Some((number, parts, _)) = part {
         options.output = part_folder(&root, number, parts);
     }
-    root
+    // Nor does it read what else is there of the run that it counts for.
+    root.parent().filter(|_| counting).map_or(root.clone(), Path::to_owned)
 }
 
 /// Lists everything that will be read. Parts cut files, unless `whole_files`.

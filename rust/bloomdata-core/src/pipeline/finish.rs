@@ -5,21 +5,27 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::decontaminate::counts::Counts;
 use super::decontaminate::found::sum_found;
 use super::dedup::decided::Decided;
+use super::folder::counting::{COUNTED_KEY, check_counted};
 use super::folder::limits::Limits;
-use super::folder::manifest::{FORMAT_VERSION, MANIFEST_NAME, Manifest, VERSION, check_size, fingerprint};
+use super::folder::manifest::{
+    FORMAT_VERSION, MANIFEST_NAME, Manifest, OutputEntry, VERSION, check_size, fingerprint,
+};
 use super::folder::part_leftovers::sweep_plans;
-use super::folder::part_manifests::{output_in_root, read_parts, told_missing};
 use super::folder::plan::{
-    COUNTS_KEY, COUNTS_NAME, DECISIONS_KEY, DECISIONS_NAME, PARTS_KEY, PLAN_KEY, PLAN_NAME, Plan, part_name,
-    part_prefix,
+    COUNTS_KEY, DECISIONS_KEY, DECISIONS_NAME, PARTS_KEY, PLAN_KEY, PLAN_NAME, Plan, common_config, is_part,
+    part_folder, part_name, part_prefix,
 };
 use super::folder::run::RunResult;
 use super::merge::{PairGroups, sum_counts};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::progress::Progress;
+
+/// Parts that messages name at most.
+const MAX_NAMED: usize = 10;
 
 /// Finishes the folder `root`, which holds the parts of a run. With `joined`, the Megatron pairs of all parts become one.
 ///
@@ -46,20 +52,18 @@ pub fn finish(root: &Path, joined: bool, limits: Limits, progress: &Progress) ->
         return Err(Error::mismatch("version of bloomdata", &plan.bloomdata_version, VERSION));
     }
     plan.check_inputs()?;
-    let (manifests, missing) = read_parts(root, &plan, progress)?;
-    if !missing.is_empty() {
-        return Err(Error::config("parts", told_missing(plan.sharing.parts, &missing)));
-    }
+    let manifests = read_parts(root, &plan, &hash, progress)?;
+    let counts = check_counted(&manifests)?;
     let mut manifest = join(root, &plan, &hash, manifests, joined, progress)?;
+    add_unhashed(&mut manifest, counts);
     manifest.ledger.balance()?;
     if let Some(decisions) = plan.config.get(DECISIONS_KEY) {
         let decided = Decided::of_parts(root, decisions)?;
         decided.check_written(&manifest.ledger)?;
         add_decisions(&mut manifest, decided);
     }
-    if let Some(counts) = plan.config.get(COUNTS_KEY) {
-        let counted = finish(&root.join(COUNTS_NAME), false, Limits::default(), progress)?.manifest;
-        add_counts(&mut manifest, counts, counted)?;
+    if let Some(used) = plan.config.get(COUNTS_KEY) {
+        add_unhashed(&mut manifest, Counts::of_parts(root, &plan, used)?);
     }
     limits.check(&manifest.ledger)?;
     manifest.write(root)?;
@@ -69,8 +73,61 @@ pub fn finish(root: &Path, joined: bool, limits: Limits, progress: &Progress) ->
 
 /// Key of the details of folders whose pairs are joined.
 const JOINED_KEY: &str = "joined";
-/// Key of the names of files that are in no hash.
-const UNHASHED_KEY: &str = "unhashed_outputs";
+
+/// The manifests of all parts, in order.
+fn read_parts(root: &Path, plan: &Plan, hash: &str, progress: &Progress) -> Result<Vec<Manifest>> {
+    let parts = plan.sharing.parts;
+    refuse_foreign(root, parts)?;
+    let (mut manifests, mut missing) = (Vec::new(), Vec::new());
+    for number in 0..parts {
+        progress.check()?;
+        let folder = part_folder(root, number, parts);
+        let Some(manifest) = Manifest::read(&folder)? else {
+            missing.push(number.to_string());
+            continue;
+        };
+        let place = |what: &str| format!("{}: {what}", folder.display());
+        if manifest.bloomdata_version != plan.bloomdata_version {
+            let (then, now) = (&plan.bloomdata_version, &manifest.bloomdata_version);
+            return Err(Error::mismatch(place("version of bloomdata"), then, now));
+        }
+        let of = |key: &str| manifest.config.get(key).and_then(Value::as_u64);
+        if (of("part"), of("parts")) != (Some(number), Some(parts)) {
+            let found = format!("part {:?} of {:?}", of("part"), of("parts"));
+            return Err(Error::mismatch(place("part"), format!("part {number} of {parts}"), found));
+        }
+        let own = common_config(&manifest.config, number);
+        Manifest::check_same_run(&manifest.verb, (&plan.verb, &plan.config), &own)?;
+        let found = manifest.details.get(PLAN_KEY).and_then(Value::as_str).unwrap_or("none");
+        if found != hash {
+            return Err(Error::mismatch(place("hash of the plan"), hash, found));
+        }
+        manifest.outputs.iter().try_for_each(|output| check_size(&folder, output))?;
+        manifests.push(manifest);
+    }
+    if missing.is_empty() {
+        return Ok(manifests);
+    }
+    let more = missing.len().saturating_sub(MAX_NAMED);
+    missing.truncate(MAX_NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let reason = format!("of {parts} parts, not finished: {}{more}", missing.join(", "));
+    Err(Error::config("parts", reason))
+}
+
+/// Folders of parts of another number of parts are no part of this run.
+fn refuse_foreign(root: &Path, parts: u64) -> Result<()> {
+    for entry in std::fs::read_dir(root).map_err(Error::io(root))? {
+        let entry = entry.map_err(Error::io(root))?;
+        if let Some((number, of)) = entry.file_name().to_str().and_then(is_part)
+            && (of != parts || number >= parts)
+        {
+            let what = format!("{}: parts (foreign to the plan)", entry.path().display());
+            return Err(Error::mismatch(what, parts, of));
+        }
+    }
+    Ok(())
+}
 
 /// The manifest of all parts together.
 fn join(
@@ -85,6 +142,7 @@ fn join(
     let mut details = parts.first().map(|first| first.details.clone()).unwrap_or_default();
     sum_counts(&mut details, &parts.iter().map(Some).collect::<Vec<_>>());
     sum_found(&mut details, &parts);
+    details.remove(COUNTED_KEY);
     let first = part_name(0, count);
     if let Some(path) = details.get_mut("tokenizer").and_then(|tokenizer| tokenizer.get_mut("path"))
         && let Some(inner) = path.as_str()
@@ -104,13 +162,14 @@ fn join(
         for output in part.outputs {
             let inner = &output.path;
             let (index, tokens) = (inner.strip_suffix(".idx"), inner.strip_suffix(".bin"));
+            let path = format!("{name}/{inner}");
             if joined && (index.is_some() || tokens.is_some()) {
                 if let Some(stem) = index {
                     pairs.push(&without_number(stem, number, &plan.config), &root.join(&name).join(stem))?;
                 }
-                unhashed.push(format!("{name}/{inner}"));
+                unhashed.push(path);
             } else {
-                outputs.push(output_in_root(&name, output));
+                outputs.push(OutputEntry { path, ..output });
             }
         }
         (ignored_inputs, ignored_reasons) = (part.ignored_inputs, part.ignored_reasons);
@@ -125,7 +184,7 @@ fn join(
         details.insert(PARTS_KEY.to_owned(), count.into());
     }
     details.insert(PLAN_KEY.to_owned(), hash.into());
-    details.insert(UNHASHED_KEY.to_owned(), unhashed.into());
+    details.insert("unhashed_outputs".to_owned(), unhashed.into());
     let mut config = plan.config.clone();
     config["parts"] = count.into();
     Ok(Manifest {
@@ -145,32 +204,18 @@ fn join(
 
 /// What was decided once for all parts belongs to the folder of all of them.
 fn add_decisions(manifest: &mut Manifest, decided: Decided) {
-    add_unhashed(manifest, DECISIONS_NAME, [MANIFEST_NAME]);
+    let place = |name: &str| format!("{DECISIONS_NAME}/{name}");
+    add_unhashed(manifest, vec![place(MANIFEST_NAME)]);
     manifest.details.extend(decided.manifest.details);
     let outputs = decided.manifest.outputs.into_iter();
-    manifest.outputs.extend(outputs.map(|output| output_in_root(DECISIONS_NAME, output)));
+    manifest.outputs.extend(outputs.map(|output| OutputEntry { path: place(&output.path), ..output }));
     manifest.fingerprint = fingerprint(&manifest.outputs);
 }
 
-/// What was counted before is there, but none of the data.
-///
-/// # Errors
-/// Parts have gone by other counts, of which they know the fingerprint.
-fn add_counts(manifest: &mut Manifest, used: &Value, counted: Manifest) -> Result<()> {
-    if counted.fingerprint != *used {
-        let what = format!("{COUNTS_NAME}: fingerprint of what parts have gone by");
-        return Err(Error::mismatch(what, used, counted.fingerprint));
-    }
-    let unhashed = counted.details.get(UNHASHED_KEY).and_then(Value::as_array).into_iter().flatten();
-    let names = counted.outputs.iter().map(|output| &*output.path).chain(unhashed.filter_map(Value::as_str));
-    add_unhashed(manifest, COUNTS_NAME, names.chain([MANIFEST_NAME]));
-    Ok(())
-}
-
-/// Names files of a folder beside the parts that are in no hash.
-fn add_unhashed<'name>(manifest: &mut Manifest, folder: &str, names: impl IntoIterator<Item = &'name str>) {
-    if let Some(unhashed) = manifest.details.get_mut(UNHASHED_KEY).and_then(Value::as_array_mut) {
-        unhashed.extend(names.into_iter().map(|name| format!("{folder}/{name}").into()));
+/// Lists files that are known, and of no output.
+fn add_unhashed(manifest: &mut Manifest, names: Vec<String>) {
+    if let Some(unhashed) = manifest.details.get_mut("unhashed_outputs").and_then(Value::as_array_mut) {
+        unhashed.extend(names.into_iter().map(Value::from));
     }
 }
 

@@ -10,18 +10,18 @@
 
 use std::path::Path;
 
-use serde_json::Map;
+use serde_json::{Map, Value, json};
 
 use super::first_pass::FirstPass;
 use super::hit_file::{HITS_SUFFIX, HitWriter, each_found, hits_path};
 use super::ngram_counts::NgramCounts;
-use super::options::{DecontaminateConfig, SCRATCH_FOLDER};
+use super::options::{DECONTAMINATE, DecontaminateConfig, SCRATCH_FOLDER};
 use super::search::Search;
 use crate::error::{Error, Result};
 use crate::pipeline::feed::Reading;
 use crate::pipeline::folder::books::QUARANTINE_NAME;
+use crate::pipeline::folder::counting::COUNTING_KEY;
 use crate::pipeline::folder::names::{NumberedName, OutputNames};
-use crate::pipeline::folder::plan::COUNTING;
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use crate::pipeline::scratch::{create_scratch, keep_file};
 use crate::progress::Progress;
@@ -31,6 +31,15 @@ use crate::sources::inputs::InputList;
 pub const NGRAMS_NAME: &str = "ngrams";
 /// Key of the records of an input, in the entry of its hits.
 pub const RECORDS_KEY: &str = "input_records";
+
+/// Of the options of a run, those that decide what is counted.
+pub fn counted_config(config: &Value) -> Value {
+    json!({
+        "text_field": config["text_field"], "ngram": config["ngram"], "common": config["common"],
+        "preset": config["preset"], "on_bad_record": config["shards"]["on_bad_record"],
+        "evaluations": config["evaluations"],
+    })
+}
 
 /// Counts in one part of the inputs.
 ///
@@ -49,11 +58,13 @@ pub fn count(
     }
     let root = options.output.ancestors().nth(2).unwrap_or(Path::new("."));
     let search = Search::read(config, memory_limit, (inputs, evaluations), root, custom, progress)?;
+    let mut counting = counted_config(&search.to_value()?);
+    counting[COUNTING_KEY] = true.into();
     let hits = NumberedName { before: String::new(), after: HITS_SUFFIX.into() };
     let request = Request {
-        verb: COUNTING,
+        verb: DECONTAMINATE,
         output: &options.output,
-        config: search.counted_value(),
+        config: counting,
         inputs,
         overwrite: options.overwrite,
         limits: options.limits,

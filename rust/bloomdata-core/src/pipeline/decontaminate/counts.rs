@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::counting::{NGRAMS_NAME, RECORDS_KEY};
+use super::counting::{NGRAMS_NAME, RECORDS_KEY, counted_config};
 use super::first_pass::FirstPass;
 use super::hit_file::HITS_SUFFIX;
 use super::ngram_counts::NgramCounts;
-use super::search::Search;
+use super::options::DECONTAMINATE;
 use crate::error::{Error, Result};
 use crate::pipeline::folder::books::QUARANTINE_NAME;
-use crate::pipeline::folder::manifest::{Manifest, fingerprint};
-use crate::pipeline::folder::part_manifests::{output_in_root, read_parts};
-use crate::pipeline::folder::plan::{COUNTING, COUNTS_NAME, Plan, part_folder, part_name};
+use crate::pipeline::folder::counting::read_counts;
+use crate::pipeline::folder::manifest::{MANIFEST_NAME, Manifest, OutputEntry, check_size, fingerprint};
+use crate::pipeline::folder::plan::{COUNTS_NAME, PLAN_NAME, Plan, part_folder, part_name};
 use crate::progress::Progress;
 use crate::sources::parts::Part;
 
@@ -27,42 +27,44 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Opens the counts in `root`, which holds the parts.
+    /// Opens the counts beside `folder`, that of a part of a run with these options.
     ///
     /// # Errors
-    /// Parts of which there are none yet; counts of other inputs, rows or options, or of another version.
-    pub fn open(root: &Path, search: &Search<'_>, part: &Part, progress: &Progress) -> Result<Self> {
-        let folder = root.join(COUNTS_NAME);
-        let told = |error| match error {
-            Error::Mismatch { what, expected, found } => {
-                Error::mismatch(format!("{}: {what}", folder.display()), expected, found)
+    /// As [`read_counts`]; files that have changed since.
+    pub fn open(folder: &Path, config: &Value, part: &Part) -> Result<Self> {
+        let number = part.sharing.parts;
+        let parts = read_counts(folder, DECONTAMINATE, &counted_config(config), part, 0..number)?;
+        let folder = folder.parent().unwrap_or(Path::new(".")).join(COUNTS_NAME);
+        let mut all = Vec::new();
+        for (at, manifest) in (0..).zip(&parts) {
+            let name = part_name(at, number);
+            for output in &manifest.outputs {
+                let output = OutputEntry { path: format!("{name}/{}", output.path), ..output.clone() };
+                check_size(&folder, &output)?;
+                all.push(output);
             }
-            other => other,
-        };
-        let own = Plan::of(COUNTING, &search.counted_value(), part);
-        let (parts, missing) = match Plan::read(&folder)? {
-            None => (Vec::new(), vec![0]),
-            Some(plan) => {
-                plan.compare(&own).map_err(told)?;
-                read_parts(&folder, &own, progress)?
-            }
-        };
-        if let Some(number) = missing.first() {
-            let parts = part.sharing.parts;
-            let reason = format!(
-                "expected counts of all {parts} parts before any part goes on, found none of part {number} in {}: the \
-                 same call with counting=True and part={number} makes them (bloomdata-cli decontaminate ... --parts \
-                 {parts} --counting --part {number})",
-                folder.display()
-            );
-            return Err(Error::config("counting", reason));
         }
-        let outputs = (0..).zip(&parts).flat_map(|(number, manifest)| {
-            let name = part_name(number, part.sharing.parts);
-            manifest.outputs.iter().map(move |output| output_in_root(&name, output.clone()))
+        Ok(Self { folder, parts, fingerprint: fingerprint(&all) })
+    }
+
+    /// Compares the counts in `root` with what all parts have gone by. Their files, by their names in `root`.
+    ///
+    /// # Errors
+    /// They are gone, or others.
+    pub fn of_parts(root: &Path, plan: &Plan<'_>, used: &Value) -> Result<Vec<String>> {
+        let (sharing, shared) = (plan.sharing, plan.inputs.to_vec());
+        let part = Part { number: 0, sharing, shared, first_input: 0 };
+        let counts = Self::open(&part_folder(root, 0, sharing.parts), &plan.config, &part)?;
+        if counts.fingerprint != *used {
+            let what = format!("{}: fingerprint of what parts have gone by", counts.folder.display());
+            return Err(Error::mismatch(what, used, counts.fingerprint));
+        }
+        let names = (0..).zip(&counts.parts).flat_map(|(number, manifest)| {
+            let name = part_name(number, sharing.parts);
+            let outputs = manifest.outputs.iter().map(|output| &*output.path);
+            outputs.chain([MANIFEST_NAME]).map(move |inner| format!("{COUNTS_NAME}/{name}/{inner}"))
         });
-        let fingerprint = fingerprint(&outputs.collect::<Vec<_>>());
-        Ok(Self { folder, parts, fingerprint })
+        Ok(names.chain([format!("{COUNTS_NAME}/{PLAN_NAME}")]).collect())
     }
 
     /// The n-grams in more documents than `most`, of `num_ngrams`.
@@ -109,7 +111,7 @@ impl Counts {
 }
 
 /// Records of each input, by what is said of its hits.
-fn records_of(outputs: &[crate::pipeline::folder::manifest::OutputEntry]) -> impl Iterator<Item = u64> {
+fn records_of(outputs: &[OutputEntry]) -> impl Iterator<Item = u64> {
     let hits = outputs.iter().filter(|output| output.path.ends_with(HITS_SUFFIX));
     hits.map(|output| output.details.get(RECORDS_KEY).and_then(Value::as_u64).unwrap_or_default())
 }

@@ -14,7 +14,9 @@ use super::first_pass::FirstPass;
 use super::found::details_of;
 use super::ignored::write_ignored;
 use super::ngram_counts::NgramCounts;
-use super::options::{Action, DecontaminateConfig, IGNORED_NAME, MATCHES_NAME, SCRATCH_FOLDER};
+use super::options::{
+    Action, DECONTAMINATE, DecontaminateConfig, IGNORED_NAME, MATCHES_NAME, SCRATCH_FOLDER,
+};
 use super::report_only;
 use super::score::{MARKS, MATCHES, Scored, score};
 use super::search::Search;
@@ -27,7 +29,7 @@ use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOption
 use crate::pipeline::scratch::{check_same, create_scratch, once, write_list};
 use crate::pipeline::sharding::copier::Copier;
 use crate::pipeline::sharding::engine::{Sharding, write_shards};
-use crate::pipeline::sharding::intake::Intake;
+use crate::pipeline::sharding::intake::{Before, Intake};
 use crate::pipeline::sharding::options::ShardConfig;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
@@ -54,15 +56,14 @@ pub fn decontaminate(
         None => &options.output,
     };
     let search = Search::read(config, memory_limit, (inputs, evaluations), root, custom, progress)?;
-    let counts = part.map(|part| Counts::open(root, &search, part, progress)).transpose()?;
-    let mut shards = config.shards.clone();
-    let mut value = search.to_value()?;
+    let (mut shards, mut value) = (config.shards.clone(), search.to_value()?);
+    let counts = part.map(|part| Counts::open(&options.output, &value, part)).transpose()?;
     if let (Some(part), Some(counts)) = (part, &counts) {
         shards.prefix = part_prefix(&shards.prefix, part.number);
         value[COUNTS_KEY] = counts.fingerprint.clone().into();
     }
     let request = Request {
-        verb: "decontaminate",
+        verb: DECONTAMINATE,
         output: &options.output,
         config: value,
         inputs,
@@ -176,7 +177,7 @@ impl Phases<'_> {
             style: self.search.config.cut_style(),
         };
         let seed = self.shards.seed;
-        let intake = Intake { seed, prepare: None, repeats: Vec::new(), first_input: None, progress };
+        let intake = Intake { seed, prepare: None, repeats: Vec::new(), before: Before::default(), progress };
         let sharding = Sharding { config: self.shards, maker: &cleaner, intake };
         write_shards(run, sharding, num_threads, inputs, custom, |num_lines, found| {
             for (first, entry) in self.first.inputs.iter().zip(found.values()) {

@@ -62,20 +62,8 @@ impl<'run> Search<'run> {
     pub fn to_value(&self) -> Result<Value> {
         let mut value =
             serde_json::to_value(self.config).map_err(|error| Error::Internal(error.to_string()))?;
-        value["evaluations"] = self.rows();
+        let sets = self.evaluations.sets.iter();
+        value["evaluations"] = sets.map(|set| json!({"path": set.path, "hash": set.hash})).collect();
         Ok(value)
-    }
-
-    /// All that decides what is counted.
-    pub fn counted_value(&self) -> Value {
-        let DecontaminateConfig { text_field, ngram, common, preset, shards, .. } = self.config;
-        json!({
-            "text_field": text_field, "ngram": ngram, "common": common, "preset": preset,
-            "on_bad_record": shards.on_bad_record, "evaluations": self.rows(),
-        })
-    }
-
-    fn rows(&self) -> Value {
-        self.evaluations.sets.iter().map(|set| json!({"path": set.path, "hash": set.hash})).collect()
     }
 }

@@ -22,7 +22,7 @@ use crate::pipeline::folder::run::{Run, RunResult};
 use crate::pipeline::scratch::{keep_file, take_quarantine};
 use crate::pipeline::sharding::copier::Copier;
 use crate::pipeline::sharding::engine::{Sharding, write_shards};
-use crate::pipeline::sharding::intake::Intake;
+use crate::pipeline::sharding::intake::{Before, Intake};
 
 /// What the phases have found.
 pub(super) struct Ending<'run> {
@@ -110,7 +110,7 @@ impl Ending<'_> {
             seed: phases.config.shards.seed,
             prepare: None,
             repeats: Vec::new(),
-            first_input: None,
+            before: Before::default(),
             progress: phases.room.progress,
         };
         let sharding = Sharding { config: &phases.config.shards, maker: &filter, intake };

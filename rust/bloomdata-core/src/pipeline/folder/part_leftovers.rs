@@ -2,20 +2,22 @@
 
 use std::path::Path;
 
+use super::counting::COUNTING_KEY;
 use super::journal::{JOURNAL_NAME, Journal};
 use super::leftovers::discard;
 use super::manifest::{Manifest, OutputEntry};
-use super::plan::{COUNTING, COUNTS_NAME, PLAN_NAME, Plan, part_folder};
+use super::plan::{COUNTS_NAME, PLAN_NAME, Plan, part_folder};
 use crate::error::{Error, Result};
 use crate::io::atomic::remove_if_present;
 
-/// Removes everything that the parts in `root` have left, what they have counted before, and their plan.
+/// Removes everything that the parts in `root` have left, and their plan.
 ///
 /// # Errors
 /// A folder that is no output of parts; the system's reason.
 pub fn discard_parts(root: &Path) -> Result<()> {
     let counts = root.join(COUNTS_NAME);
-    if Plan::read(&counts)?.is_some_and(|plan| plan.verb == COUNTING) {
+    // A run of its own may have that name.
+    if Plan::read(&counts)?.is_some_and(|plan| plan.config[COUNTING_KEY] == true) {
         discard_parts(&counts)?;
         // One that holds something else stays.
         let _ = std::fs::remove_dir(counts);

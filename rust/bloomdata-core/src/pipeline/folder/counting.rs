@@ -1,0 +1,122 @@
+//! What a part must know of the others before it begins: a counting phase leaves it beside them.
+//!
+//! Part i of the phase reads what part i of the run will read, and leaves a finished folder in [`COUNTS_NAME`], which is a
+//! folder of parts of its own, with a plan of its own. The options of its plan are those of the run, with
+//! [`COUNTING_KEY`]. Draws by the numbers of lines need one number of each part before: `details` has it as
+//! [`COUNTED_KEY`], as have those of the parts of the run, so that the end of the run can compare.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::manifest::{IndexedInputs, MANIFEST_NAME, Manifest};
+use super::plan::{COUNTED_BEFORE_KEY, COUNTS_NAME, PLAN_KEY, PLAN_NAME, Plan, part_folder, part_name};
+use super::run::{Run, RunResult};
+use crate::error::{Error, Result};
+use crate::ledger::Ledger;
+use crate::sources::parts::Part;
+
+/// Key in the options of a counting phase.
+pub const COUNTING_KEY: &str = "counting";
+/// Key of how much there is in a part, in its details.
+pub const COUNTED_KEY: &str = "counted";
+
+/// Finishes one part of a counting phase that found so much.
+///
+/// # Errors
+/// As [`Run::finish`].
+pub fn finish_count(run: Run<'_>, counted: u64, ledger: Ledger, read: IndexedInputs) -> Result<RunResult> {
+    let details = Map::from_iter([(COUNTED_KEY.to_owned(), counted.into())]);
+    let manifest = run.finish(BTreeMap::from_iter(read), Vec::new(), ledger, details)?;
+    Ok(RunResult { manifest, was_finished: false, was_resumed: false })
+}
+
+/// How much the parts before `part` hold together. `folder` is that of the part, `config` its options.
+///
+/// # Errors
+/// As [`read_counts`].
+pub fn counted_before(folder: &Path, verb: &str, config: &Value, part: &Part) -> Result<u64> {
+    let counts = read_counts(folder, verb, config, part, 0..part.number)?;
+    let counted = counts.iter().map(|manifest| manifest.details.get(COUNTED_KEY).and_then(Value::as_u64));
+    counted
+        .sum::<Option<u64>>()
+        .ok_or_else(|| Error::Internal("a part of a counting phase without a count".into()))
+}
+
+/// What the counting phase has left of some parts, in order.
+///
+/// # Errors
+/// [`Error::Config`] names the first part that it is missing of, [`Error::Mismatch`] what was counted by other options, or of
+/// other inputs.
+pub fn read_counts(
+    folder: &Path,
+    verb: &str,
+    config: &Value,
+    part: &Part,
+    numbers: Range<u64>,
+) -> Result<Vec<Manifest>> {
+    let root = folder.parent().unwrap_or(Path::new(".")).join(COUNTS_NAME);
+    let mut counting = config.clone();
+    counting[COUNTING_KEY] = true.into();
+    let hash = Plan::check(&root, verb, &counting, part).map_err(|error| in_folder(&root, error))?;
+    let parts = part.sharing.parts;
+    let missing = |number: u64| {
+        let reason = format!(
+            "expected counts of part {number} before part {}, found none in {}: the same call with part={number} and \
+             counting=True makes them (bloomdata-cli {verb} ... --parts {parts} --part {number} --counting)",
+            part.number,
+            root.display()
+        );
+        Error::config("counting", reason)
+    };
+    let read = |number: u64| {
+        let folder = part_folder(&root, number, parts);
+        let manifest = Manifest::read(&folder)?.ok_or_else(|| missing(number))?;
+        let found = manifest.details.get(PLAN_KEY).and_then(Value::as_str);
+        if found != hash.as_deref() {
+            let what = format!("{}: hash of the plan", folder.display());
+            let none = || "none".to_owned();
+            return Err(Error::mismatch(what, hash.clone().unwrap_or_else(none), found.unwrap_or("none")));
+        }
+        Ok(manifest)
+    };
+    numbers.map(read).collect()
+}
+
+/// A mismatch of the plan that is there.
+fn in_folder(root: &Path, error: Error) -> Error {
+    match error {
+        Error::Mismatch { what, expected, found } => {
+            Error::Mismatch { what: format!("{}: {what}", root.display()), expected, found }
+        }
+        other => other,
+    }
+}
+
+/// Compares what parts have with what they were told of those before them, if they were told anything. What the counting
+/// phase has left, by its names in the folder of all parts.
+///
+/// # Errors
+/// [`Error::Mismatch`] names the first part that was told another number.
+pub fn check_counted(manifests: &[Manifest]) -> Result<Vec<String>> {
+    let mut counted = 0;
+    let mut is_counted = false;
+    for (number, manifest) in manifests.iter().enumerate() {
+        let Some(told) = manifest.config.get(COUNTED_BEFORE_KEY).and_then(Value::as_u64) else { continue };
+        if told != counted {
+            let what = format!(
+                "part {number}: lines or articles before it (an input changed after it was counted; overwrite=True \
+                 starts anew)"
+            );
+            return Err(Error::mismatch(what, counted, told));
+        }
+        is_counted = true;
+        counted += manifest.details.get(COUNTED_KEY).and_then(Value::as_u64).unwrap_or_default();
+    }
+    let parts = manifests.len() as u64;
+    let manifest = |number| format!("{COUNTS_NAME}/{}/{MANIFEST_NAME}", part_name(number, parts));
+    let names = (0..parts).map(manifest).chain([format!("{COUNTS_NAME}/{PLAN_NAME}")]);
+    Ok(if is_counted { names.collect() } else { Vec::new() })
+}
