@@ -41,8 +41,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def run_slurm(options: argparse.Namespace) -> int:
     """Prints the script."""
-    from bloomdata.cli.parser import parser_of
     from bloomdata.cli import verbs
+    from bloomdata.cli.parser import parser_of
     from bloomdata.parts.counting import needs_counting
     from bloomdata.parts.sharing import VERBS
 

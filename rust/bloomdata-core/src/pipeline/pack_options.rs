@@ -75,6 +75,9 @@ pub struct PackConfig {
     pub records_key: Option<String>,
     /// What to do with a record that cannot become a document.
     pub on_bad_record: OnBadRecord,
+    /// Whether articles are only counted, for the parts behind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counting: bool,
 }
 
 impl PackConfig {

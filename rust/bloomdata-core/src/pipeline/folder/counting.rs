@@ -33,16 +33,25 @@ pub fn finish_count(run: Run<'_>, counted: u64, ledger: Ledger, read: IndexedInp
     Ok(RunResult { manifest, was_finished: false, was_resumed: false })
 }
 
-/// How much the parts before `part` hold together. `folder` is that of the part, `config` its options.
+/// How much the parts before `part` hold together, which its options say from then on; `None` for a run of one part.
+/// `folder` is that of the part.
 ///
 /// # Errors
 /// As [`read_counts`].
-pub fn counted_before(folder: &Path, verb: &str, config: &Value, part: &Part) -> Result<u64> {
+pub fn counted_before(
+    folder: &Path,
+    verb: &str,
+    config: &mut Value,
+    part: Option<&Part>,
+) -> Result<Option<u64>> {
+    let Some(part) = part.filter(|part| part.sharing.parts > 1) else { return Ok(None) };
     let counts = read_counts(folder, verb, config, part, 0..part.number)?;
     let counted = counts.iter().map(|manifest| manifest.details.get(COUNTED_KEY).and_then(Value::as_u64));
-    counted
+    let before = counted
         .sum::<Option<u64>>()
-        .ok_or_else(|| Error::Internal("a part of a counting phase without a count".into()))
+        .ok_or_else(|| Error::Internal("a part of a counting phase without a count".into()))?;
+    config[COUNTED_BEFORE_KEY] = before.into();
+    Ok(Some(before))
 }
 
 /// What the counting phase has left of some parts, in order.

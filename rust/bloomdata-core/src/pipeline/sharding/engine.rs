@@ -25,7 +25,6 @@ use crate::pipeline::folder::books::{Books, OnBadRecord, Snapshot};
 use crate::pipeline::folder::counting::{COUNTED_KEY, counted_before, finish_count};
 use crate::pipeline::folder::journal::{Entry, Step};
 use crate::pipeline::folder::manifest::{InputEntry, OutputEntry};
-use crate::pipeline::folder::plan::COUNTED_BEFORE_KEY;
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use crate::pipeline::folder::sealer::{Sealer, cause, join};
 use crate::progress::Progress;
@@ -55,13 +54,11 @@ pub fn shard(
     };
     let mut value = serde_json::to_value(config).map_err(|error| Error::Internal(error.to_string()))?;
     let part = inputs.part.as_deref();
-    let mut before = Before { inputs: part.map_or(0, |part| part.first_input), lines: 0 };
     // Lines are drawn by their numbers among those of all parts.
-    let numbered = part.filter(|part| part.sharing.parts > 1 && config.splits.is_some() && !config.counting);
-    if let Some(part) = numbered {
-        before.lines = counted_before(&options.output, maker.verb(), &value, part)?;
-        value[COUNTED_BEFORE_KEY] = before.lines.into();
-    }
+    let numbered = part.filter(|_| config.splits.is_some() && !config.counting);
+    let counted = counted_before(&options.output, maker.verb(), &mut value, numbered)?;
+    let before =
+        Before { inputs: part.map_or(0, |part| part.first_input), lines: counted.unwrap_or_default() };
     let request = Request {
         verb: maker.verb(),
         output: &options.output,
@@ -83,7 +80,7 @@ pub fn shard(
     }
     write_shards(run, sharding, options.num_threads, inputs, custom, |num_lines, _| {
         let mut details = Map::new();
-        if numbered.is_some() {
+        if counted.is_some() {
             details.insert(COUNTED_KEY.into(), num_lines.into());
         }
         let Some(prepare) = &config.prepare else { return Ok(details) };
