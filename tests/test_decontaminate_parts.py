@@ -315,6 +315,34 @@ def test_a_run_killed_at_some_changes_of_its_folder_gives_the_same_bytes(shim, s
     assert wrong(results) == ""
 
 
+def test_a_script_for_slurm_counts_before_the_array_and_its_commands_make_the_same_folder(
+    given, options, whole, tmp_path, capsys
+):
+    from bloomdata.cli import main
+
+    words = ["decontaminate", str(given / "in"), "--output", str(tmp_path / "out"), "--parts", "2"]
+    words += ["--evaluations", str(options["evaluations"]), "--action", "cut", "--common", "4", *QUARANTINE]
+    assert main(["slurm", *words]) == 0
+    text = capsys.readouterr().out
+    assert text.index("--part slurm --counting") < text.index("--part slurm'") < text.index("bloomdata-cli finish")
+    for switches in (["--counting"], []):
+        for part in ("1", "0"):
+            assert main([*words, "--part", part, *switches]) == 0
+            assert f"part-0000{part}-of-00002" in capsys.readouterr().out
+    assert main(["report", str(tmp_path / "out/counts/part-00000-of-00002")]) == 0
+    assert main(["finish", str(tmp_path / "out")]) == 0
+    check_same(bloomdata.Report.open(tmp_path / "out"), whole)
+
+
+def test_a_step_of_a_recipe_runs_in_parts(given, whole, tmp_path):
+    step = f'[[step]]\nverb = "decontaminate"\ninputs = ["{given / "in"}"]\noutput = "clean"\naction = "cut"\n'
+    step += f'evaluations = ["{given / "rows.jsonl"}"]\ncommon = 4\non_bad_record = "quarantine"\n'
+    (tmp_path / "recipe.toml").write_text(step)
+    [report] = bloomdata.run(tmp_path / "recipe.toml", parts=2)
+    check_same(report, whole)
+    assert report.manifest["details"]["parts"] == 2
+
+
 @pytest.mark.parametrize("verb", ["decontaminate", "dedup"])
 @pytest.mark.parametrize("parts", [1, 2])
 def test_a_run_with_more_bad_records_than_its_limit_stops(verb, parts, given, tmp_path):

@@ -63,7 +63,8 @@ impl Promises {
 
     /// Whether a folder inside holds what parts have counted before they wrote this one.
     fn has_counts(&self, inner: &Path) -> bool {
-        inner.ends_with("counts") && self.details.unhashed_outputs.contains(&Path::new("counts").join("plan.json"))
+        inner.ends_with("counts")
+            && self.details.unhashed_outputs.contains(&Path::new("counts").join("plan.json"))
     }
 
     /// What the manifest of `folder` says; `None` without a manifest of ours.
