@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 

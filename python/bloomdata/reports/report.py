@@ -87,9 +87,6 @@ class Report:
             "merge": MergeReport,
         }
         kind = kinds.get(manifest["verb"], PackReport)
-        if manifest["config"].get("counting"):
-            # What was counted is for other parts; the books are those of lines.
-            kind = ShardReport
         return kind(folder=Path(folder), manifest=manifest, seconds=None, was_finished=True, was_resumed=False)
 
     @property
@@ -304,12 +301,13 @@ class DecontaminateReport(ShardReport):
     @property
     def contaminated(self) -> int:
         """Documents that hold at least one row."""
-        return int(self.manifest["details"]["documents_contaminated"])
+        # A counting phase does not know.
+        return int(self.manifest["details"].get("documents_contaminated", 0))
 
     @property
     def evaluations(self) -> list[dict[str, Any]]:
         """Counts of each evaluation file: rows, rows too short to look for, rows found, documents, matches."""
-        sets: list[dict[str, Any]] = self.manifest["details"]["evaluations"]
+        sets: list[dict[str, Any]] = self.manifest["details"].get("evaluations", [])
         return sets
 
     def matches(self) -> Iterator[dict[str, Any]]:
@@ -323,6 +321,8 @@ class DecontaminateReport(ShardReport):
 
     def _rows(self) -> list[tuple[str, str]]:
         details = self.manifest["details"]
+        if not self.evaluations:
+            return super()._rows()
         return [
             *super()._rows(),
             ("contaminated", f"{self.contaminated:,}"),
@@ -337,7 +337,7 @@ class DecontaminateReport(ShardReport):
             short = f", {entry['rows_too_short']:,} too short" if entry["rows_too_short"] else ""
             found = f"{entry['rows_found']:,} of {entry['rows']:,} rows found{short}"
             lines.append(f"    {Path(entry['path']).name}  {found}, in {entry['documents']:,} documents")
-        return ["  evaluations", *lines]
+        return ["  evaluations", *lines] if lines else []
 
     def _sections(self) -> list[tuple[str, str]]:
         from bloomdata.reports.html_matches import matches_section, sets_section

@@ -17,7 +17,7 @@ from bloomdata.options.running import limits_of, running
 from bloomdata.options.shards import shard_config
 from bloomdata.parts.running import counted_first
 from bloomdata.parts.sharing import share_of, written
-from bloomdata.reports.report import DecontaminateReport, ShardReport
+from bloomdata.reports.report import DecontaminateReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,8 +100,8 @@ def decontaminate(
         max_bad: As for `shard`.
         allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
             or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
-        parts: Number of parts, as for `shard`. It decides where shards end, and never which documents stay. Which n-grams
-            are phrases of the language is counted in all parts before the first of them goes on.
+        parts: Number of parts, as for `shard`. Where shards end depends on it, and nothing else. In how many documents
+            n-grams are is counted in all parts before the rest is done in any of them.
         part: The only part to run, as for `shard`.
         counting: Whether to count only, for the other parts; with `part`.
         executor: Runs the parts, as for `shard`; before, it counts in parts, too.
@@ -130,10 +130,10 @@ def decontaminate(
         bloomdata-cli decontaminate clean/ --output found/ --evaluations evals/ --html found.html
         bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/ --ngram 13 --action drop
         bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/*.jsonl --preset lineage --action cut
-        bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/ --action drop --parts 16 --local 4
-        bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/ --action drop --parts 16 --counting --part 3
-        bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/ --action drop --parts 16 --part 3
-        bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/ --action drop --parts 16 --finish
+        bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/ --parts 16 --local 4
+        bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/ --parts 16 --part 3 --counting
+        bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/ --parts 16 --part 3
+        bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/ --parts 16 --finish
 
     Example:
         >>> row = '{"id": 1, "text": "a row of a benchmark that nobody should train a model on"}'
@@ -176,5 +176,4 @@ def decontaminate(
     start = time.monotonic()
     given = (paths, allow_duplicate_inputs, share)
     result = _core.decontaminate(given, rows, json.dumps(config), options, memory, on_progress)
-    kind = ShardReport if counting else DecontaminateReport
-    return kind.from_run(written(output, share), result, time.monotonic() - start)
+    return DecontaminateReport.from_run(written(output, share), result, time.monotonic() - start)

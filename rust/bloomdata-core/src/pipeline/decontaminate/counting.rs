@@ -54,7 +54,7 @@ pub fn count(
     progress: &Progress,
 ) -> Result<RunResult> {
     if inputs.part.is_none() {
-        return Err(Error::config("counting", "expected only with parts, their number, and part"));
+        return Err(Error::Internal("no part".into()));
     }
     let root = options.output.ancestors().nth(2).unwrap_or(Path::new("."));
     let search = Search::read(config, memory_limit, (inputs, evaluations), root, custom, progress)?;

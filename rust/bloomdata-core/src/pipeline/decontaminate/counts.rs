@@ -10,9 +10,10 @@ use super::hit_file::HITS_SUFFIX;
 use super::ngram_counts::NgramCounts;
 use super::options::DECONTAMINATE;
 use crate::error::{Error, Result};
+use crate::hash::ContentHasher;
 use crate::pipeline::folder::books::QUARANTINE_NAME;
 use crate::pipeline::folder::counting::read_counts;
-use crate::pipeline::folder::manifest::{MANIFEST_NAME, Manifest, OutputEntry, check_size, fingerprint};
+use crate::pipeline::folder::manifest::{MANIFEST_NAME, Manifest, OutputEntry, check_size};
 use crate::pipeline::folder::plan::{COUNTS_NAME, PLAN_NAME, Plan, part_folder, part_name};
 use crate::progress::Progress;
 use crate::sources::parts::Part;
@@ -22,8 +23,8 @@ use crate::sources::parts::Part;
 pub struct Counts {
     folder: PathBuf,
     parts: Vec<Manifest>,
-    /// Of all that is in them.
-    pub fingerprint: String,
+    /// BLAKE3 of their manifests, and so of all that was counted and read.
+    pub hash: String,
 }
 
 impl Counts {
@@ -35,16 +36,13 @@ impl Counts {
         let number = part.sharing.parts;
         let parts = read_counts(folder, DECONTAMINATE, &counted_config(config), part, 0..number)?;
         let folder = folder.parent().unwrap_or(Path::new(".")).join(COUNTS_NAME);
-        let mut all = Vec::new();
+        let mut hasher = ContentHasher::default();
         for (at, manifest) in (0..).zip(&parts) {
-            let name = part_name(at, number);
-            for output in &manifest.outputs {
-                let output = OutputEntry { path: format!("{name}/{}", output.path), ..output.clone() };
-                check_size(&folder, &output)?;
-                all.push(output);
-            }
+            let own = part_folder(&folder, at, number);
+            manifest.outputs.iter().try_for_each(|output| check_size(&own, output))?;
+            hasher.update(manifest.to_json()?.as_bytes());
         }
-        Ok(Self { folder, parts, fingerprint: fingerprint(&all) })
+        Ok(Self { folder, parts, hash: hasher.hex() })
     }
 
     /// Compares the counts in `root` with what all parts have gone by. Their files, by their names in `root`.
@@ -55,9 +53,9 @@ impl Counts {
         let (sharing, shared) = (plan.sharing, plan.inputs.to_vec());
         let part = Part { number: 0, sharing, shared, first_input: 0 };
         let counts = Self::open(&part_folder(root, 0, sharing.parts), &plan.config, &part)?;
-        if counts.fingerprint != *used {
-            let what = format!("{}: fingerprint of what parts have gone by", counts.folder.display());
-            return Err(Error::mismatch(what, used, counts.fingerprint));
+        if counts.hash != *used {
+            let what = format!("{}: hash of what parts have gone by", counts.folder.display());
+            return Err(Error::mismatch(what, used, counts.hash));
         }
         let names = (0..).zip(&counts.parts).flat_map(|(number, manifest)| {
             let name = part_name(number, sharing.parts);
@@ -75,7 +73,7 @@ impl Counts {
         let mut sum = NgramCounts::new(num_ngrams);
         for number in 0..self.parts.len() as u64 {
             progress.check()?;
-            sum.add(&self.part(number).join(NGRAMS_NAME))?;
+            sum.add(&self.folder_of(number).join(NGRAMS_NAME))?;
         }
         Ok(sum.common(most))
     }
@@ -85,10 +83,9 @@ impl Counts {
     /// # Errors
     /// No such part.
     pub fn first_pass(&self, part: &Part) -> Result<FirstPass> {
-        let own = usize::try_from(part.number).ok().and_then(|number| self.parts.get(number));
-        let Manifest { inputs, outputs, ledger, .. } =
-            own.ok_or_else(|| Error::Internal("no such part".into()))?.clone();
-        let folder = self.part(part.number);
+        let own = self.manifest(part.number).ok_or_else(|| Error::Internal("no such part".into()))?;
+        let Manifest { inputs, outputs, ledger, .. } = own.clone();
+        let folder = self.folder_of(part.number);
         let quarantine = outputs.iter().find(|output| output.path == QUARANTINE_NAME);
         let quarantine = (folder.join(QUARANTINE_NAME), quarantine.map_or(0, |output| output.size));
         let records = records_of(&outputs).collect();
@@ -96,16 +93,17 @@ impl Counts {
         let cut = part.shared.get(part.first_input).filter(|shared| shared.first_part < part.number);
         let before = cut.map_or(0, |shared| {
             let cuts = shared.cuts.iter().map(|cut| cut.part).filter(|number| *number < part.number);
-            let last = |number: u64| {
-                let outputs = (0..).zip(&self.parts).find(|(at, _)| *at == number)?.1;
-                records_of(&outputs.outputs).last()
-            };
+            let last = |number| records_of(&self.manifest(number)?.outputs).last();
             [shared.first_part].into_iter().chain(cuts).filter_map(last).sum()
         });
         Ok(FirstPass { folder, inputs, records, ledger, quarantine, records_before: before })
     }
 
-    fn part(&self, number: u64) -> PathBuf {
+    fn manifest(&self, number: u64) -> Option<&Manifest> {
+        self.parts.get(usize::try_from(number).ok()?)
+    }
+
+    fn folder_of(&self, number: u64) -> PathBuf {
         part_folder(&self.folder, number, self.parts.len() as u64)
     }
 }

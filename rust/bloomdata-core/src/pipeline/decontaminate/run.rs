@@ -60,7 +60,7 @@ pub fn decontaminate(
     let counts = part.map(|part| Counts::open(&options.output, &value, part)).transpose()?;
     if let (Some(part), Some(counts)) = (part, &counts) {
         shards.prefix = part_prefix(&shards.prefix, part.number);
-        value[COUNTS_KEY] = counts.fingerprint.clone().into();
+        value[COUNTS_KEY] = counts.hash.clone().into();
     }
     let request = Request {
         verb: DECONTAMINATE,

@@ -30,7 +30,7 @@ pub const DECISIONS_NAME: &str = "decisions";
 pub const DECISIONS_KEY: &str = "decisions";
 /// Folder of what the parts before one hold, as a counting phase has found: parts with a plan of their own.
 pub const COUNTS_NAME: &str = "counts";
-/// Key of the fingerprint of all that was counted, in the options of the parts that go by it.
+/// Key of the hash of all that was counted, in the options of the parts that go by it.
 pub const COUNTS_KEY: &str = "counts";
 /// Key of how much there is in the parts before one, in its options.
 pub const COUNTED_BEFORE_KEY: &str = "counted_before";
