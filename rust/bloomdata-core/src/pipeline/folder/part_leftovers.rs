@@ -46,6 +46,9 @@ pub fn discard_parts(root: &Path) -> Result<()> {
 /// # Errors
 /// The system's reason.
 pub fn sweep_plans(root: &Path) -> Result<()> {
+    if !root.exists() {
+        return Ok(());
+    }
     for entry in std::fs::read_dir(root).map_err(Error::io(root))? {
         let path = entry.map_err(Error::io(root))?.path();
         let name = path.file_name().and_then(|name| name.to_str());
