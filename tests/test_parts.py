@@ -40,7 +40,7 @@ def _small_units():
 
 
 @st.composite
-def files(draw):
+def files(draw, records=records):
     """A file: its suffix, its bytes as stored, and what the reference wants to know of it."""
     content = b"".join(draw(st.lists(records, max_size=12)))
     if content and draw(st.booleans()):

@@ -119,9 +119,12 @@ class LocalPlace:
 
     def discard(self) -> None:
         """As `Place`."""
-        remove_signs(self.root / COUNTS_NAME)
+        self._remove_signs()
         _core.discard_parts(self.root)
+
+    def _remove_signs(self) -> None:
         remove_signs(self.root)
+        remove_signs(self.root / COUNTS_NAME)
 
     def bring_counts(self) -> None:
         """As `Place`; it is there."""
@@ -144,8 +147,7 @@ class LocalPlace:
 
         start = time.monotonic()
         result = _core.finish(running(self.root, 1, overwrite=False, limits=limits), joined, on_progress)
-        remove_signs(self.root)
-        remove_signs(self.root / COUNTS_NAME)
+        self._remove_signs()
         return type(Report.open(self.root)).from_run(self.root, result, time.monotonic() - start)
 
     def beats(self) -> list[Progress]:

@@ -15,7 +15,7 @@ use super::folder::manifest::{
 };
 use super::folder::part_leftovers::sweep_plans;
 use super::folder::plan::{
-    COUNTS_KEY, DECISIONS_KEY, DECISIONS_NAME, PARTS_KEY, PLAN_KEY, PLAN_NAME, Plan, common_config, is_part,
+    COUNTS_KEY, COUNTS_NAME, DECISIONS_KEY, DECISIONS_NAME, PARTS_KEY, PLAN_KEY, PLAN_NAME, Plan, common_config, is_part,
     part_folder, part_name, part_prefix,
 };
 use super::folder::run::RunResult;
@@ -68,6 +68,7 @@ pub fn finish(root: &Path, joined: bool, limits: Limits, progress: &Progress) ->
     limits.check(&manifest.ledger)?;
     manifest.write(root)?;
     sweep_plans(root)?;
+    sweep_plans(&root.join(COUNTS_NAME))?;
     Ok(RunResult { manifest, was_finished: false, was_resumed: false })
 }
 

@@ -12,14 +12,12 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::manifest::{IndexedInputs, MANIFEST_NAME, Manifest};
-use super::plan::{COUNTED_BEFORE_KEY, COUNTS_NAME, PLAN_KEY, PLAN_NAME, Plan, part_folder, part_name};
+use super::plan::{COUNTED_BEFORE_KEY, COUNTING_KEY, COUNTS_NAME, PLAN_KEY, PLAN_NAME, Plan, part_folder, part_name};
 use super::run::{Run, RunResult};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::sources::parts::Part;
 
-/// Key in the options of a counting phase.
-pub const COUNTING_KEY: &str = "counting";
 /// Key of how much there is in a part, in its details.
 pub const COUNTED_KEY: &str = "counted";
 

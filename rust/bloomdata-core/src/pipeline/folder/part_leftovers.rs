@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use super::counting::COUNTING_KEY;
 use super::journal::{JOURNAL_NAME, Journal};
 use super::leftovers::discard;
 use super::manifest::{Manifest, OutputEntry};
-use super::plan::{COUNTS_NAME, PLAN_NAME, Plan, part_folder};
+use super::plan::{COUNTING_KEY, COUNTS_NAME, PLAN_NAME, Plan, part_folder};
 use crate::error::{Error, Result};
 use crate::io::atomic::remove_if_present;
 
@@ -48,6 +47,9 @@ pub fn discard_parts(root: &Path) -> Result<()> {
 /// # Errors
 /// The system's reason.
 pub fn sweep_plans(root: &Path) -> Result<()> {
+    if !root.exists() {
+        return Ok(());
+    }
     for entry in std::fs::read_dir(root).map_err(Error::io(root))? {
         let path = entry.map_err(Error::io(root))?.path();
         let name = path.file_name().and_then(|name| name.to_str());

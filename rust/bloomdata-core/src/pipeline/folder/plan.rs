@@ -30,6 +30,8 @@ pub const DECISIONS_NAME: &str = "decisions";
 pub const DECISIONS_KEY: &str = "decisions";
 /// Folder of what the parts before one hold, as a counting phase has found: parts with a plan of their own.
 pub const COUNTS_NAME: &str = "counts";
+/// Key in the options of a counting phase.
+pub const COUNTING_KEY: &str = "counting";
 /// Key of the hash of all that was counted, in the options of the parts that go by it.
 pub const COUNTS_KEY: &str = "counts";
 /// Key of how much there is in the parts before one, in its options.
