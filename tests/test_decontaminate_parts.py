@@ -317,8 +317,8 @@ def test_other_ways_to_ask_for_counts_are_refused(given, options, tmp_path):
             run(**{"inputs": given / "in", "output": tmp_path / "out"} | options | wrongly)
     assert not (tmp_path / "out").exists()
     (tmp_path / "mine.txt").write_text("mine")
-    for wrongly in ({}, {"part": 0}, {"part": 0, "counting": True}):
-        with pytest.raises(ConfigError, match="expected a new or empty folder, or one with the parts of a run|counts of"):
+    for wrongly in ({}, {"part": 0, "counting": True}):
+        with pytest.raises(ConfigError, match="expected a new or empty folder, or one with the parts of a run"):
             run(given / "in", tmp_path, parts=3, **options, **wrongly)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

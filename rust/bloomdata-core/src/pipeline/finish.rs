@@ -15,8 +15,8 @@ use super::folder::manifest::{
 };
 use super::folder::part_leftovers::sweep_plans;
 use super::folder::plan::{
-    COUNTS_KEY, COUNTS_NAME, DECISIONS_KEY, DECISIONS_NAME, PARTS_KEY, PLAN_KEY, PLAN_NAME, Plan, common_config, is_part,
-    part_folder, part_name, part_prefix,
+    COUNTS_KEY, COUNTS_NAME, DECISIONS_KEY, DECISIONS_NAME, PARTS_KEY, PLAN_KEY, PLAN_NAME, Plan,
+    common_config, is_part, part_folder, part_name, part_prefix,
 };
 use super::folder::run::RunResult;
 use super::merge::{PairGroups, sum_counts};

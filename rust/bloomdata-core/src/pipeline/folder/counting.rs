@@ -12,7 +12,9 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::manifest::{IndexedInputs, MANIFEST_NAME, Manifest};
-use super::plan::{COUNTED_BEFORE_KEY, COUNTING_KEY, COUNTS_NAME, PLAN_KEY, PLAN_NAME, Plan, part_folder, part_name};
+use super::plan::{
+    COUNTED_BEFORE_KEY, COUNTING_KEY, COUNTS_NAME, PLAN_KEY, PLAN_NAME, Plan, part_folder, part_name,
+};
 use super::run::{Run, RunResult};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
