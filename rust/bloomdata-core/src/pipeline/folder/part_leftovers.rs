@@ -17,9 +17,9 @@ pub fn discard_parts(root: &Path) -> Result<()> {
     let counts = root.join(COUNTS_NAME);
     if counts.join(PLAN_NAME).exists() {
         discard_parts(&counts)?;
+        // One that holds something else stays.
+        let _ = std::fs::remove_dir(counts);
     }
-    // One that holds something else stays.
-    let _ = std::fs::remove_dir(counts);
     let Some(plan) = Plan::read(root)? else { return Ok(()) };
     let outputs = |folder: &Path| -> Result<Vec<OutputEntry>> {
         Ok(Manifest::read(folder)?.map(|manifest| manifest.outputs).unwrap_or_default())
