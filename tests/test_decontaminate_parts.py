@@ -109,7 +109,7 @@ def write_any(folder, rng):
 
 
 @given(seed=st.integers(0, 1 << 30), parts=st.integers(2, 12))
-@settings(max_examples=40)
+@settings(max_examples=30)
 def test_parts_in_any_order_are_one_run(tmp_path_factory, seed, parts):
     folder, rng = tmp_path_factory.mktemp("parts"), random.Random(seed)
     inputs, evaluations = write_any(folder, rng)

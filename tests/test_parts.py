@@ -166,17 +166,22 @@ def test_a_bad_record_of_a_share_is_named_by_its_offset(tmp_path):
     assert report.ledger["documents_kept"] == 40
 
 
-def test_sources_whose_records_need_each_other_are_not_cut(tmp_path):
+def trees(inputs):
+    """Two files with messages of trees."""
     messages = [
         {"message_id": f"m{n}", "parent_id": f"m{n - 1}" if n % 2 else None, "message_tree_id": f"m{n - n % 2}"}
         | {"text": f"text {n}", "role": ["prompter", "assistant"][n % 2], "lang": "en", "deleted": False, "rank": 0}
         for n in range(40)
     ]
-    inputs = tmp_path / "in"
     inputs.mkdir()
     for number in range(2):
         rows = messages[20 * number : 20 * number + 20]
         (inputs / f"{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return inputs
+
+
+def test_sources_whose_records_need_each_other_are_not_cut(tmp_path):
+    inputs = trees(tmp_path / "in")
     whole = bloomdata.prepare("oasst1", inputs, tmp_path / "whole", compression="none")
     parts = bloomdata.prepare("oasst1", inputs, tmp_path / "parts", compression="none", parts=5)
     assert lines_in(tmp_path / "parts", parts) == lines_in(tmp_path / "whole", whole)

@@ -18,7 +18,7 @@ from bloomdata.parts.processes import Processes
 from bloomdata.parts.sharing import part_name
 from reference.parts import share_out, splits_of
 from runs import tree, write_files
-from test_parts import UNIT, corpus, files, records, write
+from test_parts import UNIT, corpus, files, records, trees, write
 from test_parts_killed import Deadly
 
 SHARES = {"train": 0.5, "dev": 0.3, "test": 0.2}
@@ -150,6 +150,13 @@ def test_prepare_repeats_samples_and_splits_as_in_one_run(options, splits, tmp_p
     bloomdata.verify(report.folder)
     with pytest.raises(bloomdata.ConfigError, match="repeat: expected the name of an input, got"):
         bloomdata.prepare("dolly", inputs, tmp_path / "wrong", repeat={"5.jsonl": 2}, parts=4, part=0)
+
+
+def test_conversations_of_trees_are_split_as_in_one_run(tmp_path):
+    prepare = partial(bloomdata.prepare, "oasst1", trees(tmp_path / "in"), compression="none", splits=NUMBERS)
+    whole, report = prepare(tmp_path / "whole"), prepare(tmp_path / "parts", parts=3)
+    assert split_lines(report.folder) == split_lines(whole.folder)
+    assert report.ledger == whole.ledger
 
 
 # --- who runs it, and what can go wrong ------------------------------------------------------------------------------

@@ -99,6 +99,7 @@ def test_parts_in_a_store_count_before_they_draw(corpus, tmp_path):
     FaultyStore.period = 5
     assert shard().fingerprint == here.fingerprint
     FaultyStore.period = 0
+    assert list((tmp_path / "scratch").iterdir()) == []
     counts = {name for name in names() if name.startswith("/out/counts/")}
     assert counts == {f"/out/counts/{name}" for name in tree(tmp_path / "here" / "counts") if name.endswith(".json")}
     fsspec.filesystem(FAULTY).rm("/out/part-00002-of-00004", recursive=True)

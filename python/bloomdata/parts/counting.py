@@ -18,23 +18,15 @@ All parts at once, by an executor or not, begin with the phase. `slurm` makes an
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from bloomdata.errors import ConfigError
-from bloomdata.options.paths import is_address
 
 # The folder of what the phase leaves, in that of the run.
 COUNTS_NAME = "counts"
 # Whether options of a verb, by name and with defaults, need the phase.
 Needs = Callable[[Mapping[str, Any]], bool]
-
-
-def counts_of(output: str) -> str:
-    """The folder of what the phase leaves for the run in `output`."""
-    return f"{output.rstrip('/')}/{COUNTS_NAME}" if is_address(output) else os.fspath(Path(output) / COUNTS_NAME)
 
 
 def needs_counting(function: Callable[..., Any], options: Mapping[str, Any]) -> bool:

@@ -53,6 +53,9 @@ class Place(Protocol):
     def discard(self) -> None:
         """Removes what parts have left."""
 
+    def counts(self) -> Place:
+        """The place of what a counting phase leaves."""
+
     def bring_counts(self) -> None:
         """Puts what a counting phase has left where a part finds it."""
 
@@ -76,7 +79,7 @@ def place_of(output: str, scratch: str | os.PathLike[str] | None) -> Place:
     address = whole_address(output)
     if address.startswith(("http://", "https://")):
         raise ConfigError(f"output: expected a path on this machine, or one in a store such as s3://, got {output!r}")
-    return StorePlace(address, scratch_folder(scratch))
+    return StorePlace(address, scratch_folder(scratch) / hashlib.sha256(address.encode()).hexdigest()[:16])
 
 
 def done_by(manifest: dict[str, Any]) -> Progress:
@@ -126,6 +129,10 @@ class LocalPlace:
         remove_signs(self.root)
         remove_signs(self.root / COUNTS_NAME)
 
+    def counts(self) -> LocalPlace:
+        """As `Place`."""
+        return LocalPlace(os.fspath(self.root / COUNTS_NAME))
+
     def bring_counts(self) -> None:
         """As `Place`; it is there."""
 
@@ -134,7 +141,8 @@ class LocalPlace:
         signs = Signs(self.root, number, arguments["parts"])
         on_progress = signs.beat(arguments.get("on_progress"))
         try:
-            report = function(**arguments | {"part": number, "on_progress": on_progress})
+            own = {"part": number, "output": os.fspath(self.root), "on_progress": on_progress}
+            report = function(**arguments | own)
         except Exception as error:
             signs.failed(error)
             raise
@@ -166,13 +174,13 @@ class StorePlace:
 
     Args:
         address: Address of the folder.
-        scratch: Local folder for what is not uploaded yet; a part that was killed resumes from there.
+        local: Local folder for what is not uploaded yet; a part that was killed resumes from there.
     """
 
-    def __init__(self, address: str, scratch: Path) -> None:
+    def __init__(self, address: str, local: Path) -> None:
         self._address = address
         self._is_planned = False
-        self._local = scratch / hashlib.sha256(address.encode()).hexdigest()[:16]
+        self._local = local
 
     def finished(self, parts: int) -> set[int]:
         """As `Place`."""
@@ -208,15 +216,19 @@ class StorePlace:
         # That is a folder of parts of its own.
         return {name: facts for name, facts in found.items() if not name.startswith(f"{path}/{COUNTS_NAME}/")}
 
+    def counts(self) -> StorePlace:
+        """As `Place`."""
+        return StorePlace(inside(self._address, COUNTS_NAME), self._local / COUNTS_NAME)
+
     def bring_counts(self) -> None:
         """As `Place`; all of it is small."""
-        counts = StorePlace(inside(self._address, COUNTS_NAME), self._local)
+        counts = self.counts()
         _, root = open_store(counts._address)
         names = [name.removeprefix(f"{root}/") for name in counts._listed()]
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             contents = pool.map(lambda name: read_object(inside(counts._address, name)), names)
             for name, content in zip(names, contents, strict=True):
-                self._put(f"{COUNTS_NAME}/{name}", content or b"")
+                counts._put(name, content or b"")
 
     def _put(self, name: str, content: bytes) -> None:
         """Writes a local file that other parts of this machine may be reading."""
@@ -231,11 +243,11 @@ class StorePlace:
         self._is_planned = False
         store, path = open_store(self._address)
         shutil.rmtree(self._local, ignore_errors=True)
+        if read_object(inside(self.counts()._address, PLAN_NAME)) is not None:
+            store.rm(f"{path}/{COUNTS_NAME}", recursive=True)
         if read_object(inside(self._address, PLAN_NAME)) is not None:
             if store.exists(f"{path}/{MANIFEST_NAME}"):
                 store.rm(f"{path}/{MANIFEST_NAME}")
-            if store.exists(f"{path}/{COUNTS_NAME}"):
-                store.rm(f"{path}/{COUNTS_NAME}", recursive=True)
             folders = {name.removeprefix(f"{path}/").split("/")[0] for name in self._listed()}
             for folder in sorted(name for name in folders if name.startswith("part-")):
                 store.rm(f"{path}/{folder}", recursive=True)

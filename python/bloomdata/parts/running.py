@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from bloomdata.errors import ConfigError
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.paths import is_address, output_path, utf8_path
-from bloomdata.parts.counting import Needs, check_counting, counts_of, needs_counting
+from bloomdata.parts.counting import Needs, check_counting, needs_counting
 from bloomdata.parts.sharing import check_parts, part_number
 
 if TYPE_CHECKING:
@@ -72,14 +72,12 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
         # Runs of one part need none of this.
         from bloomdata.parts.places import place_of
 
-        output = arguments["output"] = utf8_path(arguments["output"], "output")
-        place = place_of(output, arguments.get("scratch"))
-        counts = place_of(counts_of(output), arguments.get("scratch")) if is_counted else None
+        place = place_of(utf8_path(arguments["output"], "output"), arguments.get("scratch"))
         if part is None:
-            return cast("_Result", _run_all(function, place, counts, arguments))
-        if counts is not None and counting:
-            place, arguments["output"] = counts, counts_of(output)
-        elif counts is not None:
+            return cast("_Result", _run_all(function, place, arguments, is_counted=is_counted))
+        if counting:
+            place = place.counts()
+        elif is_counted:
             place.bring_counts()
         return cast("_Result", place.run(function, arguments, part_number(parts, part)))
 
@@ -94,17 +92,15 @@ def run_job(job: Job, on_progress: OnProgress = None) -> Progress:
     return done_by(verb(**job.arguments, part=job.number, on_progress=on_progress).manifest)
 
 
-def _run_all(function: Callable[..., Any], place: Place, counts: Place | None, arguments: dict[str, Any]) -> Any:
-    """Runs all parts that are not finished, then finishes the run. `counts` is the place of a counting phase."""
+def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, Any], *, is_counted: bool) -> Any:
+    """Runs all parts that are not finished, if need be after a counting phase, then finishes the run."""
     arguments.setdefault("parts", 1)
     executor, on_progress = arguments.pop("executor", None), arguments.pop("on_progress", None)
     arguments.pop("part", None)
     if arguments.pop("overwrite", False):
-        if counts is not None:
-            counts.discard()
         place.discard()
-    if counts is not None and _missing(place, arguments["parts"]):
-        _run_missing(function, counts, arguments | {"counting": True}, executor, on_progress)
+    if is_counted and _missing(place, arguments["parts"]):
+        _run_missing(function, place.counts(), arguments | {"counting": True}, executor, on_progress)
     _run_missing(function, place, arguments, executor, on_progress)
     # Verbs without the option write an empty output.
     has_option = "allow_empty" in inspect.signature(function).parameters

@@ -68,8 +68,7 @@ pub fn pack(
     // Where the tokenizer was read from does not matter, what it says does.
     value["tokenizer"] = tokenizer.fingerprint().into();
     // Stretches of articles are drawn by the articles' numbers among those of all parts.
-    let draws = config.packing == Some(Packing::SingleSample) && !config.counting;
-    let numbered = inputs.part.as_deref().filter(|_| draws);
+    let numbered = inputs.part.as_deref().filter(|_| config.packing == Some(Packing::SingleSample));
     let counted = counted_before(&options.output, "pack", &mut value, numbered)?;
     let request = Request {
         verb: "pack",

@@ -20,8 +20,9 @@ use super::search::Search;
 use crate::error::{Error, Result};
 use crate::pipeline::feed::Reading;
 use crate::pipeline::folder::books::QUARANTINE_NAME;
+use crate::pipeline::folder::counting::refuse_folder_of_others;
 use crate::pipeline::folder::names::{NumberedName, OutputNames};
-use crate::pipeline::folder::plan::{COUNTING_KEY, Plan, refuse_others};
+use crate::pipeline::folder::plan::COUNTING_KEY;
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use crate::pipeline::scratch::{create_scratch, keep_file};
 use crate::progress::Progress;
@@ -57,10 +58,7 @@ pub fn count(
         return Err(Error::Internal("no part".into()));
     }
     let root = options.output.ancestors().nth(2).unwrap_or(Path::new("."));
-    if root.exists() && Plan::read(root)?.is_none() {
-        // What a part would refuse.
-        refuse_others(root)?;
-    }
+    refuse_folder_of_others(&options.output)?;
     let search = Search::read(config, memory_limit, (inputs, evaluations), root, custom, progress)?;
     let mut counting = counted_config(&search.to_value()?);
     counting[COUNTING_KEY] = true.into();

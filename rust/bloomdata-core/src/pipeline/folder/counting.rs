@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::manifest::{IndexedInputs, MANIFEST_NAME, Manifest};
 use super::plan::{
     COUNTED_BEFORE_KEY, COUNTING_KEY, COUNTS_NAME, PLAN_KEY, PLAN_NAME, Plan, part_folder, part_name,
+    refuse_others,
 };
 use super::run::{Run, RunResult};
 use crate::error::{Error, Result};
@@ -33,11 +34,11 @@ pub fn finish_count(run: Run<'_>, counted: u64, ledger: Ledger, read: IndexedInp
     Ok(RunResult { manifest, was_finished: false, was_resumed: false })
 }
 
-/// How much the parts before `part` hold together, which its options say from then on; `None` for a run of one part.
-/// `folder` is that of the part.
+/// How much the parts before `part` hold together, which its options say from then on. `None` where nobody needs to know:
+/// in a run of one part, and in the phase itself. `folder` is that of the part.
 ///
 /// # Errors
-/// As [`read_counts`].
+/// As [`read_counts`]; a counting phase in a folder that holds something else.
 pub fn counted_before(
     folder: &Path,
     verb: &str,
@@ -45,6 +46,9 @@ pub fn counted_before(
     part: Option<&Part>,
 ) -> Result<Option<u64>> {
     let Some(part) = part.filter(|part| part.sharing.parts > 1) else { return Ok(None) };
+    if config.get(COUNTING_KEY).is_some() {
+        return refuse_folder_of_others(folder).map(|()| None);
+    }
     let counts = read_counts(folder, verb, config, part, 0..part.number)?;
     let counted = counts.iter().map(|manifest| manifest.details.get(COUNTED_KEY).and_then(Value::as_u64));
     let before = counted
@@ -52,6 +56,16 @@ pub fn counted_before(
         .ok_or_else(|| Error::Internal("a part of a counting phase without a count".into()))?;
     config[COUNTED_BEFORE_KEY] = before.into();
     Ok(Some(before))
+}
+
+/// The phase leaves nothing in a folder that a part would refuse. `folder` is that of a part of it.
+///
+/// # Errors
+/// Such a folder.
+pub fn refuse_folder_of_others(folder: &Path) -> Result<()> {
+    let root = folder.ancestors().nth(2).filter(|root| !root.as_os_str().is_empty());
+    let root = root.unwrap_or(Path::new("."));
+    if root.exists() && Plan::read(root)?.is_none() { refuse_others(root) } else { Ok(()) }
 }
 
 /// What the counting phase has left of some parts, in order.

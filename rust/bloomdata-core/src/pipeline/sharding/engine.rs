@@ -55,7 +55,7 @@ pub fn shard(
     let mut value = serde_json::to_value(config).map_err(|error| Error::Internal(error.to_string()))?;
     let part = inputs.part.as_deref();
     // Lines are drawn by their numbers among those of all parts.
-    let numbered = part.filter(|_| config.splits.is_some() && !config.counting);
+    let numbered = part.filter(|_| config.splits.is_some());
     let counted = counted_before(&options.output, maker.verb(), &mut value, numbered)?;
     let before =
         Before { inputs: part.map_or(0, |part| part.first_input), lines: counted.unwrap_or_default() };
