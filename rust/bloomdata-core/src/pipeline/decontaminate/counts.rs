@@ -10,7 +10,7 @@ use super::hit_file::HITS_SUFFIX;
 use super::ngram_counts::NgramCounts;
 use super::options::DECONTAMINATE;
 use crate::error::{Error, Result};
-use crate::hash::ContentHasher;
+use crate::hash::{ContentHasher, hash_file};
 use crate::pipeline::folder::books::QUARANTINE_NAME;
 use crate::pipeline::folder::counting::read_counts;
 use crate::pipeline::folder::manifest::{MANIFEST_NAME, Manifest, OutputEntry, check_size};
@@ -71,9 +71,10 @@ impl Counts {
     /// A file that is damaged; the system's reason.
     pub fn common(&self, num_ngrams: usize, most: u64, progress: &Progress) -> Result<Vec<u32>> {
         let mut sum = NgramCounts::new(num_ngrams);
-        for number in 0..self.parts.len() as u64 {
-            progress.check()?;
-            sum.add(&self.folder_of(number).join(NGRAMS_NAME))?;
+        for (number, manifest) in (0..).zip(&self.parts) {
+            let folder = self.folder_of(number);
+            check_content(&folder, manifest, |name| name == NGRAMS_NAME, progress)?;
+            sum.add(&folder.join(NGRAMS_NAME))?;
         }
         Ok(sum.common(most))
     }
@@ -81,11 +82,12 @@ impl Counts {
     /// What was found in a part.
     ///
     /// # Errors
-    /// No such part.
-    pub fn first_pass(&self, part: &Part) -> Result<FirstPass> {
+    /// No such part; a file that is damaged; the system's reason.
+    pub fn first_pass(&self, part: &Part, progress: &Progress) -> Result<FirstPass> {
         let own = self.manifest(part.number).ok_or_else(|| Error::Internal("no such part".into()))?;
-        let Manifest { inputs, outputs, ledger, .. } = own.clone();
         let folder = self.folder_of(part.number);
+        check_content(&folder, own, |name| name != NGRAMS_NAME, progress)?;
+        let Manifest { inputs, outputs, ledger, .. } = own.clone();
         let quarantine = outputs.iter().find(|output| output.path == QUARANTINE_NAME);
         let quarantine = (folder.join(QUARANTINE_NAME), quarantine.map_or(0, |output| output.size));
         let records = records_of(&outputs).collect();
@@ -106,6 +108,24 @@ impl Counts {
     fn folder_of(&self, number: u64) -> PathBuf {
         part_folder(&self.folder, number, self.parts.len() as u64)
     }
+}
+
+/// Compares some files of a folder with what its manifest says.
+fn check_content(
+    folder: &Path,
+    manifest: &Manifest,
+    is_read: impl Fn(&str) -> bool,
+    progress: &Progress,
+) -> Result<()> {
+    for OutputEntry { path, hash, .. } in manifest.outputs.iter().filter(|output| is_read(&output.path)) {
+        let path = folder.join(path);
+        let (_, found) = hash_file(&path, None, progress)?;
+        if found.hex() != *hash {
+            let what = format!("{}: content (changed since it was counted)", path.display());
+            return Err(Error::mismatch(what, hash, found.hex()));
+        }
+    }
+    Ok(())
 }
 
 /// Records of each input, by what is said of its hits.

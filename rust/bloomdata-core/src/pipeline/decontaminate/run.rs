@@ -81,7 +81,7 @@ pub fn decontaminate(
         (Some(counts), Some(part)) => {
             create_scratch(&scratch, &scratch)?;
             progress.total_bytes.store(0, Relaxed);
-            counts.first_pass(part)?
+            counts.first_pass(part, progress)?
         }
         _ => FirstPass::scan(&search, &mut run, &scratch, reading)?,
     };
