@@ -5,7 +5,7 @@ use std::path::Path;
 use super::journal::{JOURNAL_NAME, Journal};
 use super::leftovers::discard;
 use super::manifest::{Manifest, OutputEntry};
-use super::plan::{COUNTS_NAME, PLAN_NAME, Plan, part_folder};
+use super::plan::{COUNTING_KEY, COUNTS_NAME, PLAN_NAME, Plan, part_folder};
 use crate::error::{Error, Result};
 use crate::io::atomic::remove_if_present;
 
@@ -15,7 +15,8 @@ use crate::io::atomic::remove_if_present;
 /// A folder that is no output of parts; the system's reason.
 pub fn discard_parts(root: &Path) -> Result<()> {
     let counts = root.join(COUNTS_NAME);
-    if counts.join(PLAN_NAME).exists() {
+    // A run of its own may have that name.
+    if Plan::read(&counts)?.is_some_and(|plan| plan.config[COUNTING_KEY] == true) {
         discard_parts(&counts)?;
         // One that holds something else stays.
         let _ = std::fs::remove_dir(counts);

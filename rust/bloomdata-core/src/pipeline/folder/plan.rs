@@ -30,6 +30,8 @@ pub const DECISIONS_NAME: &str = "decisions";
 pub const DECISIONS_KEY: &str = "decisions";
 /// Folder of what the parts before one hold, as a counting phase has found: parts with a plan of their own.
 pub const COUNTS_NAME: &str = "counts";
+/// Key in the options of a counting phase.
+pub const COUNTING_KEY: &str = "counting";
 /// Key of how much there is in the parts before one, in its options.
 pub const COUNTED_BEFORE_KEY: &str = "counted_before";
 /// Folder of what a decision needs of all inputs, which is gone once there is one.
