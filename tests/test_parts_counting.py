@@ -241,6 +241,14 @@ def test_a_part_is_not_done_again_by_other_counts_and_the_end_compares_them(inpu
         bloomdata.finish(output)
     recount(output, 1, 4, -1)
     shard(part=2, overwrite=True)
+    path = output / part_name(2, 4) / "manifest.json"
+    before = path.read_text()
+    manifest = json.loads(before)
+    del manifest["config"]["counted_before"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(bloomdata.MismatchError, match=r"part 2: lines .*: expected \d+, found none"):
+        bloomdata.finish(output)
+    path.write_text(before)
     assert bloomdata.finish(output).ledger["documents_kept"] == 60
 
 
@@ -251,6 +259,11 @@ def test_parts_and_counts_that_are_deleted_are_done_again_with_the_same_bytes(in
     shutil.rmtree(output / part_name(2, 4))
     shard(part=2)
     assert tree(output) == before
+    # The next verb wants to know which split, and nothing of counts.
+    with pytest.raises(bloomdata.ConfigError, match="holds the splits train, dev, test: name one of them"):
+        bloomdata.shard(output, output.with_name("next"))
+    test = bloomdata.shard(str(output / "part-*/test/*"), output.with_name("next"))
+    assert test.ledger["documents_kept"] == NUMBERS["test"]
     shutil.rmtree(output / "counts")
     # All parts are there, which need no counts any more.
     shard()

@@ -36,6 +36,7 @@ pub enum PackFormat {
 
 /// Options of `pack`. Same names as in Python and on the command line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches, named as in Python")]
 pub struct PackConfig {
     /// How to make tokens.
     #[serde(flatten)]

@@ -124,22 +124,25 @@ fn in_folder(root: &Path, error: Error) -> Error {
 /// # Errors
 /// [`Error::Mismatch`] names the first part that was told another number.
 pub fn check_counted(manifests: &[Manifest]) -> Result<Vec<String>> {
+    let told = |manifest: &Manifest| manifest.config.get(COUNTED_BEFORE_KEY).and_then(Value::as_u64);
+    if !manifests.iter().any(|manifest| told(manifest).is_some()) {
+        return Ok(Vec::new());
+    }
     let mut counted = 0;
-    let mut is_counted = false;
     for (number, manifest) in manifests.iter().enumerate() {
-        let Some(told) = manifest.config.get(COUNTED_BEFORE_KEY).and_then(Value::as_u64) else { continue };
-        if told != counted {
+        let told = told(manifest);
+        if told != Some(counted) {
             let what = format!(
                 "part {number}: lines or articles before it (an input changed after it was counted; overwrite=True \
                  starts anew)"
             );
+            let told = told.map_or("none".to_owned(), |told| told.to_string());
             return Err(Error::mismatch(what, counted, told));
         }
-        is_counted = true;
         counted += manifest.details.get(COUNTED_KEY).and_then(Value::as_u64).unwrap_or_default();
     }
     let parts = manifests.len() as u64;
     let manifest = |number| format!("{COUNTS_NAME}/{}/{MANIFEST_NAME}", part_name(number, parts));
     let names = (0..parts).map(manifest).chain([format!("{COUNTS_NAME}/{PLAN_NAME}")]);
-    Ok(if is_counted { names.collect() } else { Vec::new() })
+    Ok(names.collect())
 }

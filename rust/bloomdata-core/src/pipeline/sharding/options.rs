@@ -20,6 +20,7 @@ use crate::templates::chat_template::TemplateOptions;
 /// Options of `shard`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches, named as in Python")]
 pub struct ShardConfig {
     /// Lines in a shard; only the last one of a split is shorter.
     pub max_lines: u64,
