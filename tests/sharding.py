@@ -28,3 +28,13 @@ def contents_of(folder):
         name = path.relative_to(folder).as_posix().removesuffix(".zst").removesuffix(".gz")
         found[name] = DECOMPRESS[path.suffix](path.read_bytes())
     return found
+
+
+def seekable(frames):
+    """Frames with the seek table of the zstd repository's description behind them."""
+    stored = [zstandard.compress(frame) for frame in frames]
+    table = b"".join(
+        len(a).to_bytes(4, "little") + len(b).to_bytes(4, "little") for a, b in zip(stored, frames, strict=True)
+    )
+    table += len(frames).to_bytes(4, "little") + b"\0" + (0x8F92EAB1).to_bytes(4, "little")
+    return b"".join(stored) + (0x184D2A5E).to_bytes(4, "little") + len(table).to_bytes(4, "little") + table

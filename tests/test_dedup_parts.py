@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import bloomdata
 from bloomdata import ConfigError, MinHash, MismatchError, Substring
-from bloomdata.cli.slurm import script
+from bloomdata.cli.slurm import DECISION, script
 from deduping import dedup, similar_texts, write_files
 from faults import strike, wrong
 from runs import QUARANTINE, differences, tree
@@ -277,7 +277,7 @@ def test_a_run_killed_at_some_change_of_its_folder_gives_the_same_bytes(shim, sm
 
 
 def test_a_script_for_slurm_decides_before_the_array(tmp_path):
-    text = script(["dedup", "in", "--output", "out", "--parts", "4"], "out", 4, {"cpus_per_task": "8"}, decides=True)
+    text = script(["dedup", "in", "--output", "out", "--parts", "4"], "out", 4, {"cpus_per_task": "8"}, first=DECISION)
     assert text.index("--decide --num-threads 8") < text.index("--array=0-3") < text.index("--part slurm")
     assert 'array=$(sbatch --parsable --dependency=afterok:"${decide%%;*}" ' in text
 

@@ -9,13 +9,13 @@ from functools import partial
 
 import numpy as np
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 import bloomdata
 from bloomdata.parts import sharing
 from reference.parts import share_out
+from sharding import seekable
 
 shard, pack = (
     partial(verb, allow_empty=True, allow_duplicate_inputs=True) for verb in (bloomdata.shard, bloomdata.pack)
@@ -39,18 +39,8 @@ def _small_units():
         yield
 
 
-def seekable(frames):
-    """Frames with the seek table of the zstd repository's description behind them."""
-    stored = [zstandard.compress(frame) for frame in frames]
-    table = b"".join(
-        len(a).to_bytes(4, "little") + len(b).to_bytes(4, "little") for a, b in zip(stored, frames, strict=True)
-    )
-    table += len(frames).to_bytes(4, "little") + b"\0" + (0x8F92EAB1).to_bytes(4, "little")
-    return b"".join(stored) + (0x184D2A5E).to_bytes(4, "little") + len(table).to_bytes(4, "little") + table
-
-
 @st.composite
-def files(draw):
+def files(draw, records=records):
     """A file: its suffix, its bytes as stored, and what the reference wants to know of it."""
     content = b"".join(draw(st.lists(records, max_size=12)))
     if content and draw(st.booleans()):
@@ -177,17 +167,22 @@ def test_a_bad_record_of_a_share_is_named_by_its_offset(tmp_path):
     assert report.ledger["documents_kept"] == 40
 
 
-def test_sources_whose_records_need_each_other_are_not_cut(tmp_path):
+def trees(inputs):
+    """Two files with messages of trees."""
     messages = [
         {"message_id": f"m{n}", "parent_id": f"m{n - 1}" if n % 2 else None, "message_tree_id": f"m{n - n % 2}"}
         | {"text": f"text {n}", "role": ["prompter", "assistant"][n % 2], "lang": "en", "deleted": False, "rank": 0}
         for n in range(40)
     ]
-    inputs = tmp_path / "in"
     inputs.mkdir()
     for number in range(2):
         rows = messages[20 * number : 20 * number + 20]
         (inputs / f"{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return inputs
+
+
+def test_sources_whose_records_need_each_other_are_not_cut(tmp_path):
+    inputs = trees(tmp_path / "in")
     whole = bloomdata.prepare("oasst1", inputs, tmp_path / "whole", compression="none")
     parts = bloomdata.prepare("oasst1", inputs, tmp_path / "parts", compression="none", parts=5)
     assert lines_in(tmp_path / "parts", parts) == lines_in(tmp_path / "whole", whole)
@@ -203,7 +198,9 @@ def test_sources_whose_records_need_each_other_are_not_cut(tmp_path):
         ({"parts": 4, "part": 4}, "part: expected 0 to 3, or 'slurm', got 4"),
         ({"parts": 4, "part": "slurm"}, "part: expected SLURM_ARRAY_TASK_ID in the environment"),
         ({"parts": 4, "part": 0, "shuffle": True}, "shuffle: expected none in a run of 4 parts"),
-        ({"parts": 4, "part": 0, "splits": {"dev": 1}}, "splits: expected none in a run of 4 parts"),
+        ({"parts": 4, "part": 0, "counting": True}, "counting: expected False, since parts with these options"),
+        ({"parts": 4, "counting": True, "splits": {"dev": 1}}, "counting: expected only with part"),
+        ({"part": None, "counting": True, "splits": {"dev": 1}}, "counting: expected only with part"),
     ],
 )
 def test_what_cannot_be_is_refused(options, told, tmp_path, monkeypatch):
@@ -233,27 +230,6 @@ def test_dedup_reads_signatures_of_parts(tmp_path):
     report = bloomdata.dedup(inputs, tmp_path / "clean", near=near, signatures=tmp_path / "signed")
     assert report.fingerprint == whole.fingerprint
     assert report.ledger == whole.ledger
-
-
-def test_splits_by_share_are_drawn_the_same_for_any_number_of_parts(tmp_path):
-    inputs = corpus(tmp_path / "in", 600)
-    splits = {"train": 0.6, "dev": 0.3, "test": 0.1}
-    found = []
-    for parts in (2, 5):
-        report = bloomdata.shard(inputs, tmp_path / f"{parts}", splits=splits, compression="none", parts=parts, seed=3)
-        bloomdata.verify(report.folder)
-        found.append(
-            {
-                name: b"".join(path.read_bytes() for path in sorted(report.folder.glob(f"part-*/{name}/*.jsonl")))
-                for name in splits
-            }
-        )
-    assert found[0] == found[1]
-    lines = [len(content.splitlines()) for content in found[0].values()]
-    assert sum(lines) == 600
-    assert all(abs(count - 600 * share) < 60 for count, share in zip(lines, splits.values(), strict=True))
-    with pytest.raises(bloomdata.ConfigError, match="splits: expected none in a run of 2 parts"):
-        bloomdata.shard(inputs, tmp_path / "counted", splits={"dev": 3}, parts=2)
 
 
 @pytest.mark.parametrize("parts", [2, 5, 9])

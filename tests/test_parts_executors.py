@@ -137,27 +137,36 @@ def write_program(path, text):
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
-def test_the_script_for_slurm_makes_the_same_folder(inputs, by_hand, tmp_path, capsys, monkeypatch):
+def test_the_script_for_slurm_makes_the_same_folder(inputs, tmp_path, capsys, monkeypatch):
     output = tmp_path / "an output"
     command = ["shard", str(inputs), "--output", str(output), "--parts", "4", "--quiet", "--allow-empty"]
+    command += ["--splits", "train=0.75,test=0.25"]
+    bloomdata.shard(inputs, tmp_path / "here", parts=4, splits={"train": 0.75, "test": 0.25})
     assert main(["slurm", *command, "--cpus-per-task", "2", "--time", "1:00:00", "--max-running", "3"]) == 0
     script = capsys.readouterr().out
     assert "--array=0-3%3 --cpus-per-task=2 --time=1:00:00" in script
     assert "--part slurm --num-threads 2'" in script
+    assert script.index("--part slurm --counting --num-threads 2'") < script.index('afterok:"${count%%;*}"')
     assert script.rstrip().endswith("--allow-empty'")
     write_program(tmp_path / "sbatch", SBATCH)
     write_program(tmp_path / "bloomdata-cli", f'#!/bin/sh\nexec "{sys.executable}" -m bloomdata "$@"\n')
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len((tmp_path / "sbatch.log").read_text().splitlines()) == 2
-    assert tree(output) == by_hand
+    assert [line.split()[1] for line in (tmp_path / "sbatch.log").read_text().splitlines()[:2]] == [
+        "--job-name=bloomdata-count",
+        "--dependency=afterok:4711",
+    ]
+    assert tree(output) == tree(tmp_path / "here")
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["verify", "x"], "VERB: expected one of shard, prepare, pack, signatures, dedup, count, train-tokenizer, got"),
+        (
+            ["verify", "x"],
+            "VERB: expected one of shard, prepare, pack, signatures, dedup, decontaminate, count, train-tokenizer",
+        ),
         (["shard", "raw/", "--output", "out/"], "--parts: expected their number, 2 or more"),
         (
             ["shard", "raw/", "--output", "out/", "--parts", "4", "--local", "2"],

@@ -228,7 +228,11 @@ def test_a_folder_of_others_is_refused_and_left_alone(inputs, output):
     output.mkdir()
     (output / "thesis.tex").write_text("years of work")
     before = tree(output)
-    for options in ({}, {"part": 1}, {"overwrite": True}, {"overwrite": True, "part": 1}):
+    splits = {"splits": {"dev": 1}}
+    for options in (
+        *({}, {"part": 1}, {"overwrite": True}, {"overwrite": True, "part": 1}),
+        *(splits, splits | {"overwrite": True}, splits | {"part": 2, "counting": True}),
+    ):
         with pytest.raises(bloomdata.ConfigError, match="expected a new or empty folder"):
             bloomdata.shard(inputs, output, parts=4, **options)
     with pytest.raises(bloomdata.ConfigError, match=r"expected a folder with the parts of a run and their plan\.json"):

@@ -211,11 +211,11 @@ def shard(
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def decontaminate(
-    inputs: tuple[list[str], bool],
+    inputs: tuple[list[str], bool, Share | None],
     evaluations: list[str],
     config: str,
     options: Running,
-    memory_limit: int,
+    memory: tuple[int, bool],
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
 def dedup(

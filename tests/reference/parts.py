@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from reference.shard import split_of
+
 
 def units_of(content, frames, unit_bytes):
     """Ends of the units of a file: `frames` are the frames that may be cut between; None for any byte, [] for none."""
@@ -56,3 +58,14 @@ def share_out(files, parts, unit_bytes):
             start = end
         before += weight
     return shares
+
+
+def splits_of(shares, splits, seed):
+    """For each part, the lines of each split: `shares` are the lines that parts keep, numbered over all of them."""
+    number, drawn = 0, []
+    for lines in shares:
+        drawn.append({})
+        for line in lines:
+            drawn[-1].setdefault(split_of(number, splits, seed), []).append(line)
+            number += 1
+    return drawn

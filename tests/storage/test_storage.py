@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import fsspec
@@ -15,6 +16,7 @@ from stores import FAULTY, OPTIONS, UNIT, FaultyStore, names, upload
 import bloomdata
 from bloomdata.cli import main
 from bloomdata.storage import staging
+from runs import tree
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,26 @@ def test_parts_in_a_store_are_those_of_a_local_run(period, corpus, tmp_path):
     again = bloomdata.pack("faulty://raw/", "faulty://out/packed", **options)
     assert again.was_finished
     assert again.fingerprint == here.fingerprint
+
+
+def test_parts_in_a_store_count_before_they_draw(corpus, tmp_path):
+    shard = partial(bloomdata.shard, splits={"train": 0.5, "dev": 0.5}, parts=4)
+    here = shard(corpus, tmp_path / "here")
+    shard = partial(shard, "faulty://raw", "faulty://out", scratch=tmp_path / "scratch")
+    shard(part=1, counting=True)
+    with pytest.raises(bloomdata.ConfigError, match="expected counts of part 0 before part 3"):
+        shard(part=3)
+    FaultyStore.period = 5
+    assert shard().fingerprint == here.fingerprint
+    FaultyStore.period = 0
+    assert list((tmp_path / "scratch").iterdir()) == []
+    counts = {name for name in names() if name.startswith("/out/counts/")}
+    assert counts == {f"/out/counts/{name}" for name in tree(tmp_path / "here" / "counts") if name.endswith(".json")}
+    fsspec.filesystem(FAULTY).rm("/out/part-00002-of-00004", recursive=True)
+    assert shard(part=2).ledger["documents_kept"] > 0
+    assert shard().was_finished
+    shard(splits=None, overwrite=True)
+    assert not any("/counts/" in name for name in names())
 
 
 def test_parts_of_one_machine_do_not_get_in_each_others_way(corpus, tmp_path):

@@ -36,7 +36,7 @@ GROUPS = {
     "answers": "temperature top_p top_k repetition_penalty max_new_tokens seed stop num_samples logprobs truncate_turn",
     "prompts": "preset template system prompt_field answer_field",
     "loading": "dtype max_memory_fraction gpu_memory cpu_memory adapter gguf_file batch_tokens",
-    "parts": "parts part decide scratch scratch_limit",
+    "parts": "parts part counting decide scratch scratch_limit",
     "run": "on_bad_record max_bad allow_empty ignore_keys memory_limit checkpoint_seconds num_threads overwrite",
 }
 # Values that are written in a form of their own.

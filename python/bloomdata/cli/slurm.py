@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from typing import NamedTuple
 
 # Options of sbatch that are handed on as they are.
 _SBATCH = {
@@ -15,6 +16,8 @@ _SBATCH = {
     "account": "account",
     "output-log": "file for what a task prints; %%a is its number",
 }
+# Makes a command one of the tasks of an array job.
+_TASK = ["--part", "slurm"]
 
 
 def add_slurm(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +42,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def run_slurm(options: argparse.Namespace) -> int:
     """Prints the script."""
     from bloomdata.cli.parser import parser_of
+    from bloomdata.cli.verbs import VERBS as COMMANDS
+    from bloomdata.cli.verbs import load
+    from bloomdata.parts.counting import needs_counting
     from bloomdata.parts.sharing import VERBS
 
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -52,10 +58,11 @@ def run_slurm(options: argparse.Namespace) -> int:
     verb = parser_of(command[0]).parse_args(command[1:])
     if verb.parts == 1:
         slurm_parser.error("--parts: expected their number, 2 or more")
-    own_words = (verb.part, verb.local, verb.ray, verb.finish or None, getattr(verb, "decide", False) or None)
-    if any(word is not None for word in own_words):
+    switched = any(getattr(verb, name, False) for name in ("finish", "decide", "counting"))
+    if switched or any(word is not None for word in (verb.part, verb.local, verb.ray)):
         slurm_parser.error(
-            "expected none of --part, --decide, --local, --ray and --finish, which the script adds where needed"
+            "expected none of --part, --decide, --local, --ray, --finish and --counting, which the script adds where "
+            "needed"
         )
     if verb.output is None:
         slurm_parser.error("--output: expected a folder for the parts")
@@ -63,11 +70,34 @@ def run_slurm(options: argparse.Namespace) -> int:
     command = [word for word in command if word != "--joined"]
     switches = [f"--{name.replace('_', '-')}" for name in ("joined", "allow_empty") if getattr(verb, name, False)]
     end = [verb.output, *switches]
-    sys.stdout.write(script(command, end, verb.parts, vars(given), decides="decide" in verb))
+    first = DECISION if "decide" in verb else None
+    if needs_counting(load(COMMANDS[command[0]].function or ""), vars(verb)):
+        first = COUNTING
+    sys.stdout.write(script(command, end, verb.parts, vars(given), first=first))
     return 0
 
 
-def script(command: list[str], end: list[str], parts: int, given: dict[str, object], *, decides: bool = False) -> str:
+class First(NamedTuple):
+    """What runs before the parts.
+
+    Attributes:
+        name: Of the job.
+        purpose: In words.
+        switches: Those behind the command.
+    """
+
+    name: str
+    purpose: str
+    switches: list[str]
+
+
+DECISION = First("decide", "A job before them decides what goes.", ["--decide"])
+COUNTING = First("count", "An array job before them counts what parts must know of others.", [*_TASK, "--counting"])
+
+
+def script(
+    command: list[str], end: list[str], parts: int, given: dict[str, object], *, first: First | None = None
+) -> str:
     """The script for a command in parts.
 
     Args:
@@ -75,7 +105,7 @@ def script(command: list[str], end: list[str], parts: int, given: dict[str, obje
         end: Those behind `finish`.
         parts: Number of parts.
         given: Options of sbatch by their names.
-        decides: Whether parts need a decision on all inputs, which is a job of its own.
+        first: A job before the parts: for each of them, or one for all.
     """
     running = f"%{given['max_running']}" if given.get("max_running") else ""
     sbatch = []
@@ -84,17 +114,22 @@ def script(command: list[str], end: list[str], parts: int, given: dict[str, obje
         if value is not None:
             sbatch.append(f"--{name.removesuffix('-log')}={value}")
     threads = ["--num-threads", str(given["cpus_per_task"])] if "cpus_per_task" in given else []
-    task = shlex.join(["bloomdata-cli", *command, "--part", "slurm", *threads])
-    array = shlex.join([f"--job-name=bloomdata-{command[0]}", f"--array=0-{parts - 1}{running}", *sbatch])
+
+    def job(name: str, switches: list[str]) -> tuple[str, str]:
+        """The options of sbatch, and the command."""
+        tasks = [f"--array=0-{parts - 1}{running}"] if switches[:2] == _TASK else []
+        task = shlex.join(["bloomdata-cli", *command, *switches, *threads])
+        return shlex.join([f"--job-name=bloomdata-{name}", *tasks, *sbatch]), shlex.quote(task)
+
+    array, task = job(command[0], _TASK)
     before = ""
-    if decides:
-        job = shlex.join(["--job-name=bloomdata-decide", *sbatch])
-        decide = shlex.join(["bloomdata-cli", *command, "--decide", *threads])
-        before = f"""# A job before them decides what goes.
-decide=$(sbatch --parsable {job} \\
-    --wrap={shlex.quote(decide)})
+    if first is not None:
+        options, wrapped = job(first.name, first.switches)
+        before = f"""# {first.purpose}
+{first.name}=$(sbatch --parsable {options} \\
+    --wrap={wrapped})
 """
-        array = f'--dependency=afterok:"${{decide%%;*}}" --kill-on-invalid-dep=yes {array}'
+        array = f'--dependency=afterok:"${{{first.name}%%;*}}" --kill-on-invalid-dep=yes {array}'
     finish = shlex.join(["bloomdata-cli", "finish", *end])
     # The end of a run only reads books, unless it trains.
     last = shlex.join(["--job-name=bloomdata-finish", *(sbatch if command[0] == "train-tokenizer" else [])])
@@ -103,7 +138,7 @@ decide=$(sbatch --parsable {job} \\
 # Run this again if tasks failed: those that are finished end at once.
 set -eu
 {before}array=$(sbatch --parsable {array} \\
-    --wrap={shlex.quote(task)})
+    --wrap={task})
 sbatch {last} --dependency=afterok:"${{array%%;*}}" --kill-on-invalid-dep=yes \\
     --wrap={shlex.quote(finish)}
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bloomdata import _core
 from bloomdata.manifest import JOURNAL_NAME, MANIFEST_NAME
 from bloomdata.options.running import running
+from bloomdata.parts.counting import COUNTS_NAME
 from bloomdata.parts.sharing import PLAN_NAME, part_name
 from bloomdata.parts.signs import (
     Progress,
@@ -66,15 +68,27 @@ class LocalPlace:
 
     def discard(self) -> None:
         """As `Place`."""
+        self._remove_signs()
         _core.discard_parts(self.root)
-        remove_signs(self.root)
+
+    def _remove_signs(self) -> None:
+        for root in (self.root, self.root / COUNTS_NAME):
+            remove_signs(root)
+
+    def counts(self) -> LocalPlace:
+        """As `Place`."""
+        return LocalPlace(os.fspath(self.root / COUNTS_NAME))
+
+    def bring_counts(self) -> None:
+        """As `Place`; it is there."""
 
     def run(self, function: Callable[..., Any], arguments: dict[str, Any], number: int) -> Any:
         """As `Place`. Signs of the part lie beside its folder."""
         signs = Signs(self.root, number, arguments["parts"])
         on_progress = signs.beat(arguments.get("on_progress"))
         try:
-            report = function(**arguments | {"part": number, "on_progress": on_progress})
+            own = {"part": number, "output": os.fspath(self.root), "on_progress": on_progress}
+            report = function(**arguments | own)
         except Exception as error:
             signs.failed(error)
             raise
@@ -88,7 +102,7 @@ class LocalPlace:
         start = time.monotonic()
         options = running(self.root, 1, overwrite=False, limits=limits)
         result = _core.finish(options, joined, self._stored, on_progress)
-        remove_signs(self.root)
+        self._remove_signs()
         return type(Report.open(self.root)).from_run(self.root, result, time.monotonic() - start)
 
     def beats(self) -> dict[str, Progress]:

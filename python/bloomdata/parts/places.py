@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bloomdata.errors import ConfigError
@@ -38,6 +39,12 @@ class Place(Protocol):
     def discard(self) -> None:
         """Removes what parts have left."""
 
+    def counts(self) -> Place:
+        """The place of what a counting phase leaves."""
+
+    def bring_counts(self) -> None:
+        """Puts what a counting phase has left where a part finds it."""
+
     def run(self, function: Callable[..., Any], arguments: dict[str, Any], number: int) -> Any:
         """Runs a part; its report."""
 
@@ -60,4 +67,5 @@ def place_of(
     address = whole_address(output)
     if address.startswith(("http://", "https://")):
         raise ConfigError(f"output: expected a path on this machine, or one in a store such as s3://, got {output!r}")
-    return StorePlace(address, scratch_folder(scratch), byte_count("scratch_limit", scratch_limit))
+    local = scratch_folder(scratch) / hashlib.sha256(address.encode()).hexdigest()[:16]
+    return StorePlace(address, local, byte_count("scratch_limit", scratch_limit))

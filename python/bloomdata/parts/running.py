@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from bloomdata.errors import ConfigError
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.paths import is_address, output_path, utf8_path
+from bloomdata.parts.counting import Needs, check_counting, needs_counting
 from bloomdata.parts.sharing import ENDINGS, check_parts, part_name, part_number
 
 if TYPE_CHECKING:
@@ -26,9 +27,21 @@ _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 
+def counted_first(needs: Needs) -> Callable[[Callable[_Parameters, _Result]], Callable[_Parameters, _Result]]:
+    """Makes a verb run in parts, as `in_parts`, after a counting phase if its options need one: see `counting`."""
+
+    def decorate(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+        # Of the function, which hands it on to whatever wraps it.
+        vars(function)["needs_counting"] = needs
+        return in_parts(function)
+
+    return decorate
+
+
 def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
     """Makes a verb run in parts, by its arguments `parts`, `part` and `executor`."""
     signature = inspect.signature(function)
+    defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
 
     @functools.wraps(function)
     def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
@@ -42,6 +55,10 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
             raise ConfigError("executor: expected only with parts, their number, and without part")
         if executor is not None and not callable(getattr(executor, "submit", None)):
             raise ConfigError(f"executor: expected anything with a method submit, got {executor!r:.100}")
+        is_counted = parts > 1 and needs_counting(function, defaults | bound.arguments)
+        counting = bound.arguments.get("counting", False)
+        if counting:
+            check_counting(part, is_needed=is_counted)
         output = bound.arguments.get("output")
         if parts == 1 and not is_address(output):
             return function(*args, **kwargs)
@@ -58,9 +75,13 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
         from bloomdata.parts.places import place_of
 
         place = place_of(utf8_path(output, "output"), arguments.get("scratch"))
-        if part is not None:
-            return cast("_Result", place.run(function, arguments, part_number(parts, part)))
-        return cast("_Result", _run_all(function, place, arguments))
+        if part is None:
+            return cast("_Result", _run_all(function, place, arguments, is_counted=is_counted))
+        if counting:
+            place = place.counts()
+        elif is_counted:
+            place.bring_counts()
+        return cast("_Result", place.run(function, arguments, part_number(parts, part)))
 
     return run
 
@@ -72,6 +93,8 @@ def run_job(job: Job, on_progress: OnProgress = None) -> Progress:
     verb = getattr(importlib.import_module("bloomdata"), job.verb)
     verb(**job.arguments, part=job.number, on_progress=on_progress)
     place = place_of(utf8_path(job.arguments["output"], "output"), job.arguments.get("scratch"))
+    if job.arguments.get("counting"):
+        place = place.counts()
     return place.done({job.number}, job.arguments["parts"])
 
 
@@ -85,35 +108,44 @@ def ended(report: Report, on_progress: OnProgress = None) -> Any:
     return getattr(importlib.import_module(module), name)(report, on_progress)
 
 
-def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, Any]) -> Any:
-    """Runs all parts that are not finished, then finishes the run."""
-    from bloomdata.parts.gathering import Gathering, InTurn, Job
-    from bloomdata.parts.signs import Progress
-
-    parts: int = arguments.setdefault("parts", 1)
+def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, Any], *, is_counted: bool) -> Any:
+    """Runs all parts that are not finished, if need be after a counting phase, then finishes the run."""
+    arguments.setdefault("parts", 1)
     executor, on_progress = arguments.pop("executor", None), arguments.pop("on_progress", None)
     arguments.pop("part", None)
     if arguments.pop("overwrite", False):
         place.discard()
-    finished = place.finished(parts)
-    missing = [number for number in range(parts) if number not in finished]
-    if not missing:
-        on_progress = None
-    done = Progress() if on_progress is None else place.done(finished, parts)
-    place.forget({part_name(number, parts) for number in missing})
-    gathering = Gathering(executor or InTurn(), place, on_progress, done)
-
-    def run(job: Job) -> Progress:
-        """In this thread, a part says itself when there is something to tell."""
-        told = job.arguments | {"on_progress": lambda *_: gathering.tell()}
-        place.run(function, told, job.number)
-        return place.done({job.number}, parts)
-
-    # Of parts that are all finished, one compares options and inputs with the plan.
-    jobs = [Job(function.__name__, arguments, number) for number in missing or [0]]
-    gathering.run(run_job if executor else run, jobs)
+    if is_counted and _missing(place, arguments["parts"]):
+        _run_missing(function, place.counts(), arguments | {"counting": True}, executor, on_progress)
+    _run_missing(function, place, arguments, executor, on_progress)
     # Verbs without the option write an empty output.
     has_option = "allow_empty" in inspect.signature(function).parameters
     allow_empty = bool(arguments.get("allow_empty", not has_option))
     report = place.finish(joined=False, limits=(allow_empty, None, None), on_progress=None)
     return ended(replace(report, ignore_keys=tuple(arguments.get("ignore_keys", ()))))
+
+
+def _missing(place: Place, parts: int) -> list[int]:
+    finished = place.finished(parts)
+    return [number for number in range(parts) if number not in finished]
+
+
+def _run_missing(
+    function: Callable[..., Any], place: Place, arguments: dict[str, Any], executor: Any, on_progress: OnProgress
+) -> None:
+    """Runs the parts that are not finished."""
+    from bloomdata.parts.gathering import Gathering, InTurn, Job
+    from bloomdata.parts.signs import Progress
+
+    parts: int = arguments["parts"]
+    missing = _missing(place, parts)
+    if not missing:
+        on_progress = None
+    done = Progress() if on_progress is None else place.done(set(range(parts)).difference(missing), parts)
+    place.forget({part_name(number, parts) for number in missing})
+    gathering = Gathering(executor or InTurn(), place, on_progress, done)
+    # In this thread, a part says itself when there is something to tell.
+    here = functools.partial(run_job, on_progress=lambda *_: gathering.tell())
+    # Of parts that are all finished, one compares options and inputs with the plan.
+    jobs = [Job(function.__name__, arguments, number) for number in missing or [0]]
+    gathering.run(run_job if executor else here, jobs)

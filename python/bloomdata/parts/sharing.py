@@ -26,10 +26,11 @@ PLAN_NAME = "plan.json"
 # Verbs that run in parts, and those of their options that look at all inputs together.
 VERBS: dict[str, tuple[str, ...]] = {
     "shard": ("shuffle",),
-    "prepare": ("shuffle", "repeat"),
+    "prepare": ("shuffle",),
     "pack": ("exact",),
     "signatures": (),
     "dedup": ("report_only",),
+    "decontaminate": (),
     "count": (),
     "train_tokenizer": (),
 }
@@ -46,13 +47,13 @@ def part_name(number: int, parts: int) -> str:
     return f"part-{number:05}-of-{parts:05}"
 
 
-def share_of(parts: int, part: int | str | None, **numbered: Any) -> Share | None:
+def share_of(parts: int, part: int | str | None, **whole: Any) -> Share | None:
     """The share of a call as the core takes it; None for a run of one part.
 
     Args:
         parts: Number of parts.
         part: The part, if there are several.
-        numbered: Options that number records over all inputs, which a part cannot know, by their names.
+        whole: Options that look at all inputs together, which a part cannot, by their names.
 
     Raises:
         ConfigError: One of those is given.
@@ -60,7 +61,7 @@ def share_of(parts: int, part: int | str | None, **numbered: Any) -> Share | Non
     check_parts(parts)
     if part is None:
         return None
-    for name, value in numbered.items():
+    for name, value in whole.items():
         if value:
             raise ConfigError(
                 f"{name}: expected none in a run of {parts} parts, since it looks at all inputs together, got {value!r}"
@@ -69,12 +70,8 @@ def share_of(parts: int, part: int | str | None, **numbered: Any) -> Share | Non
 
 
 def can_be_shared(verb: str, options: Mapping[str, Any]) -> bool:
-    """Whether the parts of a run can be computed apart: nothing numbers its records over all inputs."""
+    """Whether a run can be shared out: nothing looks at all of its records together."""
     if verb not in VERBS or any(options.get(name) for name in VERBS[verb]):
-        return False
-    if all(isinstance(share, int) for share in (options.get("splits") or {"": 0.5}).values()):
-        return False
-    if options.get("packing") == "single::sample" or options.get("sampling") == "reservoir":
         return False
     from bloomdata.options import one_file
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import BloomdataError, ConfigError, MismatchError
 from bloomdata.manifest import MANIFEST_NAME
+from bloomdata.parts.counting import COUNTS_NAME
 from bloomdata.parts.local_place import LocalPlace
 from bloomdata.parts.sharing import PLAN_NAME
 from bloomdata.storage.addresses import CONNECTIONS, inside, open_store, with_retries
@@ -44,7 +45,8 @@ def finish_in_store(
         limits: As for the core.
         on_progress: As for the core.
     """
-    listed = list_folder(address)
+    # What a counting phase has left is a folder of parts of its own.
+    listed = {name: facts for name, facts in list_folder(address).items() if not name.startswith(f"{COUNTS_NAME}/")}
     stand_in(folder, [(name, int(facts["size"])) for name, facts in listed.items()])
     books = [name for name in listed if name.rpartition("/")[2] in {MANIFEST_NAME, PLAN_NAME}]
     with ThreadPoolExecutor(CONNECTIONS) as pool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bloomdata.errors import MismatchError
 from bloomdata.manifest import MANIFEST_NAME
 from bloomdata.parts.boards import StoreBoard
+from bloomdata.parts.counting import COUNTS_NAME
 from bloomdata.parts.local_place import LocalPlace
 from bloomdata.parts.sharing import PLAN_NAME, part_name
 from bloomdata.parts.signs import (
@@ -47,17 +47,17 @@ class StorePlace:
 
     Args:
         address: Address of the folder.
-        scratch: Local folder for what is not uploaded yet; a part that was killed resumes from there.
+        local: Local folder for what is not uploaded yet; a part that was killed resumes from there.
         scratch_limit: Bytes that are brought there at most to be joined.
     """
 
-    def __init__(self, address: str, scratch: Path, scratch_limit: int) -> None:
+    def __init__(self, address: str, local: Path, scratch_limit: int) -> None:
         self._address = address
         self._scratch_limit = scratch_limit
         self._is_planned = False
         self._looked = -math.inf
         self._seen: dict[str, Progress] = {}
-        self._local = scratch / hashlib.sha256(address.encode()).hexdigest()[:16]
+        self._local = local
 
     def finished(self, parts: int) -> set[int]:
         """As `Place`."""
@@ -87,6 +87,8 @@ class StorePlace:
         self._is_planned = False
         store, path = open_store(self._address)
         shutil.rmtree(self._local, ignore_errors=True)
+        if read_object(inside(self.counts()._address, PLAN_NAME)) is not None:
+            store.rm(f"{path}/{COUNTS_NAME}", recursive=True)
         if read_object(inside(self._address, PLAN_NAME)) is None:
             return
         manifest = read_object(inside(self._address, MANIFEST_NAME))
@@ -98,6 +100,27 @@ class StorePlace:
         for name in (MANIFEST_NAME, *sorted(parts | pairs), PLAN_NAME):
             if name in names:
                 store.rm(f"{path}/{name}", recursive=True)
+
+    def counts(self) -> StorePlace:
+        """As `Place`."""
+        return StorePlace(inside(self._address, COUNTS_NAME), self._local / COUNTS_NAME, self._scratch_limit)
+
+    def bring_counts(self) -> None:
+        """As `Place`; all of it is small."""
+        counts = self.counts()
+        names = list(list_folder(counts._address))
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            contents = pool.map(lambda name: read_object(inside(counts._address, name)), names)
+            for name, content in zip(names, contents, strict=True):
+                counts._put(name, content or b"")
+
+    def _put(self, name: str, content: bytes) -> None:
+        """Writes a local file that other parts of this machine may be reading."""
+        path = self._local / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
+        temporary.write_bytes(content)
+        temporary.replace(path)
 
     def run(self, function: Callable[..., Any], arguments: dict[str, Any], number: int) -> Any:
         """As `Place`. Signs of the part lie in the store, for everybody, and here, for who looks more often."""
@@ -123,8 +146,8 @@ class StorePlace:
                 agree()
                 arguments["on_progress"](*counts)
 
-            told = {"output": str(self._local), "on_progress": on_progress}
-            report = LocalPlace(str(self._local)).run(function, arguments | told, number)
+            told = arguments | {"on_progress": on_progress}
+            report = LocalPlace(str(self._local)).run(function, told, number)
         if manifest is None:
             publish(folder, address, report.manifest)
         shutil.rmtree(folder, ignore_errors=True)
@@ -136,11 +159,7 @@ class StorePlace:
         plan = read_object(inside(self._address, PLAN_NAME))
         is_there = plan is not None
         if plan is not None:
-            self._local.mkdir(parents=True, exist_ok=True)
-            # Other parts of this machine may be reading it.
-            temporary = self._local / f"{PLAN_NAME}.{os.getpid()}-{threading.get_ident()}"
-            temporary.write_bytes(plan)
-            temporary.replace(self._local / PLAN_NAME)
+            self._put(PLAN_NAME, plan)
             # Parts have been at work by it, if not here: the core makes a new plan only in place of one of no parts.
             found = re.search(rb'"parts":(\d+),"unit_bytes"', plan)
             (self._local / part_name(0, int(found[1]) if found else 1)).mkdir(exist_ok=True)

@@ -303,22 +303,28 @@ class DecontaminateReport(ShardReport):
     @property
     def contaminated(self) -> int:
         """Documents that hold at least one row."""
-        return int(self.manifest["details"]["documents_contaminated"])
+        # A counting phase does not know.
+        return int(self.manifest["details"].get("documents_contaminated", 0))
 
     @property
     def evaluations(self) -> list[dict[str, Any]]:
         """Counts of each evaluation file: rows, rows too short to look for, rows found, documents, matches."""
-        sets: list[dict[str, Any]] = self.manifest["details"]["evaluations"]
+        sets: list[dict[str, Any]] = self.manifest["details"].get("evaluations", [])
         return sets
 
     def matches(self) -> Iterator[dict[str, Any]]:
         """All matches, one after the other, as in `contamination.jsonl` (see `FORMAT.md`)."""
-        with (Path(self.folder) / _MATCHES_NAME).open("rb") as file:
-            for line in file:
-                yield json.loads(line)
+        paths = [Path(self.folder) / output["path"] for output in self.outputs]
+        for path in paths:
+            # Parts have a list each.
+            if path.name == _MATCHES_NAME:
+                with path.open("rb") as file:
+                    yield from map(json.loads, file)
 
     def _rows(self) -> list[tuple[str, str]]:
         details = self.manifest["details"]
+        if not self.evaluations:
+            return super()._rows()
         return [
             *super()._rows(),
             ("contaminated", f"{self.contaminated:,}"),
@@ -333,7 +339,7 @@ class DecontaminateReport(ShardReport):
             short = f", {entry['rows_too_short']:,} too short" if entry["rows_too_short"] else ""
             found = f"{entry['rows_found']:,} of {entry['rows']:,} rows found{short}"
             lines.append(f"    {Path(entry['path']).name}  {found}, in {entry['documents']:,} documents")
-        return ["  evaluations", *lines]
+        return ["  evaluations", *lines] if lines else []
 
     def _sections(self) -> list[tuple[str, str]]:
         from bloomdata.reports.html_matches import matches_section, sets_section

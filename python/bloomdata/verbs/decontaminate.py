@@ -13,19 +13,23 @@ from bloomdata.options.arguments import check_arguments
 from bloomdata.options.checks import byte_count, check_choice, check_counts
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.paths import output_path, utf8_path
-from bloomdata.options.running import running
+from bloomdata.options.running import limits_of, running
 from bloomdata.options.shards import shard_config
+from bloomdata.parts.running import counted_first
+from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import DecontaminateReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bloomdata.options.inputs import Inputs, OnProgress
+    from bloomdata.parts.gathering import Executor
 
 _THRESHOLD = 0.8
 
 
 @check_arguments
+@counted_first(lambda _: True)
 def decontaminate(
     inputs: Inputs,
     output: str | os.PathLike[str],
@@ -44,7 +48,12 @@ def decontaminate(
     level: int = 3,
     prefix: str = "part",
     on_bad_record: Literal["raise", "quarantine"] = "raise",
+    max_bad: str | float | None = None,
     allow_duplicate_inputs: bool = False,
+    parts: int = 1,
+    part: int | str | None = None,
+    counting: bool = False,
+    executor: Executor | None = None,  # noqa: ARG001 - what `in_parts` reads
     num_threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = None,
@@ -88,8 +97,14 @@ def decontaminate(
         prefix: First part of the names of shards.
         on_bad_record: Whether to stop at the first bad record (`raise`), or to collect bad records in
             `quarantine.jsonl` and count them by reason (`quarantine`).
+        max_bad: As for `shard`.
         allow_duplicate_inputs: Whether to read both of two files with the same content, or of one name in two formats
             or compressions (`a.jsonl` and `a.jsonl.gz`), which is an error otherwise.
+        parts: Number of parts, as for `shard`. Where shards end depends on it, and nothing else. In how many documents
+            n-grams are is counted in all parts before the rest is done in any of them.
+        part: The only part to run, as for `shard`.
+        counting: Whether to count only, for the other parts; with `part`.
+        executor: Runs the parts, as for `shard`; before, it counts in parts, too.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         overwrite: Whether to discard the output of an earlier run in `output`.
         on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
@@ -98,10 +113,11 @@ def decontaminate(
         A report of what was read, kept and dropped, with a table of the evaluation files.
 
     Raises:
-        ConfigError: An option is invalid, an evaluation file has no rows, or the folder holds other files.
+        ConfigError: An option is invalid, an evaluation file has no rows, the folder holds other files, or a part comes
+            before the counts of all parts.
         CorruptDataError: An input is damaged, a record is bad, or a row has no text.
-        MismatchError: The folder belongs to a call with other options, rows or inputs, or an input changed while it was
-            read.
+        MismatchError: The folder, or the counts in it, belong to a call with other options, rows or inputs, or an input
+            changed while it was read.
         OSError: The operating system reports an error.
 
     Origin:
@@ -114,6 +130,10 @@ def decontaminate(
         bloomdata-cli decontaminate clean/ --output found/ --evaluations evals/ --html found.html
         bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/ --ngram 13 --action drop
         bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/*.jsonl --preset lineage --action cut
+        bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/ --parts 16 --local 4
+        bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/ --parts 16 --part 3 --counting
+        bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/ --parts 16 --part 3
+        bloomdata-cli decontaminate clean/ --output safe/ --evaluations evals/ --parts 16 --finish
 
     Example:
         >>> row = '{"id": 1, "text": "a row of a benchmark that nobody should train a model on"}'
@@ -149,8 +169,11 @@ def decontaminate(
     paths = file_inputs(inputs)
     files = [evaluations] if isinstance(evaluations, (str, os.PathLike)) else evaluations
     rows = [utf8_path(path, "evaluations") for path in files]
-    options = running(output_path(output), num_threads, overwrite=overwrite)
-    limit = byte_count("memory_limit", memory_limit)
+    limits = limits_of(allow_empty=True, max_bad=max_bad, on_bad_record=on_bad_record)
+    options = running(output_path(output), num_threads, overwrite=overwrite, limits=limits)
+    memory = (byte_count("memory_limit", memory_limit), counting)
+    share = share_of(parts, part)
     start = time.monotonic()
-    result = _core.decontaminate((paths, allow_duplicate_inputs), rows, json.dumps(config), options, limit, on_progress)
-    return DecontaminateReport.from_run(output, result, time.monotonic() - start)
+    given = (paths, allow_duplicate_inputs, share)
+    result = _core.decontaminate(given, rows, json.dumps(config), options, memory, on_progress)
+    return DecontaminateReport.from_run(written(output, share), result, time.monotonic() - start)

@@ -16,7 +16,7 @@ from bloomdata.options.dedup_config import dedup_config
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.near import MinHash, Substring, described
 from bloomdata.options.paths import finished_path, output_path, utf8_path
-from bloomdata.options.running import running
+from bloomdata.options.running import limits_of, running
 from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import DedupReport
 from bloomdata.verbs.dedup_parts import decided, decided_first
@@ -51,6 +51,7 @@ def dedup(
     level: int = 3,
     prefix: str = "part",
     on_bad_record: Literal["raise", "quarantine"] = "raise",
+    max_bad: str | float | None = None,
     parts: int = 1,
     part: int | str | None = None,
     decide: bool = False,
@@ -98,6 +99,7 @@ def dedup(
         prefix: First part of the names of shards.
         on_bad_record: Whether to stop at the first bad record (`raise`), or to collect bad records in
             `quarantine.jsonl` and count them by reason (`quarantine`).
+        max_bad: As for `shard`.
         parts: Number of parts among which files are shared out, whole ones. What goes is decided once, for all of
             them, in the folder `decisions` of `output`; then each part writes what stays of its files. Where shards
             end depends on it, and nothing else. A report alone has no parts.
@@ -180,7 +182,8 @@ def dedup(
         on_bad_record=on_bad_record,
     )
     paths = file_inputs(inputs)
-    options = running(output_path(output), num_threads, overwrite=overwrite)
+    limits = limits_of(allow_empty=True, max_bad=max_bad, on_bad_record=on_bad_record)
+    options = running(output_path(output), num_threads, overwrite=overwrite, limits=limits)
     start = time.monotonic()
     share = share_of(parts, part)
     if share is not None:

@@ -15,7 +15,7 @@ from bloomdata.options.inputs import split_inputs
 from bloomdata.options.pack_config import judgement_of, pack_config, record_of
 from bloomdata.options.paths import output_path
 from bloomdata.options.running import limits_of, running
-from bloomdata.parts.running import in_parts
+from bloomdata.parts.running import counted_first
 from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import PackReport
 from bloomdata.storage.reading import staged
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @check_arguments
-@in_parts
+@counted_first(lambda options: options["packing"] == "single::sample")
 def pack(
     inputs: Inputs,
     output: str | os.PathLike[str],
@@ -82,6 +82,7 @@ def pack(
     allow_empty: bool = False,
     parts: int = 1,
     part: int | str | None = None,
+    counting: bool = False,
     executor: Executor | None = None,
     scratch: str | os.PathLike[str] | None = None,
     scratch_limit: int | str = "16GB",
@@ -237,6 +238,7 @@ def pack(
             unfinished. Inputs without records give an empty output.
         parts: Number of parts, as for `shard`.
         part: The only part to run, as for `shard`.
+        counting: Whether `part` only counts articles, for `single::sample`, as for `shard`.
         executor: Runs the parts, as for `shard`.
         scratch: Local folder for what comes from a store or goes there, as for `shard`.
         scratch_limit: Bytes of inputs that are brought ahead, as for `shard`.
@@ -278,11 +280,12 @@ def pack(
     options = {name: value for name, value in locals().items() if name not in _RUNNING}
     if not 0 <= checkpoint_seconds < math.inf:
         raise ConfigError(f"checkpoint_seconds: expected seconds >= 0, got {checkpoint_seconds!r}")
-    sample = packing if packing == "single::sample" else None
-    share = share_of(parts, part, exact=exact, packing=sample)
+    share = share_of(parts, part, exact=exact)
     given = split_inputs(inputs, objects=True)
     options["record"] = record_of(record, given.columns, text_field, messages_keyword)
     config = config_of(**options)
+    if counting:
+        config["counting"] = True
     judged = judgement_of(options["record"], (config["chats"] or {}).get("source"))
     if judged and format != "hdf5":
         raise ConfigError(f"format: expected 'hdf5' for judged answers, got {format!r}")
@@ -305,8 +308,8 @@ def pack(
 
 # What decides how a run goes, and not what it writes.
 _RUNNING = {
-    *("inputs", "output", "max_bad", "allow_empty", "allow_duplicate_inputs", "parts", "part", "executor"),
-    *("scratch", "scratch_limit"),
+    *("inputs", "output", "max_bad", "allow_empty", "allow_duplicate_inputs", "parts", "part", "counting"),
+    *("executor", "scratch", "scratch_limit"),
     *("ignore_keys", "num_threads", "checkpoint_seconds", "overwrite", "on_progress"),
 }
 

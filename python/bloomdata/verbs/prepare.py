@@ -18,12 +18,12 @@ from bloomdata.options.paths import output_path
 from bloomdata.options.running import limits_of, running
 from bloomdata.options.shards import shard_config
 from bloomdata.options.template_options import template_options
-from bloomdata.parts.running import in_parts
+from bloomdata.parts.running import counted_first
 from bloomdata.parts.sharing import share_of, written
 from bloomdata.prepare_sources import SOURCES
 from bloomdata.reports.report import PrepareReport
 from bloomdata.storage.reading import staged
-from bloomdata.verbs.shard import counted_splits, split_config
+from bloomdata.verbs.shard import split_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ _NO_END = 1 << 62
 
 
 @check_arguments
-@in_parts
+@counted_first(lambda options: bool(options["splits"]))
 def prepare(
     source: str | Any,
     inputs: Inputs,
@@ -65,6 +65,7 @@ def prepare(
     allow_empty: bool = False,
     parts: int = 1,
     part: int | str | None = None,
+    counting: bool = False,
     executor: Executor | None = None,  # noqa: ARG001 - what `in_parts` reads
     scratch: str | os.PathLike[str] | None = None,
     scratch_limit: int | str = "16GB",
@@ -131,6 +132,7 @@ def prepare(
             unfinished. Inputs without records give an empty output.
         parts: Number of parts, as for `shard`.
         part: The only part to run, as for `shard`.
+        counting: Whether `part` only counts lines, as for `shard`.
         executor: Runs the parts, as for `shard`.
         scratch: Local folder for what comes from a store or goes there, as for `shard`.
         scratch_limit: Bytes of inputs that are brought ahead, as for `shard`.
@@ -187,9 +189,7 @@ def prepare(
         raise ConfigError(
             f"{sorted(unknown)[0]}: expected an option of {source} ({known or 'it has none'}), got an unknown name"
         )
-    sample = sampling == "reservoir" and max_rows_per_input is not None
-    counted = counted_splits(splits)
-    share = share_of(parts, part, shuffle=shuffle, splits=counted, repeat=repeat, sampling=sampling if sample else None)
+    share = share_of(parts, part, shuffle=shuffle)
     given = split_inputs(inputs, objects=True)
     paths = given.paths
     absent: list[str] = []
@@ -231,6 +231,8 @@ def prepare(
         "repeat": dict(repeat or {}),
         "missing_inputs": absent,
     }
+    if counting:
+        config["counting"] = True
     if single is not None and share is not None:
         raise ConfigError("output: expected a folder in a run of parts, got a single file")
     if single is not None and splits is not None:

@@ -37,7 +37,7 @@ VERBS = (
     "verify",
 )
 # Options that do not belong in a recipe.
-_RUNNING = {"on_progress", "executor", "part", "decide"}
+_RUNNING = {"on_progress", "executor", "part", "decide", "counting"}
 # Options that are paths, which `_place` resolves.
 _PATHS = {
     "inputs",

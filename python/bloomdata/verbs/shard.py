@@ -15,7 +15,7 @@ from bloomdata.options.inputs import split_inputs
 from bloomdata.options.paths import output_path
 from bloomdata.options.running import limits_of, running
 from bloomdata.options.shards import shard_config
-from bloomdata.parts.running import in_parts
+from bloomdata.parts.running import counted_first
 from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import ShardReport
 from bloomdata.storage.reading import staged
@@ -31,7 +31,7 @@ SPLITS = ("train", "dev", "test")
 
 
 @check_arguments
-@in_parts
+@counted_first(lambda options: bool(options["splits"]))
 def shard(
     inputs: Inputs,
     output: str | os.PathLike[str],
@@ -55,6 +55,7 @@ def shard(
     splits: Mapping[str, float] | None = None,
     parts: int = 1,
     part: int | str | None = None,
+    counting: bool = False,
     executor: Executor | None = None,  # noqa: ARG001 - what `in_parts` reads
     scratch: str | os.PathLike[str] | None = None,
     scratch_limit: int | str = "16GB",
@@ -99,8 +100,7 @@ def shard(
         seed: Seed of the shuffle and of splits by share.
         splits: Shares such as `{"train": 0.98, "dev": 0.01, "test": 0.01}`, drawn independently for each line; or
             numbers of lines such as `{"dev": 1000, "test": 1000}`: the first lines go to test, the next to dev, the
-            rest to train. Each split gets a sub-folder. In a run in parts only shares; they are drawn by the places of
-            lines in the inputs, not by their numbers.
+            rest to train. Each split gets a sub-folder. A run in parts reads the inputs twice: it counts lines first.
         max_bad: Bad records at which a run that quarantines them stops: a number, or a share of all records such as
             `"0.1%"` or 0.001. A share is compared from the 100,000th record on, and at the end.
         allow_empty: Whether a run may keep none of its records. By default that is an error, and the folder stays
@@ -110,6 +110,8 @@ def shard(
             folder; docs/parts.md says what depends on their number.
         part: The only part to run, from 0 on; `slurm` for the number of a task of an array job. It is written to a
             folder of its own in `output`; `finish` makes one folder of all.
+        counting: Whether `part` only counts what the parts behind it need to know, before any of them is run: lines,
+            for `splits`. All parts at once count by themselves.
         executor: Runs the parts: anything with `submit`, such as a `concurrent.futures` executor, a client of Dask, or
             `submitit`.
         scratch: Local folder for what comes from a store or goes there; by default one in the system's temporary
@@ -166,7 +168,9 @@ def shard(
         seed=seed,
         splits=split_config(splits),
     )
-    share = share_of(parts, part, shuffle=shuffle, splits=counted_splits(splits))
+    if counting:
+        config["counting"] = True
+    share = share_of(parts, part, shuffle=shuffle)
     given = split_inputs(inputs, objects=True)
     limits = limits_of(allow_empty=allow_empty, max_bad=max_bad, on_bad_record=on_bad_record)
     options = running(output_path(output), num_threads, overwrite=overwrite, limits=limits)
@@ -175,11 +179,6 @@ def shard(
         files = (given.paths, allow_duplicate_inputs, share, objects)
         result = _core.shard(files, given.streams, json.dumps(config), options, on_progress)
     return ShardReport.from_run(written(output, share), result, time.monotonic() - start)
-
-
-def counted_splits(splits: Mapping[str, float] | None) -> Mapping[str, float] | None:
-    """Splits by numbers of lines, which only a run over all of them can count."""
-    return splits if splits and all(isinstance(share, int) for share in splits.values()) else None
 
 
 def split_config(splits: Mapping[str, float] | None) -> dict[str, list[float]] | None:

@@ -1,6 +1,6 @@
 //! The verb `dedup`, and what it is made of, for tests and explanations.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bloomdata_core::Result;
 use bloomdata_core::dedup::exact_key::{ExactKeys, TextForm};
@@ -11,19 +11,15 @@ use bloomdata_core::pipeline::dedup::options::{DedupConfig, NearConfig, Signatur
 use bloomdata_core::pipeline::dedup::part::write_part;
 use bloomdata_core::pipeline::dedup::run::{DedupInputs, decide, dedup as core_dedup};
 use bloomdata_core::pipeline::dedup::signatures::signatures as core_signatures;
-use bloomdata_core::pipeline::folder::plan::part_folder;
-use bloomdata_core::pipeline::folder::run::RunOptions;
-use bloomdata_core::progress::Progress;
 use bloomdata_core::sources::expand::expand;
 use bloomdata_core::sources::inputs::InputList;
-use bloomdata_core::sources::parts::Sharing;
 use bloomdata_core::sources::tables::TableReader;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::enter::enter;
 use crate::errors::config_error;
-use crate::inputs::{PythonPart, list_for_rereading};
+use crate::inputs::{PythonPart, enter_folder, list_for_rereading};
 use crate::verbs::{RunTuple, report, run_options};
 
 /// Removes duplicates; `memory` is its limit, and the folders of signatures that were made before. Returns as `shard`.
@@ -42,7 +38,7 @@ pub(crate) fn dedup(
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
         // Copies are what it looks for.
-        let (inputs, tables) = list_for_rereading((&inputs, true), &options.output, progress)?;
+        let (inputs, tables) = list_for_rereading((&inputs, true), &options.output, (None, true), progress)?;
         let against = against_of(&config.against)?;
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
         let (memory_limit, signatures) = &memory;
@@ -65,37 +61,14 @@ pub(crate) fn dedup_part(
 ) -> PyResult<(String, bool, bool)> {
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let mut options = run_options(options);
-    let root = enter_part(Some(part), &mut options);
+    let root = enter_folder(Some(part), &mut options, false);
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let (inputs, tables) = list_part(&inputs, Some(part), &root, progress)?;
+        // Decisions are on whole files.
+        let (inputs, tables) = list_for_rereading((&inputs, true), &root, (Some(part), true), progress)?;
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
         write_part(&config, &options, &inputs, &read, progress)
     })?;
     report(&result)
-}
-
-/// The output of a part is a folder in that of the run. The output of the run.
-fn enter_part(part: Option<PythonPart>, options: &mut RunOptions) -> PathBuf {
-    let root = options.output.clone();
-    if let Some((number, parts, _)) = part {
-        options.output = part_folder(&root, number, parts);
-    }
-    root
-}
-
-/// Lists the inputs of a part, or all of them. Files are not cut: signatures and decisions are of whole ones.
-fn list_part(
-    inputs: &[String],
-    part: Option<PythonPart>,
-    root: &Path,
-    progress: &Progress,
-) -> Result<(InputList, TableReader)> {
-    // Copies are what it looks for.
-    let (mut list, tables) = list_for_rereading((inputs, true), root, progress)?;
-    if let Some((number, parts, unit_bytes)) = part {
-        list.restrict(number, Sharing { parts, unit_bytes, whole_files: true })?;
-    }
-    Ok((list, tables))
 }
 
 /// Signs inputs; `config` as in `dedup`. Returns as `shard`.
@@ -110,9 +83,10 @@ pub(crate) fn signatures(
 ) -> PyResult<(String, bool, bool)> {
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let mut options = run_options(options);
-    let root = enter_part(part, &mut options);
+    let root = enter_folder(part, &mut options, false);
     let result = enter(py, on_progress.as_ref(), |progress| {
-        let (inputs, tables) = list_part(&inputs, part, &root, progress)?;
+        // Signatures are of whole files.
+        let (inputs, tables) = list_for_rereading((&inputs, true), &root, (part, true), progress)?;
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
         core_signatures(&config, &options, &inputs, &read, progress)
     })?;

@@ -32,13 +32,22 @@ pub(crate) fn enter_part(
     (_, _, part, _): &PythonInputs,
     options: &mut RunOptions,
     prefix: &mut String,
+    counting: bool,
 ) -> PathBuf {
-    let root = options.output.clone();
-    if let Some((number, parts, ..)) = part {
-        options.output = part_folder(&root, *number, *parts);
+    if let Some((number, ..)) = part {
         *prefix = part_prefix(prefix, *number);
     }
-    root
+    enter_folder(*part, options, counting)
+}
+
+/// The same for files that the core names.
+pub(crate) fn enter_folder(part: Option<PythonPart>, options: &mut RunOptions, counting: bool) -> PathBuf {
+    let root = options.output.clone();
+    if let Some((number, parts, _)) = part {
+        options.output = part_folder(&root, number, parts);
+    }
+    // Nor does it read what else is there of the run that it counts for.
+    root.parent().filter(|_| counting).map_or(root.clone(), Path::to_owned)
 }
 
 /// Lists everything that will be read. Parts cut files, unless `whole_files`.
@@ -77,15 +86,19 @@ pub(crate) fn list_inputs(
     Ok((list, Readers { tables, store }))
 }
 
-/// Lists files for a verb that reads them more than once.
+/// Lists files for a verb that reads them more than once: those of a part, or all of them.
 pub(crate) fn list_for_rereading(
     (inputs, allow_duplicates): (&[String], bool),
     output: &Path,
+    (part, whole_files): (Option<PythonPart>, bool),
     progress: &Progress,
 ) -> Result<(InputList, TableReader)> {
-    let list = expand(inputs, Some(output))?;
+    let mut list = expand(inputs, Some(output))?;
     if !allow_duplicates {
         refuse_duplicates(&list, progress)?;
+    }
+    if let Some((number, parts, unit_bytes)) = part {
+        list.restrict(number, Sharing { parts, unit_bytes, whole_files })?;
     }
     with_tables(list, (Vec::new(), Columns::default()), progress)
 }

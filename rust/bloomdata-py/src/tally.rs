@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 use crate::enter::enter;
 use crate::errors::config_error;
-use crate::inputs::{PythonInputs, enter_part, list_inputs};
+use crate::inputs::{PythonInputs, enter_folder, list_inputs};
 use crate::streams::Raised;
 use crate::verbs::{RunTuple, report, run_options};
 
@@ -29,7 +29,7 @@ pub(crate) fn count_part(
 ) -> PyResult<(String, bool, bool)> {
     let config: PackConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let (raised, mut options) = (Raised::default(), run_options(options));
-    let root = enter_part(&inputs, &mut options, &mut String::new());
+    let root = enter_folder(inputs.2, &mut options, false);
     let result = enter(py, on_progress.as_ref(), |progress| {
         let (columns, records) = (config.records.columns()?, config.records_key.as_deref());
         let (inputs, readers) =
@@ -53,7 +53,7 @@ pub(crate) fn count_words(
     let config: TrainConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let facts = serde_json::from_str(facts).map_err(|error| config_error(&error))?;
     let (raised, mut options) = (Raised::default(), run_options(options));
-    let root = enter_part(&inputs, &mut options, &mut String::new());
+    let root = enter_folder(inputs.2, &mut options, false);
     let result = enter(py, on_progress.as_ref(), |progress| {
         let columns = config.texts.records.columns()?;
         let (inputs, readers) =

@@ -56,7 +56,7 @@ pub(crate) fn shard(
     let mut config: ShardConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let (streams, raised) = take_tables(&streams, true)?;
     let mut options = run_options(options);
-    let root = enter_part(&inputs, &mut options, &mut config.prefix);
+    let root = enter_part(&inputs, &mut options, &mut config.prefix, config.counting);
     let result = enter(py, on_progress.as_ref(), |progress| {
         let (inputs, tables) = list_inputs(
             &inputs,
@@ -89,7 +89,7 @@ pub(crate) fn pack(
     let mut config: PackConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let (streams, raised) = take_tables(&streams, true)?;
     let mut options = run_options(options);
-    let root = enter_part(&inputs, &mut options, &mut config.prefix);
+    let root = enter_part(&inputs, &mut options, &mut config.prefix, config.counting);
     let hdf5 = PythonHdf5::new(hdf5, if config.records.pairs.categories.is_some() { 3 } else { 2 });
     let result = enter(py, on_progress.as_ref(), |progress| {
         let columns = config.records.columns()?.noting_others();

@@ -64,6 +64,8 @@ pub struct Packer {
     seed: u64,
     window_tokens: u64,
     article: u64,
+    /// Articles of the parts before, which are numbered first where numbers are drawn by.
+    articles_before: u64,
     /// Tokens in the open row.
     open: u64,
     skip_tokens: u64,
@@ -89,12 +91,18 @@ impl Packer {
             seed,
             window_tokens,
             article: next.article,
+            articles_before: 0,
             open: 0,
             skip_tokens: next.tokens,
             skip_rows: next.rows,
             window: Vec::new(),
             window_sum: 0,
         })
+    }
+
+    /// Draws as if so many articles had come before.
+    pub fn follow(&mut self, articles: u64) {
+        self.articles_before = articles;
     }
 
     /// Number of the next article.
@@ -225,12 +233,12 @@ impl Packer {
         if tokens <= self.length {
             return rows.append(article, 0..tokens);
         }
-        let over = tokens - self.length;
-        let start = if rng::key(self.seed, SAMPLE_STREAM, article) >> 62 == 0 {
+        let (over, number) = (tokens - self.length, self.articles_before + article);
+        let start = if rng::key(self.seed, SAMPLE_STREAM, number) >> 62 == 0 {
             0
         } else {
             // The high half of a product: uniform over 0 to `over`, both included.
-            let draw = u128::from(rng::key(self.seed, START_STREAM, article)) * (u128::from(over) + 1);
+            let draw = u128::from(rng::key(self.seed, START_STREAM, number)) * (u128::from(over) + 1);
             u64::try_from(draw >> 64).unwrap_or(over)
         };
         let end = start + self.length - 1;

@@ -5,15 +5,18 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::decontaminate::counts::Counts;
+use super::decontaminate::found::sum_found;
 use super::dedup::decided::Decided;
+use super::folder::counting::{COUNTED_KEY, check_counted};
 use super::folder::limits::Limits;
 use super::folder::manifest::{
     FORMAT_VERSION, MANIFEST_NAME, Manifest, OutputEntry, UNHASHED_KEY, VERSION, check_size, fingerprint,
 };
 use super::folder::part_leftovers::sweep_plans;
 use super::folder::plan::{
-    DECISIONS_KEY, DECISIONS_NAME, JOINED_KEY, PARTS_KEY, PLAN_KEY, PLAN_NAME, Plan, common_config, is_part,
-    part_folder, part_name, whole_name,
+    COUNTS_KEY, COUNTS_NAME, DECISIONS_KEY, DECISIONS_NAME, JOINED_KEY, PARTS_KEY, PLAN_KEY, PLAN_NAME, Plan,
+    common_config, is_part, part_folder, part_name, whole_name,
 };
 use super::folder::run::RunResult;
 use super::merge::sum_counts;
@@ -62,6 +65,7 @@ pub fn finish(
     }
     plan.check_inputs()?;
     let manifests = read_parts(root, &plan, &hash, progress)?;
+    let counts = check_counted(&manifests)?;
     let (mut manifest, pairs) = join(root, &plan, &hash, manifests, joined)?;
     if let Some(pairs) = pairs {
         if let Some((store, address)) = stored {
@@ -71,17 +75,22 @@ pub fn finish(
         manifest.outputs.splice(..0, pairs.merge_into(root, &mut Vec::new(), store, progress)?);
         manifest.fingerprint = fingerprint(&manifest.outputs);
     }
+    add_unhashed(&mut manifest, counts);
     manifest.ledger.balance()?;
     if let Some(decisions) = plan.config.get(DECISIONS_KEY) {
         let decided = Decided::of_parts(root, decisions)?;
         decided.check_written(&manifest.ledger)?;
         add_decisions(&mut manifest, decided);
     }
+    if let Some(used) = plan.config.get(COUNTS_KEY) {
+        add_unhashed(&mut manifest, Counts::of_parts(root, &plan, used)?);
+    }
     if !WITH_EMPTY_OUTPUT.contains(&&*plan.verb) {
         limits.check(&manifest.ledger)?;
     }
     manifest.write(root)?;
     sweep_plans(root)?;
+    sweep_plans(&root.join(COUNTS_NAME))?;
     Ok(RunResult { manifest, was_finished: false, was_resumed: false })
 }
 
@@ -154,6 +163,8 @@ fn join(
     let count = plan.sharing.parts;
     let mut details = parts.first().map(|first| first.details.clone()).unwrap_or_default();
     sum_counts(&mut details, &parts.iter().map(Some).collect::<Vec<_>>());
+    sum_found(&mut details, &parts);
+    details.remove(COUNTED_KEY);
     let first = part_name(0, count);
     if let Some(path) = details.get_mut("tokenizer").and_then(|tokenizer| tokenizer.get_mut("path"))
         && let Some(inner) = path.as_str()
@@ -217,11 +228,16 @@ fn join(
 /// What was decided once for all parts belongs to the folder of all of them.
 fn add_decisions(manifest: &mut Manifest, decided: Decided) {
     let place = |name: &str| format!("{DECISIONS_NAME}/{name}");
-    if let Some(unhashed) = manifest.details.get_mut(UNHASHED_KEY).and_then(Value::as_array_mut) {
-        unhashed.push(place(MANIFEST_NAME).into());
-    }
+    add_unhashed(manifest, vec![place(MANIFEST_NAME)]);
     manifest.details.extend(decided.manifest.details);
     let outputs = decided.manifest.outputs.into_iter();
     manifest.outputs.extend(outputs.map(|output| OutputEntry { path: place(&output.path), ..output }));
     manifest.fingerprint = fingerprint(&manifest.outputs);
+}
+
+/// Lists files that are known, and of no output.
+fn add_unhashed(manifest: &mut Manifest, names: Vec<String>) {
+    if let Some(unhashed) = manifest.details.get_mut(UNHASHED_KEY).and_then(Value::as_array_mut) {
+        unhashed.extend(names.into_iter().map(Value::from));
+    }
 }

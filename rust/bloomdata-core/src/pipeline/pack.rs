@@ -18,7 +18,8 @@ use super::dedup::exact_pass::{Distinct, ExactPass};
 use super::dedup::options::SCRATCH_FOLDER;
 use super::dedup::sign::FirstStep;
 use super::feed::{Item, Reading, feed};
-use super::folder::books::{Books, Outcome};
+use super::folder::books::{Books, Outcome, Snapshot};
+use super::folder::counting::{COUNTED_KEY, counted_before, finish_count};
 use super::folder::journal::{Entry, Step};
 use super::folder::manifest::{IndexedInputs, OutputEntry};
 use super::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
@@ -35,6 +36,7 @@ use crate::io::atomic::write_atomically;
 use crate::json_fields::FieldPath;
 use crate::ledger::Ledger;
 use crate::ordered::{Pool, Results};
+use crate::packing::Packing;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
 use crate::sources::{Source, SourceOptions};
@@ -65,6 +67,9 @@ pub fn pack(
     let mut value = serde_json::to_value(config).map_err(|error| Error::Internal(error.to_string()))?;
     // Where the tokenizer was read from does not matter, what it says does.
     value["tokenizer"] = tokenizer.fingerprint().into();
+    // Stretches of articles are drawn by the articles' numbers among those of all parts.
+    let numbered = inputs.part.as_deref().filter(|_| config.packing == Some(Packing::SingleSample));
+    let counted = counted_before(&options.output, "pack", &mut value, numbered)?;
     let request = Request {
         verb: "pack",
         output: &options.output,
@@ -78,8 +83,11 @@ pub fn pack(
         Opened::Finished(result) => return Ok(*result),
         Opened::Ready(run) => run,
     };
-    let (checkpoint, was_resumed): (Checkpoint, bool) = run.checkpoint()?;
     let reading = Reading { inputs, custom, num_threads: options.num_threads, progress, first_input: 0 };
+    if config.counting {
+        return count_articles(*run, config, &fields, tokenizer.as_ref(), reading);
+    }
+    let (checkpoint, was_resumed): (Checkpoint, bool) = run.checkpoint()?;
     let distinct = match &config.exact {
         Some(exact) => Some(find_distinct((config, exact.normalize), &fields, &mut run, reading)?),
         None => None,
@@ -107,7 +115,8 @@ pub fn pack(
         PackFormat::Hdf5 => {
             let done = &run.done.outputs;
             let tools = (writes, progress);
-            Box::new(Hdf5Sink::open(config, folder, tokenizer.special()?, hdf5, &checkpoint, done, tools)?)
+            let sink = Hdf5Sink::open(config, folder, tokenizer.special()?, hdf5, &checkpoint, done, tools)?;
+            Box::new(sink.after(counted.unwrap_or_default()))
         }
     };
     let done = std::mem::take(&mut run.done);
@@ -142,8 +151,46 @@ pub fn pack(
             }
         }
     })?;
+    if counted.is_some() {
+        details.insert(COUNTED_KEY.into(), details["metrics"]["articles"].clone());
+    }
     let manifest = run.finish(inputs.collect(), outputs, ledger, details)?;
     Ok(RunResult { manifest, was_finished: false, was_resumed })
+}
+
+/// The counting phase: how many articles a part has for its rows, without writing any.
+fn count_articles(
+    run: Run<'_>,
+    config: &PackConfig,
+    fields: &[FieldPath],
+    tokenizer: &dyn Tokenizer,
+    reading: Reading<'_>,
+) -> Result<RunResult> {
+    let inputs = &reading.inputs.inputs;
+    let formats = inputs.iter().map(|input| input.format).collect();
+    let worker = config.worker(tokenizer, fields, formats, dtype(config, tokenizer))?;
+    let books = Books::open(inputs, run.folder(), config.on_bad_record, Snapshot::default())?;
+    let mut books = books.within(run.limits()).without_quarantine();
+    let mut counted = 0;
+    let (ledger, _, read) = reading.run(
+        Articles::default,
+        |articles, block| worker.pack(articles, &block),
+        |items| {
+            for item in items {
+                reading.progress.check()?;
+                match item? {
+                    Item::Block(Packed { file, outcomes, streams }) => {
+                        Progress::add(&reading.progress.documents, Outcome::count(&outcomes));
+                        counted += streams[0].lengths.len() as u64;
+                        outcomes.iter().try_for_each(|outcome| books.settle(file, outcome))?;
+                    }
+                    Item::End { file, hash, content_bytes } => books.end_input(file, hash, content_bytes)?,
+                }
+            }
+            books.finish()
+        },
+    )?;
+    finish_count(run, counted, ledger, read)
 }
 
 /// Finds the documents that repeat an earlier one, in a pass of its own over the inputs.

@@ -36,6 +36,7 @@ pub enum PackFormat {
 
 /// Options of `pack`. Same names as in Python and on the command line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches, named as in Python")]
 pub struct PackConfig {
     /// How to make tokens.
     #[serde(flatten)]
@@ -75,6 +76,9 @@ pub struct PackConfig {
     pub records_key: Option<String>,
     /// What to do with a record that cannot become a document.
     pub on_bad_record: OnBadRecord,
+    /// Whether articles are only counted, for the parts behind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counting: bool,
 }
 
 impl PackConfig {

@@ -14,7 +14,7 @@ use super::folder::run::Run;
 use super::sharding::engine::first_step;
 use crate::error::{Error, Result};
 use crate::hash::hash_file;
-use crate::io::atomic::{AtomicFile, rename_durably, temporary_path, write_atomically};
+use crate::io::atomic::{AtomicFile, rename_durably, write_atomically};
 use crate::progress::Progress;
 use crate::sources::Format;
 use crate::sources::inputs::InputList;
@@ -109,21 +109,16 @@ pub fn keep_file(run: &mut Run<'_>, file: &Path, progress: &Progress) -> Result<
     Ok(entry)
 }
 
-/// Bad records that a pass has set aside in `scratch`, as an output: of the run's folder; none if there are no `bytes`.
+/// Bad records that a pass has set aside, the first `bytes` of a file, as an output of the run's folder; none if there are
+/// no `bytes`.
 ///
 /// # Errors
 /// The system's reason.
-pub fn take_quarantine(
-    folder: &Path,
-    scratch: &Path,
-    bytes: u64,
-    records: u64,
-) -> Result<Option<OutputEntry>> {
+pub fn take_quarantine(folder: &Path, path: &Path, bytes: u64, records: u64) -> Result<Option<OutputEntry>> {
     if bytes == 0 {
         return Ok(None);
     }
-    let path = temporary_path(&scratch.join(QUARANTINE_NAME));
-    let content = std::fs::read(&path).map_err(Error::io(&path))?;
+    let content = std::fs::read(path).map_err(Error::io(path))?;
     let content = content.get(..index(bytes)).unwrap_or(&content);
     let sealed = write_atomically(&folder.join(QUARANTINE_NAME), content)?;
     let details = Map::from_iter([("records".to_owned(), records.into())]);

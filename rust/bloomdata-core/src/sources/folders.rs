@@ -35,6 +35,15 @@ struct Promises {
     #[serde(rename = "bloomdata_version")]
     _version: String,
     outputs: Vec<Promise>,
+    #[serde(default)]
+    details: Details,
+}
+
+/// What a manifest says beside its outputs.
+#[derive(Debug, Default, Deserialize)]
+struct Details {
+    #[serde(default)]
+    unhashed_outputs: Vec<PathBuf>,
 }
 
 /// What a manifest says of one output.
@@ -51,6 +60,12 @@ impl Promises {
     fn lists(&self) -> Vec<&Path> {
         let outputs = self.outputs.iter().filter(|output| output.lines.is_none());
         outputs.map(|output| output.path.as_path()).collect()
+    }
+
+    /// Whether a folder inside holds what parts have counted before they wrote this one.
+    fn has_counts(&self, inner: &Path) -> bool {
+        inner.ends_with("counts")
+            && self.details.unhashed_outputs.contains(&Path::new("counts").join("plan.json"))
     }
 
     /// What the manifest of `folder` says; `None` without a manifest of ours.
@@ -248,6 +263,9 @@ fn walk(folder: &Path, output: Option<&Path>) -> Result<Walked> {
         let lists = promises.as_ref().map(Promises::lists).unwrap_or_default();
         for (path, is_dir) in listed(&folder)? {
             if promises.is_some() && (path.ends_with("manifest.json") || path.ends_with("plan.json")) {
+                continue;
+            }
+            if promises.as_ref().is_some_and(|promises| promises.has_counts(&path)) {
                 continue;
             }
             let is_ours = is_bookkeeping(&path) || is_books(&path) || is_list(&path, &lists);

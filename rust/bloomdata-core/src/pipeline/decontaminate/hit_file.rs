@@ -17,6 +17,8 @@ use crate::pipeline::folder::books::Snapshot;
 use crate::pipeline::folder::manifest::InputEntry;
 use crate::token::index;
 
+/// What stands behind the number of an input in the name of its file.
+pub const HITS_SUFFIX: &str = ".hits";
 /// In place of the number of hits: the record is bad.
 const BAD: u64 = u64::MAX;
 
@@ -42,8 +44,9 @@ pub struct Scanned {
     pub books: Snapshot,
 }
 
-fn hits_path(folder: &Path, input: usize) -> PathBuf {
-    folder.join(format!("{input:05}.hits"))
+/// The file of an input's hits.
+pub fn hits_path(folder: &Path, input: usize) -> PathBuf {
+    folder.join(format!("{input:05}{HITS_SUFFIX}"))
 }
 
 fn scanned_path(folder: &Path, input: usize) -> PathBuf {
@@ -97,10 +100,19 @@ impl HitWriter {
     ///
     /// # Errors
     /// The system's reason.
+    pub fn close(self) -> Result<()> {
+        self.records.seal()
+    }
+
+    /// The same at the end of an input.
+    ///
+    /// # Errors
+    /// The system's reason.
     pub fn seal(self, scanned: &Scanned) -> Result<()> {
-        self.records.seal()?;
+        let path = scanned_path(&self.folder, self.input);
+        self.close()?;
         let text = serde_json::to_vec(scanned).map_err(|error| Error::Internal(error.to_string()))?;
-        write_atomically(&scanned_path(&self.folder, self.input), &text).map(|_| ())
+        write_atomically(&path, &text).map(|_| ())
     }
 }
 

@@ -9,6 +9,8 @@ use crate::json_fields::FieldPath;
 use crate::pipeline::folder::names::OutputNames;
 use crate::pipeline::sharding::options::ShardConfig;
 
+/// The verb.
+pub const DECONTAMINATE: &str = "decontaminate";
 /// Folder of what an unfinished run has found out.
 pub const SCRATCH_FOLDER: &str = ".decontaminate";
 /// Name of the list of matches.

@@ -1,33 +1,36 @@
 //! The run of `decontaminate`, phase by phase. Each leaves its result under `.decontaminate/` of the output, so that a run
-//! that was killed does not do it again.
+//! that was killed does not do it again. A part of a run begins behind the first pass, which was counted before.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::by_offset::ByOffset;
 use super::cleaner::Cleaner;
-use super::evaluations::Evaluations;
+use super::counts::Counts;
 use super::excerpts::Excerpts;
-use super::hit_file::{Scanned, read_scanned};
+use super::first_pass::FirstPass;
+use super::found::details_of;
 use super::ignored::write_ignored;
-use super::options::{Action, DecontaminateConfig, IGNORED_NAME, MATCHES_NAME, SCRATCH_FOLDER};
+use super::ngram_counts::NgramCounts;
+use super::options::{
+    Action, DECONTAMINATE, DecontaminateConfig, IGNORED_NAME, MATCHES_NAME, SCRATCH_FOLDER,
+};
 use super::report_only;
-use super::scan::{Scanning, scan};
 use super::score::{MARKS, MATCHES, Scored, score};
-use crate::decontaminate::table::NgramTable;
-use crate::error::{Error, Result};
-use crate::json_fields::FieldPath;
+use super::search::Search;
+use crate::error::Result;
 use crate::pipeline::articles::texts::TextReader;
-use crate::pipeline::dedup::options::check_memory;
 use crate::pipeline::feed::Reading;
 use crate::pipeline::folder::manifest::OutputEntry;
+use crate::pipeline::folder::plan::{COUNTS_KEY, part_prefix};
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
-use crate::pipeline::scratch::{check_same, create_scratch, once, refuse_tables, write_list};
+use crate::pipeline::scratch::{check_same, create_scratch, once, write_list};
 use crate::pipeline::sharding::copier::Copier;
-use crate::pipeline::sharding::engine::{Sharding, first_step, write_shards};
-use crate::pipeline::sharding::intake::Intake;
+use crate::pipeline::sharding::engine::{Sharding, write_shards};
+use crate::pipeline::sharding::intake::{Before, Intake};
+use crate::pipeline::sharding::options::ShardConfig;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
 
@@ -37,8 +40,8 @@ const SCORED: &str = "scored.json";
 ///
 /// # Errors
 /// Options that cannot work, evaluations without rows, inputs that are damaged or change while they are read, bad records
-/// unless they are set aside, a full disk, an interruption. Whatever happens, the same call resumes behind the last phase
-/// that was done.
+/// unless they are set aside, a full disk, an interruption; for a part, counts that are missing or of something else.
+/// Whatever happens, the same call resumes behind the last phase that was done.
 pub fn decontaminate(
     config: &DecontaminateConfig,
     options: &RunOptions,
@@ -47,93 +50,74 @@ pub fn decontaminate(
     custom: &CustomReader<'_>,
     progress: &Progress,
 ) -> Result<RunResult> {
-    config.validate()?;
-    check_memory(memory_limit)?;
-    refuse_tables("inputs", inputs)?;
-    let mut evaluations = Evaluations::read(evaluations, &options.output, custom, progress)?;
-    evaluations.texts.retain(|text| config.looks_for(text.part));
-    let table = NgramTable::build(&evaluations.texts, config.ngram)?;
-    let needed = table.bytes() + evaluations.bytes();
-    if needed > memory_limit {
-        let reason = format!("expected {needed} bytes or more for these evaluations, got {memory_limit}");
-        return Err(Error::config("memory_limit", reason));
+    let part = inputs.part.as_deref();
+    let root = match part {
+        Some(_) => options.output.parent().unwrap_or(Path::new(".")),
+        None => &options.output,
+    };
+    let search = Search::read(config, memory_limit, (inputs, evaluations), root, custom, progress)?;
+    let (mut shards, mut value) = (config.shards.clone(), search.to_value()?);
+    let counts = part.map(|part| Counts::open(&options.output, &value, part)).transpose()?;
+    if let (Some(part), Some(counts)) = (part, &counts) {
+        shards.prefix = part_prefix(&shards.prefix, part.number);
+        value[COUNTS_KEY] = counts.hash.clone().into();
     }
-    let mut value = serde_json::to_value(config).map_err(|error| Error::Internal(error.to_string()))?;
-    value["evaluations"] =
-        evaluations.sets.iter().map(|set| json!({"path": set.path, "hash": set.hash})).collect();
     let request = Request {
-        verb: "decontaminate",
+        verb: DECONTAMINATE,
         output: &options.output,
         config: value,
         inputs,
         overwrite: options.overwrite,
         limits: options.limits,
-        names: config.names(),
+        names: DecontaminateConfig { shards: shards.clone(), ..config.clone() }.names(),
     };
     let mut run = match Run::open(request, progress)? {
         Opened::Finished(result) => return Ok(*result),
         Opened::Ready(run) => run,
     };
     let scratch = options.output.join(SCRATCH_FOLDER);
-    let field = config.field()?;
     let reading = Reading { inputs, custom, num_threads: options.num_threads, progress, first_input: 0 };
-    let phases = Phases {
-        config,
-        evaluations: &evaluations,
-        table: &table,
-        field: &field,
-        scratch: &scratch,
-        reading,
+    let first = match (&counts, part) {
+        (Some(counts), Some(part)) => {
+            create_scratch(&scratch, &scratch)?;
+            progress.total_bytes.store(0, Relaxed);
+            counts.first_pass(part, progress)?
+        }
+        _ => FirstPass::scan(&search, &mut run, &scratch, reading)?,
     };
-    phases.scan(&mut run)?;
-    let scanned =
-        (0..inputs.inputs.len()).map(|input| read_scanned(&scratch, input)).collect::<Result<Vec<_>>>()?;
-    let scored = phases.score()?;
+    let phases = Phases { search: &search, shards: &shards, first: &first, scratch, reading };
+    let scored = phases.score(counts.as_ref())?;
     phases.expect_bytes(&scored);
-    let lists = phases.lists(&mut run, &scored, &scanned)?;
-    let details = phases.details(&scored);
+    let lists = phases.lists(&mut run, &scored)?;
+    let details = details_of(&search, &scored, part.is_some());
     if config.action == Action::Report {
-        let found = (scanned, &scored.inputs[..]);
-        return report_only::finish(run, inputs, &scratch, found, lists, details);
+        return report_only::finish(run, first, &scored.inputs, lists, details);
     }
-    phases.write(run, &scored, &scanned, details)
+    phases.write(run, &scored, details)
 }
 
 struct Phases<'run> {
-    config: &'run DecontaminateConfig,
-    evaluations: &'run Evaluations,
-    table: &'run NgramTable,
-    field: &'run FieldPath,
-    scratch: &'run Path,
+    search: &'run Search<'run>,
+    shards: &'run ShardConfig,
+    first: &'run FirstPass,
+    scratch: PathBuf,
     reading: Reading<'run>,
 }
 
 impl Phases<'_> {
-    /// The first pass.
-    fn scan(&self, run: &mut Run<'_>) -> Result<()> {
-        create_scratch(self.scratch, self.scratch)?;
-        let mut is_new = run.done.checkpoint.is_null();
-        let scanning = Scanning {
-            table: self.table,
-            field: self.field,
-            common: self.config.common,
-            on_bad_record: self.config.shards.on_bad_record,
-            folder: self.scratch,
-        };
-        scan(&scanning, self.reading, || {
-            if std::mem::take(&mut is_new) {
-                // From here on there is something to resume.
-                run.journal.append(&first_step(Vec::new())?)?;
-            }
-            Ok(())
-        })
-    }
-
     /// What was found, as an earlier attempt has left it, or now.
-    fn score(&self) -> Result<Scored> {
-        let (texts, inputs) = (&self.evaluations.texts, self.reading.inputs.inputs.len());
+    fn score(&self, counts: Option<&Counts>) -> Result<Scored> {
+        let (num_ngrams, most) = (self.search.table.first.len(), self.search.config.common);
+        let progress = self.reading.progress;
         once(&self.scratch.join(SCORED), || {
-            score(self.table, texts, self.config, inputs, self.scratch, self.reading.progress)
+            let common = if let Some(counts) = counts {
+                counts.common(num_ngrams, most, progress)?
+            } else {
+                let mut own = NgramCounts::new(num_ngrams);
+                own.count(&self.scratch, self.first.inputs.len(), progress)?;
+                own.common(most)
+            };
+            score(self.search, self.first, common, &self.scratch, progress)
         })
     }
 
@@ -143,51 +127,34 @@ impl Phases<'_> {
         let again: u64 = inputs
             .zip(&scored.inputs)
             .map(|(input, score)| {
-                let passes = u64::from(score.matches > 0) + u64::from(self.config.action != Action::Report);
-                passes * input.size
+                let passes =
+                    u64::from(score.matches > 0) + u64::from(self.search.config.action != Action::Report);
+                passes * input.stored_bytes()
             })
             .sum();
         self.reading.progress.total_bytes.fetch_add(again, Relaxed);
     }
 
-    /// The lists of matches, and of what was not looked for.
-    fn lists(&self, run: &mut Run<'_>, scored: &Scored, scanned: &[Scanned]) -> Result<Vec<OutputEntry>> {
+    /// The lists of matches, and of what was not looked for, which one part has for all.
+    fn lists(&self, run: &mut Run<'_>, scored: &Scored) -> Result<Vec<OutputEntry>> {
+        let Search { config, evaluations, table, field } = self.search;
         let matches = write_list(run, MATCHES_NAME, "matches", |list| {
             let counts: Vec<u64> = scored.inputs.iter().map(|input| input.matches).collect();
             let has_matches: Vec<bool> = counts.iter().map(|count| *count > 0).collect();
             let count = counts.iter().sum();
-            let excerpts = Excerpts {
-                evaluations: self.evaluations,
-                ngram: self.config.ngram,
-                field: self.field,
-                matches: &ByOffset::open(self.scratch, MATCHES, counts),
-            };
-            let hashes: Vec<String> = scanned.iter().map(|scanned| scanned.input.hash.clone()).collect();
+            let matches = &ByOffset::open(&self.scratch, MATCHES, counts);
+            let excerpts = Excerpts { evaluations, ngram: config.ngram, field, matches };
+            let hashes: Vec<String> = self.first.inputs.iter().map(|input| input.hash.clone()).collect();
             excerpts.write(self.reading, &has_matches, &hashes, list)?;
             Ok(count)
         })?;
+        if self.reading.inputs.part.as_ref().is_some_and(|part| part.number > 0) {
+            return Ok(vec![matches]);
+        }
         let ignored = write_list(run, IGNORED_NAME, "ignored", |list| {
-            write_ignored(self.evaluations, self.table, (&scored.common, self.config.common), list)
+            write_ignored(evaluations, table, (&scored.common, config.common), list)
         })?;
         Ok(vec![matches, ignored])
-    }
-
-    fn details(&self, scored: &Scored) -> Map<String, Value> {
-        let sets = self.evaluations.sets.iter().enumerate().map(|(at, set)| {
-            let found = scored.sets.get(at).copied().unwrap_or_default();
-            json!({
-                "path": set.path, "rows": set.rows, "rows_too_short": found.rows_too_short,
-                "rows_found": found.rows_found, "documents": found.documents, "matches": found.matches,
-            })
-        });
-        let sum = |count: fn(&super::score::InputScore) -> u64| scored.inputs.iter().map(count).sum::<u64>();
-        let mut details = Map::new();
-        details.insert("evaluations".into(), sets.collect());
-        details.insert("ngrams".into(), self.table.first.len().into());
-        details.insert("ngrams_common".into(), scored.common.len().into());
-        details.insert("documents_contaminated".into(), sum(|input| input.documents).into());
-        details.insert("bytes_contaminated".into(), sum(|input| input.bytes).into());
-        details
     }
 
     /// The last pass.
@@ -195,26 +162,26 @@ impl Phases<'_> {
         &self,
         run: Box<Run<'_>>,
         scored: &Scored,
-        scanned: &[Scanned],
         mut details: Map<String, Value>,
     ) -> Result<RunResult> {
         let Reading { inputs, custom, num_threads, progress, .. } = self.reading;
         let formats = inputs.inputs.iter().map(|input| input.format).collect();
         let counts = scored.inputs.iter().map(|input| input.marks).collect();
+        let field = &self.search.field;
         let cleaner = Cleaner {
             inputs,
-            copier: Copier::new(&self.config.shards),
-            reader: TextReader { fields: std::slice::from_ref(self.field), formats, source: None },
-            field: self.field,
-            marks: ByOffset::open(self.scratch, MARKS, counts),
-            style: self.config.cut_style(),
+            copier: Copier::new(self.shards),
+            reader: TextReader { fields: std::slice::from_ref(field), formats, source: None },
+            field,
+            marks: ByOffset::open(&self.scratch, MARKS, counts),
+            style: self.search.config.cut_style(),
         };
-        let seed = self.config.shards.seed;
-        let intake = Intake { seed, prepare: None, repeats: Vec::new(), first_input: None, progress };
-        let sharding = Sharding { config: &self.config.shards, maker: &cleaner, intake };
+        let seed = self.shards.seed;
+        let intake = Intake { seed, prepare: None, repeats: Vec::new(), before: Before::default(), progress };
+        let sharding = Sharding { config: self.shards, maker: &cleaner, intake };
         write_shards(run, sharding, num_threads, inputs, custom, |num_lines, found| {
-            for (scanned, entry) in scanned.iter().zip(found.values()) {
-                check_same(&entry.path, &scanned.input.hash, &entry.hash)?;
+            for (first, entry) in self.first.inputs.iter().zip(found.values()) {
+                check_same(&entry.path, &first.hash, &entry.hash)?;
             }
             details.insert("lines".into(), num_lines.into());
             Ok(details)

@@ -15,6 +15,7 @@ use crate::pipeline::articles::texts::{TextReader, Texts};
 use crate::pipeline::feed::{Item, Reading};
 use crate::pipeline::folder::books::{Books, Fate, OnBadRecord, Outcome, Snapshot};
 use crate::pipeline::folder::counts::ChatCounts;
+use crate::pipeline::folder::limits::Limits;
 use crate::progress::Progress;
 use crate::sources::Format;
 use crate::unread_keys::KeySet;
@@ -30,6 +31,8 @@ pub struct Scanning<'run> {
     pub common: u64,
     /// What to do with bad records.
     pub on_bad_record: OnBadRecord,
+    /// How many of them there may be.
+    pub limits: Limits,
     /// Where to write.
     pub folder: &'run Path,
 }
@@ -66,7 +69,7 @@ pub fn scan(
         Some(last) => read_scanned(folder, last)?.books,
         None => Snapshot::default(),
     };
-    let mut books = Books::open(inputs, folder, scanning.on_bad_record, state)?;
+    let mut books = Books::open(inputs, folder, scanning.on_bad_record, state)?.within(scanning.limits);
     if done == inputs.len() {
         return books.sync();
     }

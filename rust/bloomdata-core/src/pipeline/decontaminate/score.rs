@@ -6,10 +6,11 @@ use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::by_offset::ByOffset;
+use super::first_pass::FirstPass;
 use super::hit_file::{Found, each_found};
 use super::options::{Action, DecontaminateConfig, Preset};
+use super::search::Search;
 use crate::decontaminate::best_window::best_window;
-use crate::decontaminate::rows::RowText;
 use crate::decontaminate::scanner::Hit;
 use crate::decontaminate::table::NgramTable;
 use crate::error::Result;
@@ -105,12 +106,12 @@ pub struct InputScore {
 }
 
 /// What was found of an evaluation file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetScore {
     /// Rows that are too short to look for, all of their texts.
     pub rows_too_short: u64,
-    /// Rows that are in some document.
-    pub rows_found: u64,
+    /// Lines of the rows that are in some document.
+    pub lines_found: Vec<u64>,
     /// Documents with some row.
     pub documents: u64,
     /// Matches.
@@ -128,29 +129,32 @@ pub struct Scored {
     pub inputs: Vec<InputScore>,
 }
 
-/// Scores all documents of all inputs.
+/// Scores all documents that the first pass has found n-grams in, without those that are `common`. What comes of it goes
+/// to `folder`.
 ///
 /// # Errors
 /// The system's reason.
 pub fn score(
-    table: &NgramTable,
-    texts: &[RowText],
-    config: &DecontaminateConfig,
-    num_inputs: usize,
+    search: &Search<'_>,
+    first: &FirstPass,
+    common: Vec<u32>,
     folder: &Path,
     progress: &Progress,
 ) -> Result<Scored> {
-    let common = common_ngrams(table, config.common, num_inputs, folder, progress)?;
+    let Search { config, table, .. } = search;
+    let texts = &search.evaluations.texts;
     let mut scorer = Scorer::new(table, config, &common);
     let num_sets = texts.last().map_or(0, |text| text.set + 1);
     let mut scored = Scored { common, sets: vec![SetScore::default(); num_sets], inputs: Vec::new() };
     let mut is_found = vec![false; texts.len()];
-    for input in 0..num_inputs {
+    for input in 0..first.inputs.len() {
+        let before = if input == 0 { first.records_before } else { 0 };
         let mut matches = ByOffset::<{ Match::NUMBERS }>::create(folder, MATCHES, input)?;
         let mut marks = ByOffset::<{ Mark::NUMBERS }>::create(folder, MARKS, input)?;
         let mut counts = InputScore::default();
-        each_found(folder, input, |found, hits| {
+        each_found(&first.folder, input, |found, hits| {
             progress.check()?;
+            let found = &Found { line: found.line + before, ..*found };
             if found.is_bad {
                 return marks.push(Mark::Bad.record(found.offset));
             }
@@ -188,35 +192,12 @@ pub fn score(
         let own = at..at + row.len();
         at = own.end;
         let set = &mut scored.sets[row[0].set];
-        set.rows_found += u64::from(is_found[own.clone()].contains(&true));
+        if is_found[own.clone()].contains(&true) {
+            set.lines_found.push(row[0].line);
+        }
         set.rows_too_short += u64::from(table.rows[own].iter().all(|row| row.size.is_none()));
     }
     Ok(scored)
-}
-
-/// The n-grams in more documents than `most`.
-fn common_ngrams(
-    table: &NgramTable,
-    most: u64,
-    num_inputs: usize,
-    folder: &Path,
-    progress: &Progress,
-) -> Result<Vec<u32>> {
-    // The number of the last document with it, from 1, and how many there were.
-    let mut seen = vec![(0_u64, 0_u64); table.first.len()];
-    let mut document = 0;
-    for input in 0..num_inputs {
-        each_found(folder, input, |_, hits| {
-            progress.check()?;
-            document += 1;
-            for hit in hits {
-                let (last, count) = &mut seen[hit.ngram as usize];
-                *count += u64::from(std::mem::replace(last, document) != document);
-            }
-            Ok(())
-        })?;
-    }
-    Ok((0_u32..).zip(&seen).filter(|(_, (_, count))| *count > most).map(|(ngram, _)| ngram).collect())
 }
 
 /// Scores documents.

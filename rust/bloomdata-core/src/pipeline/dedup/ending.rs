@@ -13,14 +13,16 @@ use super::phases::{Facts, Phases};
 use super::removal::Removed;
 use super::verdict_file::{VERDICT_FILES, Verdicts};
 use crate::error::Result;
+use crate::io::atomic::temporary_path;
 use crate::ledger::Ledger;
 use crate::pipeline::articles::texts::TextReader;
+use crate::pipeline::folder::books::QUARANTINE_NAME;
 use crate::pipeline::folder::manifest::InputEntry;
 use crate::pipeline::folder::run::{Run, RunResult};
 use crate::pipeline::scratch::{keep_file, take_quarantine};
 use crate::pipeline::sharding::copier::Copier;
 use crate::pipeline::sharding::engine::{Sharding, write_shards};
-use crate::pipeline::sharding::intake::Intake;
+use crate::pipeline::sharding::intake::{Before, Intake};
 
 /// What the phases have found.
 pub(super) struct Ending<'run> {
@@ -38,7 +40,7 @@ impl Ending<'_> {
         let was_resumed = !run.done.checkpoint.is_null();
         let quarantine = take_quarantine(
             run.folder(),
-            &self.phases.parts[1].folder,
+            &temporary_path(&self.phases.parts[1].folder.join(QUARANTINE_NAME)),
             quarantine_bytes,
             ledger.quarantined(),
         )?;
@@ -108,7 +110,7 @@ impl Ending<'_> {
             seed: phases.config.shards.seed,
             prepare: None,
             repeats: Vec::new(),
-            first_input: None,
+            before: Before::default(),
             progress: phases.room.progress,
         };
         let sharding = Sharding { config: &phases.config.shards, maker: &filter, intake };

@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::json_fields::FieldPath;
 use crate::pipeline::feed::Reading;
 use crate::pipeline::folder::books::OnBadRecord;
+use crate::pipeline::folder::limits::Limits;
 use crate::pipeline::scratch::create_scratch;
 
 /// Bytes of memory of a sorter, of which two may be full at once; what does not fit goes to the disk.
@@ -56,7 +57,9 @@ impl ExactPass<'_> {
         create_scratch(self.folder, folder)?;
         let room = Room { folder, bytes: TABLE_BYTES, num_threads, progress };
         let signing = Signing::of_equal_texts(self.fields.to_vec(), self.form);
-        sign(&signing, reading, self.on_bad_record, room, None, notes)?;
+        // The last pass counts them.
+        let bad = (self.on_bad_record, Limits::default());
+        sign(&signing, reading, bad, room, None, notes)?;
         let corpus = Corpus::open(&parts, 0, &signing)?;
         if !Verdicts::is_written(folder) {
             self.decide(&corpus, Room { folder: self.folder, ..room }, folder)?;

@@ -11,7 +11,7 @@ use crate::pipeline::folder::plan::{DECISIONS_KEY, part_prefix};
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use crate::pipeline::scratch::refuse_tables;
 use crate::pipeline::sharding::engine::{Sharding, write_shards};
-use crate::pipeline::sharding::intake::Intake;
+use crate::pipeline::sharding::intake::{Before, Intake};
 use crate::pipeline::sharding::options::ShardConfig;
 use crate::progress::Progress;
 use crate::sources::inputs::InputList;
@@ -54,7 +54,7 @@ pub fn write_part(
         Opened::Ready(run) => run,
     };
     let intake =
-        Intake { seed: shards.seed, prepare: None, repeats: Vec::new(), first_input: None, progress };
+        Intake { seed: shards.seed, prepare: None, repeats: Vec::new(), before: Before::default(), progress };
     let sharding = Sharding { config: &shards, maker: &filter, intake };
     write_shards(run, sharding, options.num_threads, inputs, custom, |_, found| {
         for (number, entry) in found {

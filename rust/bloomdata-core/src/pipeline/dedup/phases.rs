@@ -27,6 +27,7 @@ use crate::dedup::segments;
 use crate::error::{Error, Result};
 use crate::json_fields::FieldPath;
 use crate::pipeline::feed::Reading;
+use crate::pipeline::folder::limits::Limits;
 use crate::pipeline::folder::run::{CustomReader, Run};
 use crate::pipeline::scratch::{create_scratch, once};
 use crate::pipeline::sharding::engine::first_step;
@@ -65,7 +66,7 @@ impl Phases<'_> {
     /// The first pass.
     pub(super) fn sign(&self, run: &mut Run<'_>) -> Result<Corpus> {
         create_scratch(self.room.folder, self.room.folder)?;
-        let is_new = run.done.checkpoint.is_null();
+        let (is_new, limits) = (run.done.checkpoint.is_null(), run.limits());
         let mut notes = FirstStep { journal: &mut run.journal, is_new, step: first_step(Vec::new())? };
         let near = self.near.and_then(|near| Some((near, near.bloom.as_ref()?)));
         let mut bloom = match near {
@@ -92,8 +93,9 @@ impl Phases<'_> {
                 progress: room.progress,
                 first_input: 0,
             };
-            let on_bad_record = self.config.shards.on_bad_record;
-            sign(&self.signing, reading, on_bad_record, room, bloom.as_mut(), &mut notes)?;
+            let limits = if number == 1 { limits } else { Limits::default() };
+            let bad = (self.config.shards.on_bad_record, limits);
+            sign(&self.signing, reading, bad, room, bloom.as_mut(), &mut notes)?;
             if let Some(bloom) = &mut bloom {
                 bloom.end_against();
             }

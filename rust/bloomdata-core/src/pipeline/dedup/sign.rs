@@ -14,6 +14,7 @@ use crate::pipeline::feed::{Item, Reading};
 use crate::pipeline::folder::books::{Books, Fate, OnBadRecord, Outcome, Snapshot};
 use crate::pipeline::folder::counts::ChatCounts;
 use crate::pipeline::folder::journal::{Entry, Journal};
+use crate::pipeline::folder::limits::Limits;
 use crate::pipeline::folder::manifest::InputEntry;
 use crate::progress::Progress;
 use crate::sources::Format;
@@ -70,11 +71,11 @@ struct Signed {
 /// Signs all inputs; those with a `.sig` already are not read.
 ///
 /// # Errors
-/// What can be wrong with an input; a bad record, unless those are set aside; the system's reason.
+/// What can be wrong with an input; a bad record, unless those are set aside, or too many of them; the system's reason.
 pub fn sign(
     signing: &Signing,
     reading: Reading<'_>,
-    on_bad_record: OnBadRecord,
+    (on_bad_record, limits): (OnBadRecord, Limits),
     room: Room<'_>,
     mut bloom: Option<&mut BloomIndex>,
     notes: &mut impl Notes,
@@ -85,7 +86,7 @@ pub fn sign(
     for (number, input) in inputs[..done].iter().enumerate() {
         state = signing.header_of(room.folder, number, input)?.books;
     }
-    let mut books = Books::open(inputs, room.folder, on_bad_record, state)?;
+    let mut books = Books::open(inputs, room.folder, on_bad_record, state)?.within(limits);
     if done == inputs.len() {
         return books.sync();
     }

@@ -61,7 +61,8 @@ pub fn signatures(
     let reading = Reading { inputs, custom, num_threads: options.num_threads, progress, first_input: 0 };
     let mut outputs = std::mem::take(&mut run.done.outputs);
     let mut notes = Steps { run: &mut run, outputs: &mut outputs, progress };
-    sign(&signing, reading, config.shards.on_bad_record, room, None, &mut notes)?;
+    let bad = (config.shards.on_bad_record, options.limits);
+    sign(&signing, reading, bad, room, None, &mut notes)?;
     let mut entries = BTreeMap::new();
     let (mut ledger, mut quarantine_bytes) = (crate::ledger::Ledger::default(), 0);
     for (number, input) in inputs.inputs.iter().enumerate() {

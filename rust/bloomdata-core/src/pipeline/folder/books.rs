@@ -136,6 +136,7 @@ pub struct Books<'run> {
     finished: IndexedInputs,
     has_chats: bool,
     limits: Limits,
+    keeps_bad: bool,
 }
 
 impl<'run> Books<'run> {
@@ -166,6 +167,7 @@ impl<'run> Books<'run> {
             finished: Vec::new(),
             has_chats: false,
             limits: Limits::default(),
+            keeps_bad: true,
         })
     }
 
@@ -202,6 +204,12 @@ impl<'run> Books<'run> {
     #[must_use]
     pub fn within(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// Says that bad records are counted, and not kept.
+    #[must_use]
+    pub fn without_quarantine(self) -> Self {
+        Self { keeps_bad: false, ..self }
     }
 
     /// Inputs that ended since the last call.
@@ -302,6 +310,9 @@ impl<'run> Books<'run> {
             return Err(Error::BadRecord { path: path.clone(), line, offset, reason: told });
         }
         self.state.ledger.quarantine_document(reason.name());
+        if !self.keeps_bad {
+            return self.limits.check_so_far(&self.state.ledger);
+        }
         let mut entry = json!({
             "file": path, "line": line, "offset": offset, "reason": reason.name(), "detail": told,
         });

@@ -4,10 +4,13 @@
 //! - [`claim`]: given back when nothing was done. [`leftovers`]: names of what a run leaves, and its removal.
 //! - [`names`]: names of its files. [`journal`]: what an unfinished folder says. [`manifest`]: what a finished one says.
 //! - [`books`]: the ledger, the quarantine and the place in the inputs, settled record by record; [`counts`]: of one input.
-//! - [`plan`]: what all parts of a run agree on, [`part_leftovers`]: what they leave. [`limits`]: what a run must not end with. [`sealer`]: a thread that syncs, renames and journals finished outputs in order.
+//! - [`plan`]: what all parts of a run agree on, [`counting`]: what they must know of each other, [`part_leftovers`]: what they
+//!   leave.
+//! - [`limits`]: what a run must not end with. [`sealer`]: a thread that syncs, renames and journals finished outputs in order.
 
 pub mod books;
 pub mod claim;
+pub mod counting;
 pub mod counts;
 pub mod journal;
 pub mod leftovers;

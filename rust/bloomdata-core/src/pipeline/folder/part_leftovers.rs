@@ -5,7 +5,7 @@ use std::path::Path;
 use super::journal::{JOURNAL_NAME, Journal};
 use super::leftovers::discard;
 use super::manifest::{Manifest, OutputEntry};
-use super::plan::{PLAN_NAME, Plan, part_folder};
+use super::plan::{COUNTING_KEY, COUNTS_NAME, PLAN_NAME, Plan, part_folder};
 use crate::error::{Error, Result};
 use crate::io::atomic::remove_if_present;
 
@@ -14,6 +14,13 @@ use crate::io::atomic::remove_if_present;
 /// # Errors
 /// A folder that is no output of parts; the system's reason.
 pub fn discard_parts(root: &Path) -> Result<()> {
+    let counts = root.join(COUNTS_NAME);
+    // A run of its own may have that name.
+    if Plan::read(&counts)?.is_some_and(|plan| plan.config[COUNTING_KEY] == true) {
+        discard_parts(&counts)?;
+        // One that holds something else stays.
+        let _ = std::fs::remove_dir(counts);
+    }
     let Some(plan) = Plan::read(root)? else { return Ok(()) };
     let outputs = |folder: &Path| -> Result<Vec<OutputEntry>> {
         Ok(Manifest::read(folder)?.map(|manifest| manifest.outputs).unwrap_or_default())
@@ -40,6 +47,9 @@ pub fn discard_parts(root: &Path) -> Result<()> {
 /// # Errors
 /// The system's reason.
 pub fn sweep_plans(root: &Path) -> Result<()> {
+    if !root.exists() {
+        return Ok(());
+    }
     for entry in std::fs::read_dir(root).map_err(Error::io(root))? {
         let path = entry.map_err(Error::io(root))?.path();
         let name = path.file_name().and_then(|name| name.to_str());

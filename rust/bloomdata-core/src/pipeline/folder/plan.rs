@@ -30,6 +30,14 @@ pub const JOINED_KEY: &str = "joined";
 pub const DECISIONS_NAME: &str = "decisions";
 /// Key of the fingerprint of the decisions in the options of the parts that write by them.
 pub const DECISIONS_KEY: &str = "decisions";
+/// Folder of what the parts before one hold, as a counting phase has found: parts with a plan of their own.
+pub const COUNTS_NAME: &str = "counts";
+/// Key in the options of a counting phase.
+pub const COUNTING_KEY: &str = "counting";
+/// Key of the hash of all that was counted, in the options of the parts that go by it.
+pub const COUNTS_KEY: &str = "counts";
+/// Key of how much there is in the parts before one, in its options.
+pub const COUNTED_BEFORE_KEY: &str = "counted_before";
 /// Folder of what a decision needs of all inputs, which is gone once there is one.
 const SIGNATURES_NAME: &str = "signatures";
 
@@ -59,21 +67,10 @@ impl Plan<'_> {
     pub fn agree(folder: &Path, verb: &str, config: &Value, part: &Part) -> Result<String> {
         let root = folder.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(root).map_err(Error::io(root))?;
-        let plan = Plan {
-            format_version: FORMAT_VERSION,
-            bloomdata_version: VERSION.to_owned(),
-            verb: verb.to_owned(),
-            config: common_config(config, part.number),
-            sharing: part.sharing,
-            inputs: Cow::Borrowed(&part.shared[..]),
-        };
-        if plan.is_written(root)? {
-            return plan.hash();
-        }
-        if let Some(found) = Plan::read(root)? {
-            let compared = found.compare(&plan);
+        let plan = Plan::of_part(verb, config, part);
+        if let Some((hash, compared)) = plan.compare_written(root)? {
             if compared.is_ok() || has_parts(root)? {
-                return compared.and_then(|()| found.hash());
+                return compared.map(|()| hash);
             }
             // No part has done anything by the plan that is there: it stands in nobody's way.
             remove_if_present(&root.join(PLAN_NAME))?;
@@ -86,6 +83,36 @@ impl Plan<'_> {
             found.compare(&plan)?;
         }
         plan.hash()
+    }
+
+    /// Compares the plan in a folder that holds other parts of the same inputs with what it must be for a part. Its hash;
+    /// `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Plan::agree`].
+    pub fn check(root: &Path, verb: &str, config: &Value, part: &Part) -> Result<Option<String>> {
+        let written = Plan::of_part(verb, config, part).compare_written(root)?;
+        written.map(|(hash, compared)| compared.map(|()| hash)).transpose()
+    }
+
+    fn of_part<'run>(verb: &str, config: &Value, part: &'run Part) -> Plan<'run> {
+        Plan {
+            format_version: FORMAT_VERSION,
+            bloomdata_version: VERSION.to_owned(),
+            verb: verb.to_owned(),
+            config: common_config(config, part.number),
+            sharing: part.sharing,
+            inputs: Cow::Borrowed(&part.shared[..]),
+        }
+    }
+
+    /// The hash of the plan that is there, and how it compares with this one; `None` where there is none.
+    fn compare_written(&self, root: &Path) -> Result<Option<(String, Result<()>)>> {
+        if self.is_written(root)? {
+            return Ok(Some((self.hash()?, Ok(()))));
+        }
+        let Some(found) = Plan::read(root)? else { return Ok(None) };
+        Ok(Some((found.hash()?, found.compare(self))))
     }
 
     /// Whether the plan that is there is this one, byte for byte. Of a million inputs it is not to be held twice.
@@ -293,6 +320,7 @@ pub fn common_config(config: &Value, number: u64) -> Value {
     if let Some(options) = config.as_object_mut() {
         options.remove("part");
         options.remove("parts");
+        options.remove(COUNTED_BEFORE_KEY);
         let suffix = part_prefix("", number);
         let prefix = options
             .get("prefix")
@@ -323,7 +351,7 @@ pub fn refuse_others(root: &Path) -> Result<()> {
     let holds_others = entries.any(|entry| {
         let name = entry.map(|entry| entry.file_name().to_string_lossy().into_owned()).unwrap_or_default();
         let stem = name.split('.').next().unwrap_or_default();
-        let is_before = [DECISIONS_NAME, SIGNATURES_NAME].contains(&&*name);
+        let is_before = [DECISIONS_NAME, SIGNATURES_NAME, COUNTS_NAME].contains(&&*name);
         is_part(stem).is_none() && !name.starts_with(PLAN_NAME) && !is_before
     });
     if holds_others {

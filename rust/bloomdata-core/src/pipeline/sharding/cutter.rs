@@ -11,9 +11,8 @@ use crate::pipeline::folder::books::Snapshot;
 use crate::pipeline::folder::manifest::IndexedInputs;
 use crate::rng;
 
-/// Use of the seed for splits (see [`rng::key`]), and for splits of runs in parts.
+/// Use of the seed for splits (see [`rng::key`]).
 const SPLIT_STREAM: u64 = 1;
-const PLACE_STREAM: u64 = 6;
 /// Bytes of all frames that are open at once.
 const OPEN_FRAMES_BYTES: usize = 64 << 20;
 /// Names of splits, in the order in which lines are given to them.
@@ -23,8 +22,7 @@ pub const SPLIT_NAMES: [&str; 3] = ["train", "dev", "test"];
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Splits {
-    /// Expected shares of train, dev, test; each line is drawn by itself from (seed, its number), or in runs in parts
-    /// from (seed, its place).
+    /// Expected shares of train, dev, test; each line is drawn by itself from (seed, its number).
     Ratio([f64; 3]),
     /// The first lines go to test, the next to dev, the rest to train; counts of dev and test.
     Count([u64; 2]),
@@ -149,19 +147,18 @@ pub struct Cutter<Out> {
     /// The same at the start of the current record: a run resumes at a record.
     record_lines: Vec<u64>,
     frame_bytes: usize,
-    /// Where the current record ends, as one number, in a run in parts; and its lines so far.
-    place: Option<u64>,
-    place_lines: u64,
+    /// Lines of the parts before, which are numbered first.
+    lines_before: u64,
     inputs: IndexedInputs,
     sender: Sender<Frame, Out>,
 }
 
 impl<Out> Cutter<Out> {
-    /// Starts at `checkpoint`.
+    /// Starts at `checkpoint`; before the lines that come, parts before have so many.
     pub fn new(
         limits: Limits,
         splits: Option<Splits>,
-        seed: u64,
+        (seed, lines_before): (u64, u64),
         checkpoint: &CutCheckpoint,
         sender: Sender<Frame, Out>,
     ) -> Self {
@@ -188,8 +185,7 @@ impl<Out> Cutter<Out> {
             split_lines,
             record_lines,
             frame_bytes,
-            place: None,
-            place_lines: 0,
+            lines_before,
             inputs: Vec::new(),
             sender,
         }
@@ -200,24 +196,12 @@ impl<Out> Cutter<Out> {
         self.record_lines.clone_from(&self.split_lines);
     }
 
-    /// As [`Cutter::begin`], for a run in parts, where line numbers are not known. The record is in input number `input` of
-    /// all inputs and ends at offset `end` of its content.
-    pub fn begin_at(&mut self, input: u64, end: u64) {
-        self.begin();
-        self.place = Some(rng::key(input, PLACE_STREAM, end));
-        self.place_lines = 0;
-    }
-
     /// Takes a line without its newline; `before` are the books before its record.
     ///
     /// # Errors
     /// The receiver of the frames is gone.
     pub fn push(&mut self, line: &[u8], before: &Snapshot) -> Result<()> {
-        let number = match self.place {
-            Some(place) => place.wrapping_add(self.place_lines),
-            None => self.split_lines.iter().sum(),
-        };
-        self.place_lines += 1;
+        let number = self.lines_before + self.split_lines.iter().sum::<u64>();
         let split = self.splits.as_ref().map_or(0, |splits| splits.of_line(self.seed, number));
         let size = line.len() as u64 + 1;
         let series = &self.series[split];

@@ -11,7 +11,7 @@ use super::conductor::{Conducted, Conductor};
 use super::copier::Copier;
 use super::cutter::{Cutter, Frame, Limits};
 use super::handover::{Checkpoint, Compressed};
-use super::intake::Intake;
+use super::intake::{Before, Intake, Target};
 use super::lines::LineMaker;
 use super::options::ShardConfig;
 use super::preparer::Preparer;
@@ -20,8 +20,9 @@ use crate::document::Block;
 use crate::error::{Error, Result};
 use crate::formats::jsonl_shards::LineEncoder;
 use crate::ordered::Pool;
-use crate::pipeline::feed::{Item, feed};
-use crate::pipeline::folder::books::{Books, OnBadRecord};
+use crate::pipeline::feed::{Item, Reading, feed};
+use crate::pipeline::folder::books::{Books, OnBadRecord, Snapshot};
+use crate::pipeline::folder::counting::{COUNTED_KEY, counted_before, finish_count};
 use crate::pipeline::folder::journal::{Entry, Step};
 use crate::pipeline::folder::manifest::{InputEntry, OutputEntry};
 use crate::pipeline::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
@@ -48,14 +49,16 @@ pub fn shard(
     let copier = Copier::new(config);
     let maker: &dyn LineMaker = preparer.as_ref().map_or(&copier, |preparer| preparer);
     let repeats = match &config.prepare {
-        Some(prepare) => prepare.repeats(&inputs.inputs)?,
+        Some(prepare) => prepare.repeats(inputs)?,
         None => Vec::new(),
     };
-    if inputs.part.is_some() && config.splits.is_some() && is_of_trees(config) {
-        let reason = "not in a run in parts, for messages of trees: shard what they become";
-        return Err(Error::config("splits", reason));
-    }
-    let value = serde_json::to_value(config).map_err(|error| Error::Internal(error.to_string()))?;
+    let mut value = serde_json::to_value(config).map_err(|error| Error::Internal(error.to_string()))?;
+    let part = inputs.part.as_deref();
+    // Lines are drawn by their numbers among those of all parts.
+    let numbered = part.filter(|_| config.splits.is_some());
+    let counted = counted_before(&options.output, maker.verb(), &mut value, numbered)?;
+    let before =
+        Before { inputs: part.map_or(0, |part| part.first_input), lines: counted.unwrap_or_default() };
     let request = Request {
         verb: maker.verb(),
         output: &options.output,
@@ -70,27 +73,51 @@ pub fn shard(
         Opened::Ready(run) => run,
     };
     let prepare = config.prepare.as_ref().zip(preparer.as_ref());
-    let first_input = inputs.part.as_ref().map(|part| part.first_input as u64);
-    let intake = Intake { seed: config.seed, prepare, repeats, first_input, progress };
-    write_shards(
-        run,
-        Sharding { config, maker, intake },
-        options.num_threads,
-        inputs,
-        custom,
-        |num_lines, _| {
-            let Some(prepare) = &config.prepare else { return Ok(Map::new()) };
-            let mut details = Map::from_iter([("lines".to_owned(), num_lines.into())]);
-            if !prepare.missing_inputs.is_empty() {
-                details.insert("missing_inputs".into(), prepare.missing_inputs.clone().into());
-            }
-            Ok(details)
-        },
-    )
+    let intake = Intake { seed: config.seed, prepare, repeats, before, progress };
+    let sharding = Sharding { config, maker, intake };
+    if config.counting {
+        return count_lines(*run, sharding, options.num_threads, inputs, custom);
+    }
+    write_shards(run, sharding, options.num_threads, inputs, custom, |num_lines, _| {
+        let mut details = Map::new();
+        if counted.is_some() {
+            details.insert(COUNTED_KEY.into(), num_lines.into());
+        }
+        let Some(prepare) = &config.prepare else { return Ok(details) };
+        details.insert("lines".into(), num_lines.into());
+        if !prepare.missing_inputs.is_empty() {
+            details.insert("missing_inputs".into(), prepare.missing_inputs.clone().into());
+        }
+        Ok(details)
+    })
 }
 
-fn is_of_trees(config: &ShardConfig) -> bool {
-    config.prepare.as_ref().is_some_and(|prepare| prepare.source.trees().is_some())
+/// The counting phase: how many lines a part has for its shards, without writing any.
+fn count_lines(
+    run: Run<'_>,
+    Sharding { config, maker, intake }: Sharding<'_>,
+    num_threads: usize,
+    inputs: &InputList,
+    custom: &CustomReader<'_>,
+) -> Result<RunResult> {
+    let formats: Vec<Format> = inputs.inputs.iter().map(|input| input.format).collect();
+    let books = Books::open(&inputs.inputs, run.folder(), config.on_bad_record, Snapshot::default())?;
+    let mut books = books.within(run.limits()).without_quarantine();
+    let reading = Reading { inputs, custom, num_threads, progress: intake.progress, first_input: 0 };
+    let lines = |block: Block| maker.lines(&block, formats[block.file], false).map(Item::Block);
+    let (lines, (ledger, _, read)) = reading.run(
+        || (),
+        |(), block| lines(block),
+        |items| {
+            let mut target = Target::Count(0);
+            intake.take(items, &mut books, &mut target)?;
+            let Target::Count(lines) = target else {
+                return Err(Error::Internal("lines not counted".into()));
+            };
+            Ok((lines, books.finish()?))
+        },
+    )?;
+    finish_count(run, lines, ledger, read)
 }
 
 /// A step of a run before its shards, for the journal: something is done, and shards start at the beginning.
@@ -150,7 +177,8 @@ pub(in crate::pipeline) fn write_shards(
         drop(compressing);
         let sealer = Sealer::start(scope, &mut run.journal, done);
         let limits = Limits { max_lines: config.max_lines, max_bytes: config.max_bytes.unwrap_or(u64::MAX) };
-        let cutter = Cutter::new(limits, config.splits.clone(), config.seed, &checkpoint.cut, frame_sender);
+        let numbering = (config.seed, intake.before.lines);
+        let cutter = Cutter::new(limits, config.splits.clone(), numbering, &checkpoint.cut, frame_sender);
         let conductor = Conductor {
             config,
             intake,

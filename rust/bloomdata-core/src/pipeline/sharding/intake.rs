@@ -34,29 +34,31 @@ pub(in crate::pipeline) enum Target<'run> {
     Cut(&'run mut Cutter<Compressed>),
     /// To the buckets of a shuffle.
     Scatter { scatter: Scatter, seed: u64, number: u64 },
+    /// Nowhere: how many there are.
+    Count(u64),
 }
 
 impl Target<'_> {
-    /// The lines of another record come now; its place, where lines have no numbers.
-    fn begin(&mut self, place: Option<(u64, u64)>) {
-        match (self, place) {
-            (Self::Cut(cutter), Some((input, end))) => cutter.begin_at(input, end),
-            (Self::Cut(cutter), None) => cutter.begin(),
-            (Self::Scatter { .. }, _) => {}
+    /// The lines of another record come now.
+    fn begin(&mut self) {
+        if let Self::Cut(cutter) = self {
+            cutter.begin();
         }
     }
 
     fn push(&mut self, line: &[u8], times: u64, before: &Snapshot) -> Result<()> {
-        for _ in 0..times {
-            match self {
-                Self::Cut(cutter) => cutter.push(line, before)?,
-                Self::Scatter { scatter, seed, number } => {
-                    scatter.push(*seed, *number, line)?;
-                    *number += 1;
-                }
+        match self {
+            Self::Cut(cutter) => (0..times).try_for_each(|_| cutter.push(line, before)),
+            Self::Scatter { scatter, seed, number } => (0..times).try_for_each(|_| {
+                scatter.push(*seed, *number, line)?;
+                *number += 1;
+                Ok(())
+            }),
+            Self::Count(lines) => {
+                *lines += times;
+                Ok(())
             }
         }
-        Ok(())
     }
 
     fn settle(&mut self, books: &mut Books<'_>) -> Result<()> {
@@ -65,7 +67,7 @@ impl Target<'_> {
                 cutter.note_inputs(books.take_finished());
                 cutter.settle(books.snapshot())
             }
-            Self::Scatter { .. } => Ok(()),
+            Self::Scatter { .. } | Self::Count(_) => Ok(()),
         }
     }
 
@@ -73,9 +75,16 @@ impl Target<'_> {
     fn may_end(&self, lines: u64, bytes: u64) -> bool {
         match self {
             Self::Cut(cutter) => cutter.may_end(lines, bytes),
-            Self::Scatter { .. } => false,
+            Self::Scatter { .. } | Self::Count(_) => false,
         }
     }
+}
+
+/// What the parts before one hold: draws are numbered over all of them. Nothing, in a run of one part.
+#[derive(Clone, Copy, Default)]
+pub(in crate::pipeline) struct Before {
+    pub(in crate::pipeline) inputs: usize,
+    pub(in crate::pipeline) lines: u64,
 }
 
 /// Takes everything that is read.
@@ -84,8 +93,8 @@ pub(in crate::pipeline) struct Intake<'run> {
     pub(in crate::pipeline) prepare: Option<(&'run PrepareConfig, &'run Preparer)>,
     /// How often the lines of each input are written.
     pub(in crate::pipeline) repeats: Vec<u64>,
-    /// In a run in parts, the number of its first input among all.
-    pub(in crate::pipeline) first_input: Option<u64>,
+    /// What is read before it.
+    pub(in crate::pipeline) before: Before,
     pub(in crate::pipeline) progress: &'run Progress,
 }
 
@@ -142,8 +151,7 @@ impl Intake<'_> {
                             continue;
                         }
                         if own.count() > 0 {
-                            let place = |first: u64| (first + lines.file as u64, outcome.next_offset);
-                            target.begin(self.first_input.map(place));
+                            target.begin();
                             let count = times.saturating_mul(own.count());
                             if target.may_end(count, times.saturating_mul(own.num_bytes())) {
                                 books.sync()?;
@@ -188,7 +196,8 @@ impl Intake<'_> {
                         };
                         let row = books.snapshot().rows;
                         books.settle(lines.file, &outcome.dropped(NOT_IN_SAMPLE))?;
-                        let key = rng::key(self.seed, SAMPLE_STREAM + ((lines.file as u64) << 8), row);
+                        let input = (self.before.inputs + lines.file) as u64;
+                        let key = rng::key(self.seed, SAMPLE_STREAM + (input << 8), row);
                         sample.offer((key, row), most, || Candidate {
                             key,
                             row,
@@ -207,7 +216,7 @@ impl Intake<'_> {
                         books.keep_after_all(NOT_IN_SAMPLE, *text_bytes, chats, unread);
                     }
                     books.sync()?;
-                    target.begin(None);
+                    target.begin();
                     for line in chosen.iter().flat_map(|candidate| &candidate.lines) {
                         target.push(line, self.repeats(file), &before)?;
                     }
@@ -256,7 +265,7 @@ impl Intake<'_> {
         }
         let end_on = config.source.trees().map_or(trees::EndOn::Any, |options| options.end_on);
         let mut fates = trees::fates(&nodes, end_on).into_iter();
-        target.begin(None);
+        target.begin();
         books.sync()?;
         for entry in read {
             self.progress.check()?;

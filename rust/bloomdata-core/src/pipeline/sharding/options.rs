@@ -13,13 +13,14 @@ use crate::formats::jsonl_shards::LineEncoder;
 use crate::io::compression::Compression;
 use crate::pipeline::folder::books::{OnBadRecord, QUARANTINE_NAME};
 use crate::pipeline::folder::names::{NumberedName, OutputNames};
-use crate::sources::Input;
+use crate::sources::inputs::InputList;
 use crate::stages::RecordSource;
 use crate::templates::chat_template::TemplateOptions;
 
 /// Options of `shard`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches, named as in Python")]
 pub struct ShardConfig {
     /// Lines in a shard; only the last one of a split is shorter.
     pub max_lines: u64,
@@ -53,6 +54,9 @@ pub struct ShardConfig {
     pub seed: u64,
     /// Train, dev and test.
     pub splits: Option<Splits>,
+    /// Whether lines are only counted, for the parts behind.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub counting: bool,
     /// What `prepare` makes of records; `shard` copies them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepare: Option<PrepareConfig>,
@@ -163,13 +167,17 @@ impl PrepareConfig {
     /// How often the lines of each input are written.
     ///
     /// # Errors
-    /// An invalid pattern, or one that fits no input.
-    pub fn repeats(&self, inputs: &[Input]) -> Result<Vec<u64>> {
+    /// An invalid pattern, or one that fits no input, of any part.
+    pub fn repeats(&self, list: &InputList) -> Result<Vec<u64>> {
+        let (mut inputs, mut first) = (list.inputs.iter().collect::<Vec<_>>(), 0);
+        if let Some(part) = &list.part {
+            (inputs, first) = (part.shared.iter().map(|shared| &shared.input).collect(), part.first_input);
+        }
         let mut times = vec![1; inputs.len()];
         for (pattern, &count) in &self.repeat {
             let matcher = glob(pattern)?;
             let mut fits = false;
-            for (times, input) in times.iter_mut().zip(inputs) {
+            for (times, input) in times.iter_mut().zip(&inputs) {
                 if input.path.file_name().is_some_and(|name| matcher.is_match(name)) {
                     *times = count;
                     fits = true;
@@ -184,7 +192,7 @@ impl PrepareConfig {
                 ));
             }
         }
-        Ok(times)
+        Ok(times.into_iter().skip(first).take(list.inputs.len()).collect())
     }
 }
 

@@ -123,6 +123,13 @@ impl<'run> Hdf5Sink<'run> {
         let cuts_conversations = packing == Packing::BestFit(Overlong::Cut);
         Ok(Self { packer, skip_articles, cuts_conversations, files })
     }
+
+    /// Draws as if so many articles had come before.
+    #[must_use]
+    pub fn after(mut self, articles: u64) -> Self {
+        self.packer.follow(articles);
+        self
+    }
 }
 
 impl<'run> Sink<'run> for Hdf5Sink<'run> {
