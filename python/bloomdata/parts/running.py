@@ -42,6 +42,8 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
     """Makes a verb run in parts, by its arguments `parts`, `part` and `executor`."""
     signature = inspect.signature(function)
     defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
+    # What comes from a store or goes there needs a local folder in between.
+    with_stores = "scratch" in defaults
 
     @functools.wraps(function)
     def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
@@ -49,7 +51,10 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
         parts = bound.arguments.get("parts", 1)
         part, executor = bound.arguments.get("part"), bound.arguments.get("executor")
         check_parts(parts)
-        if part is not None and parts == 1:
+        output = bound.arguments.get("output")
+        if output is not None and (not with_stores or function.__name__ in ENDINGS):
+            output_path(output)
+        if part is not None and parts == 1 and not is_address(output):
             raise ConfigError(f"part: expected only with parts, their number, got {part!r}")
         if executor is not None and (parts == 1 or part is not None):
             raise ConfigError("executor: expected only with parts, their number, and without part")
@@ -59,18 +64,15 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
         counting = bound.arguments.get("counting", False)
         if counting:
             check_counting(part, is_needed=is_counted)
-        output = bound.arguments.get("output")
         if parts == 1 and not is_address(output):
             return function(*args, **kwargs)
         if output is None:
             raise ConfigError(f"output: expected a folder for {parts} parts, got None")
-        if function.__name__ in ENDINGS:
-            output_path(output)
         arguments = dict(bound.arguments)
         for name, parameter in signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 arguments |= arguments.pop(name, {})
-        arguments["inputs"] = file_inputs(arguments["inputs"], objects=True)
+        arguments["inputs"] = file_inputs(arguments["inputs"], objects=with_stores)
         # Runs of one part need none of this.
         from bloomdata.parts.places import place_of
 
