@@ -26,7 +26,7 @@ const FIRST_BYTES: u64 = 1 << 16;
 /// Two such files; the system's reason.
 pub fn refuse_duplicates(list: &InputList, progress: &Progress) -> Result<()> {
     let mut names: BTreeMap<u128, &Path> = BTreeMap::new();
-    let mut tags: BTreeMap<(u64, &String), &Path> = BTreeMap::new();
+    let mut tags: BTreeMap<(u64, &str), &Path> = BTreeMap::new();
     let mut sizes: BTreeMap<u64, Vec<&Input>> = BTreeMap::new();
     for input in list.inputs.iter().filter(|input| input.is_file()) {
         if let Some(first) = names.insert(bare_name(input), &input.path) {

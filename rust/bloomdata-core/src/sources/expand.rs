@@ -8,6 +8,7 @@ use super::asking::ask_all;
 use super::folders;
 use super::input::{Input, describe, unsupported};
 use super::inputs::{Ignored, InputList};
+use super::patterns;
 use super::pointers::refuse_pointer;
 use crate::error::{Error, Result};
 use crate::hash::content_key;
@@ -50,7 +51,7 @@ pub fn expand_once(patterns: &[String], output: Option<&Path>) -> Result<InputLi
         } else if path.exists() || !pattern.contains(['*', '?', '[', '{']) {
             list.inputs.push(describe(path)?.ok_or_else(|| unsupported(path))?);
         } else {
-            folders::expand_pattern(pattern, &mut list)?;
+            patterns::expand_pattern(pattern, &mut list)?;
         }
         list.patterns.resize(list.inputs.len(), at);
     }

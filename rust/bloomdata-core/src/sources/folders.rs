@@ -1,4 +1,4 @@
-//! What a folder or a pattern holds: every file is either an input or named as not read.
+//! What a folder holds: every file is either an input or named as not read.
 //!
 //! A folder that `shard` wrote says in its manifest what is in it: a shard that is gone, or is not as it was written,
 //! is an error here and not a corpus that is shorter than it was.
@@ -6,15 +6,14 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use globset::GlobMatcher;
 use serde::Deserialize;
 
 use super::asking::ask_all;
 use super::choosing::{nothing_found, take_records};
 use super::folder_queue::FolderQueue;
-use super::input::{Input, describe, natural_order, unsupported};
+use super::input::{look_at, natural_order};
 use super::inputs::{Ignored, InputList, Reason};
 use super::metadata_names::is_metadata;
 use super::saved_datasets::{Saved, saved_dataset};
@@ -31,7 +30,7 @@ const PLAN_START: &[u8] = br#"{"format_version":1,"bloomdata_version":"#;
 
 /// As much of a manifest as is needed here.
 #[derive(Debug, Deserialize)]
-struct Promises {
+pub(super) struct Promises {
     #[serde(rename = "bloomdata_version")]
     _version: String,
     outputs: Vec<Promise>,
@@ -57,7 +56,7 @@ struct Promise {
 
 impl Promises {
     /// Outputs without lines of data: lists of duplicates and the like.
-    fn lists(&self) -> Vec<&Path> {
+    pub(super) fn lists(&self) -> Vec<&Path> {
         let outputs = self.outputs.iter().filter(|output| output.lines.is_none());
         outputs.map(|output| output.path.as_path()).collect()
     }
@@ -69,120 +68,8 @@ impl Promises {
     }
 
     /// What the manifest of `folder` says; `None` without a manifest of ours.
-    fn read(folder: &Path) -> Option<Self> {
+    pub(super) fn read(folder: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).ok()?).ok()
-    }
-}
-
-pub(super) fn expand_pattern(pattern: &str, list: &mut InputList) -> Result<()> {
-    let is_literal =
-        |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']);
-    let base: PathBuf = Path::new(pattern).components().take_while(is_literal).collect();
-    let rest: PathBuf = Path::new(pattern).components().skip_while(is_literal).collect();
-    let rest = rest.to_string_lossy();
-    let matcher = globset::GlobBuilder::new(&rest)
-        .literal_separator(true)
-        .build()
-        .map_err(|error| Error::config("inputs", format!("{pattern}: {error}")))?
-        .compile_matcher();
-    let parts: Vec<&str> = rest.split('/').collect();
-    let mut search = Search {
-        base: &base,
-        matcher: &matcher,
-        with_hidden: parts.iter().any(|part| part.starts_with('.')),
-        depth: parts.len(),
-        endless: parts.iter().position(|part| part.contains("**")),
-        found: Vec::new(),
-        repeated: Vec::new(),
-    };
-    let start = if base.as_os_str().is_empty() { Path::new(".") } else { &base };
-    if start.is_dir() {
-        search.enter(start, 1)?;
-    }
-    search.repeated.drain(..).for_each(|path| list.ignore(path, Reason::Linked));
-    let (before, before_ignored) = (list.inputs.len(), list.ignored.len());
-    let last = parts.last().copied().unwrap_or_default();
-    let names_files = !last.contains(['*', '?', '[', '{']);
-    let mut paths = Vec::new();
-    let mut promises = BTreeMap::new();
-    for path in search.found {
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let promises: &Option<Promises> =
-            promises.entry(folder).or_insert_with_key(|folder| Promises::read(folder));
-        let lists = promises.as_ref().map(Promises::lists).unwrap_or_default();
-        if path.is_dir() {
-            list.ignore(path, Reason::Folder);
-        } else if is_bookkeeping(&path) || is_list(&path, &lists) {
-            list.ignore(path, Reason::Books);
-        } else if is_metadata(&path) && !names_files {
-            list.ignore(path, Reason::Metadata);
-        } else {
-            paths.push(path);
-        }
-    }
-    paths.sort_by(|a, b| natural_order(a, b));
-    let found = ask_all(&paths, |path| describe(path)?.ok_or_else(|| unsupported(path)))?;
-    // A pattern that says `.txt` means text.
-    if last.to_ascii_lowercase().contains("txt") {
-        list.inputs.extend(found);
-    } else {
-        take_records(found, list)?;
-    }
-    if list.inputs.len() == before {
-        return Err(nothing_found(&format!("no file matches {pattern}"), &list.ignored[before_ignored..]));
-    }
-    Ok(())
-}
-
-/// Everything below `base` that a pattern matches. As in a shell, a star does not stand for a leading dot.
-struct Search<'run> {
-    base: &'run Path,
-    matcher: &'run GlobMatcher,
-    with_hidden: bool,
-    /// Parts of the pattern.
-    depth: usize,
-    /// The part that is `**`: below it, each folder is listed once.
-    endless: Option<usize>,
-    found: Vec<PathBuf>,
-    /// Links to folders that were listed already.
-    repeated: Vec<PathBuf>,
-}
-
-impl Search<'_> {
-    /// Looks at a folder, in which a name is part number `part` of the pattern, counted from 1.
-    fn enter(&mut self, folder: &Path, part: usize) -> Result<()> {
-        if self.endless.is_none_or(|endless| part <= endless) {
-            for inner in self.look(folder)? {
-                if part < self.depth {
-                    self.enter(&inner, part + 1)?;
-                }
-            }
-            return Ok(());
-        }
-        let mut folders = FolderQueue::new(folder.to_owned());
-        while let Some(folder) = folders.next()? {
-            self.look(&folder)?.into_iter().for_each(|inner| folders.push(inner));
-        }
-        self.repeated.append(&mut folders.repeated);
-        Ok(())
-    }
-
-    /// Notes what in a folder fits; the folders in it that may hold more.
-    fn look(&mut self, folder: &Path) -> Result<Vec<PathBuf>> {
-        let mut folders = Vec::new();
-        for (path, is_dir) in listed(folder)? {
-            let inner = path.strip_prefix(self.base).unwrap_or(&path);
-            // The working folder has no name of its own.
-            let inner = inner.strip_prefix(".").unwrap_or(inner);
-            let path = self.base.join(inner);
-            let is_hidden = inner.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-            if self.matcher.is_match(inner) && (!is_hidden || self.with_hidden) {
-                self.found.push(path);
-            } else if !is_hidden && is_dir && !is_books(&path) {
-                folders.push(path);
-            }
-        }
-        Ok(folders)
     }
 }
 
@@ -191,10 +78,14 @@ pub(super) fn expand_folder(folder: &Path, output: Option<&Path>, list: &mut Inp
     let mut walked = walk(folder, output.as_deref())?;
     walked.paths.sort_by(|a, b| natural_order(a, b));
     let (before, before_ignored) = (list.inputs.len(), list.ignored.len());
-    let described = ask_all(&walked.paths, |path| describe(path))?;
-    let unknown = walked.paths.into_iter().zip(&described).filter(|(_, input)| input.is_none());
-    walked.ignored.extend(unknown.map(|(path, _)| Ignored { path, reason: Reason::UnknownFormat }));
-    let found: Vec<Input> = described.into_iter().flatten().collect();
+    let facts = ask_all(&walked.paths, |path| look_at(path))?;
+    let mut found = Vec::with_capacity(walked.paths.len());
+    for (path, facts) in walked.paths.into_iter().zip(facts) {
+        match facts {
+            Some(facts) => found.push(facts.into_input(path)),
+            None => walked.ignored.push(Ignored { path, reason: Reason::UnknownFormat }),
+        }
+    }
     list.ignored.append(&mut walked.ignored);
     take_records(found, list)?;
     list.ignored[before_ignored..].sort_by(|a, b| natural_order(&a.path, &b.path));
@@ -206,7 +97,7 @@ pub(super) fn expand_folder(folder: &Path, output: Option<&Path>, list: &mut Inp
 }
 
 /// What a folder holds, sorted, and whether that is a folder, also behind a link.
-fn listed(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
+pub(super) fn listed(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let entry = entry.map_err(Error::io(folder))?;
@@ -228,12 +119,12 @@ pub(super) fn is_bookkeeping(path: &Path) -> bool {
 }
 
 /// Whether a file is an output without lines of data, by the manifest beside it: a list of duplicates and the like.
-fn is_list(path: &Path, lists: &[&Path]) -> bool {
+pub(super) fn is_list(path: &Path, lists: &[&Path]) -> bool {
     path.file_name().is_some_and(|name| lists.contains(&Path::new(name)))
 }
 
 /// The folder `a.jsonl.books` beside a file `a.jsonl`, which is the same file once more.
-fn is_books(path: &Path) -> bool {
+pub(super) fn is_books(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "books")
         && path.with_extension("").is_file()
         && path.is_dir()
@@ -341,7 +232,7 @@ pub(super) fn note_promises(list: &mut InputList) -> Result<()> {
                 if promise.size != input.size {
                     return Err(changed(&input.path, "size in bytes", promise.size, input.size));
                 }
-                input.promised_hash = Some(promise.hash.clone());
+                input.promised_hash = Some(promise.hash.as_str().into());
             }
         }
     }

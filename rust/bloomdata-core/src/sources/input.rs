@@ -38,7 +38,7 @@ impl Format {
     }
 }
 
-/// One input of a run.
+/// One input of a run. There may be a million: what few of them have is in boxes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
     /// The path as the user named it.
@@ -52,19 +52,19 @@ pub struct Input {
     /// Last change in nanoseconds since 1970: only to notice a change between two runs, never written to outputs.
     pub modified_ns: u64,
     /// BLAKE3 of the content that the folder's own manifest promises, for outputs of `shard`; of the rows, for a table.
-    pub promised_hash: Option<String>,
+    pub promised_hash: Option<Box<str>>,
     /// Whether it is a stream that cannot be read again.
     #[serde(default)]
     pub read_once: bool,
     /// Key of the list of records in a JSON file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub records: Option<String>,
+    pub records: Option<Box<str>>,
     /// The share of the file that is read, where that is not all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub range: Option<FileRange>,
+    pub range: Option<Box<FileRange>>,
     /// For an object in a store: what changes with its content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tag: Option<String>,
+    pub tag: Option<Box<str>>,
     /// Where its bytes lie.
     #[serde(skip)]
     pub place: Place,
@@ -116,14 +116,19 @@ impl Input {
         Err(Error::mismatch(what, self.size, size))
     }
 
+    /// The share of the file that is read, where that is not all of it.
+    pub fn range(&self) -> Option<FileRange> {
+        self.range.as_deref().copied()
+    }
+
     /// Bytes as stored that are read of it.
     pub fn stored_bytes(&self) -> u64 {
-        self.range.map_or(self.size, |range| range.stored[1] - range.stored[0])
+        self.range().map_or(self.size, |range| range.stored[1] - range.stored[0])
     }
 
     /// Offset of its content at which it is read from.
     pub fn first_offset(&self) -> u64 {
-        self.range.map_or(0, |range| range.content[0])
+        self.range().map_or(0, |range| range.content[0])
     }
 }
 
@@ -175,11 +180,36 @@ pub(super) fn unsupported(path: &Path) -> Error {
     Error::Unsupported { path: path.to_owned(), found, supported: SUPPORTED.into() }
 }
 
-/// What a file's name and the system say of it; `None` for names of unknown format.
+/// A file as an input; `None` for names of unknown format.
+///
+/// # Errors
+/// As for [`look_at`].
+pub fn describe(path: &Path) -> Result<Option<Input>> {
+    Ok(look_at(path)?.map(|facts| facts.into_input(path.to_owned())))
+}
+
+/// What a file's name and the system say of it.
+#[derive(Debug)]
+pub(super) struct Facts {
+    format: Format,
+    compression: Compression,
+    size: u64,
+    modified_ns: u64,
+}
+
+impl Facts {
+    /// The input that they are of.
+    pub(super) fn into_input(self, path: PathBuf) -> Input {
+        let Self { format, compression, size, modified_ns } = self;
+        Input { format, compression, size, modified_ns, ..Input::bare(path) }
+    }
+}
+
+/// Looks at a file; `None` for names of unknown format.
 ///
 /// # Errors
 /// A name that is not UTF-8, a path that is not a regular file, or the system's reason.
-pub fn describe(path: &Path) -> Result<Option<Input>> {
+pub(super) fn look_at(path: &Path) -> Result<Option<Facts>> {
     if path.to_str().is_none() {
         // Manifests and journals are JSON: they could not name it.
         let reason = format!("the name of {} is not UTF-8; rename the file", path.display());
@@ -199,8 +229,7 @@ pub fn describe(path: &Path) -> Result<Option<Input>> {
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
         .and_then(|age| u64::try_from(age.as_nanos()).ok())
         .unwrap_or_default();
-    let size = metadata.len();
-    Ok(Some(Input { format, compression, size, modified_ns, ..Input::bare(path.to_owned()) }))
+    Ok(Some(Facts { format, compression, size: metadata.len(), modified_ns }))
 }
 
 /// Format and compression of a file by its name in lower case.

@@ -76,7 +76,7 @@ impl InputList {
     pub fn set_records(&mut self, key: Option<&str>) -> Result<()> {
         let Some(key) = key else { return Ok(()) };
         let json = self.inputs.iter_mut().filter(|input| input.format == Format::Json);
-        if json.map(|input| input.records = Some(key.to_owned())).count() == 0 {
+        if json.map(|input| input.records = Some(key.into())).count() == 0 {
             let reason = format!("{key:?} is a key of .json files, and none is among the inputs");
             return Err(Error::config("records", reason));
         }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! - [`expand`]: files, folders and patterns become an ordered list ([`inputs`]) of [`input::Input`].
-//! - [`folders`]: what a folder or a pattern holds, and what its own manifest promises; `choosing`: which of the files
+//! - [`folders`], `patterns`: what a folder or a pattern holds, and what its own manifest promises; `choosing`: which of the files
 //!   are data, by `metadata_names`, `saved_datasets` (folders of `datasets`) and what lies beside them.
 //! - `pointers`: files of Git LFS that stand for data. [`duplicates`]: one content under two names.
 //! - `asking`: about many files at a time. `folder_queue`: folders that are still to be listed, each once, whatever links lead to it.
@@ -35,6 +35,7 @@ mod metadata_names;
 #[cfg(feature = "parquet")]
 mod parquet_files;
 pub mod parts;
+mod patterns;
 pub mod place;
 mod pointers;
 mod ranges;

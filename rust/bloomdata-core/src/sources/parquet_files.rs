@@ -26,7 +26,7 @@ pub(super) fn read_parquet(
     let path = &input.path;
     let damaged = |error: &dyn std::fmt::Display| Error::corrupt(path, 0, format!("Parquet: {error}"));
     let (stored, rows) =
-        input.range.map_or(([0, input.size], None), |range| (range.stored, Some(range.content)));
+        input.range().map_or(([0, input.size], None), |range| (range.stored, Some(range.content)));
     input.check_unchanged()?;
     let hasher = hash_between(input.file(), stored, progress)?;
     let file = std::fs::File::open(input.file()).map_err(Error::io(path))?;

@@ -70,7 +70,7 @@ pub struct Part {
 ///
 /// # Errors
 /// Inputs that cannot be read again, or no part; the system's reason.
-pub fn share_out(mut all: Vec<Input>, ends: &[Vec<u8>], sharing: Sharing) -> Result<Vec<SharedInput>> {
+pub fn share_out(all: Vec<Input>, ends: &[Vec<u8>], sharing: Sharing) -> Result<Vec<SharedInput>> {
     if sharing.parts == 0 {
         return Err(Error::config("parts", "expected 1 or more, got 0"));
     }
@@ -83,7 +83,7 @@ pub fn share_out(mut all: Vec<Input>, ends: &[Vec<u8>], sharing: Sharing) -> Res
     }
     let inputs: Vec<_> = all.iter().enumerate().collect();
     let units = ask_all(&inputs, |(at, input)| units(input, ends.get(*at), sharing))?;
-    let total: u64 = units.iter().filter_map(|ends| ends.last()).map(|end| end.weight).sum();
+    let total: u64 = units.iter().map(|units| units.last.weight).sum();
     let part_of = |start: u64, end: u64| {
         let middle = u128::from(start) + u128::from(end);
         let part = middle * u128::from(sharing.parts) / (2 * u128::from(total.max(1)));
@@ -91,17 +91,11 @@ pub fn share_out(mut all: Vec<Input>, ends: &[Vec<u8>], sharing: Sharing) -> Res
     };
     let mut before = 0;
     let mut shared = Vec::with_capacity(units.len());
-    // Of a million inputs, both lists are not to be held at once.
-    all.reverse();
-    for ends in units {
-        let Some(input) = all.pop() else { break };
-        if all.len().is_power_of_two() {
-            all.shrink_to_fit();
-        }
+    for (input, units) in all.into_iter().zip(units) {
         let mut at = UnitEnd::default();
         let mut first_part = None;
         let mut cuts: Vec<Cut> = Vec::new();
-        for end in ends {
+        for end in units.before.into_iter().chain([units.last]) {
             let part = part_of(before + at.weight, before + end.weight);
             let last = cuts.last().map(|cut| cut.part).or(first_part);
             match last {
@@ -132,7 +126,7 @@ impl SharedInput {
         let (from, to) = places.iter().zip(&places[1..]).find(|(from, _)| from.part == part)?;
         let range = FileRange { stored: [from.stored, to.stored], content: [from.content, to.content] };
         // A manifest promises the hash of whole files.
-        Some(Input { range: Some(range), promised_hash: None, ..self.input.clone() })
+        Some(Input { range: Some(Box::new(range)), promised_hash: None, ..self.input.clone() })
     }
 }
 
@@ -147,19 +141,25 @@ struct UnitEnd {
     weight: u64,
 }
 
-/// Where the units of a file end. `end` are the last bytes of an object in a store.
-fn units(input: &Input, end: Option<&Vec<u8>>, sharing: Sharing) -> Result<Vec<UnitEnd>> {
+/// Where the units of a file end. Most files are one, which needs no list.
+struct Units {
+    before: Vec<UnitEnd>,
+    last: UnitEnd,
+}
+
+/// The units of a file. `end` are the last bytes of an object in a store.
+fn units(input: &Input, end: Option<&Vec<u8>>, sharing: Sharing) -> Result<Units> {
     let size = input.size;
     let unit_bytes = sharing.unit_bytes.max(1);
     let is_lines = input.format.is_lines();
     if sharing.whole_files || size < unit_bytes {
-        return Ok(vec![whole(input)]);
+        return Ok(whole(input));
     }
     if is_lines && input.compression == Compression::None {
         let count = size / unit_bytes;
         let end = |unit: u64| size / count * unit + size % count * unit / count;
-        let ends = (1..=count).map(end);
-        return Ok(ends.map(|end| UnitEnd { stored: end, content: end, weight: end }).collect());
+        let unit = |end: u64| UnitEnd { stored: end, content: end, weight: end };
+        return Ok(Units { before: (1..count).map(end).map(unit).collect(), last: unit(size) });
     }
     let pieces: Vec<UnitEnd> = if is_lines && input.compression == Compression::Zstd {
         let frames = match end {
@@ -174,26 +174,25 @@ fn units(input: &Input, end: Option<&Vec<u8>>, sharing: Sharing) -> Result<Vec<U
         Vec::new()
     };
     if pieces.is_empty() {
-        return Ok(vec![whole(input)]);
+        return Ok(whole(input));
     }
-    let (mut ends, mut at, mut start) = (Vec::new(), UnitEnd::default(), 0);
+    let (mut before, mut at, mut start) = (Vec::new(), UnitEnd::default(), 0);
     for piece in pieces {
         at.stored += piece.stored;
         at.content += piece.content;
         at.weight += piece.weight;
         if at.weight - start >= unit_bytes {
-            ends.push(at);
+            before.push(at);
             start = at.weight;
         }
     }
     // The last unit takes what stands at the end of the file, and what is too little for a unit of its own.
-    ends.pop();
-    ends.push(UnitEnd { stored: size, ..at });
-    Ok(ends)
+    before.pop();
+    Ok(Units { before, last: UnitEnd { stored: size, ..at } })
 }
 
 /// A file that is one unit; what it holds is guessed where only reading would tell.
-fn whole(input: &Input) -> UnitEnd {
+fn whole(input: &Input) -> Units {
     let ratio = match (input.format, input.compression) {
         (Format::Parquet, _) | (_, Compression::Gzip | Compression::Zstd) => 3,
         (_, Compression::None) => 1,
@@ -201,7 +200,8 @@ fn whole(input: &Input) -> UnitEnd {
         (_, Compression::Bzip2 | Compression::Xz) => 4,
     };
     let bytes = input.size.saturating_mul(ratio);
-    UnitEnd { stored: input.size, content: bytes, weight: bytes }
+    let last = UnitEnd { stored: input.size, content: bytes, weight: bytes };
+    Units { before: Vec::new(), last }
 }
 
 /// The row groups of a table, by their sizes; none where they are not in order.

@@ -15,7 +15,7 @@ pub(super) struct LineSkipper {
 impl LineSkipper {
     /// For an input that is read from `start` on.
     pub(super) fn new(input: &Input, start: u64) -> Self {
-        let range = input.range.filter(|range| input.format.is_lines() && range.starts_inside());
+        let range = input.range().filter(|range| input.format.is_lines() && range.starts_inside());
         Self { skips: range.is_some_and(|range| start <= range.content[0]) }
     }
 

@@ -58,7 +58,7 @@ pub(super) fn read_input_from(
     extend: &Extend<'_>,
     progress: &Progress,
 ) -> Result<()> {
-    if let Some(range) = input.range {
+    if let Some(range) = input.range() {
         return read_range(input, range, start, out, extend, progress);
     }
     let mut reader = if input.read_once {

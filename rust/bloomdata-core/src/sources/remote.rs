@@ -110,7 +110,7 @@ pub fn list_objects(mut objects: Vec<Object>) -> Result<InputList> {
             list.ignore(path, reason);
             continue;
         }
-        let (size, tag) = (object.size, Some(object.tag));
+        let (size, tag) = (object.size, Some(object.tag.into()));
         list.inputs.push(Input { format, compression, size, tag, ..Input::bare(path) });
         list.patterns.push(object.argument);
         list.ends.push(object.end);
@@ -157,7 +157,7 @@ pub fn begin(store: &dyn Store, inputs: &mut [Input], folder: &Path) -> Result<(
         shares.push(Share {
             address: input.path.to_string_lossy().into_owned(),
             size: input.size,
-            range: input.range.map_or([0, input.size], |range| range.stored),
+            range: input.range().map_or([0, input.size], |range| range.stored),
             local,
         });
     }

@@ -136,6 +136,7 @@ impl TableReader {
         for Table { label, rows, again, read_once } in tables {
             let path = PathBuf::from(label);
             let promised_hash = again.map(|rows| hash_rows(&path, rows, progress)).transpose()?;
+            let promised_hash = promised_hash.map(String::into_boxed_str);
             inputs.push(Input { format: Format::Arrow, promised_hash, read_once, ..Input::bare(path) });
             streams.push(Mutex::new(Some(rows)));
         }

@@ -337,12 +337,12 @@ impl<'run> Books<'run> {
     pub fn end_input(&mut self, file: usize, hash: String, content_bytes: u64) -> Result<()> {
         let input = &self.inputs[file];
         let seen = self.state.position.offset;
-        if seen > content_bytes && input.range.is_none() {
+        if seen > content_bytes && input.range().is_none() {
             let what =
                 format!("{}: bytes of content (changed since an earlier attempt)", input.path.display());
             return Err(Error::mismatch(what, format!("at least {seen}"), content_bytes));
         }
-        let complete = match (input.format, input.range) {
+        let complete = match (input.format, input.range()) {
             // Its last line may end behind it.
             (_, Some(range)) if !input.format.is_lines() => {
                 seen == range.content[1] || range.content[0] == range.content[1]
@@ -360,7 +360,7 @@ impl<'run> Books<'run> {
             return Err(Error::Ledger { reason });
         }
         if let Some(promised) = &input.promised_hash
-            && *promised != hash
+            && **promised != *hash
         {
             return Err(changed(&input.path, "content", promised, &hash));
         }

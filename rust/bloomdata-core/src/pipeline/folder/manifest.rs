@@ -229,7 +229,7 @@ pub fn check_same_input(then: &Input, now: &Input) -> Result<()> {
     {
         Error::mismatch(differs(&format!("content of input {path}")), before, after)
     } else if then.tag != now.tag {
-        let text = |input: &Input| input.tag.clone().unwrap_or_else(|| "none".to_owned());
+        let text = |input: &Input| input.tag.as_deref().unwrap_or("none").to_owned();
         Error::mismatch(differs(&format!("ETag or last change of input {path}")), text(then), text(now))
     } else if then.modified_ns != now.modified_ns {
         let what = format!("last change of input {path} (in ns since 1970)");
@@ -250,7 +250,7 @@ pub fn input_entry(input: &Input, hash: String, content_bytes: u64, counts: Inpu
         path: input.path.clone(),
         format: input.format,
         size: input.stored_bytes(),
-        range: input.range.map(|range| range.stored),
+        range: input.range().map(|range| range.stored),
         hash,
         content_bytes,
         counts,

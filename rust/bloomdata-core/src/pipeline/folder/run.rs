@@ -347,7 +347,7 @@ fn check_finished(request: &Request<'_>, manifest: &Manifest, progress: &Progres
         }
         if new.format == Format::Arrow {
             // What is known of its rows: their hash, or all that its name says.
-            if let Some(hash) = new.promised_hash.as_ref().filter(|hash| **hash != old.hash) {
+            if let Some(hash) = new.promised_hash.as_ref().filter(|hash| ***hash != *old.hash) {
                 let what = differs(&format!("rows of input {}", new.path.display()));
                 return Err(Error::mismatch(what, &old.hash, hash));
             }
