@@ -200,6 +200,10 @@ def test_a_finished_run_does_nothing_and_others_are_refused(inputs, tmp_path):
         run(max_lines=7, decide=True)
     with pytest.raises(MismatchError, match=r"decisions: input .*000\.jsonl, found .*001\.jsonl"):
         dedup(sorted(inputs.iterdir())[1:], tmp_path / "out", near=NEAR, parts=3, part=0)
+    before = tree(tmp_path / "out")
+    with pytest.raises(ConfigError, match="level"):
+        run(level=99, overwrite=True)
+    assert tree(tmp_path / "out") == before
     report = run(near=MinHash(0.7), parts=2, overwrite=True)
     check_same(report, dedup(inputs, tmp_path / "whole", near=MinHash(0.7)))
 

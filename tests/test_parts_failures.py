@@ -278,6 +278,31 @@ def test_overwriting_all_parts_leaves_nothing_of_the_earlier_run(is_finished, in
     ]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_lines": 0},
+        {"level": 99},
+        {"inputs": "nothing.jsonl"},
+        {"splits": {"train": 0.5, "dev": 0.6}},
+        {"splits": {"train": 0.5, "dev": 0.5}, "level": 99},
+    ],
+)
+def test_a_call_that_cannot_run_overwrites_nothing(wrong, inputs, output):
+    bloomdata.shard(inputs, output, parts=3, splits={"train": 0.5, "dev": 0.5})
+    before = tree(output)
+    with pytest.raises((bloomdata.ConfigError, FileNotFoundError)):
+        bloomdata.shard(**{"inputs": inputs, "output": output, "parts": 2, "overwrite": True} | wrong)
+    assert tree(output) == before
+
+
+def test_what_lies_among_the_inputs_is_overwritten_all_the_same(inputs):
+    for parts in (3, 2):
+        report = bloomdata.shard(inputs, inputs / "out", parts=parts, overwrite=True)
+    assert report.manifest["config"]["parts"] == 2
+    bloomdata.verify(inputs / "out")
+
+
 def test_overwriting_parts_by_one_run_leaves_nothing_of_them(inputs, output, tmp_path):
     bloomdata.shard(inputs, output, parts=3)
     with pytest.raises(bloomdata.MismatchError, match="parts: expected 3"):

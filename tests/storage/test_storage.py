@@ -266,6 +266,10 @@ def test_overwriting_removes_all_parts_and_nothing_else(corpus, tmp_path):
     FaultyStore.pipe_file(store, "/out/mine.txt", b"mine")
     options = OPTIONS | {"scratch": tmp_path / "scratch"}
     bloomdata.pack("faulty://raw", "faulty://out", **options, parts=3)
+    before = dict(FaultyStore.store)
+    with pytest.raises(bloomdata.ConfigError):
+        bloomdata.pack("faulty://raw", "faulty://out", **options | {"sequence_length": 0}, parts=2, overwrite=True)
+    assert FaultyStore.store == before
     report = bloomdata.pack("faulty://raw", "faulty://out", **options, parts=2, overwrite=True)
     left = {name.split("/")[2] for name in names() if name.startswith("/out/")}
     assert left == {"manifest.json", "plan.json", "mine.txt", "part-00000-of-00002", "part-00001-of-00002"}

@@ -6,6 +6,7 @@ folder of them. Nothing here schedules machines.
 
 - `sharing`: which part a call runs, what cannot be shared out, and verbs whose result only the end of a run has.
 - `running`: one part, or all of them, and the end of a run. `counting`: a phase before them.
+  `trying`: of a call that would remove an earlier run.
 - `gathering`: runs parts by an executor; those whose process died again. `processes`, `ray_tasks`: executors.
 - `places`: where parts lie: `local_place`, `store_place` (its end: `store_end`).
 - `signs`: small files beside the parts that say how far each is. `boards`: where they hang. `table`: what they say.

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from bloomdata.errors import ConfigError
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.paths import is_address, output_path, utf8_path
-from bloomdata.parts.counting import Needs, check_counting, needs_counting
-from bloomdata.parts.sharing import ENDINGS, check_parts, part_name, part_number
+from bloomdata.parts.counting import COUNTS_NAME, Needs, check_counting, needs_counting
+from bloomdata.parts.sharing import ENDINGS, PLAN_NAME, check_parts, part_name, part_number
+from bloomdata.parts.trying import try_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +117,7 @@ def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, An
     executor, on_progress = arguments.pop("executor", None), arguments.pop("on_progress", None)
     arguments.pop("part", None)
     if arguments.pop("overwrite", False):
+        _try_first_part(function, arguments, is_counted=is_counted)
         place.discard()
     if is_counted and _missing(place, arguments["parts"]):
         _run_missing(function, place.counts(), arguments | {"counting": True}, executor, on_progress)
@@ -125,6 +127,20 @@ def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, An
     allow_empty = bool(arguments.get("allow_empty", not has_option))
     report = place.finish(joined=False, limits=(allow_empty, None, None), on_progress=None)
     return ended(replace(report, ignore_keys=tuple(arguments.get("ignore_keys", ()))))
+
+
+def _try_first_part(function: Callable[..., Any], arguments: dict[str, Any], *, is_counted: bool) -> None:
+    """Refuses a call that cannot be right before it removes anything."""
+    from bloomdata.parts.local_place import LocalPlace
+
+    first = arguments | ({"counting": True} if is_counted else {})
+
+    def call(folder: str, on_progress: OnProgress) -> None:
+        place = LocalPlace(folder)
+        (place.counts() if is_counted else place).run(function, first | {"on_progress": on_progress}, 0)
+
+    begun = f"{COUNTS_NAME}/{PLAN_NAME}" if is_counted else PLAN_NAME
+    try_call(call, begun, arguments["inputs"], arguments["output"])
 
 
 def _missing(place: Place, parts: int) -> list[int]:

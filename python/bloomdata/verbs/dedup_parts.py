@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
-from bloomdata.manifest import MANIFEST_NAME
+from bloomdata.manifest import JOURNAL_NAME, MANIFEST_NAME
 from bloomdata.options.inputs import file_inputs
 from bloomdata.options.near import MinHash, described
 from bloomdata.options.paths import output_path
 from bloomdata.parts.local_place import LocalPlace
 from bloomdata.parts.running import in_parts
 from bloomdata.parts.sharing import check_parts
+from bloomdata.parts.trying import try_call
 from bloomdata.verbs.signatures import signatures
 
 if TYPE_CHECKING:
@@ -76,14 +77,22 @@ def decided_first(function: Callable[_Parameters, _Result]) -> Callable[_Paramet
 def _decide(function: Callable[..., Any], options: dict[str, Any]) -> None:
     """Decides what goes, unless that is done."""
     output, overwrite = options["output"], options.get("overwrite", False)
+    rest = {name: value for name, value in options.items() if name not in _OF_PARTS} | {"decide": True}
     if overwrite:
+        begun = f"{decided('').name}/{JOURNAL_NAME}"
+        inputs = options["inputs"]
+        try_call(
+            lambda folder, stop: function(**rest | {"output": folder, "on_progress": stop}),
+            begun,
+            inputs,
+            output_path(output),
+        )
         LocalPlace(output_path(output)).discard()
     signed = Path(output) / "signatures"
     given = options.get("signatures")
     is_decided = not overwrite and (decided(output) / MANIFEST_NAME).exists()
-    rest = {name: value for name, value in options.items() if name not in _OF_PARTS}
     made = None if given or is_decided else _sign(signed, options)
-    function(**rest | {"signatures": given or made, "decide": True, "overwrite": overwrite})
+    function(**rest | {"signatures": given or made, "overwrite": overwrite})
     if signed.exists() and not given:
         _core.discard_parts(signed)
         # One that holds something else stays.
