@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::articles::packed::{Articles, Packed};
 use super::feed::{Item, Reading};
-use super::folder::books::{Fate, OnBadRecord, Outcome};
+use super::folder::books::OnBadRecord;
+use super::folder::outcome::{Fate, Outcome};
 use super::folder::run::CustomReader;
 use super::pack_options::PackConfig;
 use crate::document::RecordPlace;

@@ -6,9 +6,10 @@ use serde_json::{Map, Value};
 
 use super::articles::packed::{Articles, Packed};
 use super::feed::{Item, Reading};
-use super::folder::books::{Books, Outcome, QUARANTINE_NAME, Snapshot};
+use super::folder::books::{Books, QUARANTINE_NAME, Snapshot};
 use super::folder::manifest::OutputEntry;
 use super::folder::names::OutputNames;
+use super::folder::outcome::Outcome;
 use super::folder::run::{CustomReader, Opened, Request, Run, RunOptions, RunResult};
 use super::lengths::{Counts, refuse_exact};
 use super::pack_options::PackConfig;

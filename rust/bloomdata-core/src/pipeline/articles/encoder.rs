@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::formats::hdf5_rows::TokenStream;
 use crate::json_fields::placed;
 use crate::pipeline::feed::Item;
-use crate::pipeline::folder::books::{Fate, Outcome};
+use crate::pipeline::folder::outcome::{Fate, Outcome};
 use crate::token::TokenDtype;
 use crate::tokenizers::Tokenizer;
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::formats::hdf5_rows::TokenStream;
 use crate::packing::types::SEPARATOR;
-use crate::pipeline::folder::books::Outcome;
+use crate::pipeline::folder::outcome::Outcome;
 
 /// What the pool makes of a block.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use crate::key_log::KeyLog;
 use crate::ledger::BLANK;
 use crate::packing::types::{COMPLETION, PROMPT};
 use crate::pipeline::feed::Item;
-use crate::pipeline::folder::books::{Fate, Outcome};
 use crate::pipeline::folder::counts::ChatCounts;
+use crate::pipeline::folder::outcome::{Fate, Outcome};
 use crate::sources::Format;
 use crate::templates::prompt_completion::{Pair, PairReader};
 

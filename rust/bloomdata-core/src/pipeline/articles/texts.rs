@@ -15,8 +15,8 @@ use crate::ledger::BLANK;
 use crate::packing::types::{COMPLETION, SEPARATOR};
 use crate::pipeline::dedup::verdict_file::{Verdict as Decided, Verdicts};
 use crate::pipeline::feed::Item;
-use crate::pipeline::folder::books::{Fate, Outcome};
 use crate::pipeline::folder::counts::ChatCounts;
+use crate::pipeline::folder::outcome::{Fate, Outcome};
 use crate::sources::Format;
 use crate::stages::{RecordReader, Verdict};
 

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::json_fields::{invalid_utf8, validate};
 use crate::json_nan::is_nan;
 use crate::ledger::BLANK;
-use crate::pipeline::folder::books::Fate;
 use crate::pipeline::folder::counts::ChatCounts;
+use crate::pipeline::folder::outcome::Fate;
 use crate::sources::Format;
 use crate::unread_keys::KeySet;
 

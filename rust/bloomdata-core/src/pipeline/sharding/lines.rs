@@ -2,7 +2,7 @@
 
 use crate::document::{Block, Record};
 use crate::error::Result;
-use crate::pipeline::folder::books::{Fate, Outcome};
+use crate::pipeline::folder::outcome::{Fate, Outcome};
 use crate::sources::Format;
 use crate::stages::trees::TreeNode;
 
