@@ -204,6 +204,8 @@ def test_a_finished_run_does_nothing_and_others_are_refused(inputs, tmp_path):
     with pytest.raises(ConfigError, match="level"):
         run(level=99, overwrite=True)
     assert tree(tmp_path / "out") == before
+    run(overwrite=True, decide=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["decisions"]
     report = run(near=MinHash(0.7), parts=2, overwrite=True)
     check_same(report, dedup(inputs, tmp_path / "whole", near=MinHash(0.7)))
 

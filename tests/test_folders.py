@@ -81,3 +81,19 @@ def test_a_manifest_cannot_make_us_delete_files_outside_its_folder(records, tmp_
     with suppress(bloomdata.BloomdataError, OSError):
         bloomdata.shard(records, tmp_path / "output", overwrite=True, **options)
     assert precious.exists()
+
+
+def test_what_was_made_of_a_file_is_not_read_beside_it(tmp_path):
+    """Of a folder that holds both, each document would be read twice."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text('{"text": "one"}\n' * 5)
+    bloomdata.shard(folder, folder / "shards", splits={"train": 0.5, "dev": 0.5})
+    for inputs in (folder / "**" / "*.jsonl*", [folder / "a.jsonl", folder / "shards" / "train"]):
+        with pytest.raises(bloomdata.ConfigError, match=r"shards was made of .*a\.jsonl, which is read, too"):
+            bloomdata.shard(inputs, tmp_path / "out")
+    assert bloomdata.shard(folder / "shards" / "train", tmp_path / "out").ledger["documents_kept"] <= 5
+    report = bloomdata.shard(
+        [folder / "a.jsonl", folder / "shards" / "dev"], tmp_path / "both", allow_duplicate_inputs=True
+    )
+    assert report.ledger["documents_kept"] >= 5

@@ -296,6 +296,61 @@ def test_a_call_that_cannot_run_overwrites_nothing(wrong, inputs, output):
     assert tree(output) == before
 
 
+@pytest.mark.parametrize("named", ["", "part-00000-of-00002", "*/*.zst"])
+def test_an_output_that_holds_the_inputs_is_not_overwritten(named, inputs, output):
+    bloomdata.shard(inputs, output, parts=2)
+    before = tree(output)
+    with pytest.raises(bloomdata.ConfigError, match="holds the input"):
+        bloomdata.shard(output / named, output, parts=3, overwrite=True)
+    assert tree(output) == before
+
+
+@pytest.mark.parametrize("name", ["mine.txt", "part-00000-of-00002/mine.txt"])
+def test_nothing_is_overwritten_where_files_of_others_are(name, inputs, output):
+    bloomdata.shard(inputs, output, parts=2)
+    (output / name).write_text("mine")
+    before = tree(output)
+    with pytest.raises(bloomdata.ConfigError, match=f"holds {name}, which no run in parts has left"):
+        bloomdata.shard(inputs, output, parts=3, overwrite=True)
+    assert tree(output) == before
+
+
+def test_a_refused_call_leaves_a_finished_folder_as_it_was(inputs, output):
+    bloomdata.shard(inputs, output, parts=2)
+    before = tree(output)
+    for wrong in ({"max_lines": 7}, {"inputs": "nothing.jsonl"}, {"level": 99}):
+        with pytest.raises((bloomdata.BloomdataError, FileNotFoundError)):
+            bloomdata.shard(**{"inputs": inputs, "output": output, "parts": 2, "part": 1} | wrong)
+    assert tree(output) == before
+    with pytest.raises(bloomdata.MismatchError, match="overwrite=True without part starts anew"):
+        bloomdata.shard(inputs, output, parts=3, part=1)
+
+
+def test_an_output_that_is_gone_is_named_with_the_way_out(inputs, output):
+    bloomdata.shard(inputs, output, parts=2)
+    next((output / part_name(1, 2)).glob("*.zst")).unlink()
+    with pytest.raises(bloomdata.MismatchError, match=r"overwrite=True makes it anew.*found no file"):
+        bloomdata.shard(inputs, output, parts=2, part=1)
+    with pytest.raises(bloomdata.CorruptDataError):
+        bloomdata.verify(output)
+    bloomdata.shard(inputs, output, parts=2, part=1, overwrite=True)
+    bloomdata.verify(output)
+
+
+def test_the_end_of_a_run_without_its_inputs_says_what_it_needs(inputs, output):
+    for part in range(2):
+        bloomdata.shard(inputs, output, parts=2, part=part)
+    inputs.rename(inputs.with_name("moved"))
+    with pytest.raises(bloomdata.ConfigError, match="is not there: the end of a run compares inputs with its plan"):
+        bloomdata.finish(output)
+
+
+def test_the_only_part_of_one_is_a_run_as_any_other(inputs, output, tmp_path):
+    bloomdata.shard(inputs, output, parts=1, part=0)
+    bloomdata.shard(inputs, tmp_path / "one")
+    assert tree(output) == tree(tmp_path / "one")
+
+
 def test_what_lies_among_the_inputs_is_overwritten_all_the_same(inputs):
     for parts in (3, 2):
         report = bloomdata.shard(inputs, inputs / "out", parts=parts, overwrite=True)

@@ -22,12 +22,14 @@ def add_gdp(parser: argparse.ArgumentParser) -> None:
     """Both commands."""
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     formatter = parser.formatter_class
+    # As those of generative_data_prep, both take abbreviations.
     pipeline = commands.add_parser(
         "pipeline",
         help="shuffle, split, tokenize, pack, balance",
         usage="bloomdata-cli gdp pipeline --input_path PATH --output_path FOLDER --pretrained_tokenizer NAME [options]",
         epilog=_EXAMPLES,
         formatter_class=formatter,
+        allow_abbrev=True,
     )
     _common(pipeline)
     counts = pipeline.add_argument_group("splits")
@@ -48,6 +50,7 @@ def add_gdp(parser: argparse.ArgumentParser) -> None:
         usage="bloomdata-cli gdp data_prep --input_path FILE --output_path FILE --pretrained_tokenizer NAME [options]",
         epilog=_EXAMPLES,
         formatter_class=formatter,
+        allow_abbrev=True,
     )
     _common(data_prep)
     parser.usage = "bloomdata-cli gdp {pipeline,data_prep} [options]"

@@ -31,7 +31,8 @@ class Parser(argparse.ArgumentParser):
     """Names the nearest option when one is mistyped, and shows its own usage."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+        # `--part` for `--parts` is a mistake, and no abbreviation.
+        super().__init__(**{"allow_abbrev": False} | settings)
         self._given: list[str] = []
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]

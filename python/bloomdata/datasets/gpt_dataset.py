@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -184,7 +185,7 @@ class GPTDataset:
         self._open()
 
     def _open(self) -> None:
-        self._core = _core.GptDataset(json.dumps(self._config))
+        self._core = _core.GptDataset(json.dumps(self._config, default=operator.index))
         self._arrays: list[NDArray[Any]] | None = None
 
     @property

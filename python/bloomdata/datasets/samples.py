@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -56,7 +57,9 @@ def checked_index(index: int, length: int, what: str = "sample") -> int:
 
     Raises:
         IndexError: The index is not from `-length` to `length - 1`.
+        TypeError: It is no whole number.
     """
+    index = operator.index(index)
     position = index + length if index < 0 else index
     if not 0 <= position < length:
         raise IndexError(f"{what} {index} of {length}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +43,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def check_arguments(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-    """Makes a public function check the types of its arguments before it runs.
+    """Makes a public function check the types of its arguments before it runs. Whole numbers of NumPy become Python's.
 
     Raises:
         ConfigError: When the function is called: an argument is of a type that its annotation does not have.
@@ -60,9 +61,13 @@ def check_arguments(function: Callable[_Parameters, _Result]) -> Callable[_Param
                 expected = " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
                 kind = "" if isinstance(value, (str, bool, int, float)) else f"{type(value).__name__} "
                 raise ConfigError(f"{name}: expected {expected}, got {kind}{value!r:.100}")
-        return function(*args, **kwargs)
+        return function(*map(_plain, args), **{name: _plain(value) for name, value in kwargs.items()})
 
     return checked
+
+
+def _plain(value: Any) -> Any:
+    return operator.index(value) if isinstance(value, Integral) and not isinstance(value, (int, bool)) else value
 
 
 def _kinds(parameter: inspect.Parameter) -> list[tuple[str, Callable[[Any], bool]]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import time
@@ -9,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bloomdata import _core
+from bloomdata.errors import ConfigError
 from bloomdata.manifest import JOURNAL_NAME, MANIFEST_NAME
 from bloomdata.options.running import running
+from bloomdata.parts.boards import SIGN_NAME
 from bloomdata.parts.counting import COUNTS_NAME
 from bloomdata.parts.sharing import PLAN_NAME, part_name
 from bloomdata.parts.signs import (
@@ -18,6 +22,7 @@ from bloomdata.parts.signs import (
     Signs,
     done_by,
     input_bytes,
+    planned_parts,
     progress_of,
     read_plan,
     read_signs,
@@ -25,11 +30,21 @@ from bloomdata.parts.signs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bloomdata.options.inputs import OnProgress
     from bloomdata.options.running import Limits
     from bloomdata.storage.staging import Staging
+
+
+# What `dedup` leaves beside its parts.
+_BESIDE = ("decisions", "signatures")
+
+
+def _outputs(folder: Path) -> list[str]:
+    """Names of the outputs of a finished folder, in it; of any other one, none."""
+    path = folder / MANIFEST_NAME
+    return [output["path"] for output in json.loads(path.read_bytes())["outputs"]] if path.exists() else []
 
 
 class LocalPlace:
@@ -67,9 +82,38 @@ class LocalPlace:
         remove_signs(self.root, names)
 
     def discard(self) -> None:
-        """As `Place`."""
+        """As `Place`. Nothing is removed where something else would stay and stand in the way.
+
+        Raises:
+            ConfigError: The folder holds something that no run in parts has left.
+        """
+        if others := list(self._others()):
+            raise ConfigError(
+                f"output: {self.root} holds {others[0]}, which no run in parts has left there; nothing was removed"
+            )
         self._remove_signs()
         _core.discard_parts(self.root)
+
+    def _others(self) -> Iterator[str]:
+        """What no run in parts has left, in the folder and in those of finished parts."""
+        parts = planned_parts(self.root)
+        if parts is None:
+            return
+        known = {
+            PLAN_NAME,
+            MANIFEST_NAME,
+            COUNTS_NAME,
+            *_BESIDE,
+            *(part_name(number, parts) for number in range(parts)),
+        }
+        known |= {name.partition("/")[0] for name in _outputs(self.root)}
+        for path in sorted(self.root.iterdir()):
+            name = path.name
+            if name not in known and not SIGN_NAME.fullmatch(name) and not name.startswith(PLAN_NAME):
+                yield name
+            elif name.startswith("part-") and (path / MANIFEST_NAME).exists():
+                own = {MANIFEST_NAME, JOURNAL_NAME, *(inner.partition("/")[0] for inner in _outputs(path))}
+                yield from (f"{name}/{inner.name}" for inner in sorted(path.iterdir()) if inner.name not in own)
 
     def _remove_signs(self) -> None:
         for root in (self.root, self.root / COUNTS_NAME):
@@ -101,9 +145,19 @@ class LocalPlace:
 
         start = time.monotonic()
         options = running(self.root, 1, overwrite=False, limits=limits)
-        result = _core.finish(options, joined, self._stored, on_progress)
+        with self._in_turn():
+            result = _core.finish(options, joined, self._stored, on_progress)
         self._remove_signs()
         return type(Report.open(self.root)).from_run(self.root, result, time.monotonic() - start)
+
+    @contextlib.contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Whoever else ends the run on this machine waits."""
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):
+                plan = stack.enter_context((self.root / PLAN_NAME).open("rb"))
+                fcntl.flock(plan, fcntl.LOCK_EX)
+            yield
 
     def beats(self) -> dict[str, Progress]:
         """As `Place`."""

@@ -13,7 +13,7 @@ from bloomdata.options.inputs import file_inputs
 from bloomdata.options.paths import is_address, output_path, utf8_path
 from bloomdata.parts.counting import COUNTS_NAME, Needs, check_counting, needs_counting
 from bloomdata.parts.sharing import ENDINGS, PLAN_NAME, check_parts, part_name, part_number
-from bloomdata.parts.trying import try_call
+from bloomdata.parts.trying import is_in, try_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,9 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
         if output is not None and (not with_stores or function.__name__ in ENDINGS):
             output_path(output)
         if part is not None and parts == 1 and not is_address(output):
-            raise ConfigError(f"part: expected only with parts, their number, got {part!r}")
+            if "parts" not in bound.arguments:
+                raise ConfigError(f"part: expected only with parts, their number, got {part!r}")
+            part_number(parts, part)
         if executor is not None and (parts == 1 or part is not None):
             raise ConfigError("executor: expected only with parts, their number, and without part")
         if executor is not None and not callable(getattr(executor, "submit", None)):
@@ -74,6 +76,10 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
             if parameter.kind is parameter.VAR_KEYWORD:
                 arguments |= arguments.pop(name, {})
         arguments["inputs"] = file_inputs(arguments["inputs"], objects=with_stores)
+        if is_address(output):
+            for path in arguments["inputs"]:
+                if is_in(output, path):
+                    raise ConfigError(f"output: expected a folder that is not among the inputs, got {output} in {path}")
         # Runs of one part need none of this.
         from bloomdata.parts.places import place_of
 

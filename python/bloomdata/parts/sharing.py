@@ -108,5 +108,6 @@ def part_number(parts: int, part: int | str) -> int:
     if isinstance(number, str) and number.isdigit():
         number = int(number)
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < parts:
-        raise ConfigError(f"part: expected 0 to {parts - 1}, or 'slurm', got {part!r}")
+        found = f"{part!r}, which is {number!r}" if part == "slurm" else repr(part)
+        raise ConfigError(f"part: expected 0 to {parts - 1}, or 'slurm', got {found}")
     return number

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bloomdata.errors import ConfigError
-from bloomdata.manifest import JOURNAL_NAME
+from bloomdata.manifest import JOURNAL_NAME, MANIFEST_NAME
 from bloomdata.options.paths import is_address, whole_address
 from bloomdata.parts.boards import board_of
 from bloomdata.parts.sharing import PLAN_NAME, part_name
@@ -102,7 +102,9 @@ class Signs:
         return update
 
     def failed(self, error: BaseException) -> None:
-        """Says why the part stopped. A call that does not fit the plan that is there leaves nothing."""
+        """Says why the part stopped. A call that was refused, or that finds the part finished, leaves nothing."""
+        if isinstance(error, ConfigError) or (self._work / self._name / MANIFEST_NAME).exists():
+            return
         with contextlib.suppress(ConfigError):
             if planned_parts(self._work) == self._parts:
                 self._leave("error", {"kind": type(error).__name__, "error": str(error)})

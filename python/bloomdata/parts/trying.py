@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bloomdata.errors import ConfigError
 from bloomdata.options.paths import is_address, whole_address
 
 if TYPE_CHECKING:
@@ -32,10 +33,15 @@ def try_call(
         output: Output of the run.
 
     Raises:
+        ConfigError: The output holds an input.
         Exception: What the call raises before that.
     """
-    if any(_holds(path, output) for path in inputs):
-        return
+    for path in inputs:
+        start = _start(path)
+        if is_in(start, output):
+            raise ConfigError(f"output: {output} holds the input {path}; nothing was removed")
+        if is_in(output, start):
+            return
     with tempfile.TemporaryDirectory(prefix="bloomdata-") as folder:
 
         def stop(*_: int) -> None:
@@ -46,12 +52,16 @@ def try_call(
             call(folder, stop)
 
 
-def _holds(pattern: str, output: str) -> bool:
-    """Whether what a pattern names may hold the output."""
-    if is_address(pattern) != is_address(output):
-        return False
+def _start(pattern: str) -> str:
+    """The folder or file that all that a pattern matches lies in."""
     base = re.split(r"[*?\[{]", pattern)[0]
-    start = base if base == pattern else base.rpartition("/")[0]
-    if is_address(output):
-        return whole_address(output).startswith(whole_address(start))
-    return Path(output).resolve().is_relative_to(Path(start).resolve())
+    return pattern if base == pattern else base.rpartition("/")[0]
+
+
+def is_in(path: str, folder: str) -> bool:
+    """Whether a path is a folder, or lies in it; both may be addresses."""
+    if is_address(path) != is_address(folder):
+        return False
+    if is_address(path):
+        return f"{whole_address(path).rstrip('/')}/".startswith(f"{whole_address(folder).rstrip('/')}/")
+    return Path(path).resolve().is_relative_to(Path(folder).resolve())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -238,7 +239,7 @@ class Tokenizer:
         Raises:
             MismatchError: An id is outside the vocabulary.
         """
-        numbers = [int(token) for token in ids]
+        numbers = [operator.index(token) for token in ids]
         for token in numbers:
             if not 0 <= token < self.vocab_size:
                 raise MismatchError(f"token id: expected 0 to {self.vocab_size - 1}, got {token}")

@@ -62,10 +62,13 @@ def decided_first(function: Callable[_Parameters, _Result]) -> Callable[_Paramet
         if decides and (parts == 1 or options.get("part") is not None or options.get("executor") is not None):
             raise ConfigError("decide: expected only with parts, their number, and without part and executor")
         whole = cast("Callable[..., _Result]", function)
+        if parts > 1:
+            options["inputs"] = file_inputs(options["inputs"])
         if decides:
+            if options.get("overwrite"):
+                _discard(whole, options)
             return whole(**options)
         if parts > 1 and options.get("part") is None:
-            options["inputs"] = file_inputs(options["inputs"])
             _decide(whole, options)
             # What it discards is gone.
             options["overwrite"] = False
@@ -74,20 +77,25 @@ def decided_first(function: Callable[_Parameters, _Result]) -> Callable[_Paramet
     return run
 
 
+def _discard(function: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Removes decisions and parts of an earlier run, once the call is known to be right."""
+    rest = {name: value for name, value in options.items() if name not in _OF_PARTS} | {"decide": True}
+    output = output_path(options["output"])
+    try_call(
+        lambda folder, stop: function(**rest | {"output": folder, "on_progress": stop}),
+        f"{decided('').name}/{JOURNAL_NAME}",
+        options["inputs"],
+        output,
+    )
+    LocalPlace(output).discard()
+
+
 def _decide(function: Callable[..., Any], options: dict[str, Any]) -> None:
     """Decides what goes, unless that is done."""
     output, overwrite = options["output"], options.get("overwrite", False)
     rest = {name: value for name, value in options.items() if name not in _OF_PARTS} | {"decide": True}
     if overwrite:
-        begun = f"{decided('').name}/{JOURNAL_NAME}"
-        inputs = options["inputs"]
-        try_call(
-            lambda folder, stop: function(**rest | {"output": folder, "on_progress": stop}),
-            begun,
-            inputs,
-            output_path(output),
-        )
-        LocalPlace(output_path(output)).discard()
+        _discard(function, options)
     signed = Path(output) / "signatures"
     given = options.get("signatures")
     is_decided = not overwrite and (decided(output) / MANIFEST_NAME).exists()

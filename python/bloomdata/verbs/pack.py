@@ -187,7 +187,7 @@ def pack(
         prompt_prefix: Text before every prompt that is not empty.
         prompt_postfix: Text after every prompt that is not empty.
         template: Chat template that renders conversations, see `ChatTemplate`; by default the `chat_template` of the
-            tokenizer. Implies `record="messages"`, unless records are `"prompt_completion"`.
+            tokenizer. Records are then `messages`, unless they are `prompt_completion`.
         template_variables: Further variables of the template; its special tokens are those of the tokenizer.
         template_date: Date that the template's `strftime_now` returns, such as `2026-01-31`.
         train_on: Whether to train on `all` answers of a conversation, on the `last` one, or on `each` in an article of

@@ -101,7 +101,7 @@ def prepare(
     A killed run resumes when it is called again with the same arguments; a finished run does nothing.
 
     Args:
-        source: Name of the source: `oasst1`, `dolly`, `oig`, `alpaca`, `sharegpt`, ...
+        source: Name of the source, such as `oasst1`, `dolly`, `alpaca` or `sharegpt`; `--list` shows all of them.
         inputs: Files, folders or patterns, or one table in memory, as for `shard`.
         output: Folder for shards; or a single file, `.jsonl`, `.jsonl.gz` or `.jsonl.zst`, whose manifest is kept in
             `<file>.books/`.

@@ -74,7 +74,7 @@ pub fn verify(
         }
     };
     check_manifest(folder, &manifest, &report);
-    if without_parts {
+    if manifest.details.contains_key(PARTS_KEY) {
         check_parts(folder, &manifest, &report);
     }
     let is_read = |output: &&OutputEntry| !without_parts || part_of(output).is_none();

@@ -1,4 +1,4 @@
-//! `verify` of a folder whose parts are checked apart: whether it is the one that was made of them.
+//! `verify` of a folder of parts: whether it is the one that was made of them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,10 +31,11 @@ pub(super) fn check_parts(folder: &Path, manifest: &Manifest, report: &impl Fn(&
     for number in 0..parts {
         let name = part_name(number, parts);
         let place = format!("{name}/{MANIFEST_NAME}");
+        let outputs = listed.remove(&*name).unwrap_or_default();
         match Manifest::read(&folder.join(&name)) {
             Ok(Some(part)) => {
                 let is_planned = part.details.get(PLAN_KEY).and_then(Value::as_str) == planned;
-                if !is_planned || part.outputs != listed.remove(&*name).unwrap_or_default() {
+                if !is_planned || part.outputs != outputs {
                     report(&place, "the part is another one than the folder was made of".into());
                 }
             }

@@ -1,11 +1,13 @@
 //! Documents that would be read twice: one content under two names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::Path;
 
 use super::asking::ask_all;
 use super::columns::Columns;
+use super::folders::Promises;
 use super::input::{Format, Input};
 use super::inputs::InputList;
 use super::stream::{Event, Source, SourceOptions};
@@ -20,11 +22,13 @@ use crate::progress::Progress;
 const FIRST_BYTES: u64 = 1 << 16;
 
 /// Refuses two files of one folder whose names differ in format or compression alone (`a.jsonl` beside `a.jsonl.gz`),
-/// and two files with the same bytes. Files without any record may be as many as they like.
+/// two files with the same bytes, and what an earlier run has made of a file beside that file. Files without any record
+/// may be as many as they like.
 ///
 /// # Errors
 /// Two such files; the system's reason.
 pub fn refuse_duplicates(list: &InputList, progress: &Progress) -> Result<()> {
+    refuse_derived(list)?;
     let mut names: BTreeMap<u128, &Path> = BTreeMap::new();
     let mut tags: BTreeMap<(u64, &str), &Path> = BTreeMap::new();
     let mut sizes: BTreeMap<u64, Vec<&Input>> = BTreeMap::new();
@@ -59,6 +63,38 @@ pub fn refuse_duplicates(list: &InputList, progress: &Progress) -> Result<()> {
                     return Err(twice(first, &input.path, "have the same content"));
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses the output of an earlier run beside what it was made of, as in a folder that holds both.
+fn refuse_derived(list: &InputList) -> Result<()> {
+    let files = list.inputs.iter().filter(|input| input.is_file() && input.tag.is_none());
+    let paths: Vec<&Path> = files.map(|input| input.path.as_path()).collect();
+    // A shard lies in the folder of its manifest, or in that of its split.
+    let folders: BTreeSet<&OsStr> =
+        paths.iter().flat_map(|path| path.ancestors().skip(1).take(2)).map(Path::as_os_str).collect();
+    let made: Vec<(&OsStr, Promises)> =
+        folders.into_iter().filter_map(|folder| Some((folder, Promises::read(Path::new(folder))?))).collect();
+    if made.is_empty() {
+        return Ok(());
+    }
+    let key = |path: &Path| {
+        Ok(path.canonicalize().ok().map(|path| content_key(path.as_os_str().as_encoded_bytes())))
+    };
+    let read: BTreeSet<u128> = ask_all(&paths, |path| key(path))?.into_iter().flatten().collect();
+    for (folder, promises) in made {
+        let keys = ask_all(&promises.inputs, |input| key(&input.path))?;
+        let found =
+            promises.inputs.iter().zip(keys).find(|(_, key)| key.is_some_and(|key| read.contains(&key)));
+        if let Some((input, _)) = found {
+            let (folder, input) = (Path::new(folder).display(), input.path.display());
+            let reason = format!(
+                "{folder} was made of {input}, which is read, too: documents would be read twice; name one of them \
+                 (allow_duplicate_inputs=True reads both)"
+            );
+            return Err(Error::config("inputs", reason));
         }
     }
     Ok(())

@@ -34,6 +34,9 @@ pub(super) struct Promises {
     #[serde(rename = "bloomdata_version")]
     _version: String,
     outputs: Vec<Promise>,
+    /// What the folder was made of.
+    #[serde(default)]
+    pub(super) inputs: Vec<MadeOf>,
     #[serde(default)]
     details: Details,
 }
@@ -43,6 +46,12 @@ pub(super) struct Promises {
 struct Details {
     #[serde(default)]
     unhashed_outputs: Vec<PathBuf>,
+}
+
+/// What a manifest says of one input.
+#[derive(Debug, Deserialize)]
+pub(super) struct MadeOf {
+    pub(super) path: PathBuf,
 }
 
 /// What a manifest says of one output.

@@ -1,6 +1,7 @@
 //! `manifest.json`: what a finished folder says about itself. Holds no times, so that equal runs give equal bytes.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -200,7 +201,14 @@ pub fn finish_folder(folder: &Path, manifest: &str, progress: &Progress) -> Resu
 /// Another size, or the system's reason.
 pub fn check_size(folder: &Path, output: &OutputEntry) -> Result<()> {
     let path = folder.join(&output.path);
-    let found = std::fs::metadata(&path).map_err(Error::io(&path))?.len();
+    let found = match std::fs::metadata(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let what =
+                format!("{}: an output of a finished run (overwrite=True makes it anew)", path.display());
+            return Err(Error::mismatch(what, format!("{} bytes", output.size), "no file"));
+        }
+        found => found.map_err(Error::io(&path))?.len(),
+    };
     if found == output.size {
         return Ok(());
     }

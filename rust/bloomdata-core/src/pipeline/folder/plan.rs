@@ -112,7 +112,7 @@ impl Plan<'_> {
             return Ok(Some((self.hash()?, Ok(()))));
         }
         let Some(found) = Plan::read(root)? else { return Ok(None) };
-        Ok(Some((found.hash()?, found.compare(self))))
+        Ok(Some((found.hash()?, found.compare(self).map_err(for_all_parts))))
     }
 
     /// Whether the plan that is there is this one, byte for byte. Of a million inputs it is not to be held twice.
@@ -221,6 +221,14 @@ impl Plan<'_> {
     pub fn check_inputs(&self) -> Result<()> {
         // Only who knows the store can look at its objects.
         for SharedInput { input, .. } in self.inputs.iter().filter(|shared| shared.input.tag.is_none()) {
+            if !input.path.exists() {
+                let path = input.path.display();
+                let reason = format!(
+                    "{path} is not there: the end of a run compares inputs with its plan, so they must be where they \
+                     were, and names without a folder are meant from where the parts were run"
+                );
+                return Err(Error::config("inputs", reason));
+            }
             let now = crate::sources::input::describe(&input.path)?;
             let changed =
                 || Error::config("inputs", format!("{} is no input any more", input.path.display()));
@@ -233,6 +241,17 @@ impl Plan<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// A single part cannot replace the plan of all.
+fn for_all_parts(error: Error) -> Error {
+    match error {
+        Error::Mismatch { what, expected, found } => {
+            let what = what.replace("overwrite=True starts", "overwrite=True without part starts");
+            Error::Mismatch { what, expected, found }
+        }
+        other => other,
     }
 }
 
