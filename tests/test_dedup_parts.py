@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bloomdata
-from bloomdata import ConfigError, MinHash, MismatchError, Substring
+from bloomdata import ConfigError, MinHash, MismatchError, Substring, _core
 from bloomdata.cli.slurm import DECISION, script
+from bloomdata.parts.gathering import InTurn
 from deduping import dedup, similar_texts, write_files
 from faults import strike, wrong
 from runs import QUARANTINE, differences, tree
@@ -38,6 +39,7 @@ CASES = {
     "equal": {},
     "folded": {"exact_normalize": "fold"},
     "near": {"near": NEAR},
+    "estimated": {"near": MinHash(0.6, verify=False)},
     "components": {"near": NEAR, "keep": "components", "exact": None},
     "bloom": {"near": MinHash(0.6, index="bloom", expected_documents=1000), "memory_limit": "60MB"},
     "lines": {"exact": "line", "min_characters": 1},
@@ -94,14 +96,15 @@ def test_parts_in_any_order_are_one_run(tmp_path_factory, case, seed, parts, cou
     run = partial(dedup, inputs, on_bad_record="quarantine", max_lines=rng.choice([3, 1000]), **CASES[case])
     whole = run(folder / "whole")
     output = folder / "parts"
-    if rng.random() < 0.5:
+    if rng.random() < 0.4:
         decided = run(output, parts=parts, decide=True)
         assert decided.ledger | {"text_bytes": 0} == whole.ledger | {"text_bytes": 0}
         for part in rng.sample(range(parts), parts):
             run(output, parts=parts, part=part, num_threads=rng.choice([1, 3]))
         check_same(bloomdata.finish(output), whole)
     else:
-        check_same(run(output, parts=parts), whole)
+        executor = InTurn() if rng.random() < 0.7 else None
+        check_same(run(output, parts=parts, executor=executor, num_threads=rng.choice([1, 3])), whole)
 
 
 @pytest.fixture(scope="module")
@@ -126,14 +129,15 @@ def test_an_executor_signs_in_parts_too_and_leaves_no_signatures(inputs, tmp_pat
     with Watched(2) as executor:
         parts = dedup(inputs, tmp_path / "parts", parts=3, executor=executor, **options)
         check_same(parts, dedup(inputs, tmp_path / "whole", **options))
-        assert signed == ["signatures"] * 3 + ["dedup"] * 3
+        sets = ["dedup_sets"] * 3 if "near" in options else []
+        assert signed == ["signatures"] * 3 + sets + ["dedup"] * 3
         assert not (tmp_path / "parts" / "signatures").exists()
         assert dedup(inputs, tmp_path / "parts", parts=3, executor=executor, **options).was_finished
     # Of parts that are all finished, one compares options and inputs.
-    assert signed[6:] == ["dedup"]
+    assert signed[6 + len(sets) :] == ["dedup"]
 
 
-@pytest.mark.parametrize("at", range(6))
+@pytest.mark.parametrize("at", range(9))
 def test_a_driver_that_was_stopped_goes_on_with_what_is_missing(inputs, tmp_path, at):
     jobs = []
 
@@ -149,7 +153,8 @@ def test_a_driver_that_was_stopped_goes_on_with_what_is_missing(inputs, tmp_path
         run(tmp_path / "out", executor=executor)
     with Stopped(1) as executor:
         report = run(tmp_path / "out", executor=executor)
-    assert len(jobs) == 7
+    # Before there is a decision, one part of the signatures compares options and inputs.
+    assert len(jobs) == 10 + (3 <= at < 6)
     assert differences(tree(report.folder), tree(run(tmp_path / "whole").folder)) == []
 
 
@@ -172,10 +177,147 @@ def test_what_a_killed_call_has_signed_is_used_and_what_parts_read_is_compared(i
     check_same(dedup(copied, output, parts=2), dedup(copied, tmp_path / "whole"))
 
 
+class Changing:
+    """Inputs of which one can have other words, of the same size and time."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self._path = folder / "000.jsonl"
+        self._content, self._before = self._path.read_bytes(), self._path.stat()
+
+    def change(self):
+        self._put(self._content.replace(b"the", b"eht"))
+
+    def put_back(self):
+        self._put(self._content)
+
+    def _put(self, content):
+        self._path.write_bytes(content)
+        os.utime(self._path, ns=(self._before.st_atime_ns, self._before.st_mtime_ns))
+
+
+@pytest.fixture(scope="module")
+def changing(inputs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("changing")
+    changing = Changing(shutil.copytree(inputs, folder / "in"))
+    return changing, dedup(changing.folder, folder / "whole", near=NEAR)
+
+
+def stop_with_sets(inputs, output, monkeypatch):
+    """Kills a run in three parts once all of them have collected sets; the folder of these."""
+    core = _core.dedup
+
+    def stop(*args):
+        if args[4] == 0:
+            raise KeyboardInterrupt
+        return core(*args)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(_core, "dedup", stop)
+        dedup(inputs, output, near=NEAR, parts=3, executor=InTurn())
+    return output / "decisions" / ".dedup" / "set-parts"
+
+
+def flip(path):
+    """Changes a byte in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def edit(path, key, value):
+    """Changes an option in a manifest, or in what was asked for."""
+    content = json.loads(path.read_text())
+    (content["config"] if "config" in content else content)[key] = value
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        None,
+        lambda part: (part / "sets").unlink(),
+        lambda part: os.truncate(part / "sets", 8),
+        lambda part: flip(part / "sets"),
+        lambda part: flip(part / "set-places"),
+        lambda part: (part / "manifest.json").unlink(),
+        lambda part: (part / "manifest.json").write_text("{"),
+        lambda part: edit(part / "manifest.json", "wanted", "0" * 64),
+        lambda part: (part.parent / "plan.json").write_text("{"),
+        lambda part: shutil.copytree(part.with_name("part-00000-of-00003"), part, dirs_exist_ok=True),
+    ],
+)
+def test_a_decision_reads_texts_only_if_sets_of_parts_do_not_fit(changing, damage, tmp_path, monkeypatch):
+    changing, whole = changing
+    run = partial(dedup, changing.folder, tmp_path / "out", near=NEAR, parts=3)
+    part = stop_with_sets(changing.folder, tmp_path / "out", monkeypatch) / "part-00001-of-00003"
+    if damage is not None:
+        damage(part)
+    changing.change()
+    try:
+        if damage is None:
+            run(decide=True)
+        with pytest.raises(MismatchError) as error:
+            run()
+    finally:
+        changing.put_back()
+    told = "changed since it was decided" if damage is None else "changed while it was read again"
+    assert f"000.jsonl: content ({told}" in str(error.value)
+    if damage is None:
+        # It has noted what it read.
+        run(part=0, overwrite=True)
+    check_same(run(), whole)
+    assert not part.exists()
+
+
+def test_parts_collect_what_is_missing_and_all_for_another_question(changing, tmp_path, monkeypatch):
+    changing, whole = changing
+    jobs = []
+
+    class Noting(InTurn):
+        def submit(self, function, job):
+            jobs.append((job.verb, job.number))
+            return super().submit(function, job)
+
+    for key, value, expected in [("parts", 3, [1]), ("wanted", "0" * 64, [0, 1, 2]), ("parts", 2, [0, 1, 2])]:
+        output = tmp_path / f"{key}-{value}"
+        folder = stop_with_sets(changing.folder, output, monkeypatch)
+        shutil.rmtree(folder / "part-00001-of-00003")
+        edit(folder.parent / "wanted.json", key, value)
+        jobs.clear()
+        check_same(dedup(changing.folder, output, near=NEAR, parts=3, executor=Noting()), whole)
+        assert [number for verb, number in jobs if verb == "dedup_sets"] == expected
+
+
+def test_an_input_that_changes_before_its_sets_are_collected_is_named(changing, tmp_path):
+    changing, whole = changing
+
+    class Between(InTurn):
+        def submit(self, function, job):
+            if job.verb == "dedup_sets":
+                changing.change()
+            return super().submit(function, job)
+
+    run = partial(dedup, changing.folder, tmp_path / "out", near=NEAR, parts=3)
+    try:
+        with pytest.raises(MismatchError, match=r"000\.jsonl: content \(changed while it was read again"):
+            run(executor=Between())
+    finally:
+        changing.put_back()
+    check_same(run(executor=InTurn()), whole)
+
+
 def test_what_is_compared_with_is_read_by_the_decision_alone(inputs, tmp_path):
     against = write_files(tmp_path / "against", similar_texts(5, 200))
-    whole = dedup(inputs, tmp_path / "whole", near=NEAR, against=against)
-    parts = dedup(inputs, tmp_path / "parts", near=NEAR, against=against, parts=2)
+    for name, near in {"near": NEAR, "estimated": MinHash(0.6, verify=False)}.items():
+        run = partial(dedup, inputs, near=near, against=against, exact=None)
+        whole = run(tmp_path / f"{name}-whole")
+        check_same(run(tmp_path / f"{name}-shared", parts=3, executor=InTurn()), whole)
+        parts = run(tmp_path / f"{name}-parts", parts=2)
+        check_same(parts, whole)
+        assert parts.ledger["documents_dropped"]["near duplicate"] > 100
+    whole = dedup(inputs, tmp_path / "whole", against=against)
+    parts = dedup(inputs, tmp_path / "parts", against=against, parts=2)
     check_same(parts, whole)
     assert parts.ledger["documents_dropped"]["exact duplicate"] > 100
 

@@ -61,7 +61,7 @@ def run_set_parts(arguments: dict[str, Any], executor: Executor | None, on_progr
     # Where the core looks for them. They go with the scratch folder once it is decided.
     folder = decided(arguments["output"]) / ".dedup" / "set-parts"
     arguments = arguments | {"output": os.fspath(folder)}
-    run_missing("dedup", LocalPlace(arguments["output"]), arguments, executor, on_progress, collect_sets)
+    run_missing("dedup_sets", LocalPlace(arguments["output"]), arguments, executor, on_progress, collect_sets)
 
 
 def collect_sets(job: Job, on_progress: OnProgress = None) -> Progress:
