@@ -212,9 +212,10 @@ def stop_with_sets(inputs, output, monkeypatch):
             raise KeyboardInterrupt
         return core(*args)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(_core, "dedup", stop)
-        dedup(inputs, output, near=NEAR, parts=3, executor=InTurn())
+        with pytest.raises(KeyboardInterrupt):
+            dedup(inputs, output, near=NEAR, parts=3, executor=InTurn())
     return output / "decisions" / ".dedup" / "set-parts"
 
 
@@ -228,7 +229,7 @@ def flip(path):
 def edit(path, key, value):
     """Changes an option in a manifest, or in what was asked for."""
     content = json.loads(path.read_text())
-    (content["config"] if "config" in content else content)[key] = value
+    content.get("config", content)[key] = value
     path.write_text(json.dumps(content))
 
 

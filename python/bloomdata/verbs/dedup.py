@@ -105,8 +105,8 @@ def dedup(
             end depends on it, and nothing else. A report alone has no parts.
         part: The only part to run, as for `shard`, once it is decided what goes.
         decide: Whether to decide only, on this machine, what goes; with `parts`.
-        executor: Runs the parts, as for `shard`; before, unless `signatures` are given, it makes them in parts, too, and
-            reads in parts the texts of documents that may be similar.
+        executor: Runs the parts, as for `shard`; before, unless `signatures` are given, it makes them in parts, too.
+            So it reads the files that hold documents that may be similar.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         overwrite: Whether to discard the output of an earlier run in `output`.
         on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
