@@ -106,7 +106,7 @@ def dedup(
         part: The only part to run, as for `shard`, once it is decided what goes.
         decide: Whether to decide only, on this machine, what goes; with `parts`.
         executor: Runs the parts, as for `shard`; before, unless `signatures` are given, it makes them in parts, too.
-            So it reads the files that hold documents that may be similar.
+            Texts of documents that may be similar are read in parts as well.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         overwrite: Whether to discard the output of an earlier run in `output`.
         on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).

@@ -87,6 +87,7 @@ impl Phases<'_> {
             if number == 1 && !self.signatures.is_empty() {
                 let (checks, progress) = (self.checks_signatures, self.room.progress);
                 import(self.signatures, &self.signing, part, self.config, checks, progress)?;
+                // From here on, there is something to resume.
                 notes.sealed(0)?;
             }
             let room = Room { folder: &part.folder, ..self.room };
