@@ -19,13 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bloomdata
-from bloomdata import ConfigError, MinHash, MismatchError, Substring, _core
+from bloomdata import ConfigError, MinHash, MismatchError, Substring
 from bloomdata.cli.slurm import DECISION, script
 from bloomdata.parts.gathering import InTurn
-from deduping import dedup, similar_texts, write_files
+from deduping import check_same, dedup, similar_texts, write_files
 from faults import strike, wrong
 from runs import QUARANTINE, differences, tree
-from sharding import DECOMPRESS
 
 NEAR = MinHash(0.6)
 STORED = {
@@ -46,30 +45,6 @@ CASES = {
     "passages": {"exact": None, "substring": Substring(words=4)},
     "marks": {"near": NEAR, "substring": Substring(words=4, action="mark")},
 }
-
-
-def lines_of(report):
-    """All lines of all shards, in order."""
-    paths = [Path(report.folder) / output["path"] for output in report.outputs if "lines" in output]
-    return b"".join(DECOMPRESS[path.suffix](path.read_bytes()) for path in paths)
-
-
-def lists_of(report, name):
-    """All lines of the lists of a name, in order."""
-    paths = [Path(report.folder) / output["path"] for output in report.outputs]
-    return b"".join(path.read_bytes() for path in paths if path.name == name)
-
-
-def check_same(parts, whole):
-    """The folder of all parts holds what the one run wrote, and says the same of it."""
-    assert lines_of(parts) == lines_of(whole)
-    for name in ("duplicates.jsonl", "spans.jsonl", "quarantine.jsonl"):
-        assert lists_of(parts, name) == lists_of(whole, name)
-    assert parts.ledger == whole.ledger
-    assert parts.manifest["inputs"] == whole.manifest["inputs"]
-    assert whole.manifest["details"].items() <= parts.manifest["details"].items()
-    assert bloomdata.verify(parts.folder).files == len(parts.outputs)
-    bloomdata.verify(parts.folder / "decisions")
 
 
 def write_any(folder, texts, rng):
@@ -175,137 +150,6 @@ def test_what_a_killed_call_has_signed_is_used_and_what_parts_read_is_compared(i
     put(content)
     dedup(copied, output, parts=2, part=0, overwrite=True)
     check_same(dedup(copied, output, parts=2), dedup(copied, tmp_path / "whole"))
-
-
-class Changing:
-    """Inputs of which one can have other words, of the same size and time."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self._path = folder / "000.jsonl"
-        self._content, self._before = self._path.read_bytes(), self._path.stat()
-
-    def change(self):
-        self._put(self._content.replace(b"the", b"eht"))
-
-    def put_back(self):
-        self._put(self._content)
-
-    def _put(self, content):
-        self._path.write_bytes(content)
-        os.utime(self._path, ns=(self._before.st_atime_ns, self._before.st_mtime_ns))
-
-
-@pytest.fixture(scope="module")
-def changing(inputs, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("changing")
-    changing = Changing(shutil.copytree(inputs, folder / "in"))
-    return changing, dedup(changing.folder, folder / "whole", near=NEAR)
-
-
-def stop_with_sets(inputs, output, monkeypatch):
-    """Kills a run in three parts once all of them have collected sets; the folder of these."""
-    core = _core.dedup
-
-    def stop(*args):
-        if args[4] == 0:
-            raise KeyboardInterrupt
-        return core(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(_core, "dedup", stop)
-        with pytest.raises(KeyboardInterrupt):
-            dedup(inputs, output, near=NEAR, parts=3, executor=InTurn())
-    return output / "decisions" / ".dedup" / "set-parts"
-
-
-def flip(path):
-    """Changes a byte in the middle."""
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def edit(path, key, value):
-    """Changes an option in a manifest, or in what was asked for."""
-    content = json.loads(path.read_text())
-    content.get("config", content)[key] = value
-    path.write_text(json.dumps(content))
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        None,
-        lambda part: (part / "sets").unlink(),
-        lambda part: os.truncate(part / "sets", 8),
-        lambda part: flip(part / "sets"),
-        lambda part: flip(part / "set-places"),
-        lambda part: (part / "manifest.json").unlink(),
-        lambda part: (part / "manifest.json").write_text("{"),
-        lambda part: edit(part / "manifest.json", "wanted", "0" * 64),
-        lambda part: (part.parent / "plan.json").write_text("{"),
-        lambda part: shutil.copytree(part.with_name("part-00000-of-00003"), part, dirs_exist_ok=True),
-    ],
-)
-def test_a_decision_reads_texts_only_if_sets_of_parts_do_not_fit(changing, damage, tmp_path, monkeypatch):
-    changing, whole = changing
-    run = partial(dedup, changing.folder, tmp_path / "out", near=NEAR, parts=3)
-    part = stop_with_sets(changing.folder, tmp_path / "out", monkeypatch) / "part-00001-of-00003"
-    if damage is not None:
-        damage(part)
-    changing.change()
-    try:
-        if damage is None:
-            run(decide=True)
-        with pytest.raises(MismatchError) as error:
-            run()
-    finally:
-        changing.put_back()
-    told = "changed since it was decided" if damage is None else "changed while it was read again"
-    assert f"000.jsonl: content ({told}" in str(error.value)
-    if damage is None:
-        # It has noted what it read.
-        run(part=0, overwrite=True)
-    check_same(run(), whole)
-    assert not part.exists()
-
-
-def test_parts_collect_what_is_missing_and_all_for_another_question(changing, tmp_path, monkeypatch):
-    changing, whole = changing
-    jobs = []
-
-    class Noting(InTurn):
-        def submit(self, function, job):
-            jobs.append((job.verb, job.number))
-            return super().submit(function, job)
-
-    for key, value, expected in [("parts", 3, [1]), ("wanted", "0" * 64, [0, 1, 2]), ("parts", 2, [0, 1, 2])]:
-        output = tmp_path / f"{key}-{value}"
-        folder = stop_with_sets(changing.folder, output, monkeypatch)
-        shutil.rmtree(folder / "part-00001-of-00003")
-        edit(folder.parent / "wanted.json", key, value)
-        jobs.clear()
-        check_same(dedup(changing.folder, output, near=NEAR, parts=3, executor=Noting()), whole)
-        assert [number for verb, number in jobs if verb == "dedup_sets"] == expected
-
-
-def test_an_input_that_changes_before_its_sets_are_collected_is_named(changing, tmp_path):
-    changing, whole = changing
-
-    class Between(InTurn):
-        def submit(self, function, job):
-            if job.verb == "dedup_sets":
-                changing.change()
-            return super().submit(function, job)
-
-    run = partial(dedup, changing.folder, tmp_path / "out", near=NEAR, parts=3)
-    try:
-        with pytest.raises(MismatchError, match=r"000\.jsonl: content \(changed while it was read again"):
-            run(executor=Between())
-    finally:
-        changing.put_back()
-    check_same(run(executor=InTurn()), whole)
 
 
 def test_what_is_compared_with_is_read_by_the_decision_alone(inputs, tmp_path):
