@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 
 import bloomdata
-from sharding import contents_of
+from sharding import DECOMPRESS, contents_of
 
 WORDS = ["the", "Cat", "sat", "on", "a", "mat", "und", "über", "das", "中", "文", "字", "run", "2", "x,y", "end."]
 
@@ -64,3 +65,27 @@ def similar_texts(seed, count, *, length=30):
         else:
             texts.append(" ".join(rng.choices(WORDS, k=rng.randint(1, length))))
     return texts
+
+
+def lines_of(report):
+    """All lines of all shards, in order."""
+    paths = [Path(report.folder) / output["path"] for output in report.outputs if "lines" in output]
+    return b"".join(DECOMPRESS[path.suffix](path.read_bytes()) for path in paths)
+
+
+def lists_of(report, name):
+    """All lines of the lists of a name, in order."""
+    paths = [Path(report.folder) / output["path"] for output in report.outputs]
+    return b"".join(path.read_bytes() for path in paths if path.name == name)
+
+
+def check_same(parts, whole):
+    """The folder of all parts holds what the one run wrote, and says the same of it."""
+    assert lines_of(parts) == lines_of(whole)
+    for name in ("duplicates.jsonl", "spans.jsonl", "quarantine.jsonl"):
+        assert lists_of(parts, name) == lists_of(whole, name)
+    assert parts.ledger == whole.ledger
+    assert parts.manifest["inputs"] == whole.manifest["inputs"]
+    assert whole.manifest["details"].items() <= parts.manifest["details"].items()
+    assert bloomdata.verify(parts.folder).files == len(parts.outputs)
+    bloomdata.verify(parts.folder / "decisions")

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 import bloomdata
 from bloomdata import ConfigError, MinHash, MismatchError, Substring
 from bloomdata.cli.slurm import DECISION, script
-from deduping import dedup, similar_texts, write_files
+from bloomdata.parts.gathering import InTurn
+from deduping import check_same, dedup, similar_texts, write_files
 from faults import strike, wrong
 from runs import QUARANTINE, differences, tree
-from sharding import DECOMPRESS
 
 NEAR = MinHash(0.6)
 STORED = {
@@ -38,36 +38,13 @@ CASES = {
     "equal": {},
     "folded": {"exact_normalize": "fold"},
     "near": {"near": NEAR},
+    "estimated": {"near": MinHash(0.6, verify=False)},
     "components": {"near": NEAR, "keep": "components", "exact": None},
     "bloom": {"near": MinHash(0.6, index="bloom", expected_documents=1000), "memory_limit": "60MB"},
     "lines": {"exact": "line", "min_characters": 1},
     "passages": {"exact": None, "substring": Substring(words=4)},
     "marks": {"near": NEAR, "substring": Substring(words=4, action="mark")},
 }
-
-
-def lines_of(report):
-    """All lines of all shards, in order."""
-    paths = [Path(report.folder) / output["path"] for output in report.outputs if "lines" in output]
-    return b"".join(DECOMPRESS[path.suffix](path.read_bytes()) for path in paths)
-
-
-def lists_of(report, name):
-    """All lines of the lists of a name, in order."""
-    paths = [Path(report.folder) / output["path"] for output in report.outputs]
-    return b"".join(path.read_bytes() for path in paths if path.name == name)
-
-
-def check_same(parts, whole):
-    """The folder of all parts holds what the one run wrote, and says the same of it."""
-    assert lines_of(parts) == lines_of(whole)
-    for name in ("duplicates.jsonl", "spans.jsonl", "quarantine.jsonl"):
-        assert lists_of(parts, name) == lists_of(whole, name)
-    assert parts.ledger == whole.ledger
-    assert parts.manifest["inputs"] == whole.manifest["inputs"]
-    assert whole.manifest["details"].items() <= parts.manifest["details"].items()
-    assert bloomdata.verify(parts.folder).files == len(parts.outputs)
-    bloomdata.verify(parts.folder / "decisions")
 
 
 def write_any(folder, texts, rng):
@@ -94,14 +71,15 @@ def test_parts_in_any_order_are_one_run(tmp_path_factory, case, seed, parts, cou
     run = partial(dedup, inputs, on_bad_record="quarantine", max_lines=rng.choice([3, 1000]), **CASES[case])
     whole = run(folder / "whole")
     output = folder / "parts"
-    if rng.random() < 0.5:
+    if rng.random() < 0.4:
         decided = run(output, parts=parts, decide=True)
         assert decided.ledger | {"text_bytes": 0} == whole.ledger | {"text_bytes": 0}
         for part in rng.sample(range(parts), parts):
             run(output, parts=parts, part=part, num_threads=rng.choice([1, 3]))
         check_same(bloomdata.finish(output), whole)
     else:
-        check_same(run(output, parts=parts), whole)
+        executor = InTurn() if rng.random() < 0.7 else None
+        check_same(run(output, parts=parts, executor=executor, num_threads=rng.choice([1, 3])), whole)
 
 
 @pytest.fixture(scope="module")
@@ -126,14 +104,15 @@ def test_an_executor_signs_in_parts_too_and_leaves_no_signatures(inputs, tmp_pat
     with Watched(2) as executor:
         parts = dedup(inputs, tmp_path / "parts", parts=3, executor=executor, **options)
         check_same(parts, dedup(inputs, tmp_path / "whole", **options))
-        assert signed == ["signatures"] * 3 + ["dedup"] * 3
+        sets = ["dedup_sets"] * 3 if "near" in options else []
+        assert signed == ["signatures"] * 3 + sets + ["dedup"] * 3
         assert not (tmp_path / "parts" / "signatures").exists()
         assert dedup(inputs, tmp_path / "parts", parts=3, executor=executor, **options).was_finished
     # Of parts that are all finished, one compares options and inputs.
-    assert signed[6:] == ["dedup"]
+    assert signed[6 + len(sets) :] == ["dedup"]
 
 
-@pytest.mark.parametrize("at", range(6))
+@pytest.mark.parametrize("at", range(9))
 def test_a_driver_that_was_stopped_goes_on_with_what_is_missing(inputs, tmp_path, at):
     jobs = []
 
@@ -149,7 +128,8 @@ def test_a_driver_that_was_stopped_goes_on_with_what_is_missing(inputs, tmp_path
         run(tmp_path / "out", executor=executor)
     with Stopped(1) as executor:
         report = run(tmp_path / "out", executor=executor)
-    assert len(jobs) == 7
+    # Before there is a decision, one part of the signatures compares options and inputs.
+    assert len(jobs) == 10 + (3 <= at < 6)
     assert differences(tree(report.folder), tree(run(tmp_path / "whole").folder)) == []
 
 
@@ -174,8 +154,15 @@ def test_what_a_killed_call_has_signed_is_used_and_what_parts_read_is_compared(i
 
 def test_what_is_compared_with_is_read_by_the_decision_alone(inputs, tmp_path):
     against = write_files(tmp_path / "against", similar_texts(5, 200))
-    whole = dedup(inputs, tmp_path / "whole", near=NEAR, against=against)
-    parts = dedup(inputs, tmp_path / "parts", near=NEAR, against=against, parts=2)
+    for name, near in {"near": NEAR, "estimated": MinHash(0.6, verify=False)}.items():
+        run = partial(dedup, inputs, near=near, against=against, exact=None)
+        whole = run(tmp_path / f"{name}-whole")
+        check_same(run(tmp_path / f"{name}-shared", parts=3, executor=InTurn()), whole)
+        parts = run(tmp_path / f"{name}-parts", parts=2)
+        check_same(parts, whole)
+        assert parts.ledger["documents_dropped"]["near duplicate"] > 100
+    whole = dedup(inputs, tmp_path / "whole", against=against)
+    parts = dedup(inputs, tmp_path / "parts", against=against, parts=2)
     check_same(parts, whole)
     assert parts.ledger["documents_dropped"]["exact duplicate"] > 100
 

@@ -25,6 +25,7 @@ __all__ = [
     "decontaminate",
     "dedup",
     "dedup_part",
+    "dedup_sets",
     "discard_parts",
     "encode_ends",
     "ends_with_newline",
@@ -223,10 +224,17 @@ def dedup(
     config: str,
     options: Running,
     memory: tuple[int, list[str]],
-    decides: bool,
+    decides: int | None,
+    on_progress: Callable[[int, int, int, int], object] | None,
+) -> tuple[str, bool, bool] | None: ...
+def dedup_part(
+    inputs: list[str],
+    part: Share,
+    config: str,
+    options: Running,
     on_progress: Callable[[int, int, int, int], object] | None,
 ) -> tuple[str, bool, bool]: ...
-def dedup_part(
+def dedup_sets(
     inputs: list[str],
     part: Share,
     config: str,

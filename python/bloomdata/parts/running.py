@@ -119,6 +119,7 @@ def ended(report: Report, on_progress: OnProgress = None) -> Any:
 
 def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, Any], *, is_counted: bool) -> Any:
     """Runs all parts that are not finished, if need be after a counting phase, then finishes the run."""
+    name = function.__name__
     arguments.setdefault("parts", 1)
     executor, on_progress = arguments.pop("executor", None), arguments.pop("on_progress", None)
     arguments.pop("part", None)
@@ -126,8 +127,8 @@ def _run_all(function: Callable[..., Any], place: Place, arguments: dict[str, An
         _try_first_part(function, arguments, is_counted=is_counted)
         place.discard()
     if is_counted and _missing(place, arguments["parts"]):
-        _run_missing(function, place.counts(), arguments | {"counting": True}, executor, on_progress)
-    _run_missing(function, place, arguments, executor, on_progress)
+        run_missing(name, place.counts(), arguments | {"counting": True}, executor, on_progress)
+    run_missing(name, place, arguments, executor, on_progress)
     # Verbs without the option write an empty output.
     has_option = "allow_empty" in inspect.signature(function).parameters
     allow_empty = bool(arguments.get("allow_empty", not has_option))
@@ -154,10 +155,15 @@ def _missing(place: Place, parts: int) -> list[int]:
     return [number for number in range(parts) if number not in finished]
 
 
-def _run_missing(
-    function: Callable[..., Any], place: Place, arguments: dict[str, Any], executor: Any, on_progress: OnProgress
+def run_missing(
+    verb: str,
+    place: Place,
+    arguments: dict[str, Any],
+    executor: Any,
+    on_progress: OnProgress,
+    run: Callable[..., Progress] = run_job,
 ) -> None:
-    """Runs the parts that are not finished."""
+    """Runs the parts of a verb that are not finished; `run` is what is done with the job of each."""
     from bloomdata.parts.gathering import Gathering, InTurn, Job
     from bloomdata.parts.signs import Progress
 
@@ -169,7 +175,7 @@ def _run_missing(
     place.forget({part_name(number, parts) for number in missing})
     gathering = Gathering(executor or InTurn(), place, on_progress, done)
     # In this thread, a part says itself when there is something to tell.
-    here = functools.partial(run_job, on_progress=lambda *_: gathering.tell())
+    here = functools.partial(run, on_progress=lambda *_: gathering.tell())
     # Of parts that are all finished, one compares options and inputs with the plan.
-    jobs = [Job(function.__name__, arguments, number) for number in missing or [0]]
-    gathering.run(run_job if executor else here, jobs)
+    jobs = [Job(verb, arguments, number) for number in missing or [0]]
+    gathering.run(run if executor else here, jobs)

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from bloomdata import _core
 from bloomdata.errors import ConfigError
@@ -19,7 +19,7 @@ from bloomdata.options.paths import finished_path, output_path, utf8_path
 from bloomdata.options.running import limits_of, running
 from bloomdata.parts.sharing import share_of, written
 from bloomdata.reports.report import DedupReport
-from bloomdata.verbs.dedup_parts import decided, decided_first
+from bloomdata.verbs.dedup_parts import decided, decided_first, run_set_parts, set_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ def dedup(
     parts: int = 1,
     part: int | str | None = None,
     decide: bool = False,
-    executor: Executor | None = None,  # noqa: ARG001 - what `decided_first` reads
+    executor: Executor | None = None,
     num_threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = None,
@@ -106,6 +106,7 @@ def dedup(
         part: The only part to run, as for `shard`, once it is decided what goes.
         decide: Whether to decide only, on this machine, what goes; with `parts`.
         executor: Runs the parts, as for `shard`; before, unless `signatures` are given, it makes them in parts, too.
+            Texts of documents that may be similar are read in parts as well.
         num_threads: Number of threads; one per processor by default. Never changes the output.
         overwrite: Whether to discard the output of an earlier run in `output`.
         on_progress: Function called regularly with (total bytes, bytes read, documents, bytes written).
@@ -192,7 +193,14 @@ def dedup(
     else:
         folder = decided(output) if decide else Path(output)
         memory = (limit, [finished_path(path, "signatures") for path in _paths(signatures)])
-        result = _core.dedup(paths, json.dumps(config), options, memory, decide, on_progress)
+        asked, text = set_parts(parts if executor is not None else 0), json.dumps(config)
+        found = _core.dedup(paths, text, options, memory, asked if decide else None, on_progress)
+        if found is None:
+            of_parts = {"inputs": paths, "output": output, "config": text, "parts": asked, "num_threads": num_threads}
+            run_set_parts(of_parts, executor, on_progress)
+            options = running(output_path(output), num_threads, overwrite=False, limits=limits)
+            found = _core.dedup(paths, text, options, memory, 0, on_progress)
+        result = cast("tuple[str, bool, bool]", found)
     return DedupReport.from_run(folder, result, time.monotonic() - start)
 
 

@@ -10,6 +10,7 @@ use bloomdata_core::dedup::windows::Windows;
 use bloomdata_core::pipeline::dedup::options::{DedupConfig, NearConfig, SignatureConfig};
 use bloomdata_core::pipeline::dedup::part::write_part;
 use bloomdata_core::pipeline::dedup::run::{DedupInputs, decide, dedup as core_dedup};
+use bloomdata_core::pipeline::dedup::set_parts::collect_part;
 use bloomdata_core::pipeline::dedup::signatures::signatures as core_signatures;
 use bloomdata_core::sources::expand::expand;
 use bloomdata_core::sources::inputs::InputList;
@@ -23,7 +24,8 @@ use crate::inputs::{PythonPart, enter_folder, list_for_rereading};
 use crate::verbs::{RunTuple, report, run_options};
 
 /// Removes duplicates; `memory` is its limit, and the folders of signatures that were made before. Returns as `shard`.
-/// With `decides`, it only finds what parts are to do with them.
+/// With `decides`, it only finds what parts are to do with them, and returns `None` where it needs the sets of shingles that
+/// so many parts collect; 0 collects by itself.
 #[pyfunction]
 pub(crate) fn dedup(
     py: Python<'_>,
@@ -31,9 +33,9 @@ pub(crate) fn dedup(
     config: &str,
     options: RunTuple,
     memory: (u64, Vec<PathBuf>),
-    decides: bool,
+    decides: Option<u64>,
     on_progress: Option<Bound<'_, PyAny>>,
-) -> PyResult<(String, bool, bool)> {
+) -> PyResult<Option<(String, bool, bool)>> {
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let options = run_options(options);
     let result = enter(py, on_progress.as_ref(), |progress| {
@@ -43,8 +45,36 @@ pub(crate) fn dedup(
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
         let (memory_limit, signatures) = &memory;
         let lists = DedupInputs { inputs: &inputs, against: &against, signatures };
-        let run = if decides { decide } else { core_dedup };
-        run(&config, &options, *memory_limit, lists, &read, progress)
+        match decides {
+            None => core_dedup(&config, &options, *memory_limit, lists, &read, progress).map(Some),
+            Some(parts) => {
+                let parts = (parts > 0).then_some(parts);
+                decide(parts, &config, &options, *memory_limit, lists, &read, progress)
+            }
+        }
+    })?;
+    result.as_ref().map(report).transpose()
+}
+
+/// Collects the sets of shingles of one part of the inputs, for a `dedup` that decides. Returns as `shard`.
+#[pyfunction]
+pub(crate) fn dedup_sets(
+    py: Python<'_>,
+    inputs: Vec<String>,
+    part: PythonPart,
+    config: &str,
+    options: RunTuple,
+    on_progress: Option<Bound<'_, PyAny>>,
+) -> PyResult<(String, bool, bool)> {
+    let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
+    let mut options = run_options(options);
+    let folder = enter_folder(Some(part), &mut options, false);
+    let result = enter(py, on_progress.as_ref(), |progress| {
+        // It lies in the scratch folder of the decisions, in the output of the run.
+        let root = folder.ancestors().nth(3).unwrap_or(&folder);
+        let (inputs, tables) = list_for_rereading((&inputs, true), root, (Some(part), true), progress)?;
+        let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
+        collect_part(&config, &options, &inputs, &read, progress)
     })?;
     report(&result)
 }

@@ -50,7 +50,7 @@ mod _core {
     #[pymodule_export]
     use crate::decontaminate::decontaminate;
     #[pymodule_export]
-    use crate::dedup::{dedup, dedup_part, exact_key, near_chances, near_signature, signatures};
+    use crate::dedup::{dedup, dedup_part, dedup_sets, exact_key, near_chances, near_signature, signatures};
     #[pymodule_export]
     use crate::encoded_files::EncodedFiles;
     #[pymodule_export]

@@ -39,6 +39,14 @@ impl DocumentSet {
         }
     }
 
+    /// Those before a document.
+    #[must_use]
+    pub fn before(&self, end: u64) -> Self {
+        let mut before = Self { words: vec![0; self.words.len()] };
+        self.iter().take_while(|document| *document < end).for_each(|document| before.insert(document));
+        before
+    }
+
     /// Whether a document from `first` to before `end` is in the set.
     pub fn has_between(&self, first: u64, end: u64) -> bool {
         (first..end.min(first.next_multiple_of(64))).any(|document| self.contains(document))

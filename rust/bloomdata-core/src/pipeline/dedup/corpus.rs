@@ -20,6 +20,8 @@ const OPEN_FILES: usize = 64;
 pub struct Part<'run> {
     /// The folder of their `.sig` files.
     pub folder: PathBuf,
+    /// Number of the first one in that folder.
+    pub first: usize,
     /// The inputs.
     pub inputs: &'run InputList,
 }
@@ -69,7 +71,7 @@ impl Corpus {
     pub fn open(parts: &[Part<'_>], against: usize, signing: &Signing) -> Result<Self> {
         let mut corpus = Self { inputs: Vec::new(), against: 0, documents: 0 };
         for (at, part) in parts.iter().enumerate() {
-            for (number, input) in part.inputs.inputs.iter().enumerate() {
+            for (number, input) in (part.first..).zip(&part.inputs.inputs) {
                 let path = signature_path(&part.folder, number);
                 let header = signing.header_of(&part.folder, number, input)?;
                 let (first, name) = (corpus.documents, input.path.clone());

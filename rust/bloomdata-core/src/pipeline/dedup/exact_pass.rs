@@ -52,7 +52,7 @@ impl ExactPass<'_> {
     /// What can be wrong with an input; a bad record, unless those are set aside; the system's reason.
     pub fn run(&self, reading: Reading<'_>, notes: &mut impl Notes) -> Result<Distinct> {
         let Reading { inputs, num_threads, progress, .. } = reading;
-        let parts = [Part { folder: self.folder.join("inputs"), inputs }];
+        let parts = [Part { folder: self.folder.join("inputs"), first: 0, inputs }];
         let folder = &*parts[0].folder;
         create_scratch(self.folder, folder)?;
         let room = Room { folder, bytes: TABLE_BYTES, num_threads, progress };

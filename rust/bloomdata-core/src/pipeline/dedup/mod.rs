@@ -13,6 +13,7 @@
 //!   `editor`: the last pass. [`exact_pass`]: equal documents for other verbs.
 //! - [`repeats`]: parts of documents that occurred before. [`spans`]: what they cover.
 //! - [`signatures`]: the verb, the first pass alone; `import`: what it has left.
+//! - [`set_parts`]: the second pass in parts, for a run that decides for parts.
 //! - [`decided`]: what a run has left for parts to write by. [`part`]: the last pass over one of them.
 //! - [`honesty`]: how good all this was.
 //! - [`sorter`], [`records`]: any number of records in bounded memory.
@@ -37,6 +38,7 @@ pub mod records;
 mod removal;
 pub mod repeats;
 pub mod run;
+pub mod set_parts;
 pub mod shingle_sets;
 pub mod sign;
 pub mod signature_file;

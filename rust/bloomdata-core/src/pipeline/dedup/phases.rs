@@ -17,8 +17,9 @@ use super::import::import;
 use super::options::{DedupConfig, NearConfig};
 use super::records::RecordReader;
 use super::repeats::Scan;
+use super::set_parts::SetParts;
 use super::shingle_sets::{ShingleSets, collect, is_collected};
-use super::sign::{FirstStep, sign};
+use super::sign::{FirstStep, Notes, sign};
 use super::signature_file::Column;
 use super::signing::Signing;
 use super::sorter::Room;
@@ -54,6 +55,8 @@ pub(super) struct Phases<'run> {
     pub(super) signatures: &'run [PathBuf],
     /// Whether this run compares the content of inputs with them, or who writes by what it decides.
     pub(super) checks_signatures: bool,
+    /// Number of parts that the second pass is left to, if to any.
+    pub(super) sets_of_parts: Option<u64>,
     /// What is compared with, and the inputs.
     pub(super) parts: [Part<'run>; 2],
 }
@@ -84,6 +87,8 @@ impl Phases<'_> {
             if number == 1 && !self.signatures.is_empty() {
                 let (checks, progress) = (self.checks_signatures, self.room.progress);
                 import(self.signatures, &self.signing, part, self.config, checks, progress)?;
+                // From here on, there is something to resume.
+                notes.sealed(0)?;
             }
             let room = Room { folder: &part.folder, ..self.room };
             let reading = Reading {
@@ -106,8 +111,8 @@ impl Phases<'_> {
         Corpus::open(&self.parts, 1, &self.signing)
     }
 
-    /// Who is dropped, in the file `decisions`.
-    pub(super) fn decide(&self, corpus: &Corpus) -> Result<Facts> {
+    /// Who is dropped, in the file `decisions`; `None` if parts are to collect sets before.
+    pub(super) fn decide(&self, corpus: &Corpus) -> Result<Option<Facts>> {
         let mut facts = Facts::default();
         let mut taken = DocumentSet::new(corpus.documents);
         if self.config.exact.is_some() {
@@ -123,7 +128,7 @@ impl Phases<'_> {
                 self.once("join.json", || find_candidates(corpus, near, &taken, self.room, &candidates))?;
             let least = whole((near.threshold * double(near.signature.num_perm as u64)).ceil());
             let samples = Samples::choose(corpus, &taken, &candidates, least)?;
-            let sets = self.sets(corpus, near, &samples, &candidates)?;
+            let Some(sets) = self.sets(corpus, near, &samples, &candidates)? else { return Ok(None) };
             let path = self.path("near");
             facts.edges = self.once("edges.json", || {
                 let slots = near.signature.num_perm;
@@ -151,7 +156,7 @@ impl Phases<'_> {
         if let Some(repeated) = &self.config.repeated {
             self.once("repeats.json", || self.find_repeats(corpus, repeated.part))?;
         }
-        Ok(facts)
+        Ok(Some(facts))
     }
 
     /// Repeated parts of the documents that are left, in the files `repeats` and `units`.
@@ -205,14 +210,14 @@ impl Phases<'_> {
         find_equal(corpus, column, taken, self.room, &path)
     }
 
-    /// The second pass: sets of all candidates, or of the samples alone.
+    /// The second pass: sets of all candidates, or of the samples alone; `None` if parts are to collect them.
     fn sets(
         &self,
         corpus: &Corpus,
         near: &NearConfig,
         samples: &Samples,
         candidates: &Path,
-    ) -> Result<ShingleSets> {
+    ) -> Result<Option<ShingleSets>> {
         let mut wanted = DocumentSet::new(corpus.documents);
         samples.add_to(&mut wanted);
         if near.verify {
@@ -222,11 +227,30 @@ impl Phases<'_> {
                 wanted.insert(earlier);
             }
         }
+        let collect_into = |folder: &Path, wanted: &DocumentSet| {
+            let (how, room) = ((&self.field, &near.signature), Room { folder, ..self.room });
+            collect(corpus, &self.parts, wanted, how, self.custom, room)
+        };
+        let mut folders = vec![self.room.folder.to_owned()];
         if !is_collected(self.room.folder) {
-            let how = (&self.field, &near.signature);
-            collect(corpus, &self.parts, &wanted, how, self.custom, self.room)?;
+            let of_parts =
+                SetParts { folder: self.room.folder, corpus, first: self.first_input(), wanted: &wanted };
+            if let Some(found) = of_parts.collected(self.room.progress)? {
+                // No part reads what inputs are only compared with.
+                let against = &self.parts[0].folder;
+                if !is_collected(against) {
+                    collect_into(against, &wanted.before(corpus.against))?;
+                }
+                folders = [vec![against.clone()], found].concat();
+            } else if let Some(parts) =
+                self.sets_of_parts.filter(|_| wanted.has_between(corpus.against, corpus.documents))
+            {
+                return of_parts.ask(parts).map(|()| None);
+            } else {
+                collect_into(self.room.folder, &wanted)?;
+            }
         }
-        ShingleSets::open(self.room.folder, wanted)
+        ShingleSets::open(&folders, wanted).map(Some)
     }
 
     /// The result of a phase, see [`once`].

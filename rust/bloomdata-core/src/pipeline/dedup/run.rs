@@ -11,6 +11,7 @@ use super::ending::Ending;
 use super::options::{DECIDE, DEDUP, DedupConfig, SCRATCH_FOLDER, SPANS_FILE, check_memory};
 use super::phases::Phases;
 use super::removal::Removed;
+use super::set_parts::INPUTS_NAME;
 use super::signing::Signing;
 use super::sorter::Room;
 use super::verdict_file::VERDICT_FILES;
@@ -45,8 +46,8 @@ enum Goal {
     Shards,
     /// The books alone.
     Report,
-    /// What parts write shards by.
-    Decisions,
+    /// What parts write shards by; sets of shingles are left to so many parts, if to any.
+    Decisions(Option<u64>),
 }
 
 /// Removes duplicates.
@@ -63,22 +64,25 @@ pub fn dedup(
     progress: &Progress,
 ) -> Result<RunResult> {
     let goal = if config.report_only { Goal::Report } else { Goal::Shards };
-    find_and_end(goal, config, options, memory_limit, inputs, custom, progress)
+    let result = find_and_end(goal, config, options, memory_limit, inputs, custom, progress)?;
+    result.ok_or_else(|| Error::Internal("sets that no part collects".into()))
 }
 
 /// Finds duplicates, and leaves in the folder [`DECISIONS_NAME`] of the output what [`write_part`](super::part::write_part)
-/// is to do with them.
+/// is to do with them. With a number of `parts`, it stops where sets of shingles are to be collected, and returns `None`:
+/// [`collect_part`](super::set_parts::collect_part) does that for each of them, and a call without goes on by what they have left.
 ///
 /// # Errors
 /// As [`dedup`].
 pub fn decide(
+    parts: Option<u64>,
     config: &DedupConfig,
     options: &RunOptions,
     memory_limit: u64,
     inputs: DedupInputs<'_>,
     custom: &CustomReader<'_>,
     progress: &Progress,
-) -> Result<RunResult> {
+) -> Result<Option<RunResult>> {
     let root = &options.output;
     std::fs::create_dir_all(root).map_err(Error::io(root))?;
     if Plan::read(root)?.is_none() {
@@ -89,10 +93,10 @@ pub fn decide(
         // Parts compare content as they read it.
         let manifest = Decided::read(root, config, inputs.inputs.inputs.iter())?.manifest;
         let result = RunResult { manifest, was_finished: true, was_resumed: false };
-        return check_against(&result, inputs.against, progress).map(|()| result);
+        return check_against(&result, inputs.against, progress).map(|()| Some(result));
     }
     let options = RunOptions { output, ..options.clone() };
-    find_and_end(Goal::Decisions, config, &options, memory_limit, inputs, custom, progress)
+    find_and_end(Goal::Decisions(parts), config, &options, memory_limit, inputs, custom, progress)
 }
 
 fn find_and_end(
@@ -103,17 +107,18 @@ fn find_and_end(
     DedupInputs { inputs, against, signatures }: DedupInputs<'_>,
     custom: &CustomReader<'_>,
     progress: &Progress,
-) -> Result<RunResult> {
+) -> Result<Option<RunResult>> {
     config.validate()?;
     check_memory(memory_limit)?;
     let bytes = memory_limit / SORTERS;
     refuse_tables("inputs", inputs)?;
     let mut names = config.names();
-    if goal == Goal::Decisions {
+    let decides = matches!(goal, Goal::Decisions(_));
+    if decides {
         names.last.extend(VERDICT_FILES.into_iter().chain([SPANS_FILE]).map(str::to_owned));
     }
     let request = Request {
-        verb: if goal == Goal::Decisions { DECIDE } else { DEDUP },
+        verb: if decides { DECIDE } else { DEDUP },
         output: &options.output,
         config: config.to_value()?,
         inputs,
@@ -124,7 +129,7 @@ fn find_and_end(
     let mut run = match Run::open(request, progress)? {
         Opened::Finished(result) => {
             check_against(&result, against, progress)?;
-            return Ok(*result);
+            return Ok(Some(*result));
         }
         Opened::Ready(run) => run,
     };
@@ -140,22 +145,24 @@ fn find_and_end(
         field: config.field()?,
         custom,
         signatures,
-        checks_signatures: goal != Goal::Decisions,
+        checks_signatures: !decides,
+        sets_of_parts: if let Goal::Decisions(parts) = goal { parts } else { None },
         room: Room { folder: &scratch, bytes, num_threads: options.num_threads, progress },
         parts: [
-            Part { folder: scratch.join("against"), inputs: against },
-            Part { folder: scratch.join("inputs"), inputs },
+            Part { folder: scratch.join("against"), first: 0, inputs: against },
+            Part { folder: scratch.join(INPUTS_NAME), first: 0, inputs },
         ],
     };
     let corpus = phases.sign(&mut run)?;
-    let facts = phases.decide(&corpus)?;
+    let Some(facts) = phases.decide(&corpus)? else { return Ok(None) };
     let removed = Removed::write(&phases, &mut run, &corpus)?;
     let ending = Ending { phases: &phases, corpus: &corpus, facts, removed };
-    match goal {
+    let result = match goal {
         Goal::Shards => ending.shards(run),
         Goal::Report => ending.report(run),
-        Goal::Decisions => ending.decisions(run),
-    }
+        Goal::Decisions(_) => ending.decisions(run),
+    };
+    result.map(Some)
 }
 
 /// A finished folder answers for the same content of what it was compared with.

@@ -24,31 +24,49 @@ use crate::sources::Format;
 use crate::sources::inputs::InputList;
 use crate::token::index;
 
-/// Sets by document: a file of them, and one that says where each is.
+/// Sets by document, in one folder, or in several that follow each other.
 #[derive(Debug)]
 pub struct ShingleSets {
     documents: DocumentSet,
     /// For each word of the set, how many documents come before it.
     ranks: Vec<u64>,
+    pieces: Vec<Piece>,
+}
+
+/// The sets in a folder: a file of them, and one that says where each is.
+#[derive(Debug)]
+struct Piece {
+    /// How many there are in those before.
+    first: u64,
     sets: (PathBuf, File),
     /// Of each set, its first shingle's number, and how many it has.
     places: RecordFile<2>,
 }
 
-const SETS_NAME: &str = "sets";
-const PLACES_NAME: &str = "set-places";
+pub(super) const SETS_NAME: &str = "sets";
+pub(super) const PLACES_NAME: &str = "set-places";
 
 impl ShingleSets {
-    /// Opens what [`collect`] has written for `documents`.
+    /// Opens what [`collect`] has written for `documents` into these folders, in order.
     ///
     /// # Errors
-    /// The system's reason.
-    pub fn open(folder: &Path, documents: DocumentSet) -> Result<Self> {
-        let path = folder.join(SETS_NAME);
-        let sets = File::open(&path).map_err(Error::io(&path))?;
-        let places = RecordFile::open(&folder.join(PLACES_NAME))?;
+    /// As many sets as there are documents are not there; the system's reason.
+    pub fn open(folders: &[PathBuf], documents: DocumentSet) -> Result<Self> {
+        let (mut pieces, mut first) = (Vec::new(), 0);
+        for folder in folders {
+            let path = folder.join(SETS_NAME);
+            let sets = File::open(&path).map_err(Error::io(&path))?;
+            let places = RecordFile::open(&folder.join(PLACES_NAME))?;
+            let count = places.count;
+            pieces.push(Piece { first, sets: (path, sets), places });
+            first += count;
+        }
+        if first != documents.len() {
+            let reason = format!("expected sets of {} documents, found {first}", documents.len());
+            return Err(Error::corrupt(&pieces[0].sets.0, 0, reason));
+        }
         let ranks = documents.ranks();
-        Ok(Self { documents, ranks, sets: (path, sets), places })
+        Ok(Self { documents, ranks, pieces })
     }
 
     /// The sorted set of a document, in place of what `out` holds.
@@ -57,9 +75,12 @@ impl ShingleSets {
     /// A document that was not collected; the system's reason.
     pub fn read(&self, document: u64, out: &mut Vec<u64>) -> Result<()> {
         let rank = self.documents.rank(&self.ranks, document);
-        let [first, count] = self.places.read(rank, 1)?[0];
+        // Of pieces that begin at one place, all but the last are empty.
+        let at = self.pieces.partition_point(|piece| piece.first <= rank).saturating_sub(1);
+        let Piece { first: before, sets: (path, sets), places } = &self.pieces[at];
+        let [first, count] = places.read(rank - before, 1)?[0];
         let mut bytes = vec![0; index(8 * count)];
-        self.sets.1.read_exact_at(&mut bytes, 8 * first).map_err(Error::io(&self.sets.0))?;
+        sets.read_exact_at(&mut bytes, 8 * first).map_err(Error::io(path))?;
         out.clear();
         out.extend(bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)));
         Ok(())
