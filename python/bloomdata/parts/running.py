@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
@@ -59,6 +60,9 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
             if "parts" not in bound.arguments:
                 raise ConfigError(f"part: expected only with parts, their number, got {part!r}")
             part_number(parts, part)
+            # It is all of it.
+            del bound.arguments["part"]
+            part = None
         if executor is not None and (parts == 1 or part is not None):
             raise ConfigError("executor: expected only with parts, their number, and without part")
         if executor is not None and not callable(getattr(executor, "submit", None)):
@@ -68,7 +72,7 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
         if counting:
             check_counting(part, is_needed=is_counted)
         if parts == 1 and not is_address(output):
-            return function(*args, **kwargs)
+            return function(*bound.args, **bound.kwargs)
         if output is None:
             raise ConfigError(f"output: expected a folder for {parts} parts, got None")
         arguments = dict(bound.arguments)
@@ -78,7 +82,7 @@ def in_parts(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
         arguments["inputs"] = file_inputs(arguments["inputs"], objects=with_stores)
         if is_address(output):
             for path in arguments["inputs"]:
-                if is_in(output, path):
+                if is_in(os.fspath(output), path):
                     raise ConfigError(f"output: expected a folder that is not among the inputs, got {output} in {path}")
         # Runs of one part need none of this.
         from bloomdata.parts.places import place_of

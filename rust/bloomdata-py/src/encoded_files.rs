@@ -20,7 +20,7 @@ use pyo3::types::{PyBytes, PyMemoryView};
 use crate::buffers::little_endian;
 use crate::errors::to_python;
 use crate::ids::Ids;
-use crate::inputs::list_inputs;
+use crate::inputs::{Output, list_inputs};
 use crate::streams::Raised;
 
 /// How often Ctrl-C is looked for.
@@ -59,7 +59,7 @@ impl EncodedFiles {
         let (list, tables) = list_inputs(
             &(inputs.to_vec(), true, None, None),
             false,
-            None,
+            Output::Nothing,
             Vec::new(),
             columns,
             None,

@@ -8,7 +8,7 @@ use bloomdata_core::pipeline::folder::run::{RunOptions, RunResult};
 use bloomdata_core::progress::Progress;
 use bloomdata_core::sources::Input;
 use bloomdata_core::sources::columns::Columns;
-use bloomdata_core::sources::duplicates::refuse_duplicates;
+use bloomdata_core::sources::duplicates::{refuse_derived, refuse_duplicates};
 use bloomdata_core::sources::expand::{expand, expand_once};
 use bloomdata_core::sources::inputs::InputList;
 use bloomdata_core::sources::parts::Sharing;
@@ -50,11 +50,28 @@ pub(crate) fn enter_folder(part: Option<PythonPart>, options: &mut RunOptions, c
     root.parent().filter(|_| counting).map_or(root.clone(), Path::to_owned)
 }
 
+/// What a verb writes, and where: what lies there is no input.
+#[derive(Clone, Copy)]
+pub(crate) enum Output<'run> {
+    Nothing,
+    Counts(&'run Path),
+    Data(&'run Path),
+}
+
+impl<'run> Output<'run> {
+    fn folder(self) -> Option<&'run Path> {
+        match self {
+            Self::Nothing => None,
+            Self::Counts(folder) | Self::Data(folder) => Some(folder),
+        }
+    }
+}
+
 /// Lists everything that will be read. Parts cut files, unless `whole_files`.
 pub(crate) fn list_inputs(
     (inputs, allow_duplicates, part, stored): &PythonInputs,
     whole_files: bool,
-    output: Option<&Path>,
+    output: Output<'_>,
     streams: Vec<Table>,
     columns: Columns,
     records: Option<&str>,
@@ -65,11 +82,15 @@ pub(crate) fn list_inputs(
     } else if inputs.is_empty() && !streams.is_empty() {
         InputList::default()
     } else {
-        expand_once(inputs, output)?
+        expand_once(inputs, output.folder())?
     };
     list.set_records(records)?;
     if !allow_duplicates {
         refuse_duplicates(&list, progress)?;
+        // Numbers of both may be wanted, to compare them.
+        if matches!(output, Output::Data(_)) {
+            refuse_derived(&list)?;
+        }
     }
     if let Some((number, parts, unit_bytes)) = *part {
         if !streams.is_empty() {

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 use crate::enter::enter;
 use crate::errors::config_error;
-use crate::inputs::{PythonInputs, enter_folder, list_inputs};
+use crate::inputs::{Output, PythonInputs, enter_folder, list_inputs};
 use crate::streams::Raised;
 use crate::verbs::{RunTuple, report, run_options};
 
@@ -32,8 +32,15 @@ pub(crate) fn count_part(
     let root = enter_folder(inputs.2, &mut options, false);
     let result = enter(py, on_progress.as_ref(), |progress| {
         let (columns, records) = (config.records.columns()?, config.records_key.as_deref());
-        let (inputs, readers) =
-            list_inputs(&inputs, false, Some(&root), Vec::new(), columns, records, (&raised, progress))?;
+        let (inputs, readers) = list_inputs(
+            &inputs,
+            false,
+            Output::Counts(&root),
+            Vec::new(),
+            columns,
+            records,
+            (&raised, progress),
+        )?;
         let read = |a, b: &_, c, d: &_, e: &_| readers.read(a, b, c, d, e);
         core_count(&config, &arguments, &options, &inputs, &read, progress)
     });
@@ -56,8 +63,15 @@ pub(crate) fn count_words(
     let root = enter_folder(inputs.2, &mut options, false);
     let result = enter(py, on_progress.as_ref(), |progress| {
         let columns = config.texts.records.columns()?;
-        let (inputs, readers) =
-            list_inputs(&inputs, false, Some(&root), Vec::new(), columns, None, (&raised, progress))?;
+        let (inputs, readers) = list_inputs(
+            &inputs,
+            false,
+            Output::Counts(&root),
+            Vec::new(),
+            columns,
+            None,
+            (&raised, progress),
+        )?;
         let read = |a, b: &_, c, d: &_, e: &_| readers.read(a, b, c, d, e);
         core_words(&config, facts, &options, &inputs, &read, progress)
     });

@@ -33,7 +33,7 @@ use pyo3::types::PyBytes;
 use crate::enter::enter;
 use crate::errors::{config_error, to_python};
 use crate::hdf5::PythonHdf5;
-use crate::inputs::{PythonInputs, check_streams, enter_part, list_inputs};
+use crate::inputs::{Output, PythonInputs, check_streams, enter_part, list_inputs};
 use crate::store::PythonStore;
 use crate::streams::{PythonTable, Raised, take_tables};
 
@@ -61,7 +61,7 @@ pub(crate) fn shard(
         let (inputs, tables) = list_inputs(
             &inputs,
             config.prepare.as_ref().is_some_and(PrepareConfig::reads_whole_files),
-            Some(&root),
+            Output::Data(&root),
             streams,
             Columns::default(),
             config.records.as_deref(),
@@ -96,7 +96,7 @@ pub(crate) fn pack(
         let (inputs, tables) = list_inputs(
             &inputs,
             false,
-            Some(&root),
+            Output::Data(&root),
             streams,
             columns,
             config.records_key.as_deref(),
@@ -127,7 +127,7 @@ pub(crate) fn lengths<'py>(
         let (inputs, tables) = list_inputs(
             &inputs,
             false,
-            None,
+            Output::Nothing,
             streams,
             config.records.columns()?,
             config.records_key.as_deref(),
@@ -158,7 +158,7 @@ pub(crate) fn train_tokenizer(
         let (inputs, tables) = list_inputs(
             &inputs,
             false,
-            None,
+            Output::Nothing,
             streams,
             config.texts.records.columns()?,
             None,

@@ -22,13 +22,11 @@ use crate::progress::Progress;
 const FIRST_BYTES: u64 = 1 << 16;
 
 /// Refuses two files of one folder whose names differ in format or compression alone (`a.jsonl` beside `a.jsonl.gz`),
-/// two files with the same bytes, and what an earlier run has made of a file beside that file. Files without any record
-/// may be as many as they like.
+/// and two files with the same bytes. Files without any record may be as many as they like.
 ///
 /// # Errors
 /// Two such files; the system's reason.
 pub fn refuse_duplicates(list: &InputList, progress: &Progress) -> Result<()> {
-    refuse_derived(list)?;
     let mut names: BTreeMap<u128, &Path> = BTreeMap::new();
     let mut tags: BTreeMap<(u64, &str), &Path> = BTreeMap::new();
     let mut sizes: BTreeMap<u64, Vec<&Input>> = BTreeMap::new();
@@ -69,7 +67,10 @@ pub fn refuse_duplicates(list: &InputList, progress: &Progress) -> Result<()> {
 }
 
 /// Refuses the output of an earlier run beside what it was made of, as in a folder that holds both.
-fn refuse_derived(list: &InputList) -> Result<()> {
+///
+/// # Errors
+/// Such an output.
+pub fn refuse_derived(list: &InputList) -> Result<()> {
     let files = list.inputs.iter().filter(|input| input.is_file() && input.tag.is_none());
     let paths: Vec<&Path> = files.map(|input| input.path.as_path()).collect();
     // A shard lies in the folder of its manifest, or in that of its split.
