@@ -16,6 +16,7 @@ import bloomdata
 from bloomdata.parts import sharing
 from bloomdata.parts.processes import Processes
 from bloomdata.parts.sharing import part_name
+from bloomdata.parts.table import read_table
 from reference.parts import share_out, splits_of
 from runs import tree, write_files
 from test_parts import UNIT, corpus, files, records, trees, write
@@ -184,6 +185,13 @@ def test_the_first_part_without_a_count_is_named_with_the_call_that_makes_it(inp
     shard(part=1, counting=True)
     shard(part=2)
     assert shard().manifest["details"]["parts"] == 4
+
+
+def test_the_table_of_a_run_that_is_being_counted_says_where_to_look(inputs, output):
+    bloomdata.shard(inputs, output, splits=SHARES, parts=4, part=2, counting=True)
+    with pytest.raises(bloomdata.ConfigError, match=r"those of the phase before them are in .*/counts"):
+        read_table(output)
+    assert [row.state for row in read_table(output / "counts")] == ["missing", "missing", "done", "missing"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bloomdata.errors import ConfigError
 from bloomdata.options.checks import check_counts
+from bloomdata.parts.counting import COUNTS_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,8 @@ _SLURM_TASK = "SLURM_ARRAY_TASK_ID"
 MAX_PARTS = 100_000
 # What all parts agree on, beside their folders.
 PLAN_NAME = "plan.json"
+# Folders of parts of their own that phases before the parts leave beside them: of `dedup`, and of `counting`.
+BEFORE_PARTS = ("signatures", COUNTS_NAME)
 # Verbs that run in parts, and those of their options that look at all inputs together.
 VERBS: dict[str, tuple[str, ...]] = {
     "shard": ("shuffle",),

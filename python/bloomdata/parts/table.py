@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bloomdata.errors import ConfigError
 from bloomdata.parts.places import place_of
-from bloomdata.parts.sharing import part_name
+from bloomdata.parts.sharing import BEFORE_PARTS, part_name
 from bloomdata.parts.signs import planned_parts, read_signs
+from bloomdata.storage.addresses import inside
 
 if TYPE_CHECKING:
     import os
@@ -38,7 +39,9 @@ def read_table(root: str | os.PathLike[str]) -> list[Row]:
     """
     parts = planned_parts(root)
     if parts is None:
-        raise ConfigError(f"{root}: expected a folder with the parts of a run and their plan.json")
+        before = [name for name in BEFORE_PARTS if planned_parts(inside(str(root), name)) is not None]
+        hint = f" (those of the phase before them are in {inside(str(root), before[0])})" if before else ""
+        raise ConfigError(f"{root}: expected a folder with the parts of a run and their plan.json{hint}")
     finished = place_of(str(root)).finished(parts)
     signs = read_signs(root)
     rows = []
@@ -52,7 +55,7 @@ def read_table(root: str | os.PathLike[str]) -> list[Row]:
         elif beat is not None:
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(beat["started"]))
             seen = time.strftime("%H:%M:%S", time.localtime(beat["seen"]))
-            share = f"{beat['read'] / beat['total']:.0%} read " if beat["total"] else ""
+            share = f"{min(1, beat['read'] / beat['total']):.0%} read " if beat["total"] else ""
             detail = f"since {since}, process {beat['process']} of {beat['host']}, {share}at {seen}"
             rows.append(Row(number, "running", detail))
         else:
