@@ -48,7 +48,9 @@ class Origin:
     def write(self, path: Path, report: dict[str, Any], read: Mapping[str, list[Any]] | None = None) -> None:
         """Writes `trained_from.json` beside the tokenizer `path`; `read` are contents of files that are known."""
         inputs = self._contents(read or {})
-        known = {"facts": self.facts, "inputs": inputs, "tokenizer": self._written(path), "report": report}
+        # Where it is says its path; a folder of another name has the same bytes.
+        told = {name: value for name, value in report.items() if name != "path"}
+        known = {"facts": self.facts, "inputs": inputs, "tokenizer": self._written(path), "report": told}
         write_json(path.with_name(NAME), known)
 
     def _written(self, path: Path) -> list[Any]:
