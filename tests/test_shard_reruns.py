@@ -73,7 +73,7 @@ def test_a_rerun_with_other_inputs_is_refused(source, tmp_path):
 def test_a_finished_run_whose_output_is_gone_is_not_called_finished(source, tmp_path):
     shard(source, tmp_path / "out", max_lines=7)
     (tmp_path / "out" / "part-00001.jsonl.zst").unlink()
-    with pytest.raises(OSError, match=r"part-00001\.jsonl\.zst"):
+    with pytest.raises(MismatchError, match=r"part-00001\.jsonl\.zst: an output of a finished run .*found no file"):
         shard(source, tmp_path / "out", max_lines=7)
 
 
