@@ -160,7 +160,7 @@ def test_a_damaged_footer_is_named_here_and_there(place, tmp_path):
                 told.append(str(bloomdata.shard(source, tmp_path / "out", **options).ledger["documents_in"]))
             except (bloomdata.BloomdataError, OSError) as error:
                 told.append(str(error))
-    # What of a footer nobody reads, such as statistics, may be anything.
+    # Bytes of a footer that are never read, such as statistics, may be anything.
     assert all(NAMES[0] in one or one.isdigit() for one in told)
     assert place == "every" or not any(one.isdigit() for one in told)
     assert sum(NAMES[0] in one for one in told) > len(told) / 4

@@ -30,7 +30,7 @@ def with_files(items: list[Item], num_connections: int) -> list[Item]:
 
 
 def _files(item: Item) -> list[Item]:
-    """The files of an item. Whatever is no folder is one, whose opening says what is wrong with it."""
+    """The files of an item: those of a folder, or the item itself. What is wrong with it shows when it is opened."""
     if scheme_of(item.url) in {"http", "https", "file"} or is_git(item.url):
         return [item]
     files, path = file_system(item.url)

@@ -67,7 +67,7 @@ def check_arguments(function: Callable[_Parameters, _Result]) -> Callable[_Param
 
 
 def _plain(value: Any) -> Any:
-    return operator.index(value) if isinstance(value, Integral) and not isinstance(value, (int, bool)) else value
+    return operator.index(value) if isinstance(value, Integral) and not isinstance(value, int) else value
 
 
 def _kinds(parameter: inspect.Parameter) -> list[tuple[str, Callable[[Any], bool]]]:

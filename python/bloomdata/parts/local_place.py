@@ -16,7 +16,7 @@ from bloomdata.manifest import JOURNAL_NAME, MANIFEST_NAME
 from bloomdata.options.running import running
 from bloomdata.parts.boards import SIGN_NAME
 from bloomdata.parts.counting import COUNTS_NAME
-from bloomdata.parts.sharing import PLAN_NAME, part_name
+from bloomdata.parts.sharing import BEFORE_PARTS, PLAN_NAME, part_name
 from bloomdata.parts.signs import (
     Progress,
     Signs,
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from bloomdata.storage.staging import Staging
 
 
-# What `dedup` leaves beside its parts.
-_BESIDE = ("decisions", "signatures")
+# What `dedup` has decided, beside its parts.
+_DECISIONS_NAME = "decisions"
 
 
 def _outputs(folder: Path) -> list[str]:
@@ -102,8 +102,8 @@ class LocalPlace:
         known = {
             PLAN_NAME,
             MANIFEST_NAME,
-            COUNTS_NAME,
-            *_BESIDE,
+            _DECISIONS_NAME,
+            *BEFORE_PARTS,
             *(part_name(number, parts) for number in range(parts)),
         }
         known |= {name.partition("/")[0] for name in _outputs(self.root)}
@@ -130,14 +130,9 @@ class LocalPlace:
         """As `Place`. Signs of the part lie beside its folder."""
         signs = Signs(self.root, number, arguments["parts"])
         on_progress = signs.beat(arguments.get("on_progress"))
-        try:
-            own = {"part": number, "output": os.fspath(self.root), "on_progress": on_progress}
-            report = function(**arguments | own)
-        except Exception as error:
-            signs.failed(error)
-            raise
-        signs.remove()
-        return report
+        own = {"part": number, "output": os.fspath(self.root), "on_progress": on_progress}
+        with signs.watch():
+            return function(**arguments | own)
 
     def finish(self, *, joined: bool, limits: Limits, on_progress: OnProgress) -> Any:
         """As `Place`."""

@@ -24,7 +24,7 @@ from bloomdata.storage.addresses import inside
 from bloomdata.storage.uploading import read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Iterator
 
     from bloomdata.options.inputs import OnProgress
 
@@ -100,6 +100,17 @@ class Signs:
                 on_progress(total, read, documents, written)
 
         return update
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[None]:
+        """Says how a part ended that runs inside: that it did, or why it stopped."""
+        try:
+            yield
+        except Exception as error:
+            # Whatever it was, `parts` is to show it; it is raised to whoever called.
+            self.failed(error)
+            raise
+        self.remove()
 
     def failed(self, error: BaseException) -> None:
         """Says why the part stopped. A call that was refused, or that finds the part finished, leaves nothing."""

@@ -126,13 +126,8 @@ class StorePlace:
         """As `Place`. Signs of the part lie in the store, for everybody, and here, for who looks more often."""
         signs = Signs(self._address, number, arguments["parts"], self._local)
         on_progress = signs.beat(arguments.get("on_progress"))
-        try:
-            report = self._run(function, arguments | {"on_progress": on_progress}, number)
-        except Exception as error:
-            signs.failed(error)
-            raise
-        signs.remove()
-        return report
+        with signs.watch():
+            return self._run(function, arguments | {"on_progress": on_progress}, number)
 
     def _run(self, function: Callable[..., Any], arguments: dict[str, Any], number: int) -> Any:
         name = part_name(number, arguments["parts"])
