@@ -12,6 +12,8 @@ use bloomdata_core::pipeline::dedup::part::write_part;
 use bloomdata_core::pipeline::dedup::run::{DedupInputs, decide, dedup as core_dedup};
 use bloomdata_core::pipeline::dedup::set_parts::collect_part;
 use bloomdata_core::pipeline::dedup::signatures::signatures as core_signatures;
+use bloomdata_core::pipeline::folder::run::{CustomReader, RunOptions, RunResult};
+use bloomdata_core::progress::Progress;
 use bloomdata_core::sources::expand::expand;
 use bloomdata_core::sources::inputs::InputList;
 use bloomdata_core::sources::tables::TableReader;
@@ -66,17 +68,8 @@ pub(crate) fn dedup_sets(
     options: RunTuple,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
-    let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
-    let mut options = run_options(options);
-    let folder = enter_folder(Some(part), &mut options, false);
-    let result = enter(py, on_progress.as_ref(), |progress| {
-        // It lies in the scratch folder of the decisions, in the output of the run.
-        let root = folder.ancestors().nth(3).unwrap_or(&folder);
-        let (inputs, tables) = list_for_rereading((&inputs, true), root, (Some(part), true), progress)?;
-        let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
-        collect_part(&config, &options, &inputs, &read, progress)
-    })?;
-    report(&result)
+    // It lies in the scratch folder of the decisions, in the output of the run.
+    run_part(py, (&inputs, part), config, options, on_progress.as_ref(), 3, collect_part)
 }
 
 /// Writes one part of the inputs by what was decided for all of them. Returns as `shard`.
@@ -89,14 +82,31 @@ pub(crate) fn dedup_part(
     options: RunTuple,
     on_progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(String, bool, bool)> {
+    run_part(py, (&inputs, part), config, options, on_progress.as_ref(), 0, write_part)
+}
+
+/// Work on one part of the inputs.
+type PartWork = fn(&DedupConfig, &RunOptions, &InputList, &CustomReader<'_>, &Progress) -> Result<RunResult>;
+
+/// Does that for a part whose folder of parts lies `depth` folders below the output of the run.
+fn run_part(
+    py: Python<'_>,
+    (inputs, part): (&[String], PythonPart),
+    config: &str,
+    options: RunTuple,
+    on_progress: Option<&Bound<'_, PyAny>>,
+    depth: usize,
+    work: PartWork,
+) -> PyResult<(String, bool, bool)> {
     let config: DedupConfig = serde_json::from_str(config).map_err(|error| config_error(&error))?;
     let mut options = run_options(options);
-    let root = enter_folder(Some(part), &mut options, false);
-    let result = enter(py, on_progress.as_ref(), |progress| {
+    let folder = enter_folder(Some(part), &mut options, false);
+    let result = enter(py, on_progress, |progress| {
+        let root = folder.ancestors().nth(depth).unwrap_or(&folder);
         // Decisions are on whole files.
-        let (inputs, tables) = list_for_rereading((&inputs, true), &root, (Some(part), true), progress)?;
+        let (inputs, tables) = list_for_rereading((inputs, true), root, (Some(part), true), progress)?;
         let read = |a, b: &_, c, d: &_, e: &_| TableReader::read(&tables, a, b, c, d, e);
-        write_part(&config, &options, &inputs, &read, progress)
+        work(&config, &options, &inputs, &read, progress)
     })?;
     report(&result)
 }

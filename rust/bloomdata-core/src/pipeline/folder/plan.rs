@@ -221,15 +221,17 @@ impl Plan<'_> {
     pub fn check_inputs(&self) -> Result<()> {
         // Only who knows the store can look at its objects.
         for SharedInput { input, .. } in self.inputs.iter().filter(|shared| shared.input.tag.is_none()) {
-            if !input.path.exists() {
-                let path = input.path.display();
-                let reason = format!(
-                    "{path} is not there: the end of a run compares inputs with its plan, so they must be where they \
-                     were, and names without a folder are meant from where the parts were run"
-                );
-                return Err(Error::config("inputs", reason));
-            }
-            let now = crate::sources::input::describe(&input.path)?;
+            let now = crate::sources::input::describe(&input.path).map_err(|error| match error {
+                Error::Io { path, source } if source.kind() == ErrorKind::NotFound => {
+                    let reason = format!(
+                        "{} is not there: the end of a run compares inputs with its plan, so they must be where they \
+                         were, and names without a folder are meant from where the parts were run",
+                        path.display()
+                    );
+                    Error::config("inputs", reason)
+                }
+                other => other,
+            })?;
             let changed =
                 || Error::config("inputs", format!("{} is no input any more", input.path.display()));
             let now = now.ok_or_else(changed)?;
