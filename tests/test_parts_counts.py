@@ -18,7 +18,7 @@ from bloomdata.parts import sharing
 from bloomdata.reports.report import Report
 from bloomdata.tokenizers.families import PIPELINES
 from faults import strike, wrong
-from files import everything_in
+from files import everything_in, write_words
 from runs import QUARANTINE, tree
 from test_parts import UNIT, files, write
 
@@ -38,11 +38,7 @@ def _small_units():
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("corpus")
-    for number in range(4):
-        texts = [f"word{n % 7} and another {'é' * (n % 3)} {number * n}" for n in range(40)]
-        (folder / f"{number}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    return folder
+    return write_words(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="module")

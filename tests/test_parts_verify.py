@@ -13,6 +13,7 @@ import bloomdata
 from bloomdata import ConfigError, CorruptDataError
 from bloomdata.cli import main
 from bloomdata.parts import sharing
+from files import write_words
 from runs import tree
 
 PART = "part-00001-of-00003"
@@ -28,11 +29,7 @@ def _small_units():
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("corpus")
-    for number in range(4):
-        texts = [f"word{n % 7} and another {'é' * (n % 3)} {number * n}" for n in range(40)]
-        (folder / f"{number}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    return folder
+    return write_words(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="module")
